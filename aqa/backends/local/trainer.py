@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,7 +39,7 @@ from aqa.backends.local.saving import SavingTrainer
 from aqa.backends.local.spread import Calls, Lockstep, spread_fsdp
 from aqa.backends.local.training_batches import Batch, Collator, EpochSampler, as_row
 from aqa.backends.local.training_steps import Reporter
-from aqa.errors import ConfigError
+from aqa.errors import ConfigError, ModelError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import TrainStep
 
@@ -156,6 +157,45 @@ class AnswerTrainer(SavingTrainer):
         mean: torch.Tensor = loss / num_items_in_batch
         return mean * int(self.args.world_size)
 
+    def create_scheduler(self, num_training_steps: int, optimizer: object = None) -> object:
+        """Say so where the learning rate does not come to what was asked for."""
+        warmup, options = self.options.warmup_steps, self.options
+        if options.lr_scheduler_type != "constant" and warmup >= num_training_steps:
+            self.note(
+                f"the learning rate never reaches {options.learning_rate:g}: its warm-up takes"
+                f" {warmup} steps, and the training has {num_training_steps}; lower"
+                " training.warmup_steps"
+            )
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _maybe_log_save_evaluate(
+        self, tr_loss: torch.Tensor, grad_norm: Any, *others: object, **named: object
+    ) -> None:
+        """Log, evaluate and save as a Trainer does, unless the weights are lost.
+
+        In float16 a step without a finite gradient is left out; only its loss must not stay.
+        """
+        control, logs = self.control, self.control.should_log
+        if (logs or control.should_evaluate or control.should_save) and not self.args.fp16:
+            self._check_finite("loss", float(tr_loss))
+            self._check_finite("gradient's norm", float(grad_norm or 0.0))
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *others, **named)
+        if logs:
+            tr_loss.nan_to_num_()
+
+    def _check_finite(self, name: str, value: float) -> None:
+        """See that a number is one in all processes.
+
+        Raises:
+            ModelError: it is not.
+        """
+        if any_process(not isfinite(value)):
+            raise ModelError(
+                f"step {self.state.global_step}: the {name} is {value}, so the training stops;"
+                " earlier checkpoints are kept. Lower training.learning_rate, or choose another"
+                " backend.compute_dtype, and start over with --fresh"
+            )
+
     def evaluate(
         self,
         eval_dataset: object = None,
@@ -221,7 +261,9 @@ class AnswerTrainer(SavingTrainer):
                 total, tokens = total + loss.item(), tokens + int(count)
         self._break_off()
         parts = of_all((total, tokens))
-        return sum(part[0] for part in parts) / max(sum(part[1] for part in parts), 1)
+        loss = sum(part[0] for part in parts) / max(sum(part[1] for part in parts), 1)
+        self._check_finite("validation loss", loss)
+        return loss
 
     def evaluate_late(self, checkpoint: Path) -> None:
         """Make up for the evaluation before which a training ended with this checkpoint."""

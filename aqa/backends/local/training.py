@@ -63,6 +63,8 @@ def train_reader(
     with quiet(), sharing_processors(), explained_work(model, "training"):
         with explained_options():
             trainer = trainer_type(reader, job, on_step, arguments, rows)
+            if trainer.optimizer_kind is None:  # else it is made of weights that are spread
+                trainer.create_optimizer()
         run_training(trainer, job, on_step)
         folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
     trainer.settle()

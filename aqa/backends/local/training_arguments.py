@@ -55,7 +55,7 @@ def training_arguments(  # long: one call
     arguments = TrainingArguments(
         output_dir=str(job.folder / CHECKPOINTS),
         num_train_epochs=options.num_train_epochs,
-        max_steps=options.max_steps,
+        max_steps=options.max_steps or -1,  # of 0 transformers would make a single step
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.lr_scheduler_type,
         warmup_steps=options.warmup_steps,
@@ -72,7 +72,8 @@ def training_arguments(  # long: one call
         eval_steps=options.eval_steps,
         save_strategy=options.eval_strategy if options.eval_strategy != "no" else "epoch",
         save_steps=options.eval_steps,
-        save_total_limit=options.save_total_limit,
+        # Of 1 transformers removes the last one in the end, by which the training is known as over.
+        save_total_limit=max(options.save_total_limit, 2 if evaluated else 1),
         load_best_model_at_end=evaluated,
         metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
         greater_is_better=options.metric_for_best_model != "loss",

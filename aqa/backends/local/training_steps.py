@@ -61,6 +61,15 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """Start the clock of the training speed."""
         self._last = time.perf_counter()
 
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, train_dataloader: Any, **kwargs: Any
+    ) -> None:
+        """Choose the order of the epoch.
+
+        Of one that is gone on with by several processes, accelerate would not tell the sampler.
+        """
+        train_dataloader.set_epoch(int(state.epoch or 0))
+
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the time of an evaluation out of the training speed."""
         self._last = time.perf_counter()

@@ -101,7 +101,13 @@ def test_a_crashed_training_resumes_as_if_nothing_had_happened(
 
 
 @pytest.mark.parametrize(
-    "limit", ["training.max_steps=3", "training.num_train_epochs=1.5"], ids=["steps", "fraction"]
+    "limit",
+    [
+        "training.max_steps=3",
+        "training.num_train_epochs=1.5",
+        "training={max_steps: 3, save_total_limit: 1}",
+    ],
+    ids=["steps", "fraction", "one checkpoint"],
 )
 @pytest.mark.parametrize("strategy", ["epoch", "steps"])
 def test_a_finished_training_is_not_trained_on(

@@ -1,4 +1,6 @@
+from math import nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_llama import (
@@ -14,13 +16,14 @@ from tiny_llama import (
 )
 
 from aqa.backends.base import TrainJob
-from aqa.backends.llama_qlora.training import AdapterTrainer
+from aqa.backends.llama_qlora.training import AdapterTrainer, answer_loss
+from aqa.backends.local.checkpoints import STATE
 from aqa.backends.local.training_arguments import (
     checkpoints_gradients,
     optimizer_name,
     training_arguments,
 )
-from aqa.errors import ConfigError
+from aqa.errors import ConfigError, ModelError
 from aqa.records import Template
 
 NO_EVALUATION = "training.eval_strategy='no'"
@@ -240,6 +243,7 @@ def test_without_progress_the_training_stops_early(
     ("setting", "named"),
     [
         ("training.optim=adamx", "adamx is not a valid"),
+        ("training.optim=galore_adamw", "GaLore|optim_target_modules"),
         ("training.report_to=[nonsense]", "nonsense is not supported"),
         ("backend.lora.target_modules=[nope]", "'nope'.* not found"),
     ],
@@ -262,6 +266,45 @@ def test_without_dev_data_the_last_weights_are_kept(
     last = adapter_weights(tmp_path / "checkpoints" / "checkpoint-3")
     assert greatest_difference(saved, last) == 0
     assert not training.evaluations
+
+
+LOST = "step 2: the {} is nan, so the training stops; earlier checkpoints are kept"
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient's norm", "validation loss"])
+def test_a_training_without_finite_numbers_ends(
+    what: str, tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that no number is left of are neither kept nor chosen."""
+
+    def lost(model: Any, *others: Any) -> Any:
+        loss, count = answer_loss(model, *others)
+        if training.evaluations and model.training is (what != "validation loss"):
+            if what != "gradient's norm":
+                return loss * nan, count
+            loss.register_hook(lambda gradient: gradient * nan)
+        return loss, count
+
+    monkeypatch.setattr(AdapterTrainer, "answer_loss", staticmethod(lost))
+    settings = ("training.num_train_epochs=4", "training.metric_for_best_model=loss")
+    training = Training(make_reader(tiny, *settings), template, tmp_path)
+    with pytest.raises(ModelError, match=LOST.format(what)):
+        training.run()
+    assert (tmp_path / "checkpoints/checkpoint-1" / STATE).is_file()
+    assert not (tmp_path / "adapter").exists()
+
+
+@pytest.mark.parametrize(("warmup", "steps", "reaches"), [(2, 2, False), (2, 3, True)])
+def test_a_warm_up_longer_than_the_training_is_told(
+    warmup: int, steps: int, reaches: bool, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    settings = (f"training.warmup_steps={warmup}", f"training.max_steps={steps}")
+    reader = make_reader(tiny, *settings, "training.learning_rate=0.01")
+    training = Training(reader, template, tmp_path, with_dev=False)
+    training.run()
+    assert (max(step.learning_rate or 0.0 for step in training.steps) == 0.01) is reaches
+    note = "the learning rate never reaches 0.01: its warm-up takes 2 steps, and the training has 2"
+    assert any(each.startswith(note) for each in notes(reader)) is not reaches
 
 
 @pytest.mark.slow
@@ -329,6 +372,14 @@ def test_training_arguments_are_those_of_the_config(tiny: Path, job: TrainJob) -
     assert arguments.seed == config.seed
     assert not arguments.bf16
     assert not arguments.fp16
+
+
+@pytest.mark.parametrize(("asked", "passed"), [(0, -1), (-1, -1), (7, 7)])
+def test_no_steps_are_those_of_the_epochs(
+    asked: int, passed: int, tiny: Path, job: TrainJob
+) -> None:
+    config = make_config(tiny, f"training.max_steps={asked}")
+    assert training_arguments(config, config.backend, job).max_steps == passed
 
 
 def test_precision_follows_compute_dtype(tiny: Path, job: TrainJob) -> None:

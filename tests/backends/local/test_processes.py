@@ -161,9 +161,9 @@ def whole(
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(whole: Whole, tmp_path: Path) -> None:
-    two, both = tmp_path / "two", tmp_path / "both"
+    two, both, rest = (tmp_path / name for name in ("two", "both", "rest"))
     launch = launched(TORCHRUN) if whole.kind == "t5" else together
-    train(launch, *whole.words, "-o", str(two))
+    train(launch, *whole.words, "-o", str(two), "--set", "training.save_steps=1")
     assert len(losses(whole.folder)) == 6
     assert losses(whole.folder)[0] > losses(whole.folder)[-1]
     assert losses(two) == pytest.approx(losses(whole.folder), abs=1e-3)
@@ -179,6 +179,10 @@ def test_two_processes_train_as_one(whole: Whole, tmp_path: Path) -> None:
     interrupted_copy(two, both, steps=2)
     train(alone, *whole.words, "-o", str(both), "--resume")
     assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
+    # So do two, from the middle of an epoch.
+    interrupted_copy(two, rest, steps=3)
+    train(together, *whole.words, "-o", str(rest), "--resume")
+    assert losses(rest) == pytest.approx(losses(whole.folder), abs=1e-3)
 
 
 @pytest.mark.slow
