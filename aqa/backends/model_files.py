@@ -43,13 +43,15 @@ def find_model(options: BackendOptions) -> ModelFiles:
         adapter = folder / ADAPTER if (folder / ADAPTER).is_dir() else folder
         config = adapter / "adapter_config.json"
         if config.is_file():
-            return _find_base(_base_of(config), adapter)
+            return _find_base(_base_of(config, options), adapter)
         if (folder / MODEL / "config.json").is_file():
             return ModelFiles(options.model, str(folder / MODEL))
         if not (folder / "config.json").is_file():
+            inside = sorted(path.parent.name for path in folder.glob("*/*config.json"))
+            others = "name a trained run folder, an adapter, a model's folder or a hub id"
             raise ModelError(
-                f"{folder}: holds neither a model (config.json) nor an adapter; name a trained run"
-                " folder, an adapter, a model's folder or a hub id"
+                f"{folder}: holds neither a model (config.json) nor an adapter; "
+                + (f"name one within it, such as {folder / inside[-1]}" if inside else others)
             )
     elif _can_only_be_a_path(options.model):
         raise ModelError(f"{options.model}: no such folder")
@@ -63,20 +65,35 @@ def _can_only_be_a_path(spec: str) -> bool:
     return spec.startswith((".", "~")) or Path(spec).is_absolute() or spec.count("/") > 1
 
 
-def _base_of(config: Path) -> str:
+def _base_of(config: Path, options: BackendOptions) -> str:
     try:
-        spec: str | None = json.loads(config.read_bytes()).get("base_model_name_or_path")
-    except ValueError as error:
-        raise ModelError(f"{config}: not JSON; restore it, or name another model") from error
+        asked = json.loads(config.read_bytes())
+        spec: str | None = asked.get("base_model_name_or_path")
+    except (AttributeError, ValueError) as error:
+        raise ModelError(
+            f"{config}: not JSON of an adapter; restore it, or name another model"
+        ) from error
     if not spec:
         raise ModelError(f"{config}: no base_model_name_or_path, so its base is unknown")
     beside = config.parent / spec  # as it may be named where both are in one place
     if not Path(spec).exists() and beside.exists():
-        return str(beside.resolve())
-    if not Path(spec).exists() and _can_only_be_a_path(spec):
+        spec = str(beside.resolve())
+    elif not Path(spec).exists() and _can_only_be_a_path(spec):
         raise ModelError(
             f"{config.parent}: this adapter's base model, {spec}, is not there; put it there, or"
             f" correct base_model_name_or_path in {config}"
+        )
+    # transformers would load that adapter, too, without a word, where it can.
+    if any((Path(spec) / part / config.name).is_file() for part in (".", ADAPTER)):
+        raise ModelError(
+            f"{config.parent}: this adapter's base, {spec}, holds an adapter itself; merge that one"
+            f" where it was trained, and correct base_model_name_or_path in {config}"
+        )
+    revision = asked.get("revision")
+    if revision and not (Path(spec).exists() or getattr(options, "revision", None)):
+        raise ModelError(
+            f"{config.parent}: this adapter was trained over the revision {revision} of {spec};"
+            f" add --set backend.revision={revision}"
         )
     return spec
 

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 ROOM = ("reader.max_new_tokens", "reader.reasoning_tokens")
 
 # What earlier versions did not write down; a run of theirs goes on all the same.
-ADDED = ("reader.dtype",)
+ADDED = ("reader.dtype", "dev_split", "profile")
 HASH = re.compile("[0-9a-f]{64}")  # SHA-256 of a file, which says nothing to a reader
 
 

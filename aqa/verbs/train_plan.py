@@ -170,6 +170,8 @@ class TrainingPlan:
         return {
             **self.data.fingerprint(self.reader),
             "dev": self.dev.found.sha256 if self.dev else None,
+            "dev_split": self.config.data.dev_split,
+            "profile": self.config.evaluation.profile,  # by which the best weights are chosen
             "limits": [self.config.data.limit, self.config.data.dev_limit],
             "options": self.config.backend.model_dump(exclude=set(self.config.backend.by_effect)),
             "training": self.config.training.model_dump(

@@ -18,6 +18,7 @@ from aqa.evaluation.scoring import evaluate
 from aqa.progress import SilentProgress
 from aqa.prompting.training_evidence import RULES
 from aqa.records import Prompt
+from aqa.runs.fingerprints import differences
 from aqa.runs.folder import hold
 from aqa.runs.names import METRICS, MODEL, PREDICTIONS
 from aqa.verbs.train import dry_run, train
@@ -128,6 +129,22 @@ def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) ->
 def test_drawn_evidence_is_known_by_its_rules(tmp_path: Path) -> None:
     assert plan(tmp_path, 100, passages="mixed").fingerprint()["evidence_rules"] == RULES
     assert "evidence_rules" not in plan(tmp_path, 100, passages="gold").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("section", "changed"), [("data", {"dev_split": "test"}), ("evaluation", {"profile": "squad"})]
+)
+def test_the_best_weights_are_chosen_in_one_way(
+    section: str, changed: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Trainings from before it was written down go on all the same."""
+    made = plan(tmp_path, 100)
+    before = json.loads(json.dumps(made.fingerprint()))
+    options = getattr(made.config, section).model_copy(update=changed)
+    made.config = made.config.model_copy(update={section: options})
+    assert list(differences(before, made.fingerprint())) == list(changed)
+    del before["dev_split"], before["profile"]
+    assert not differences(before, made.fingerprint())
 
 
 def test_a_loss_needs_a_target_for_each_validation_question(tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ class AdapterTrainer(AnswerTrainer):
             save_attention_memory(reader.model)
         reader.model = add_adapter(reader.model, options.lora, reader.files.spec)
         check_readable(reader.model, reader.files.spec)
-        if reader.model.peft_config["default"].lora_dropout != options.lora.dropout:
+        config = reader.model.peft_config["default"]
+        config.revision = options.revision
+        if config.lora_dropout != options.lora.dropout:
             reader.note("LoRA dropout is set to 0: the weights of experts do not support it")
         if options.lora.variant == "pissa":
             trained = trained_weights(reader.model)

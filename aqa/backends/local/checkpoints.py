@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import RunError
-from aqa.runs.files import atomic
 
 STATE = "trainer_state.json"  # the last file that transformers writes into a checkpoint
 
@@ -27,20 +26,6 @@ def _state(checkpoint: Path) -> dict[str, Any]:
     return found
 
 
-def find_best(checkpoint: Path) -> None:
-    """Let a checkpoint name the best one where it is now, should the run folder have been moved.
-
-    Else transformers forgets it and saves the last weights, or reads those of the folder that this
-    one was copied from.
-    """
-    state = _state(checkpoint)
-    best = Path(state.get("best_model_checkpoint") or checkpoint)
-    beside = checkpoint.with_name(best.name)
-    if best != beside and beside.is_dir():
-        with atomic(checkpoint / STATE) as file:
-            file.write(json.dumps({**state, "best_model_checkpoint": str(beside)}).encode())
-
-
 def is_over(checkpoint: Path, patience: int | None) -> bool:
     """Whether the training ended with a checkpoint: after all its steps, or without patience.
 
@@ -58,12 +43,6 @@ def awaits_evaluation(checkpoint: Path) -> bool:
     state = _state(checkpoint)
     control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
     return bool(control.get("args", {}).get("should_evaluate"))
-
-
-def best_or(checkpoint: Path) -> Path:
-    """The best checkpoint that one knows of; itself where it knows none."""
-    state = _state(checkpoint)
-    return Path(state.get("best_model_checkpoint") or checkpoint)
 
 
 def check_optimizer(checkpoint: Path, kind: str | None, processes: int) -> None:

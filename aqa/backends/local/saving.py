@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerState
 from transformers.trainer import SCHEDULER_NAME, save_fsdp_optimizer
 from transformers.trainer_callback import ExportableState
 
-from aqa.backends.local.checkpoints import STATE, best_or
+from aqa.backends.local.checkpoints import STATE
 from aqa.processes import is_first_process
 
 
@@ -26,7 +26,20 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
 
     def read_best(self, checkpoint: Path) -> None:
         """Read the best weights that the last checkpoint of a training knows of."""
-        self.read(best_or(checkpoint) if self.args.load_best_model_at_end else checkpoint)
+        self.state = TrainerState.load_from_json(str(checkpoint / STATE))
+        self._find_best()
+        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self.read(Path(best or checkpoint))
+
+    def _find_best(self) -> None:
+        """Name the best checkpoint where it is now, should the run folder have been moved."""
+        best = Path(self.args.output_dir, f"checkpoint-{self.state.best_global_step}")
+        self.state.best_model_checkpoint = str(best) if best.is_dir() else None
+
+    def _load_callback_state(self) -> None:
+        """Find the best checkpoint, too, of which a Trainer knows the old place."""
+        super()._load_callback_state()
+        self._find_best()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
         """Read weights strictly; a Trainer logs what it does not find, and goes on."""
@@ -87,9 +100,7 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
 
         The names are those that transformers gives.
         """
-        best = self.state.best_global_step
-        if best and (folder := checkpoint.with_name(f"checkpoint-{best}")).is_dir():
-            self.state.best_model_checkpoint = str(folder)
+        self._find_best()
         if not is_first_process():
             return
         for kept in [*self.callback_handler.callbacks, self.control]:

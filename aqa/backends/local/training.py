@@ -11,7 +11,6 @@ from aqa.backends.interrupts import stops_at_interrupt
 from aqa.backends.local.checkpoints import (
     awaits_evaluation,
     check_optimizer,
-    find_best,
     is_over,
     last_checkpoint,
 )
@@ -79,8 +78,6 @@ def run_training(
     """Train, from the last whole checkpoint where the job resumes; the best weights stay loaded."""
     with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
         start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
-        if start and is_first_process():
-            find_best(start)
     if start:
         check_optimizer(start, trainer.optimizer_kind, trainer.args.world_size)
     with stops_at_interrupt(trainer.stop):

@@ -121,6 +121,43 @@ def test_a_base_that_is_not_there_is_named_with_its_adapter(
         make_reader(folder).check()
 
 
+def test_a_base_of_another_revision_is_not_taken(
+    tiny_no_template: Path, template: Template, tmp_path: Path
+) -> None:
+    asked = ("training.max_steps=1", "backend.revision=v2")
+    reader = make_reader(tiny_no_template, *asked)
+    folder = Training(reader, template, tmp_path, with_dev=False).run()
+    make_reader(folder).check()  # a folder has none
+    change_json(folder / "adapter_config.json", base_model_name_or_path="nobody/nowhere")
+    wanted = r"the revision v2 of nobody/nowhere; add --set backend\.revision=v2"
+    with pytest.raises(ModelError, match=wanted):
+        make_reader(folder).check()
+    with pytest.raises(ModelError, match="could not be downloaded"):
+        make_reader(folder, "backend.revision=v3").check()
+
+
+@pytest.mark.parametrize("part", [".", "adapter"])
+def test_an_adapter_over_another_is_refused(
+    part: str, tiny_no_template: Path, tmp_path: Path
+) -> None:
+    """A folder with a model and an adapter, too, which transformers would both load."""
+    base = Path(shutil.copytree(tiny_no_template, tmp_path / "base"))
+    folder = save_adapter(base, tmp_path / "adapter")
+    make_reader(folder).check()
+    shutil.copytree(folder, base / part, dirs_exist_ok=True)
+    with pytest.raises(ModelError, match=r"this adapter's base, .*base, holds an adapter itself"):
+        make_reader(folder).check()
+
+
+def test_adapters_within_a_folder_are_named(tiny_no_template: Path, tmp_path: Path) -> None:
+    folder = save_adapter(tiny_no_template, tmp_path / "out" / "checkpoint-4")
+    with pytest.raises(ModelError, match=r"name one within it, such as .*out.checkpoint-4"):
+        make_reader(tmp_path / "out").check()
+    (folder / "adapter_config.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(ModelError, match="not JSON of an adapter"):
+        make_reader(folder).check()
+
+
 def test_weights_for_layers_that_the_base_lacks_are_refused(
     tiny_no_template: Path, tmp_path: Path
 ) -> None:

@@ -192,8 +192,9 @@ def test_the_best_checkpoint_outlives_newer_ones(
     assert kept == ["checkpoint-1", "checkpoint-5"]
 
 
+@pytest.mark.parametrize("copied", [False, True])
 def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(
-    tiny: Path, template: Template, tmp_path: Path
+    copied: bool, tiny: Path, template: Template, tmp_path: Path
 ) -> None:
     """Broken off after the last step: no later checkpoint leads back to the best one."""
     settings = ("training.num_train_epochs=3", "training.learning_rate=0.01")
@@ -205,6 +206,8 @@ def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(
     )
     training.run()
     (tmp_path / "here").rename(tmp_path / "there")
+    if copied:  # there may be another training by now where it was
+        (tmp_path / "here/checkpoints/checkpoint-1").mkdir(parents=True)
     resumed = Training(make_reader(tiny, *settings), template, tmp_path / "there", resume=True)
     saved = adapter_weights(resumed.run())
     assert not resumed.losses

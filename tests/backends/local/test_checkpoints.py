@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from aqa.backends.local.checkpoints import STATE, best_or, find_best, last_checkpoint
+from aqa.backends.local.checkpoints import STATE, last_checkpoint
 
 
 def make(folder: Path, step: int, state: str | None) -> Path:
@@ -41,13 +41,3 @@ def test_half_a_checkpoint_is_removed_and_ignored(tmp_path: Path, state: str | N
 @pytest.mark.parametrize("exists", [True, False])
 def test_no_checkpoint(tmp_path: Path, exists: bool) -> None:
     assert last_checkpoint(tmp_path if exists else tmp_path / "missing") is None
-
-
-def test_the_best_one_of_a_copied_run_is_in_the_copy(tmp_path: Path) -> None:
-    """Where it was copied from there may be another training by now."""
-    runs = [tmp_path / name for name in ("original", "copy")]
-    best, _ = (make(run, 2, whole(2)) for run in runs)
-    state = json.dumps({"global_step": 4, "best_model_checkpoint": str(best)})
-    last = make(runs[1], 4, state)
-    find_best(last)
-    assert best_or(last) == runs[1] / "checkpoint-2"
