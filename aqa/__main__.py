@@ -14,8 +14,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run `aqa` with the arguments of this process, and exit."""
     try:
-        from aqa.cli.app import app  # here, since Ctrl-C may come while it is loaded
-        from aqa.cli.words import readied
+        from aqa.cli.app import app, readied  # here: Ctrl-C may come while it is loaded
 
         _check_folder()
         sys.argv[1:] = readied(sys.argv[1:])

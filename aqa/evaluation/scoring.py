@@ -241,18 +241,13 @@ def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str
 def _with_intervals(
     system: SystemScores, intervals: Mapping[str, Interval], clusters: Clusters
 ) -> SystemScores:
-    scores = dict(system.scores)
-    for name, (low, high, effect) in {**intervals, **_corpus_intervals(scores, clusters)}.items():
+    scores, found = dict(system.scores), dict(intervals)
+    corpus = [name for name, score in scores.items() if score.influence]
+    if corpus and clusters.sequence is None:  # no sequence follows a score that is no mean
+        columns = np.column_stack([scores[name].influence for name in corpus])
+        found |= zip(corpus, mean_intervals(columns, clusters, (0, 100)).intervals(), strict=True)
+    for name, (low, high, effect) in found.items():
         score = scores[name]
         signature = f"{score.signature}|{interval_signature(clusters, effect)}"
         scores[name] = replace(score, low=low, high=high, design_effect=effect, signature=signature)
     return replace(system, scores=scores)
-
-
-def _corpus_intervals(scores: Mapping[str, Score], clusters: Clusters) -> dict[str, Interval]:
-    """Give the intervals of scores that are no means of values per example."""
-    names = [name for name, score in scores.items() if score.influence]
-    if not names or clusters.sequence is not None:
-        return {}  # no sequence follows a score that is no mean
-    columns = np.column_stack([scores[name].influence for name in names])
-    return dict(zip(names, mean_intervals(columns, clusters, (0, 100)).intervals(), strict=True))

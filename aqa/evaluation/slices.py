@@ -101,7 +101,24 @@ def group_examples(
         return {}
     facts = (pairs.expected, pairs.abstained, rows, pairs.languages)
     examples = [_Example(*found) for found in zip(*facts, strict=True)]
-    return {key: _groups(key, examples, data) for key in keys}
+    found: Groups = {}
+    for key in keys:
+        in_data = any(key in columns for columns in data)
+        groups: dict[str, list[int]] = {}
+        for place, (example, columns) in enumerate(zip(examples, data, strict=True)):
+            if in_data or key not in BUILT_IN:
+                value = columns.get(key) if in_data else _row_value(example.row, key)
+                name = _yes(value) if isinstance(value, bool) else as_label(value)
+            else:
+                name = BUILT_IN[key](example)
+            groups.setdefault(UNKNOWN if name is None else name, []).append(place)
+        if len(groups) > MOST_GROUPS:
+            raise UsageError(
+                f'"{key}" has {len(groups)} values, too many to be slices; name a column of at'
+                f" most {MOST_GROUPS}"
+            )
+        found[key] = {name: groups[name] for name in sorted(groups, key=_order)}
+    return found
 
 
 def check_known(systems: Sequence[Groups]) -> None:
@@ -118,26 +135,6 @@ def check_known(systems: Sequence[Groups]) -> None:
                 " name a column of the data or of the predictions, or one of"
                 f" {', '.join(BUILT_IN)}"
             )
-
-
-def _groups(
-    key: str, examples: Sequence[_Example], data: Sequence[Mapping[str, Any]]
-) -> dict[str, list[int]]:
-    in_data = any(key in columns for columns in data)
-    groups: dict[str, list[int]] = {}
-    for place, (found, columns) in enumerate(zip(examples, data, strict=True)):
-        if in_data or key not in BUILT_IN:
-            value = columns.get(key) if in_data else _row_value(found.row, key)
-            name = _yes(value) if isinstance(value, bool) else as_label(value)
-        else:
-            name = BUILT_IN[key](found)
-        groups.setdefault(UNKNOWN if name is None else name, []).append(place)
-    if len(groups) > MOST_GROUPS:
-        raise UsageError(
-            f'"{key}" has {len(groups)} values, too many to be slices; name a column of at most '
-            f"{MOST_GROUPS}"
-        )
-    return {name: groups[name] for name in sorted(groups, key=_order)}
 
 
 def slice_scores(

@@ -78,28 +78,24 @@ def dry_run(config: RunConfig, progress: Progress) -> DryRun:
             lengths.append(plan.reader.length(prompt) or 0)
             task.advance()
     cuts.tell(progress)
-    estimate, dev = plan.reader.estimate(), plan.dev.total if plan.dev else 0
+    estimate, dev, seen = plan.reader.estimate(), 0, None
+    if plan.dev is not None:
+        dev = plan.dev.total
+        with progress.task("Looking for validation examples in the training data"):
+            leaks = find_leaks(*plan.both())
+        progress.note(leaks.note("the validation data", "the training data"))
+        seen = leaks.counts()
     spread = {"min": min(lengths, default=0), "median": median(lengths or [0])}
     return DryRun(
         as_raw(config),
         {"train": len(lengths), "train_unanswerable": unanswerable, "dev": dev},
         {**spread, "max": max(lengths, default=0)},
         {"shortened": cuts.shortened, "left_out": cuts.left_out},
-        _seen(plan),
+        seen,
         estimate.trainable_parameters,
         estimate.all_parameters,
         round(estimate.memory_bytes / 2**30, 2),
     )
-
-
-def _seen(plan: TrainingPlan) -> Mapping[str, int] | None:
-    if plan.dev is None:
-        return None
-    training, dev = plan.both()
-    with plan.progress.task("Looking for validation examples in the training data"):
-        leaks = find_leaks(training, dev)
-    plan.progress.note(leaks.note("the validation data", "the training data"))
-    return leaks.counts()
 
 
 def train(

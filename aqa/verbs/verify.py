@@ -1,6 +1,6 @@
 """Whether what a run was made from, and what it wrote, is still what its manifest says."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,22 +72,18 @@ def verify(folder: Path) -> Verification:
         _check(what, source["name"], _find(what, source["name"], directories), source.get("sha256"))
         for what, source in sources.items()
     ]
-    checked += _check_written(folder, manifest)
+    weights = ADAPTER if (folder / ADAPTER).is_dir() else MODEL
+    names = {"weights": weights, "merged": MERGED, "predictions": PREDICTIONS}
+    for what, name in names.items():
+        path, known = folder / name, manifest.get(f"{what}_sha256")
+        if known is not None or path.exists():
+            checked.append(_check(what, str(path), path if path.exists() else None, known))
     return Verification(folder, str(manifest.get("status")), tuple(checked))
 
 
 def _is_source(found: object) -> bool:
     """Tell whether it is as a run writes it, for anybody may have edited the manifest."""
     return isinstance(found, dict) and isinstance(found.get("name"), str)
-
-
-def _check_written(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Checked]:
-    weights = ADAPTER if (folder / ADAPTER).is_dir() else MODEL
-    names = {"weights": weights, "merged": MERGED, "predictions": PREDICTIONS}
-    for what, name in names.items():
-        path, known = folder / name, manifest.get(f"{what}_sha256")
-        if known is not None or path.exists():
-            yield _check(what, str(path), path if path.exists() else None, known)
 
 
 def _check(what: str, name: str, path: Path | None, known: str | None) -> Checked:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from calls import Call
 
-from aqa.cli.words import readied
+from aqa.cli.app import readied
 from aqa.errors import UsageError
 
 DATA = '{"id": "1", "question": "Who?", "context": "Ada did."}\n'
