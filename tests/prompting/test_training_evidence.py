@@ -3,36 +3,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from people import TOWNS, people
 
 from aqa.config.options import TrainingEvidenceOptions
 from aqa.prompting.other_passages import OtherPassages, terms
 from aqa.prompting.training_evidence import TrainingEvidence
 from aqa.records import Example, Passage
 
-TOWNS = ["Ostry", "Velm", "Karst", "Bolina", "Tarn", "Morva", "Lund", "Sefton", "Arka", "Dorn"]
-
 
 def examples(retrieved: bool = False) -> list[Example]:
     """Ten questions over a passage each; with `retrieved`, three more passages were found."""
-    own = [Passage(f"Person {n} lives in {town}.", id=f"p{n}") for n, town in enumerate(TOWNS)]
-    found = []
-    for n, town in enumerate(TOWNS):
-        passages = (own[n],)
-        if retrieved:
-            passages = (own[(n + 1) % 10], own[n], own[(n + 2) % 10], own[(n + 3) % 10])
-        found.append(
-            Example(
-                f"q{n}",
-                f"Where does person {n} live?",
-                tuple(
-                    Passage(p.text, id=p.id, rank=r, score=9.0 - r)
-                    for r, p in enumerate(passages, 1)
-                ),
-                (town,),
-                own_passages=(own[n],) if retrieved else (),
-            )
-        )
-    return found
+    found = people(TOWNS, retrieved)
+    return found if retrieved else [replace(each, own_passages=()) for each in found]
 
 
 def applied(

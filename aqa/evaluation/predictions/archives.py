@@ -1,5 +1,6 @@
 """Zip archives: Inspect's logs are read, other known ones named."""
 
+import io
 import json
 import zipfile
 import zlib
@@ -7,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aqa.data.files import decompressed
 from aqa.data.unusable import describe_archive
-from aqa.errors import DataError, MissingExtraError
+from aqa.errors import DataError
 from aqa.evaluation.predictions.entries import Entry
 
 ZSTANDARD_METHOD = 93  # of zip, since 2020; Python knows it since 3.14
@@ -48,17 +50,10 @@ def _samples(file: Path, archive: zipfile.ZipFile, names: list[str]) -> Iterator
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     if member.compress_type != ZSTANDARD_METHOD or hasattr(zipfile, "ZIP_ZSTANDARD"):
         return archive.read(member)
-    try:
-        import zstandard
-    except ImportError:
-        raise MissingExtraError("zstandard", "zstd") from None
     file: Any = archive.fp
     file.seek(member.header_offset)
     header = file.read(LOCAL_HEADER)
     names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     file.seek(names, 1)
-    packed = file.read(member.compress_size)
-    try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
-    except zstandard.ZstdError as error:
-        raise zipfile.BadZipFile(str(error)) from None
+    packed: Any = io.BufferedReader(io.BytesIO(file.read(member.compress_size)))
+    return decompressed(packed).read()

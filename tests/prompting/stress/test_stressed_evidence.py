@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from people import TOWNS, people
 
 from aqa.config.conditions import CONDITIONS, FAMILIES, parse_conditions
 from aqa.config.options import EvidenceOptions
@@ -14,24 +15,11 @@ from aqa.prompting.other_passages import sample
 from aqa.prompting.stress.evidence import NO_ANSWER, NO_GOLD, Pools, StressedEvidence
 from aqa.records import Example, Passage
 
-TOWNS = ["Ostry", "Velm", "Karst", "Bolina", "Tarn", "Morva", "Lund", "Sefton", "Arka", "Dorn"]
 COUNT = 40
 
 
 def examples(retrieved: bool = False) -> list[Example]:
-    """Questions over a passage each; with `retrieved`, the gold one is the second of four."""
-    homes = [f"{TOWNS[n % 10]} {n}" for n in range(COUNT)]
-    texts = [f"Person {n} lives in {home}." for n, home in enumerate(homes)]
-    own = [Passage(text, id=f"p{n}", rank=1) for n, text in enumerate(texts)]
-    found = []
-    for n in range(COUNT):
-        passages = [own[n]]
-        if retrieved:
-            passages = [own[(n + 1) % COUNT], own[n], own[(n + 2) % COUNT], own[(n + 3) % COUNT]]
-        ranked = tuple(replace(p, rank=r, score=9.0 - r) for r, p in enumerate(passages, 1))
-        question = f"Where does person {n} live?"
-        found.append(Example(f"q{n}", question, ranked, (homes[n],), own_passages=(own[n],)))
-    return found
+    return people([f"{TOWNS[n % 10]} {n}" for n in range(COUNT)], retrieved)
 
 
 def stressed(
