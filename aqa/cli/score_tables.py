@@ -1,9 +1,9 @@
 """What an evaluation or a training found, on standard output."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aqa.cli.tables import draw, output, print_json, say
 from aqa.display.console import errors, say_warning
@@ -24,72 +24,54 @@ TONES: Mapping[str, Tone] = {"changed": "bad", "missing": "bad", "unchecked": "m
 
 def show_report(report: "Report", forms: Collection[str] = ()) -> None:
     """The scores as "json", "csv", "markdown", "latex", one below the other; else for people."""
+    from aqa.evaluation.in_words import in_words
     from aqa.evaluation.long_table import long_table
-    from aqa.evaluation.tables import wide_table
+    from aqa.evaluation.tables import tables_for_people, wide_table
 
     for warning in report.warnings:
         say_warning(warning)
     if not forms:
-        _show_tables(report)
+        for table in tables_for_people(report):
+            draw(table)
+        for sentence in (*_on_the_judge(report), *in_words(report)):
+            say(sentence)
+        for signature in report.signatures:
+            say(signature, "dim")
     for place, form in enumerate(forms):
         if form == "json":
             print_json(report.to_json())
             continue
-        write, table = FORMS[form], long_table if form == "csv" else wide_table
-        print("\n" * bool(place) + safe_text(write(table(report))), end="")  # noqa: T201  (data)
+        write, made = FORMS[form], long_table if form == "csv" else wide_table
+        print("\n" * bool(place) + safe_text(write(made(report))), end="")  # noqa: T201  (data)
 
 
-def _show_tables(report: "Report") -> None:
-    from aqa.evaluation.in_words import in_words
-    from aqa.evaluation.tables import tables_for_people
-
-    for table in tables_for_people(report):
-        draw(table)
-    _tell_judge(report)
-    for sentence in in_words(report):
-        say(sentence)
-    for signature in report.signatures:
-        say(signature, "dim")
-
-
-def _tell_judge(report: "Report") -> None:
+def _on_the_judge(report: "Report") -> Iterator[str]:
     """Say what the judge cost, and how far judges and people agree with it."""
     if report.judge is None:
         return
-    for system in report.systems:
-        if system.verdicts is not None:
-            _tell_system(system.name, system.verdicts.to_json())
-    spent = report.judge["spent"]
+    for name, verdicts in ((own.name, own.verdicts) for own in report.systems):
+        found = {} if verdicts is None else verdicts.to_json()
+        if repeats := found.get("repeats"):
+            scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
+            yield f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
+        if own := found.get("corrected"):
+            interval = f"95 %: {shown_interval(own['low'], own['high'])}"
+            yield f"{name}: by people {own['value']:.2f} ({interval}), as {own['n']} labels tell"
+    spent, asked = report.judge["spent"], report.judge["asked"]
     cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
     tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
-    asked = report.judge["asked"]
     line = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
-    say(f"{line}: {tokens}, {cost}")
+    yield f"{line}: {tokens}, {cost}"
     if panel := report.judge.get("panel"):
-        _tell_panel(panel)
+        yield (
+            f"the judges agree on {_figure(panel, 'agreement', 1)} % of {panel['n']}"
+            f" answer{'s' * (panel['n'] != 1)}; Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
+            f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}"
+        )
     if labels := report.judge.get("human_labels"):
         answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
         line = f"people agree on {labels['agreement']:.1f} % of {answers}"
-        say(f"{line}; Cohen's kappa {_figure(labels, 'kappa')}")
-
-
-def _tell_system(name: str, found: Mapping[str, Any]) -> None:
-    if repeats := found.get("repeats"):
-        scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
-        say(f"{name}: repeats {scores}; variance {repeats['variance']:.2f}")
-    if own := found.get("corrected"):
-        interval = shown_interval(own["low"], own["high"])
-        line = f"{name}: by people {own['value']:.2f} (95 %: {interval}), as {own['n']} labels tell"
-        say(line)
-
-
-def _tell_panel(panel: Mapping[str, float]) -> None:
-    answers = f"{panel['n']} answer{'s' * (panel['n'] != 1)}"
-    say(
-        f"the judges agree on {_figure(panel, 'agreement', 1)} % of {answers};"
-        f" Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
-        f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}"
-    )
+        yield f"{line}; Cohen's kappa {_figure(labels, 'kappa')}"
 
 
 def _figure(found: Mapping[str, float], name: str, digits: int = 2) -> str:

@@ -148,7 +148,15 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         say(f"from the cache: {result.cached:,} answers, which saved {saved}")
     if result.decision is not None:
         say(str(result.decision))
-    _show_shortfall(result)
+    short = result.shortfall
+    if result.failed:
+        say(f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}")
+        say("ask the failed ones again with --retry-errors")
+    if short.cut:
+        say(
+            f'{short.cut:,} answers reached the token limit and are marked "cut"; raise'
+            " generation.max_new_tokens"
+        )
     say(f"predictions: {result.predictions}")
     say(f"next: aqa evaluate {quote(str(result.predictions))}")
 
@@ -158,19 +166,6 @@ def check_answered(run: object, result: "PredictResult") -> None:
     if not result.answered:
         reason = result.shortfall.reason
         raise RunError(f"{run}: none of {result.examples} examples was answered: {reason}")
-
-
-def _show_shortfall(result: "PredictResult") -> None:
-    short = result.shortfall
-    if result.failed:
-        line = f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}"
-        say(line)
-        say("ask the failed ones again with --retry-errors")
-    if short.cut:
-        say(
-            f'{short.cut:,} answers reached the token limit and are marked "cut"; raise'
-            " generation.max_new_tokens"
-        )
 
 
 def show_cancelled(result: "CancelResult", as_json: bool) -> None:

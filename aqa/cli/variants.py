@@ -1,19 +1,22 @@
 """Several runs of one reader, as `aqa predict` makes and shows them."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import reduce
 from operator import add
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aqa.cli.tables import check_answered, draw, prediction_facts, print_json, say, show_cost
 from aqa.config.conditions import parse_conditions
+from aqa.config.options import RunConfig
 from aqa.display import console
 from aqa.errors import UsageError
 from aqa.runs.folder import command_line
 from aqa.tables import Row, Table, figures, texts
+from aqa.verbs.predict import PredictResult, Resume
 from aqa.verbs.session import result_of
 from aqa.verbs.variants import (
     Variants,
@@ -24,16 +27,9 @@ from aqa.verbs.variants import (
     make_variants,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from aqa.config.options import RunConfig
-    from aqa.spent import CostEstimate
-    from aqa.verbs.predict import PredictResult, Resume
-
 
 def run_variants(
-    params: "Mapping[str, Any]", config: "RunConfig", folder: Path, resume: "Resume"
+    params: Mapping[str, Any], config: RunConfig, folder: Path, resume: Resume
 ) -> None:
     """Make the runs that `aqa predict` is asked for, or tell what they would cost."""
     for flag in ("cancel", "stop_when_decided"):
@@ -51,26 +47,20 @@ def run_variants(
             checked = check_variants(variants, progress)
             results = result_of(answers_of(checked, progress, resume, command))
     if params["dry_run"]:
-        _show_costs(estimates, params["as_json"])
+        total = reduce(add, estimates.values())
+        if params["as_json"]:
+            each = {name: asdict(one) for name, one in estimates.items()}
+            print_json({**asdict(total), "runs": each})
+            return
+        draw(costs_table(estimates))
+        show_cost(total, as_json=False)
         return
     _show_results(variants, results, params["as_json"])
     for name, result in results.items():
         check_answered(name, result)
 
 
-def _show_costs(estimates: "Mapping[str, CostEstimate]", as_json: bool) -> None:
-    total = reduce(add, estimates.values())
-    if as_json:
-        each = {name: asdict(one) for name, one in estimates.items()}
-        print_json({**asdict(total), "runs": each})
-        return
-    draw(costs_table(estimates))
-    show_cost(total, as_json=False)
-
-
-def _show_results(
-    variants: Variants, results: "Mapping[str, PredictResult]", as_json: bool
-) -> None:
+def _show_results(variants: Variants, results: Mapping[str, PredictResult], as_json: bool) -> None:
     if as_json:
         runs = {name: prediction_facts(result) for name, result in results.items()}
         print_json({"folder": str(variants.folder), "runs": runs})

@@ -143,19 +143,14 @@ def compare(
     check_baseline(baseline, list(values))
     measured = measure(values, clusters, baseline, seed)
     found = [comparison for family in measured.values() for comparison in corrected(family)]
-    return Compared(score_intervals(values, clusters), tuple(found))
-
-
-def score_intervals(values: Values, clusters: Clusters) -> dict[str, dict[str, Interval]]:
-    """Give the interval of each system's mean score, by system and metric."""
     scores = [(system, metric) for system, own in values.items() for metric in own]
     intervals: dict[str, dict[str, Interval]] = {system: {} for system in values}
     if scores:
         columns = np.column_stack([values[system][metric] for system, metric in scores])
-        found = mean_intervals(columns.astype(np.float64, copy=False), clusters).intervals()
-        for (system, metric), interval in zip(scores, found, strict=True):
+        means = mean_intervals(columns.astype(np.float64, copy=False), clusters).intervals()
+        for (system, metric), interval in zip(scores, means, strict=True):
             intervals[system][metric] = interval
-    return intervals
+    return Compared(intervals, tuple(found))
 
 
 def measure(

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from aqa.evaluation.difference_tables import difference_tables, slice_comparison_table
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
-from aqa.records import Score
 from aqa.tables import (
     Cell,
     Column,
@@ -59,7 +58,8 @@ def wide_table(report: Report) -> Table:
     """A row for each system and a column for each score, with its interval."""
     names = list(report.systems[0].scores)
     rows = [
-        Row([system.name, *map(_estimate, system.scores.values())]) for system in report.systems
+        Row([own.name, *(Figure(s.value, low=s.low, high=s.high) for s in own.scores.values())])
+        for own in report.systems
     ]
     labelled = map(str, filter(None, [report.labelled]))
     lost = (f"{own.name}: {found}" for own in report.systems if (found := _without_answer(own)))
@@ -183,10 +183,6 @@ def _without_answer(system: SystemScores) -> str:
 
 def _figure(value: float | None) -> Figure | None:
     return None if value is None else Figure(value)
-
-
-def _estimate(score: Score) -> Figure:
-    return Figure(score.value, low=score.low, high=score.high)
 
 
 def _in_slice(found: Mapping[str, float], scores: int) -> Cell:

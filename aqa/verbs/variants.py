@@ -141,7 +141,14 @@ def answers_of(
     """
     variants, found = checked.variants, {}
     with checked.stack:
-        _check_all_go_on(checked, resume)
+        for run, questions in zip(variants.runs, checked.questions, strict=True):
+            # See what would refuse a later run, before the first one asks anything.
+            check_own(run.folder, "predict")
+            contract_of(questions, resume)
+            ours = questions.inputs.fingerprint(questions.reader)
+            different = different_run(run.folder, ours, resume.retry_errors)
+            if different and not resume.fresh:
+                raise RunError(another_run(run.folder, different))
         if variants.prompts:
             write_prompts(variants.folder, variants.prompts)
         runs = zip(variants.runs, checked.questions, strict=True)
@@ -156,17 +163,6 @@ def answers_of(
             rows = kept_answers(questions, run.folder, progress, resume, command)
             found[run.name] = yield from _named(rows, run.name)
     return found
-
-
-def _check_all_go_on(checked: Checked, resume: Resume) -> None:
-    """See what would refuse a later run, before the first one asks anything."""
-    for run, questions in zip(checked.variants.runs, checked.questions, strict=True):
-        check_own(run.folder, "predict")
-        contract_of(questions, resume)
-        ours = questions.inputs.fingerprint(questions.reader)
-        different = different_run(run.folder, ours, resume.retry_errors)
-        if different and not resume.fresh:
-            raise RunError(another_run(run.folder, different))
 
 
 def _named(

@@ -63,7 +63,9 @@ def verify(folder: Path) -> Verification:
         where = "in a run folder: beside it is" if is_file else "a run folder: it holds"
         raise RunError(f"{named} is not {where} no {MANIFEST}")
     sources = manifest.get("sources")
-    if not isinstance(sources, dict) or not all(map(_is_source, sources.values())):
+    if not isinstance(sources, dict) or not all(
+        isinstance(one, dict) and isinstance(one.get("name"), str) for one in sources.values()
+    ):  # anybody may have edited it
         raise RunError(f"{folder / MANIFEST} names no sources to compare with")
     started_in = manifest.get("directory")
     directories = [Path(started_in)] if isinstance(started_in, str) else []
@@ -79,11 +81,6 @@ def verify(folder: Path) -> Verification:
         if known is not None or path.exists():
             checked.append(_check(what, str(path), path if path.exists() else None, known))
     return Verification(folder, str(manifest.get("status")), tuple(checked))
-
-
-def _is_source(found: object) -> bool:
-    """Tell whether it is as a run writes it, for anybody may have edited the manifest."""
-    return isinstance(found, dict) and isinstance(found.get("name"), str)
 
 
 def _check(what: str, name: str, path: Path | None, known: str | None) -> Checked:

@@ -244,17 +244,14 @@ def _key(prompt: Prompt, repeat: int) -> str:
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 
-def _verdict(prediction: Prediction) -> Verdict:
-    if prediction.error is not None or prediction.raw is None:
-        return Verdict(None, prediction.error or "")
-    found = read_object(prediction.raw, JudgeVerdict)
-    return Verdict(found.verdict, found.reason)
-
-
 def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
     """What the journal keeps of a verdict; the case is the first one that it was asked for."""
     row: dict[str, Any] = {"id": prediction.id, "example": case.id, "system": case.system}
-    row |= {"answer": case.answer, **_verdict(prediction).to_json()}
+    said = Verdict(None, prediction.error or "")
+    if prediction.error is None and prediction.raw is not None:
+        found = read_object(prediction.raw, JudgeVerdict)
+        said = Verdict(found.verdict, found.reason)
+    row |= {"answer": case.answer, **said.to_json()}
     if prediction.error is not None and prediction.raw is not None:
         row["raw"] = prediction.raw
     if prediction.model:

@@ -1,9 +1,8 @@
 """One judge, or several of the same answers, of whom the majority counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any
 
 from aqa.evaluation.judge.cases import Cases, Judged
 from aqa.evaluation.judge.judge import Judging
@@ -47,8 +46,12 @@ class Panel:
             return first
         opinions = {key: [own.verdicts[key] for own in found.values()] for key in first.verdicts}
         agreed = panel_agreement([list(map(most_given, given)) for given in opinions.values()])
+        # Money is added up only where all know theirs.
+        spent = [own.facts["spent"] for own in found.values()]
+        known = [name for name in spent[0] if all(name in own for own in spent)]
         facts = {
-            **_sums([own.facts for own in found.values()]),
+            "asked": sum(own.facts["asked"] for own in found.values()),
+            "spent": {name: sum(own[name] for own in spent) for name in known},
             "folder": ", ".join(str(own.facts["folder"]) for own in found.values()),
             "panel": agreed.to_json(),
             "judges": {model: dict(own.facts) for model, own in found.items()},
@@ -59,13 +62,3 @@ class Panel:
     def estimate(self, cases: Cases) -> CostEstimate:
         """Tell what the verdicts of all would cost that are not known yet."""
         return reduce(add, (judge.estimate(cases) for judge in self._judges.values()))
-
-
-def _sums(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add up what all judges were asked and have cost; money only where all know theirs."""
-    spent = [own["spent"] for own in facts]
-    known = [name for name in spent[0] if all(name in own for own in spent)]
-    return {
-        "asked": sum(own["asked"] for own in facts),
-        "spent": {name: sum(own[name] for own in spent) for name in known},
-    }

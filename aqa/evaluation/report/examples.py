@@ -16,6 +16,7 @@ from aqa.evaluation.report.finding import example_scores, primary_score, score_n
 from aqa.evaluation.report.panels import SHORT_CATEGORIES
 from aqa.evaluation.results import Report
 from aqa.records import Example, Passage
+from aqa.runs.files import known
 
 BLOCK = 256  # passages that the page unpacks at a time
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
@@ -86,7 +87,10 @@ class Library:
             if example.id not in ids:
                 continue
             self.questions[example.id] = example.question
-            retrieved = [(passage, _passage_json(passage)) for passage in example.passages]
+            retrieved = [
+                (one, known({"rank": one.rank, "id": one.id or None, "score": _rounded(one.score)}))
+                for one in example.passages
+            ]
             texts = {(passage.title, passage.text) for passage in example.passages}
             gold = [
                 (passage, {"gold": True})
@@ -136,9 +140,7 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
             row["slices"] = slices[place]
         by_system: dict[str, list[Any]] = {
             "evidence": [_evidence(evidence_of(one), passages) for one in answered],
-            "confidence": [
-                None if (sure := confidence_of(one)) is None else round(sure, 4) for one in answered
-            ],
+            "confidence": [_rounded(confidence_of(one)) for one in answered],
             "costs": [cost_json(cost_of(one)) for one in answered],
             "verdicts": [
                 [each.to_json() for each in own.verdicts.examples[place]] if own.verdicts else []
@@ -151,13 +153,8 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
         yield script_json(row)
 
 
-def _passage_json(passage: Passage) -> Json:
-    entry: Json = {"rank": passage.rank}
-    if passage.id:
-        entry["id"] = passage.id
-    if passage.score is not None:
-        entry["score"] = round(passage.score, 4)
-    return entry
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _own_question(answered: Sequence[AnsweredRow | None]) -> str:
@@ -180,9 +177,9 @@ def _evidence(entry: Mapping[str, Any], passages: Sequence[Json]) -> Json:
     if ranks is not None:
         found["read"] = len(ranks)
         ids = entry.get("ids") or [None] * len(ranks)
-        known = {passage.get("rank"): passage.get("id") for passage in passages}
+        id_of = {passage.get("rank"): passage.get("id") for passage in passages}
         if all(
-            rank in known and (name is None or known[rank] in (None, name))
+            rank in id_of and (name is None or id_of[rank] in (None, name))
             for rank, name in zip(ranks, ids, strict=False)
         ):
             found["ranks"] = ranks
