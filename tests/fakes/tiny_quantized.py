@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,16 @@ def save_bitsandbytes(whole: Path, folder: Path, **settings: Any) -> Path:
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(whole).save_pretrained(folder)
     return folder
+
+
+@contextmanager
+def rewritten(file: Path) -> Iterator[dict[str, Any]]:
+    """The weights of a file of safetensors, which are written back as they are then."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(file)
+    yield weights
+    save_file(weights, file, metadata={"format": "pt"})
 
 
 def change_json(path: Path, **values: Any) -> None:

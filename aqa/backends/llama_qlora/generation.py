@@ -30,7 +30,7 @@ def is_continuous(model: Any, options: GenerationOptions, rows: Rows) -> bool:
 
 def _are_steady(model: Any, rows: Rows, options: GenerationOptions) -> bool:
     """Whether positions mean the same to each row as they would if it were alone."""
-    return max(map(len, rows), default=0) + options.max_new_tokens <= steady_length(model)
+    return max(map(len, rows), default=0) + options.max_new_tokens <= steady_length(model.config)
 
 
 def write_continuously(

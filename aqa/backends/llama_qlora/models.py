@@ -5,6 +5,7 @@ from contextlib import suppress
 from inspect import signature
 from typing import Any
 
+from aqa.backends.llama_qlora.prefixes import steady_length
 from aqa.backends.local.causality import check_causal
 from aqa.backends.local.devices import (
     compute_dtype,
@@ -211,7 +212,8 @@ def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
 
     Raises:
         ConfigError: attention would take the square of all their tokens.
-        ModelError: the model carries a state over, or can't be told where rows begin.
+        ModelError: the model carries a state over, can't be told where rows begin, or turns
+            positions by the longest row.
     """
     flash = options.attn_implementation.startswith("flash_attention")
     if not flash or not local_device().startswith("cuda"):
@@ -226,7 +228,8 @@ def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
 
     kind = AutoModelForCausalLM._model_mapping.get(type(model_config), None)
     takes_positions = kind is not None and "position_ids" in signature(kind.forward).parameters
-    if not takes_positions or kind._is_stateful:
+    steady = options.max_seq_length <= steady_length(model_config)
+    if not takes_positions or kind._is_stateful or not steady:
         raise ModelError(
             f"{options.model}: a model of this kind ({model_config.model_type}) does not keep rows"
             " apart by their positions; leave training.packing out"

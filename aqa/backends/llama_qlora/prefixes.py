@@ -113,12 +113,12 @@ def _adapters(model: Any) -> Collection[Any]:
     return found.values()
 
 
-def steady_length(model: Any) -> float:
+def steady_length(config: Any) -> float:
     """Tokens up to which positions mean the same to a row, whatever else is in its batch.
 
     Beyond it longrope (Phi 3 and 4) and dynamic scaling turn all rows as the longest one needs.
     """
-    config = model.config.get_text_config()
+    config = config.get_text_config()
     ropes = getattr(config, "rope_parameters", None) or {}
     each = [ropes, *(rope for rope in ropes.values() if isinstance(rope, Mapping))]
     return min(
@@ -134,8 +134,9 @@ def steady_length(model: Any) -> float:
 def forget_lengths(model: Any) -> None:
     """Let positions that are scaled dynamically not be those of the longest row so far."""
     for module in model.modules():
-        if hasattr(module, "max_seq_len_cached"):
-            module.max_seq_len_cached = 0
+        for name in vars(module):  # one for each kind of layers, where these have their own
+            if name.endswith("max_seq_len_cached"):
+                setattr(module, name, 0)
 
 
 def takes_positions(model: Any) -> bool:

@@ -1,5 +1,6 @@
 """Fine-tune a LoRA adapter over a (4-bit) causal model; logits only where there are labels."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,9 @@ from aqa.backends.llama_qlora.fresh_adapters import (
     trained_weights,
 )
 from aqa.backends.llama_qlora.models import save_attention_memory
+from aqa.backends.llama_qlora.prefixes import forget_lengths, steady_length
 from aqa.backends.llama_qlora.reading import logits_at
+from aqa.backends.local.devices import spread_by
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.spread import Calls, gathered
 from aqa.backends.local.trainer import AnswerTrainer
@@ -38,15 +41,31 @@ def answer_loss(
     sees it, so there is no mask, which would keep attention from its fastest kernel.
     """
     rows, positions = inputs["label_places"]
-    whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
-    read = {key: inputs[key] for key in ("input_ids", "position_ids") if key in inputs}
-    with logits_at(whole, rows, positions):
-        logits = model(**read, use_cache=False).logits[0]
+    logits = torch.cat([*_logits(model, inputs)])
     targets = inputs["labels"][rows, positions + 1]
     loss = torch.nn.functional.cross_entropy(
         logits.float(), targets, reduction="sum", label_smoothing=label_smoothing
     )
     return loss, torch.tensor(len(targets), device=loss.device)
+
+
+def _logits(model: Any, inputs: Batch) -> Iterator[torch.Tensor]:
+    """Those of the labels, read together, or row by row where other rows would turn positions.
+
+    Not where weights are spread, whose processes have to call the model equally often.
+    """
+    whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
+    (rows, positions), ids = inputs["label_places"], inputs["input_ids"]
+    if ids.shape[1] <= steady_length(whole.config) or "position_ids" in inputs or spread_by():
+        read = {key: inputs[key] for key in ("input_ids", "position_ids") if key in inputs}
+        with logits_at(whole, rows, positions):
+            yield model(**read, use_cache=False).logits[0]
+        return
+    for number, length in enumerate(inputs["attention_mask"].sum(1).tolist()):
+        own = positions[rows == number]
+        forget_lengths(whole)
+        with logits_at(whole, torch.zeros_like(own), own):
+            yield model(input_ids=ids[number : number + 1, :length], use_cache=False).logits[0]
 
 
 class AdapterTrainer(AnswerTrainer):

@@ -1,12 +1,13 @@
 """What transformers loads for every local reader: tokenizer, configuration, and all weights."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from aqa.backends.local.devices import weights_device
-from aqa.backends.model_errors import explained
+from aqa.backends.model_errors import explained, said_by
 from aqa.backends.model_files import ModelFiles
 from aqa.backends.tokenizers import gguf_option
 from aqa.config.backend_options import LocalModelOptions
@@ -16,6 +17,8 @@ from aqa.processes import process_count
 
 BITSANDBYTES = "bitsandbytes"
 BNB_4BIT = f"{BITSANDBYTES} 4bit"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+NUMBERS = ("F64", "F32", "F16", "BF16")  # what safetensors calls them
 SMALLEST = 1024  # bytes; a file of weights is larger, and what points to one is not
 _offload_folders: list[TemporaryDirectory[str]] = []
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
@@ -49,25 +52,35 @@ def own_quantization(model_config: Any) -> str:
     """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not.
 
     Raises:
-        ModelError: transformers does not know it: it would leave the scales out.
+        ModelError: transformers does not know it, and would leave the scales out, or lacks a GPU or
+            a package for it.
     """
-    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
+    text = model_config.get_text_config(decoder=True)
     found = getattr(model_config, "quantization_config", None)
+    found = getattr(text, "quantization_config", None) if found is None else found
     if found is None:
         return ""
     settings = found if isinstance(found, dict) else getattr(found, "to_dict", dict)()
     for bits in ("4bit", "8bit"):
         if settings.get(f"load_in_{bits}"):
             return f"{BITSANDBYTES} {bits}"
-    method = str(settings.get("quant_method", ""))
-    if method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
-        raise ModelError(
-            f"{model_config.name_or_path}: transformers can't read weights that are quantised in"
-            f" its way ({method or 'no quant_method in config.json'}); name the model that they"
-            " were made from, or let vLLM answer (llama-qlora: backend.engine=vllm)"
-        )
-    return method
+    method = str(settings.get("quant_method") or "")
+    fault = method or "no quant_method in config.json"
+    if method in AUTO_QUANTIZATION_CONFIG_MAPPING:
+        try:
+            with quiet():
+                quantizer = AutoHfQuantizer.from_config(dict(settings), pre_quantized=True)
+                quantizer.validate_environment(device_map=None)
+            return method
+        except (ImportError, RuntimeError, TypeError, ValueError) as error:
+            fault += f": {said_by(error)}"
+    raise ModelError(
+        f"{model_config.name_or_path}: transformers can't read weights here that are quantised in"
+        f" its way ({fault}); name the model that they were made from, or let vLLM answer"
+        " (llama-qlora: backend.engine=vllm)"
+    )
 
 
 def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
@@ -107,6 +120,8 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     Raises:
         ModelError: no such model, or weights that are broken, absent, of another shape or unused.
     """
+    from transformers.utils import cached_file
+
     if files.gguf_file is None:
         _check_files(Path(files.base), files.title)
     with explained(files.spec, files.title), quiet():
@@ -116,13 +131,41 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     absent = found["missing_keys"] & {name for name, _ in model.named_parameters()}
     reshaped = {name for name, *_ in found["mismatched_keys"]}
     check_keys(files.title, absent - reshaped, reshaped, found["unexpected_keys"])
+    if files.gguf_file is None:
+        config = cached_file(files.base, "config.json", revision=options.get("revision"))
+        check_keys(files.title, codes=_codes(Path(config).parent, model))
     return model
+
+
+def _codes(folder: Path, model: Any) -> set[str]:
+    """The weights of a model that are codes without scales, which count as numbers elsewhere.
+
+    transformers turns those of a plain model into the type that is asked for, and leaves 8-bit
+    floats as they are where a quantised one lacks their scales.
+    """
+    from safetensors import safe_open
+    from torch.nn import Linear, Parameter
+
+    config = json.loads((folder / "config.json").read_bytes())
+    if {**config, **config.get("text_config", {})}.get("quantization_config"):
+        layers = {name: m for name, m in model.named_modules() if isinstance(m, Linear)}
+        bare = [n for n, m in layers.items() if {*dict(m.named_parameters())} <= {"weight", "bias"}]
+        weights = {f"{name}.weight": layers[name].weight for name in bare}
+        return {n for n, w in weights.items() if type(w) is Parameter and w.dtype.itemsize == 1}
+    index, found = folder / INDEX, set()
+    parts = json.loads(index.read_bytes())["weight_map"].values() if index.is_file() else [SINGLE]
+    own = dict(model.named_parameters())
+    for part in filter(Path.is_file, {folder / part for part in parts}):
+        with safe_open(part, framework="pt") as file:
+            names = [name for name in file.keys() if name in own or name.endswith("weight")]  # noqa: SIM118
+            found |= {name for name in names if file.get_slice(name).get_dtype() not in NUMBERS}
+    return found
 
 
 def _check_files(folder: Path, title: str) -> None:
     """See that a model's weights are there as files that are read, where it lies in a folder."""
     whole, pickled = [*folder.glob("*.safetensors")], [*folder.glob("*model*.bin")]
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    single, index = folder / SINGLE, folder / INDEX
     if pickled and not whole:
         raise ModelError(
             f"{title}: this model can't be loaded: its weights are pickled ({pickled[0].name}), and"
@@ -147,12 +190,16 @@ def _check_files(folder: Path, title: str) -> None:
 
 
 def check_keys(
-    spec: str, absent: Iterable[str], reshaped: Iterable[str], unused: Iterable[str]
+    spec: str,
+    absent: Iterable[str] = (),
+    reshaped: Iterable[str] = (),
+    unused: Iterable[str] = (),
+    codes: Iterable[str] = (),
 ) -> None:
     """See that the weights in a model's files are just those that it takes, by their names.
 
     Raises:
-        ModelError: some are absent, of another shape, or have no place in the model.
+        ModelError: some are absent, of another shape, mere codes, or have no place in the model.
     """
     for names, fault in (
         (
@@ -170,6 +217,12 @@ def check_keys(
             "of the weights in its files have no place in the model that its config.json"
             " describes{}, and leaving them out would change its answers; restore both from where"
             " they came from",
+        ),
+        (
+            codes,
+            "of the weights in its files are codes of a quantisation{}, whose scales are not there"
+            " or not named in its config.json; restore both from where they came from, or name the"
+            " model that they were made from",
         ),
     ):
         if found := sorted(names):

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from tiny_llama import (
     make_reader,
     rows,
 )
+from tiny_quantized import change_json
+from transformers import AutoModelForCausalLM
 
 from aqa.backends.llama_qlora import models
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
@@ -277,6 +280,38 @@ def test_a_pack_has_the_loss_of_its_rows(tiny: Path, template: Template) -> None
     torch.testing.assert_close(masked, expected, rtol=1e-5, atol=1e-4)
 
 
+LONGROPE = {
+    "rope_type": "longrope",
+    "short_factor": [1.0] * 8,
+    "long_factor": [4.0] * 8,
+    "original_max_position_embeddings": 80,
+}
+
+
+@pytest.mark.parametrize("rope", [LONGROPE, {"rope_type": "dynamic", "factor": 4.0}])
+def test_rows_of_a_batch_turn_positions_by_themselves(
+    rope: dict[str, Any], tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """Longer ones than 80 tokens are turned otherwise than shorter ones."""
+    model = shutil.copytree(tiny, tmp_path / "model")
+    theta = {"rope_theta": 10_000.0}
+    change_json(
+        model / "config.json", max_position_embeddings=80, rope_parameters={**rope, **theta}
+    )
+    with make_reader(model) as reader, torch.no_grad():
+        unlike = as_rows(reader, make_prompts(reader, template, True, [*rows(), UNLIKE[0]]))
+        assert min(row["length"] for row in unlike) < 80 < max(row["length"] for row in unlike)
+        found, _ = answer_loss(reader.model, Collator()(unlike))
+        expected = 0.0
+        for row in unlike[::-1]:
+            alone = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+            ids = torch.tensor(row["input_ids"])
+            logits = alone(input_ids=ids[None]).logits[0, row["prompt_length"] - 1 : -1]
+            cross_entropy = torch.nn.functional.cross_entropy
+            expected += float(cross_entropy(logits, ids[row["prompt_length"] :], reduction="sum"))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
 def test_packs_train_as_rows_do(tiny: Path, template: Template, tmp_path: Path) -> None:
     losses = []
     for packing in ("false", "true"):
@@ -303,6 +338,7 @@ def test_packs_train_as_rows_do(tiny: Path, template: Template, tmp_path: Path) 
         ("flash_attention_3", "mps", "llama", ConfigError, "this machine has no NVIDIA GPU"),
         ("flash_attention_2", "cuda:0", "bloom", ModelError, r"kind \(bloom\) does not keep rows"),
         ("flash_attention_2", "cuda:0", "jamba", ModelError, r"kind \(jamba\) does not keep rows"),
+        ("flash_attention_2", "cuda:0", "longrope", ModelError, r"\(phi3\) does not keep rows"),
         ("flash_attention_2", "cuda:0", "llama", None, ""),
         ("flash_attention_3", "cuda:1", "qwen3", None, ""),
     ],
@@ -320,7 +356,9 @@ def test_packs_need_attention_that_keeps_rows_apart(
     monkeypatch.setattr(models, "local_device", lambda: device)
     asked = {"model": "m", "attn_implementation": attention}
     options = LlamaQloraOptions.model_validate(asked)
-    config = AutoConfig.for_model(kind)
+    config = AutoConfig.for_model("phi3" if kind == "longrope" else kind)
+    if kind == "longrope":
+        config.rope_parameters = LONGROPE
     if error is None:
         models.check_packing(options, config)
         return

@@ -2,17 +2,19 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 from tiny_llama import Training, make_prompts, make_reader
-from tiny_quantized import change_json, save_bitsandbytes, save_fp8
+from tiny_quantized import change_json, rewritten, save_bitsandbytes, save_fp8
 
 from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.llama_qlora.fused_lora import FusedLora
 from aqa.backends.llama_qlora.models import load_model
+from aqa.backends.local.loading import own_quantization
 from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.records import Template
@@ -90,6 +92,7 @@ def test_float16_checkpoints_answer_learn_and_merge(
     [
         (None, r"14 of the weights in its files have no place"),
         ({"quant_method": "modelopt"}, r"transformers can't read .* its way \(modelopt\).*vLLM"),
+        ({"quant_method": "higgs"}, r"can't read .*\(higgs: .*vLLM"),
         ({"bits": 4}, r"transformers can't read .* its way \(no quant_method in config.json\)"),
     ],
 )
@@ -101,6 +104,45 @@ def test_codes_that_nobody_explains_are_not_read_as_weights(
     change_json(folder / "config.json", quantization_config=settings)
     with pytest.raises(ModelError, match=said):
         make_reader(folder, AS_IS).__enter__()
+
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU reads them")
+
+
+@pytest.mark.parametrize("names", [("proj.weight",), ("lm_head.weight",)])
+@pytest.mark.parametrize("kind", [torch.int8, torch.float8_e4m3fn, torch.int32])
+def test_codes_without_scales_are_not_read_as_weights(
+    names: tuple[str, ...], kind: torch.dtype, tiny: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "bare")
+    with rewritten(folder / "model.safetensors") as weights:
+        coded = [name for name in weights if name.endswith(names)]
+        weights |= {name: (weights[name] * 100).to(kind) for name in coded}
+    with pytest.raises(ModelError, match=rf"{len(coded)} of the weights .* are codes"):
+        make_reader(folder, AS_IS).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "count"),
+    [("fp8", "layers.1.mlp.up_proj.weight_scale_inv", 1), ("four_bits", ".weight.", 14)],
+)
+@NO_GPU
+def test_a_quantised_checkpoint_without_its_scales_is_refused(
+    name: str, left_out: str, count: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(request.getfixturevalue(name), tmp_path / "bare")
+    with rewritten(folder / "model.safetensors") as weights:
+        for key in [key for key in weights if left_out in key]:
+            del weights[key]
+    with pytest.raises(ModelError, match=f"{count} of the weights .* whose scales are not there"):
+        make_reader(folder, AS_IS).__enter__()
+
+
+def test_the_quantisation_of_an_inner_model_counts(tiny: Path) -> None:
+    config = make_reader(tiny)._model_config
+    config.get_text_config = lambda **_: SimpleNamespace(quantization_config={"quant_method": "?"})
+    with pytest.raises(ModelError, match=r"its way \(\?\)"):
+        own_quantization(config)
 
 
 def test_states_that_autocast_left_in_float32_are_taken(tiny: Path) -> None:

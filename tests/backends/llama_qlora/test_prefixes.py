@@ -146,6 +146,22 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
             None,
         ),
         ("phi3", {**LLAMA, **TWO, "pad_token_id": 0, "rope_parameters": LONGROPE}, None),
+        (  # in one kind of its layers
+            "gemma3_text",
+            {
+                **LLAMA,
+                **TWO,
+                **FEW_POSITIONS,
+                "head_dim": 16,
+                "sliding_window": 8,
+                "layer_types": ["sliding_attention", "full_attention"],
+                "rope_parameters": {
+                    "full_attention": DYNAMIC,
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+                },
+            },
+            None,
+        ),
         (  # states of convolutions
             "lfm2",
             {**LLAMA, **TWO, "layer_types": ["conv", "full_attention"]},
