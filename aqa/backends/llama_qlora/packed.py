@@ -39,8 +39,10 @@ class PackedLinear(torch.nn.Linear):
 def pack(model: Any) -> None:
     """Pack a model's plain linear layers, one after the other; not what it shares with others."""
     uses = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
-    for name, layer in list(model.named_modules()):
-        if type(layer) is torch.nn.Linear and uses[id(layer.weight)] == 1 and _packs(layer):
+    plain = [name for name, layer in model.named_modules() if type(layer) is torch.nn.Linear]
+    for name in plain:  # no list of layers, which would keep the weights of all of them
+        layer = model.get_submodule(name)
+        if uses[id(layer.weight)] == 1 and _packs(layer):
             model.set_submodule(name, PackedLinear(layer))
 
 

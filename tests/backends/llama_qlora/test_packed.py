@@ -1,11 +1,13 @@
 """Packed layers compute what the plain ones do, where the machine and the model let them."""
 
 from pathlib import Path
+from weakref import finalize
 
 import pytest
 import torch
 from tiny_llama import make_reader
 
+from aqa.backends.llama_qlora import packed
 from aqa.backends.llama_qlora.packed import PackedLinear, pack
 
 
@@ -30,6 +32,25 @@ def test_what_is_shared_or_of_another_kind_stays() -> None:
     model = torch.nn.ModuleDict(layers)
     pack(model)
     assert [name for name, layer in model.items() if isinstance(layer, PackedLinear)] == ["c"]
+
+
+def test_a_layer_is_free_before_the_next_one_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = torch.nn.Sequential(*(torch.nn.Linear(8, 8) for _ in range(4)))
+    freed: list[int] = []
+    left: list[int] = []
+    for number, layer in enumerate(model):
+        finalize(layer, freed.append, number)
+    del layer
+
+    class Counting(PackedLinear):
+        def __init__(self, layer: torch.nn.Linear) -> None:
+            super().__init__(layer)
+            left.append(len(freed))
+
+    monkeypatch.setattr(packed, "PackedLinear", Counting)
+    monkeypatch.setattr(packed, "_packs", lambda layer: True)
+    pack(model)
+    assert left == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", ["meta", "float64"])

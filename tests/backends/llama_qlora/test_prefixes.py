@@ -151,7 +151,7 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
             {
                 **LLAMA,
                 **TWO,
-                **FEW_POSITIONS,
+                "max_position_embeddings": 25,
                 "head_dim": 16,
                 "sliding_window": 8,
                 "layer_types": ["sliding_attention", "full_attention"],
