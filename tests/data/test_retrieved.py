@@ -154,65 +154,54 @@ WITH_TEXTS = {
     "lines": lines(rows("passages")),
     "list": json.dumps(rows("contexts"), indent=1),
     "data": json.dumps({"data": rows("documents")}),
-    "retrieved": lines([row | {"passages": ["gold"]} for row in rows("retrieved_passages")]),
+    "retrieved": lines(row | {"passages": ["gold"]} for row in rows("retrieved_passages")),
     "lists of columns": lines(COLUMN_OF_LISTS),
-    "other names": lines([{"query_id": row["id"], "ctxs": row["ctxs"]} for row in rows("ctxs")]),
+    "other names": lines({"query_id": row["id"], "ctxs": row["ctxs"]} for row in rows("ctxs")),
     "a number as score": lines(rows("passages")).replace("2.5", '"2.5"'),
     "object of lists": json.dumps({row["id"]: row["p"] for row in rows("p")}),
     "indented object of lists": json.dumps({row["id"]: row["p"] for row in rows("p")}, indent=2),
     "object of rows": json.dumps({row["id"]: row for row in rows("ctxs")}),
     "LangChain": lines(rows("docs")),
     "LlamaIndex": lines(
-        [
-            {
-                "id": row["id"],
-                "source_nodes": [
-                    {"score": each.pop("score"), "node": each} for each in row["nodes"]
-                ],
-            }
-            for row in rows("nodes")
-        ]
+        {
+            "id": row["id"],
+            "source_nodes": [{"score": each.pop("score"), "node": each} for each in row["nodes"]],
+        }
+        for row in rows("nodes")
     ),
     "Elasticsearch": lines(
-        [
-            {
-                "id": row["id"],
-                "hits": [{"_score": each.pop("score"), "_source": each} for each in row["hits"]],
-            }
-            for row in rows("hits")
-        ]
+        {
+            "id": row["id"],
+            "hits": [{"_score": each.pop("score"), "_source": each} for each in row["hits"]],
+        }
+        for row in rows("hits")
     ),
     **{
         f"a reply of {store}, {where}": shape
         for store, reply in REPLIES.items()
         for where, shape in {
-            "beside the id": lines([{"id": q, **reply(hits(q))} for q in FOUND]),
-            "below a column": lines([{"id": q, "response": reply(hits(q))} for q in FOUND]),
-            "as passages": lines([{"id": q, "passages": reply(hits(q))} for q in FOUND]),
+            "beside the id": lines({"id": q, **reply(hits(q))} for q in FOUND),
+            "below a column": lines({"id": q, "response": reply(hits(q))} for q in FOUND),
+            "as passages": lines({"id": q, "passages": reply(hits(q))} for q in FOUND),
             "by ids": json.dumps({q: reply(hits(q)) for q in FOUND}),
         }.items()
     },
     "RankLLM": lines(
-        [
-            {
-                "query": {"text": "?", "qid": row["id"]},
-                "candidates": [
-                    {
-                        "docid": each["id"],
-                        "score": each["score"],
-                        "doc": {"segment": each["text"], "title": each["title"]},
-                    }
-                    for each in row["c"]
-                ],
-            }
-            for row in rows("c")
-        ]
+        {
+            "query": {"text": "?", "qid": row["id"]},
+            "candidates": [
+                {
+                    "docid": each["id"],
+                    "score": each["score"],
+                    "doc": {"segment": each["text"], "title": each["title"]},
+                }
+                for each in row["c"]
+            ],
+        }
+        for row in rows("c")
     ),
     "FiD": lines(
-        [
-            {"question": q["question"], "answers": ["x"], "ctxs": hits(str(q["id"]))}
-            for q in QUESTIONS
-        ]
+        {"question": q["question"], "answers": ["x"], "ctxs": hits(str(q["id"]))} for q in QUESTIONS
     ),
     "long CSV": long_form(),
     "long CSV, last ranks first": long_form(reverse=True),
@@ -225,7 +214,7 @@ WITH_TEXTS = {
         }
     ),
     "FlashRAG": lines(
-        [{"id": q, "output": {"retrieval_result": hits(q)}, "golden_answers": []} for q in FOUND]
+        {"id": q, "output": {"retrieval_result": hits(q)}, "golden_answers": []} for q in FOUND
     ),
     "long CSV, id beside qid": long_form().replace("docid", "id"),
 }
@@ -245,10 +234,8 @@ WITH_CORPUS = {
     "object of scores": json.dumps({q: dict(found[::-1]) for q, found in FOUND.items()}),
     "CSV": joined_csv(score=SCORES),
     "JSON with the CSV's columns": lines(
-        [
-            {"id": q, "document_id": [d for d, _ in found], "score": [s for _, s in found]}
-            for q, found in FOUND.items()
-        ]
+        {"id": q, "document_id": [d for d, _ in found], "score": [s for _, s in found]}
+        for q, found in FOUND.items()
     ),
     "CSV with ranks": joined_csv(score=[row[::1] for row in SCORES], rank=[[1, 2], [1, 2]]),
     "long CSV without texts": "\n".join(
@@ -257,10 +244,10 @@ WITH_CORPUS = {
 }
 CORPORA = {
     "object": json.dumps(CORPUS),
-    "lines": lines([{"_id": key, **document} for key, document in CORPUS.items()]),
-    "docno": lines([{"docno": key, "docid": 1, **document} for key, document in CORPUS.items()]),
+    "lines": lines({"_id": key, **document} for key, document in CORPUS.items()),
+    "docno": lines({"docno": key, "docid": 1, **document} for key, document in CORPUS.items()),
     "contents": lines(
-        [{"id": key, "title": d["title"], "contents": d["text"]} for key, d in CORPUS.items()]
+        {"id": key, "title": d["title"], "contents": d["text"]} for key, d in CORPUS.items()
     ),
     "TSV": table("id,text,title", [[k, d["text"], d["title"]] for k, d in CORPUS.items()], "\t"),
 }
@@ -328,8 +315,8 @@ def test_a_score_may_be_missing(join: Join) -> None:
 
 
 def test_ranks_order_a_list(join: Join) -> None:
-    source = join(lines([{"id": q, "ctxs": [{"text": "2nd", "rank": 2}, {"text": "1st", "rank": 1}]}
-                         for q in "ab"]))  # fmt: skip
+    source = join(lines({"id": q, "ctxs": [{"text": "2nd", "rank": 2}, {"text": "1st", "rank": 1}]}
+                         for q in "ab"))  # fmt: skip
     assert read(source)[0].passages == (Passage("1st"), Passage("2nd", rank=2))
 
 
@@ -509,8 +496,8 @@ def chroma(*questions: str) -> dict[str, Any]:
 
 def test_lists_of_chroma(join: Join) -> None:
     for shape in (
-        lines([{"id": q, **chroma(q)} for q in FOUND]),
-        lines([{"id": q, "response": chroma(q)} for q in FOUND]),
+        lines({"id": q, **chroma(q)} for q in FOUND),
+        lines({"id": q, "response": chroma(q)} for q in FOUND),
         json.dumps({q: chroma(q) for q in FOUND}),
     ):
         found = by_id(read(join(shape)))
@@ -651,7 +638,7 @@ def test_korquad(shared_data: Path, tmp_path: Path) -> None:
     texts = list(dict.fromkeys(example.passages[0].text for example in own))
     numbers = {text: number for number, text in enumerate(texts)}
     (tmp_path / "corpus.jsonl").write_text(
-        lines([{"_id": number, "text": text} for text, number in numbers.items()]), encoding="utf-8"
+        lines({"_id": number, "text": text} for text, number in numbers.items()), encoding="utf-8"
     )
     with (tmp_path / "run.trec").open("w") as run:
         for example in own:
@@ -696,7 +683,7 @@ def test_ids_of_other_questions(join: Join) -> None:
 
     def found(first: str, second: str) -> str:
         rows = zip("ab", (first, second), strict=True)
-        return lines([{"id": key, "question": text, "ctxs": ["c"]} for key, text in rows])
+        return lines({"id": key, "question": text, "ctxs": ["c"]} for key, text in rows)
 
     with pytest.raises(DataError, match='its id "a" is that of another question at found, line 1'):
         survey(join(found(texts["b"], texts["a"]), asked))
@@ -719,12 +706,12 @@ COLLECTIONS = {
     "pid, text": 'd1\tOne "quoted.\nd2\tTwo.\nd3\tThree.\n',
     "pid, text, title": 'd1\tOne "quoted.\tt\nd2\tTwo.\tt\nd3\tThree.\tt\n',
     "BEIR": lines(
-        [{"_id": f"d{n}", "title": "", "text": text}
-         for n, text in ((1, 'One "quoted.'), (2, "Two."), (3, "Three."))]
+        {"_id": f"d{n}", "title": "", "text": text}
+         for n, text in ((1, 'One "quoted.'), (2, "Two."), (3, "Three."))
     ),
     "chunks of documents": lines(
-        [{"id": f"d{n}", "document_id": "D", "contents": text}
-         for n, text in ((1, 'One "quoted.'), (2, "Two."), (3, "Three."))]
+        {"id": f"d{n}", "document_id": "D", "contents": text}
+         for n, text in ((1, 'One "quoted.'), (2, "Two."), (3, "Three."))
     ),
 }  # fmt: skip
 

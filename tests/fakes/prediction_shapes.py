@@ -107,10 +107,10 @@ SHAPES: dict[str, tuple[str, Content]] = {
     "lm-eval, filters that agree": ("s.jsonl", lines(lm_eval({"strict": "{}", "flex": "{}"}))),
     "lm-eval, repeats that agree": ("s.jsonl",
         lines(
-            [{**row, "filtered_resps": [[row["filtered_resps"][0]] * 3]}
-             for row in lm_eval({"none": "{}"})])),
+            {**row, "filtered_resps": [[row["filtered_resps"][0]] * 3]}
+             for row in lm_eval({"none": "{}"}))),
     "lm-eval, only the place of a document": ("s.jsonl",
-        lines([{**row, "doc": {"text": "x"}} for row in lm_eval({"none": "{}"})])),
+        lines({**row, "doc": {"text": "x"}} for row in lm_eval({"none": "{}"}))),
     "Inspect's archive": ("log.eval", inspect_archive()),
     "Inspect's archive without compression": ("log.zip", inspect_archive(zipfile.ZIP_STORED)),
     "Inspect's JSON": ("log.json",
@@ -127,7 +127,7 @@ SHAPES: dict[str, tuple[str, Content]] = {
                 "results": [promptfoo(k, q, t, n, "echo") for n, (k, q, t, _) in enumerate(ROWS)],
                 "stats": {"successes": 4}}, "config": {}}),
     "promptfoo, JSON Lines": ("output.jsonl",
-        lines([promptfoo(k, q, t, n, "echo") for n, (k, q, t, _) in enumerate(ROWS)])),
+        lines(promptfoo(k, q, t, n, "echo") for n, (k, q, t, _) in enumerate(ROWS))),
     "promptfoo without ids": ("output.json",
         {"results": {
             "results": [{**promptfoo(k, q, t, n, "echo"), "vars": {"q": q}}
@@ -275,13 +275,13 @@ SHAPES: dict[str, tuple[str, Content]] = {
          + "".join(f'd,{k},{q},"{t}",Hm.,PASS,1.00,,1.00,All passed,\n' for k, q, t, _ in ROWS)),
     "OpenAI's evals, matches alone": ("e.jsonl",
         lines(
-            [{
+            {
              "event_id": place,
              "sample_id": f"x.dev.{place}",
              "type": "match",
              "data": {"correct": False, "expected": gold, "sampled": text},
              }
-             for place, (_, _, text, gold) in enumerate(ROWS)])),
+             for place, (_, _, text, gold) in enumerate(ROWS))),
     "LiteLLM's batch": ("b.jsonl",
         each(lambda k, q, t, g: {"custom_id": k, "response": {"choices": [{"text": t}]}})),
     "lighteval": ("details.jsonl",
@@ -387,8 +387,8 @@ SHAPES: dict[str, tuple[str, Content]] = {
         {"model": "m", "date": "today", "outputs": rows(lambda k, q, t, g: {"id": k, "text": t})}),
     "lm-eval, beside likelihoods": ("samples_squadv2.jsonl",
         lines(
-            [{**row, "filtered_resps": [*row["filtered_resps"], [-5.25, False]]}
-             for row in lm_eval({"none": "{}"})])),
+            {**row, "filtered_resps": [*row["filtered_resps"], [-5.25, False]]}
+             for row in lm_eval({"none": "{}"}))),
     "DeepEval's latest run": ("latest.json",
         {"testRunData": {"testFile": None,
             "testCases": rows(lambda k, q, t, g: {"input": q, "actualOutput": t}),
@@ -404,8 +404,8 @@ SHAPES: dict[str, tuple[str, Content]] = {
                 {"role": "assistant", "content": t}]})),
     "requests by number": ("b.jsonl",
         lines(
-            [{"custom_id": f"request-{number}", "response": {"body": chat(t)}}
-             for number, t in enumerate(SAID.values())])),
+            {"custom_id": f"request-{number}", "response": {"body": chat(t)}}
+             for number, t in enumerate(SAID.values()))),
     "Gemini's batch without keys": ("g.jsonl",
         each(lambda k, q, t, g: {
             "request": {"contents": [{"role": "user", "parts": [{"text": f"Q: {q}"}]}]},

@@ -123,7 +123,7 @@ def test_what_can_not_be_joined_is_refused(kind: str, tmp_path: Path) -> None:
 
 def test_numbers_that_are_no_places_stay_ids(tmp_path: Path) -> None:
     for numbers in ((0, 1, 3), (5, 6, 7), (0, 1)):
-        content = lines([{"id": number, "pred": "x"} for number in numbers])
+        content = lines({"id": number, "pred": "x"} for number in numbers)
         assert list(read(write(tmp_path, "p.jsonl", content))[0]) == [str(n) for n in numbers]
 
 
@@ -300,8 +300,8 @@ def test_an_answer_that_was_broken_into_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        lines([{"id": key, "answers": [text]} for key, text in RIGHT.items()]),
-        lines([{"id": key, "answers": {"text": [text]}} for key, text in RIGHT.items()]),
+        lines({"id": key, "answers": [text]} for key, text in RIGHT.items()),
+        lines({"id": key, "answers": {"text": [text]}} for key, text in RIGHT.items()),
         "id,answer\na,1\nb,2\nc,3\n",
     ],
 )

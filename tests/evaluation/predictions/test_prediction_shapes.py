@@ -234,7 +234,7 @@ def test_of_a_reply_with_several_answers_one_is_named(tmp_path: Path) -> None:
     assert {key: row.prediction for key, row in found.items()} == {
         key: f"{text}?" for key, text in SAID.items()
     }
-    path = write(tmp_path, "r.jsonl", lines([{"id": key, **reply("a", "b")} for key in SAID]))
+    path = write(tmp_path, "r.jsonl", lines({"id": key, **reply("a", "b")} for key in SAID))
     with pytest.raises(DataError, match="a reply with 2 answers"):
         read_predictions(path, list(SAID))
     same = [{"id": key, **reply(text, text)} for key, text in SAID.items()]
