@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from aqa.evaluation.abstention import Rate
 from aqa.evaluation.comparison import SEQUENCE, Comparison, written
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
@@ -98,7 +97,9 @@ def sentences(card: StressCard) -> Iterator[str]:
     for name, own in card.conditions.items():
         for (condition, kind), words in SHARES.items():
             if condition == name and kind in own.shares:
-                yield f"{card.reader} {words.format(_share(own.shares[kind]))}"
+                rate = own.shares[kind]
+                share = f"{rate.value:.0f} % ({rate.low:z.0f} to {rate.high:z.0f})"
+                yield f"{card.reader} {words.format(share)}"
         found = own.differences.get(card.metric)
         if found is None:
             continue
@@ -154,7 +155,3 @@ def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
         return f"{differences}; none could be, with so few questions"
     sizes = known[:1] if len(set(known)) == 1 else known
     return f"{differences}; {', '.join(sizes)} would be, four times in five"
-
-
-def _share(rate: Rate) -> str:
-    return f"{rate.value:.0f} % ({rate.low:z.0f} to {rate.high:z.0f})"

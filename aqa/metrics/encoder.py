@@ -55,6 +55,7 @@ class Encoder:
 
     def __init__(self, model: str, num_layers: int | None, bf16: bool) -> None:
         import torch
+        import transformers
 
         keep_freed_blocks()
         self.num_layers = find_layer(model, num_layers)
@@ -63,7 +64,11 @@ class Encoder:
         self._model.to(self._device, torch.bfloat16 if bf16 else torch.float32)
         # bert-score gives begin and end of a text no weight.
         self._unweighted = {self._tokenizer.sep_token_id, self._tokenizer.cls_token_id}
-        self._identity = _identity(model, self._model, self.num_layers, bf16)
+        # What an embedding depends on besides its text.
+        commit = getattr(self._model.config, "_commit_hash", None)
+        weights = hash_files(Path(model)) if Path(model).is_dir() else f"{model} {commit}"
+        of = f"layer {self.num_layers} bf16 {bf16} transformers {transformers.__version__}"
+        self._identity = f"{weights} {of}"
 
     def key(self, text: str) -> bytes:
         """Name a text's embedding among those of all models and layers."""
@@ -222,16 +227,6 @@ def _check_whole(model: str) -> None:
             f" ({', '.join(absent[:3])}{', ...' * (len(absent) > 3)}), and random ones would give"
             " random scores"
         )
-
-
-def _identity(model: str, encoder: Any, num_layers: int, bf16: bool) -> str:
-    """What an embedding depends on besides its text."""
-    from transformers import __version__
-
-    folder = Path(model)
-    commit = getattr(encoder.config, "_commit_hash", None)
-    weights = hash_files(folder) if folder.is_dir() else f"{model} {commit}"
-    return f"{weights} layer {num_layers} bf16 {bf16} transformers {__version__}"
 
 
 def _batches(

@@ -165,8 +165,9 @@ class _Module:
 
     def _choose(self, result: Mapping[str, Any]) -> str:
         """Name the number that counts: the only one, the metric's namesake, or its score."""
-        numbers = [key for key, value in result.items() if _is_number(value)]
-        numbers = numbers or [key for key in result if isinstance(_plain(result[key]), list)]
+        plain = {key: _plain(value) for key, value in result.items()}
+        numbers = [key for key, value in plain.items() if isinstance(value, float)]
+        numbers = numbers or [key for key, value in plain.items() if value is not None]
         for name in (self.name, "score"):
             if name in numbers:
                 return name
@@ -259,17 +260,11 @@ def _plain(value: Any) -> float | list[float] | None:
     """A number, or one for each example, out of what Python and numpy give."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if _is_number(value):
-        return float(value)
-    if isinstance(value, list) and value and all(_is_number(item) for item in value):
-        return [float(item) for item in value]
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, list):
+        numbers = [each for each in map(_plain, value) if isinstance(each, float)]
+        return numbers if numbers and len(numbers) == len(value) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None
 
 
 def _mean(value: float | list[float]) -> float:

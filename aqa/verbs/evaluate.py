@@ -15,7 +15,7 @@ from aqa.evaluation.contracts import Contract, check_promise, make_contract
 from aqa.evaluation.inputs import Anew, Predicted, Scoring, file_of, read_references
 from aqa.evaluation.judge.judging import check_passages
 from aqa.evaluation.judge.labels import Labels, Sampled, read_labels, read_sampled
-from aqa.evaluation.judge.options import JudgeOptions, make_judge
+from aqa.evaluation.judge.options import JudgeOptions
 from aqa.evaluation.labelling import COLUMNS, check_two, choose, difference_by_labels, write_choice
 from aqa.evaluation.predictions import check_there
 from aqa.evaluation.results import Report
@@ -224,6 +224,8 @@ def _prepared(
             raise UsageError(
                 "a judge's verdicts cost money; name a folder to keep them in (output_dir)"
             )
+        from aqa.evaluation.judge.panel import make_judge
+
         folder = outputs.scores.parent / JUDGE
         joined = data is not None and data.passages is not None
         asked = replace(

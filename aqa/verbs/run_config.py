@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backends import find_backend
-from aqa.backends.base import Backend, Remote
+from aqa.backends.base import Remote
 from aqa.config.backend_options import RawConfig
 from aqa.config.load import build_config, find_config, gives, place_of, read_config, set_value
 from aqa.config.options import RunConfig
@@ -29,24 +29,16 @@ def make_config(backend: str, config: str | None, settings: Iterable[Setting]) -
     given: RawConfig = {}
     for key, value in settings:
         set_value(given, key, value)
-    inherited = _inherited(given, reader_type)
+    backend_given = given.get("backend")
+    model = backend_given.get("model") if isinstance(backend_given, dict) else None
+    inherited = inherited_config(Path(model)) if isinstance(model, str) else {}
+    if issubclass(reader_type, Remote):
+        # The server has the weights, under the name of their folder; what they were trained to be
+        # asked, and how, is needed here.
+        inherited.pop("backend", None)
     try:
         return build_config(reader_type.Options, [read, given], inherited)
     except ConfigError as error:
         if path is None or gives(given, error.key) or not gives(read, error.key):
             raise
         raise ConfigError(f"{place_of(path, error.key)}: {error}", error.key) from error
-
-
-def _inherited(given: RawConfig, reader_type: type[Backend]) -> RawConfig:
-    """What the weights of the run folder that is named as the model were trained with."""
-    backend = given.get("backend")
-    model = backend.get("model") if isinstance(backend, dict) else None
-    if not isinstance(model, str):
-        return {}
-    inherited = inherited_config(Path(model))
-    if issubclass(reader_type, Remote):
-        # The server has the weights, under the name of their folder; what they were trained to be
-        # asked, and how, is needed here.
-        inherited.pop("backend", None)
-    return inherited

@@ -167,6 +167,8 @@ class TrainingPlan:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for a training to be resumed."""
+        training = self.config.training
+        rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
         return {
             **self.data.fingerprint(self.reader),
             "dev": self.dev.found.sha256 if self.dev else None,
@@ -186,16 +188,11 @@ class TrainingPlan:
                     *([] if self.config.training.packing else ["packing"]),
                 }
             ),
-            "batch": self._batch_size(),
+            # Rows of one optimizer step; they may be spread over other processes by a resumed run.
+            "batch": rows * process_count(),
             "training_evidence": self.config.evidence.train.model_dump(),
             **({EVIDENCE_RULES: RULES} if self.config.evidence.train.passages == "mixed" else {}),
             "seed": self.config.seed,
             # Trainings from before there was a choice go on as they began.
             **({} if self.data.template.answer == "line" else {"answer": "text"}),
         }
-
-    def _batch_size(self) -> int:
-        """Rows of one optimizer step; they may be spread over other processes by a resumed run."""
-        training = self.config.training
-        rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
-        return rows * process_count()

@@ -18,16 +18,13 @@ Curve = tuple[Markup, str]  # and its caption
 def stress_curves(report: Report) -> list[Curve]:
     """Draw the score over the number of hard passages, and over the place of the answer."""
     found = []
+    score = score_name(report.stress[0].metric)
     names = [f"noise-{number}" for number in NOISE]
     if curve := _curve(report, names, [str(number) for number in NOISE]):
-        found.append((curve, f"{_name(report)} over the number of hard passages"))
+        found.append((curve, f"{score} over the number of hard passages"))
     if curve := _curve(report, FAMILIES["position"], PLACES):
-        found.append((curve, f"{_name(report)} over the place of the answer"))
+        found.append((curve, f"{score} over the place of the answer"))
     return found
-
-
-def _name(report: Report) -> str:
-    return score_name(report.stress[0].metric)
 
 
 def _curve(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> Markup | None:

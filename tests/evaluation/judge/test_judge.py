@@ -15,7 +15,8 @@ from fault_server import FAULTS, FILTERED, Body, Server, serving
 from aqa.backends.openai_api.schemas import BadObjectError, read_object
 from aqa.errors import AqaError
 from aqa.evaluation.judge.judge import JudgeVerdict
-from aqa.evaluation.judge.options import JudgeOptions, make_judge
+from aqa.evaluation.judge.options import JudgeOptions
+from aqa.evaluation.judge.panel import make_judge
 from aqa.progress import SilentProgress
 
 pytestmark = pytest.mark.usefixtures("hurried")
