@@ -11,7 +11,6 @@ from aqa.cli import flags
 from aqa.cli.configure import column_names, refuse_idle
 
 if TYPE_CHECKING:
-    from aqa.data import Source
     from aqa.evaluation.inputs import Scoring
     from aqa.verbs.evaluate import Evaluated, Outputs
 
@@ -133,6 +132,7 @@ def evaluate(
 def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
     """Gather what is asked for; UsageError for what belongs to a judge or report that is not."""
     from aqa.config.load import parse_assignment
+    from aqa.data import Source
     from aqa.errors import UsageError
     from aqa.evaluation.judge.options import JudgeOptions
     from aqa.verbs.evaluate import Evaluated
@@ -144,7 +144,14 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         dict(parse_assignment(text, "--judge-set") for text in params["judge_settings"] or ()),
         params["judge_labels"],
     )
-    data, training = _sources(params)
+    source = partial(Source, fields=column_names(params["fields"]), needs_passages=False)
+    data, training = params["data"], params["training"]
+    if training is not None:
+        training = source(training, on_duplicate_id="number")
+    if data is not None:
+        given = {name: params[name] for name in ("split", "corpus", "passages")}
+        repeated: Any = params["on_duplicate_id"] or "error"
+        data = source(data, on_duplicate_id=repeated, missing_passages="empty", **given)
     evaluated = Evaluated(files, _scoring(params), data, judge, training, params["stress"])
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (
@@ -198,17 +205,3 @@ def _scoring(params: Mapping[str, Any]) -> "Scoring":
         allow_different_evidence=params["allow_different_evidence"],
         **{name: params[name] for name in same},
     )
-
-
-def _sources(params: Mapping[str, Any]) -> "tuple[Source | None, Source | None]":
-    from aqa.data import Source
-
-    source = partial(Source, fields=column_names(params["fields"]), needs_passages=False)
-    data, training = params["data"], params["training"]
-    if training is not None:
-        training = source(training, on_duplicate_id="number")
-    if data is not None:
-        given = {name: params[name] for name in ("split", "corpus", "passages")}
-        repeated: Any = params["on_duplicate_id"] or "error"
-        data = source(data, on_duplicate_id=repeated, missing_passages="empty", **given)
-    return data, training

@@ -45,7 +45,8 @@ def score_table(report: Report) -> Table:
         for name, score in system.scores.items():
             parts = [system.groups[group].get(name) for group in groups]
             interval = shown_interval(score.low, score.high)
-            rows.append(Row([label, name, Figure(score.value), interval, *map(_figure, parts)]))
+            cells = [None if part is None else Figure(part) for part in parts]
+            rows.append(Row([label, name, Figure(score.value), interval, *cells]))
             label = ""
         if listed := _without_answer(system):
             rows.append(Row(["", listed, *[""] * (2 + len(groups))], "warning"))
@@ -179,10 +180,6 @@ def _without_answer(system: SystemScores) -> str:
     """Say how many answers are missing; nothing where none is."""
     any_lost = system.missing or system.failed
     return f"missing {system.missing}, failed {system.failed}" if any_lost else ""
-
-
-def _figure(value: float | None) -> Figure | None:
-    return None if value is None else Figure(value)
 
 
 def _in_slice(found: Mapping[str, float], scores: int) -> Cell:

@@ -204,7 +204,10 @@ def _prepared(
     asked = evaluated.scoring
     predictions = each_prompt(evaluated.predictions)
     data, training = evaluated.data, evaluated.training
-    _look_at_files(predictions, data, training)
+    for file in filter(None, map(file_of, predictions)):
+        check_there(file)
+    for source in filter(None, (data, training)):
+        check_files(source)
     if evaluated.stress:
         check_stress(predictions, data)
     if asked.plan is not None and len(predictions) < 2:
@@ -232,15 +235,6 @@ def _prepared(
             asked, judge_labels=labels, judge=make_judge(evaluated.judge, folder, progress, joined)
         )
     return replace(evaluated, predictions=predictions, scoring=asked), references, sampled
-
-
-def _look_at_files(predictions: Sequence[Predicted], *sources: Source | None) -> None:
-    """Refuse files that are not there, by a DataError, before the first of them is read."""
-    for file in filter(None, map(file_of, predictions)):
-        check_there(file)
-    for source in sources:
-        if source is not None:
-            check_files(source)
 
 
 def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:

@@ -183,8 +183,12 @@ class Judging:
         todo: dict[str, tuple[Case, Prompt]] = {}
         places = count(1 + max((place for place, _ in known.values()), default=-1))
         for case in cases():
-            prompt = self._prompt(case)
-            key = _key(prompt, repeat)
+            template = self._templates[case.language]
+            given = "\n".join(case.references or template.no_answer[:1])
+            values = {"references": given, "answer": case.answer}
+            prompt = Prompt(case.id, 0, case.question, case.evidence, template, values=values)
+            shown = [repeat, [(turn.role, turn.content) for turn in prompt.messages]]
+            key = hashlib.sha256(json.dumps(shown).encode()).hexdigest()
             keys.setdefault((case.system, case.id), []).append(key)
             if key in todo or (key in known and known[key][1].verdict is not None):
                 continue
@@ -194,12 +198,6 @@ class Judging:
             except PromptError as error:
                 known[key] = (-1, Verdict(None, str(error)))
         return todo
-
-    def _prompt(self, case: Case) -> Prompt:
-        template = self._templates[case.language]
-        given = "\n".join(case.references or template.no_answer[:1])
-        values = {"references": given, "answer": case.answer}
-        return Prompt(case.id, 0, case.question, case.evidence, template, values=values)
 
     def _ask(
         self,
@@ -236,12 +234,6 @@ def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _served(reader: Gpt4Backend, journal: Journal) -> dict[str, Any]:
     return {"served": dict(reader.facts(journal.spent))}
-
-
-def _key(prompt: Prompt, repeat: int) -> str:
-    """Name what the judge is shown, and the repeat."""
-    shown = [repeat, [(turn.role, turn.content) for turn in prompt.messages]]
-    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 
 def _row(case: Case, prediction: Prediction) -> dict[str, Any]:

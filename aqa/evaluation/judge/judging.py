@@ -89,45 +89,40 @@ def _label(labels: Labels, system: str, key: str) -> str | None:
 
 
 def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cases:
-    """Give what makes the cases of all systems, any number of times.
+    """Give what makes a case of every answer that says something, any number of times.
+
+    With the passages that its reader saw: where a file does not tell them, all of the example.
 
     Raises:
         UsageError: a run was given a retriever's passages, and they were not joined here.
     """
-    if not joined:
-        check_passages({system.name: manifest_of(system) for system in aligned.systems})
-    return lambda: _make_cases(examples, aligned)
-
-
-def _make_cases(examples: Iterable[Example], aligned: Aligned) -> Iterator[Case]:
-    """Make a case of every answer that says something, with the passages that its reader saw.
-
-    Where a system's file does not tell them, they are all the passages of the example.
-    """
     systems, pairs = aligned.systems, aligned.pairs
+    if not joined:
+        check_passages({system.name: manifest_of(system) for system in systems})
     places = {key: place for place, key in enumerate(aligned.expected)}
-    for example in examples:
-        place = places.get(example.id)
-        if place is None:
-            continue
-        if not example.question:
-            raise DataError(
-                f'the data has no question for "{example.id}", and the judge reads questions'
-            )
-        for system in systems:
-            own = pairs[system.name]
-            answer = own.predictions[place]
-            if answer is not None and answer.strip() and not own.silence[place]:
-                evidence = seen(example, system.rows.get(example.id))
-                yield Case(
-                    system.name,
-                    example.id,
-                    example.question,
-                    evidence,
-                    own.expected[place],
-                    answer,
-                    "en" if own.profiles[place].name == "squad" else "ko",
+
+    def cases() -> Iterator[Case]:
+        for example in (each for each in examples if each.id in places):
+            if not example.question:
+                raise DataError(
+                    f'the data has no question for "{example.id}", and the judge reads questions'
                 )
+            place = places[example.id]
+            for system in systems:
+                own = pairs[system.name]
+                answer = own.predictions[place]
+                if answer is not None and answer.strip() and not own.silence[place]:
+                    yield Case(
+                        system.name,
+                        example.id,
+                        example.question,
+                        seen(example, system.rows.get(example.id)),
+                        own.expected[place],
+                        answer,
+                        "en" if own.profiles[place].name == "squad" else "ko",
+                    )
+
+    return cases
 
 
 def seen(example: Example, row: AnsweredRow | None) -> Evidence:
