@@ -6,16 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from aqa.evaluation.difference_tables import difference_tables, slice_comparison_table
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
-from aqa.tables import (
-    Cell,
-    Column,
-    Figure,
-    Row,
-    Table,
-    figures,
-    shown_interval,
-    texts,
-)
+from aqa.tables import Cell, Column, Figure, Row, Table, figures, shown_interval, texts
 
 DISPUTED = 3  # examples that the table shows
 LONGEST = 200  # characters of an answer in it

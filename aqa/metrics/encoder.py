@@ -106,8 +106,7 @@ class Encoder:
         mask = torch.arange(lengths[0]) < torch.tensor(lengths)[:, None]
         with torch.inference_mode():
             states = self._model(
-                torch.tensor(rows, device=self._device),
-                attention_mask=mask.long().to(self._device),
+                torch.tensor(rows, device=self._device), attention_mask=mask.long().to(self._device)
             )[0].float()
             states = (states / states.norm(dim=-1, keepdim=True)).cpu()
         return [

@@ -55,11 +55,7 @@ class Foresight:
 
 
 def foresee(
-    config: RunConfig,
-    folder: Path,
-    progress: Progress,
-    resume: Resume,
-    points: float,
+    config: RunConfig, folder: Path, progress: Progress, resume: Resume, points: float
 ) -> tuple[CostEstimate, Foresight]:
     """Estimate a prediction, and what seeing a difference from the run of `resume.stop` would take.
 

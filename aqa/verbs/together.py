@@ -22,12 +22,7 @@ SAY_SECONDS = 10.0  # that one which takes the lead may need to say so
 
 
 def predict_together(
-    config: RunConfig,
-    folder: Path,
-    progress: Progress,
-    resume: Resume,
-    command: str,
-    launch: str,
+    config: RunConfig, folder: Path, progress: Progress, resume: Resume, command: str, launch: str
 ) -> PredictResult | None:
     """Answer as one of the processes of a launch; the one that leads in the end gives the result.
 

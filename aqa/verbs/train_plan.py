@@ -34,7 +34,15 @@ class TrainingPlan:
             )
         self.config, self.progress, self.reader = config, progress, reader
         template = load_template(config.prompt)
-        self._look_at_data()
+        path = config.data.dev_path
+        for dev in (False, True) if path else (False,):
+            check_files(source_of(config.data, dev))
+        of_call = [config.asks_for(f"data.{name}", called=True) for name in PATHS]
+        if path is not None and of_call == [True, False]:
+            progress.note(
+                f"The best weights are chosen on {path}, which the config names, not on your own"
+                " data; name that with --dev-data."
+            )
         self.data = Inputs(config, template, progress)
         self.dev = Inputs(config, template, progress, dev=True) if config.data.dev_path else None
         self._check()
@@ -44,18 +52,6 @@ class TrainingPlan:
         self.data.check_room(reader)
         for inputs in filter(None, (self.data, self.dev)):
             check_known(inputs, reader, progress)
-
-    def _look_at_data(self) -> None:
-        """See that the files are there, and say so if only a config named the validation data."""
-        path = self.config.data.dev_path
-        for dev in (False, True) if path else (False,):
-            check_files(source_of(self.config.data, dev))
-        of_call = [self.config.asks_for(f"data.{name}", called=True) for name in PATHS]
-        if path is not None and of_call == [True, False]:
-            self.progress.note(
-                f"The best weights are chosen on {path}, which the config names, not on your own"
-                " data; name that with --dev-data."
-            )
 
     def both(self) -> tuple[Iterator[Example], Iterator[Example]]:
         """The examples to train on and to validate on, as they are."""

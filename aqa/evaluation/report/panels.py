@@ -68,10 +68,7 @@ class Panel:
 
 
 _DIFFERENCE = tuple(
-    map(
-        Column,
-        ("difference", "95 % interval", "p (Holm)", "+ / = / \N{MINUS SIGN}", "detectable"),
-    )
+    map(Column, ("difference", "95 % interval", "p (Holm)", "+ / = / \N{MINUS SIGN}", "detectable"))
 )
 
 
