@@ -1,6 +1,5 @@
 """A prompt's token ids are made once, and go with it to wherever they are needed."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 import tiny_llama as llama
 import tiny_t5 as t5
+from files import write
 from transformers import PreTrainedTokenizerBase
 
 from aqa.config.options import RunConfig
@@ -37,7 +37,6 @@ def tokenized(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def write_data(folder: Path, word: str) -> Path:
     """Questions that hold the word, with two passages each."""
-    path = folder / f"{word}.json"
     rows = [
         {
             "id": f"{word}{n}",
@@ -47,8 +46,7 @@ def write_data(folder: Path, word: str) -> Path:
         }
         for n in range(COUNT)
     ]
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    return path
+    return write(folder, f"{word}.json", rows)
 
 
 @pytest.fixture(params=["llama", "t5", "fid"])

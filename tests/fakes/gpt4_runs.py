@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fault_server import Fault, Server
+from files import lines, write
 
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.load import build_config
@@ -19,13 +20,11 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 2}
 
 
 def write_questions(folder: Path, count: int) -> Path:
-    path = folder / "questions.jsonl"
     rows = [
         {"id": f"q{n}", "question": f"who {n}", "context": "some words", "answers": [str(n)]}
         for n in range(count)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    return write(folder, "questions.jsonl", lines(rows))
 
 
 def configured(folder: Path, server: Server, count: int, **backend: object) -> RunConfig:

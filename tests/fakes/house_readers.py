@@ -1,10 +1,10 @@
 """Questions of who lives in a house, and stub readers that find who does."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from aqa_stub import StubBackend
+from files import lines, write
 
 from aqa.records import Prediction, Prompt
 
@@ -26,9 +26,7 @@ def house_rows(count: int) -> list[dict[str, Any]]:
 
 def write_houses(folder: Path, count: int) -> Path:
     """Write them to data.jsonl."""
-    path = folder / "data.jsonl"
-    path.write_text("\n".join(map(json.dumps, house_rows(count))), encoding="utf-8")
-    return path
+    return write(folder, "data.jsonl", lines(house_rows(count)))
 
 
 def house_answer(self: StubBackend, prompt: Prompt) -> Prediction:

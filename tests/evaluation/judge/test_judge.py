@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import files
 import forked
 import pytest
 from calls import Call
@@ -58,13 +59,11 @@ def write(folder: Path, korean: bool = False, count: int = QUESTIONS) -> None:
         }
         for n in range(count)
     ]
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in data)
-    (folder / "data.jsonl").write_text(text, encoding="utf-8")
+    files.write(folder, "data.jsonl", files.lines(data))
     answers = {f"q{n}": f"{('right', 'half', 'wrong', 'odd')[n % 4]} {n}" for n in range(count)}
     answers["q1"] = ""
-    (folder / "a.json").write_text(json.dumps(answers), encoding="utf-8")
-    other = answers | {"q2": "right 2"}
-    (folder / "b.json").write_text(json.dumps(other), encoding="utf-8")
+    files.write(folder, "a.json", answers)
+    files.write(folder, "b.json", answers | {"q2": "right 2"})
 
 
 def words(server: Server, *files: str) -> list[str]:
