@@ -9,27 +9,10 @@ from typing import TYPE_CHECKING, Any
 from aqa.config.ranges import check_list
 from aqa.data import Source, read_examples, survey
 from aqa.data.columns import value_called
-from aqa.evaluation.alignment import (
-    References,
-    System,
-    check_alignment,
-    check_ids,
-    compare_evidence,
-    counted_ids,
-    data_references,
-    file_references,
-    system_names,
-)
+from aqa.evaluation import alignment, clustering
+from aqa.evaluation.alignment import References, System
 from aqa.evaluation.cautions import profile_cautions
-from aqa.evaluation.clustering import (
-    AUTO,
-    Labels,
-    agreed_labels,
-    choose_clusters,
-    cluster_cautions,
-    example_labels,
-    row_labels,
-)
+from aqa.evaluation.clustering import AUTO, Labels
 from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_predictions
 from aqa.evaluation.predictions.answered_row import citation_of
@@ -125,18 +108,18 @@ def align(
     given, without = None, list[str]()
     if references is not None:
         kept = _keep_contexts(references, contexts, scoring.cluster, columns)
-        given, without = data_references(kept, form)
+        given, without = alignment.data_references(kept, form)
     systems = _read_systems(sources, given, contexts, scoring, warnings)
-    expected = file_references(systems, form) if given is None else given
-    check_ids(systems, expected, given is not None, without)
+    expected = alignment.file_references(systems, form) if given is None else given
+    alignment.check_ids(systems, expected, given is not None, without)
     stopped = stopped_runs(systems)
     systems, expected, notes = asked_of_all(stopped, systems, expected)
     warnings += notes
     if stopped:
         profile, cluster = stopped[0].settled(scoring.profile, scoring.cluster)
         scoring = replace(scoring, profile=profile, cluster=cluster)
-    warnings += check_alignment(systems, expected, given is not None, form)
-    warnings += compare_evidence(systems, expected, scoring.allow_different_evidence)
+    warnings += alignment.check_alignment(systems, expected, given is not None, form)
+    warnings += alignment.compare_evidence(systems, expected, scoring.allow_different_evidence)
     if given is None:
         contexts = _contexts_of_rows(systems)
     known = [contexts.get(key, _Context()) for key in expected]
@@ -147,8 +130,8 @@ def align(
     common = partial(replace, questions=questions, known_languages=languages)
     pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
     labels = _labels(expected, contexts, systems, scoring.cluster, warnings)
-    clusters = choose_clusters(scoring.cluster, labels)
-    warnings += cluster_cautions(scoring.cluster, labels, clusters)
+    clusters = clustering.choose_clusters(scoring.cluster, labels)
+    warnings += clustering.cluster_cautions(scoring.cluster, labels, clusters)
     if stopped:
         clusters = replace(clusters, sequence=stopped[0].sequence)
     data = [context.columns for context in known]
@@ -181,7 +164,7 @@ def _read_systems(
 def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
     """Give each file its name, see `system_names`; the others have names."""
     files = [each for each in sources if isinstance(each, Path)]
-    names = iter(system_names(files) if files or not sources else ())
+    names = iter(alignment.system_names(files) if files or not sources else ())
     for each in sources:
         yield NamedPredictions(next(names), each) if isinstance(each, Path) else each
 
@@ -202,7 +185,7 @@ def _keep_contexts(
     """Hand the examples on and keep, by id, what is known of them."""
     for example in examples:
         passages = language_of_passages(passage.text for passage in example.passages)
-        labels = example_labels(example, cluster)
+        labels = clustering.example_labels(example, cluster)
         own = {**labels, **example.metadata}
         known = ((key, value_called(own, key)) for key in keys)
         columns = {key: value for key, value in known if value is not None}
@@ -222,12 +205,14 @@ def _labels(
     different = []
     for key in expected:
         rows = (row for system in systems if (row := system.rows.get(key)) is not None)
-        labels, agree = agreed_labels(row_labels(row, cluster) for row in rows)
+        labels, agree = clustering.agreed_labels(
+            clustering.row_labels(row, cluster) for row in rows
+        )
         own = contexts.get(key, _Context()).labels
         found.append({**labels, **own})
         different += [] if agree or own else [key]
     if different:
-        ids = counted_ids(different)
+        ids = alignment.counted_ids(different)
         warnings.append(f"the files put {ids} into different clusters; the first file's are used")
     return found
 

@@ -26,16 +26,9 @@ from aqa.runs.variants import stress_folder, write_prompts
 from aqa.spent import CostEstimate, Spent
 from aqa.tables import Row as TableRow
 from aqa.tables import Table, figures, texts
+from aqa.verbs import predict
 from aqa.verbs.launch import Staying, answering_reader, check_single, refuse_several
-from aqa.verbs.predict import (
-    PredictResult,
-    Questions,
-    Resume,
-    checked_inputs,
-    contract_of,
-    dry_run,
-    kept_answers,
-)
+from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs
 from aqa.verbs.session import Row
 
 
@@ -144,7 +137,7 @@ def answers_of(
         for run, questions in zip(variants.runs, checked.questions, strict=True):
             # See what would refuse a later run, before the first one asks anything.
             check_own(run.folder, "predict")
-            contract_of(questions, resume)
+            predict.contract_of(questions, resume)
             ours = questions.inputs.fingerprint(questions.reader)
             different = different_run(run.folder, ours, resume.retry_errors)
             if different and not resume.fresh:
@@ -160,7 +153,7 @@ def answers_of(
                 known = variants.runs[: place - 1] if resume.fresh else others
                 spent = sum((spent_in(each.folder) for each in known), Spent())
                 _count_elsewhere(questions.reader, spent, progress)
-            rows = kept_answers(questions, run.folder, progress, resume, command)
+            rows = predict.kept_answers(questions, run.folder, progress, resume, command)
             found[run.name] = yield from _named(rows, run.name)
     return found
 
@@ -203,7 +196,8 @@ def dry_run_variants(
     first = variants.runs[0].config
     like = Inputs(first, load_template(first.prompt), progress)
     return {
-        run.name: dry_run(run.config, run.folder, progress, resume, like) for run in variants.runs
+        run.name: predict.dry_run(run.config, run.folder, progress, resume, like)
+        for run in variants.runs
     }
 
 

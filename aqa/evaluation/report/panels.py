@@ -7,16 +7,8 @@ from markupsafe import Markup
 
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.mistakes import CATEGORIES
-from aqa.evaluation.report.charts import (
-    Interval,
-    Scale,
-    axis,
-    curves,
-    dots,
-    fit_scale,
-    score_interval,
-    stacked_bar,
-)
+from aqa.evaluation.report import charts
+from aqa.evaluation.report.charts import Interval, Scale
 from aqa.evaluation.report.finding import example_scores, score_name, shown_range, with_minus
 from aqa.evaluation.results import Report
 from aqa.tables import shown_chance
@@ -77,7 +69,7 @@ def score_panels(report: Report) -> Iterator[Panel]:
     groups = report.by_answer
     for name in report.systems[0].scores:
         scores = [system.scores[name] for system in report.systems]
-        intervals = [score_interval(score, place) for place, score in enumerate(scores)]
+        intervals = [charts.score_interval(score, place) for place, score in enumerate(scores)]
         scale = _scale(intervals)
         rows = []
         for system, interval in zip(report.systems, intervals, strict=True):
@@ -87,9 +79,11 @@ def score_panels(report: Report) -> Iterator[Panel]:
             for group in groups:
                 value = system.groups[group].get(name)
                 figures.append("" if value is None else f"{value:.2f}")
-            rows.append(Row(system.name, tuple(figures), dots([interval], scale), interval.series))
+            rows.append(
+                Row(system.name, tuple(figures), charts.dots([interval], scale), interval.series)
+            )
         columns = tuple(map(Column, ("score", "95 % interval", *groups.values())))
-        yield Panel(score_name(name), columns, tuple(rows), axis(scale))
+        yield Panel(score_name(name), columns, tuple(rows), charts.axis(scale))
 
 
 def difference_panels(report: Report) -> Iterator[Panel]:
@@ -117,7 +111,7 @@ def slice_difference_panels(report: Report) -> dict[str, list[Panel]]:
 def mistake_bars(report: Report) -> list[Markup]:
     """Draw for each system which part of its answers is of which kind."""
     return [
-        stacked_bar(
+        charts.stacked_bar(
             {name: system.errors[name] for name in SHORT_CATEGORIES if name in system.errors},
             CATEGORIES,
         )
@@ -144,7 +138,7 @@ def confidence_curves(report: Report) -> Markup | None:
         f" {points[-1][1]:.1f} % of all"
         for series, points in lines.items()
     )
-    return curves(lines, spoken) if lines else None
+    return charts.curves(lines, spoken) if lines else None
 
 
 def calibration_curves(report: Report) -> Markup | None:
@@ -159,11 +153,11 @@ def calibration_curves(report: Report) -> Markup | None:
         + ", ".join(f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
         for series, points in lines.items()
     )
-    return curves(lines, spoken, diagonal=True) if lines else None
+    return charts.curves(lines, spoken, diagonal=True) if lines else None
 
 
 def _scale(intervals: list[Interval]) -> Scale:
-    return fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
+    return charts.fit_scale(end for one in intervals for end in (one.low, one.value, one.high))
 
 
 def _differences(groups: Mapping[str, Sequence[Comparison]], is_shaded: bool) -> Iterator[Panel]:
@@ -173,10 +167,10 @@ def _differences(groups: Mapping[str, Sequence[Comparison]], is_shaded: bool) ->
         if not is_shaded:
             met = [(group, replace(one, detectable=None)) for group, one in met]
         ends = [end for _, one in met for end in (one.low, one.high, one.detectable or 0.0)]
-        scale = fit_scale(ends, around=0.0)
+        scale = charts.fit_scale(ends, around=0.0)
         columns = _DIFFERENCE if is_shaded else _DIFFERENCE[:-1]
         rows = tuple(_difference(group, one, scale, len(columns)) for group, one in met)
-        yield Panel(score_name(name), columns, rows, axis(scale, signed=True))
+        yield Panel(score_name(name), columns, rows, charts.axis(scale, signed=True))
 
 
 def _difference(group: str, found: Comparison, scale: Scale, columns: int) -> Row:
@@ -189,7 +183,7 @@ def _difference(group: str, found: Comparison, scale: Scale, columns: int) -> Ro
         "none" if found.detectable is None else f"{found.detectable:.1f}",
     )
     seen = found.detectable or 0.0
-    plot = dots([interval], scale, zero=0.0, band=(-seen, seen))
+    plot = charts.dots([interval], scale, zero=0.0, band=(-seen, seen))
     label = f"{group}: {found.b} \N{MINUS SIGN} {found.a}".removeprefix(": ")
     return Row(label, figures[:columns], plot)
 
@@ -212,9 +206,9 @@ def _slice_panel(report: Report, key: str, name: str) -> Panel:
         values = {interval.series: f"{interval.value:.1f}" for interval in intervals}
         figures = [values.get(place, "") for place in range(len(found))]
         range_text = counts[0] if len(set(counts)) == 1 else " / ".join(counts)
-        rows.append(Row(group, (range_text, *figures), dots(intervals, scale)))
+        rows.append(Row(group, (range_text, *figures), charts.dots(intervals, scale)))
     systems = (Column(system.name, place) for place, system in enumerate(report.systems))
-    return Panel(score_name(name), (Column("n"), *systems), tuple(rows), axis(scale))
+    return Panel(score_name(name), (Column("n"), *systems), tuple(rows), charts.axis(scale))
 
 
 def _at(points: tuple[tuple[float, float], ...], share: float) -> float:
