@@ -160,7 +160,7 @@ class Inputs:
         options, count = self._evidence, self._count_tokens
         prompt = prepare(example, index, self.template, options, reader, with_target, count)
         holds = answer_finder(example)
-        kept = gold_ranks(prompt.evidence.passages, holds)
+        kept = gold_ranks(prompt.evidence.passages, holds, options.title)
         return replace(
             prompt,
             gold_ranks=gold_ranks(example.passages, holds),

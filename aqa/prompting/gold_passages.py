@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from unicodedata import normalize as unicode_form
 
 from aqa.metrics.languages import WITHOUT_SPACES, has_hangul, language_of
@@ -118,6 +119,13 @@ def _text(passage: Passage) -> str:
     return " ".join(passage.text.split())
 
 
-def gold_ranks(passages: Sequence[Passage], holds: Holds | None) -> tuple[int, ...] | None:
-    """The ranks of the passages that hold the answer; None where no answer is known."""
-    return None if holds is None else tuple(p.rank for p in passages if holds(p))
+def gold_ranks(
+    passages: Sequence[Passage], holds: Holds | None, title: bool = True
+) -> tuple[int, ...] | None:
+    """The ranks of the passages that hold the answer; None where no answer is known.
+
+    Without `title` nobody reads their titles.
+    """
+    if holds is None:
+        return None
+    return tuple(p.rank for p in passages if holds(p if title else replace(p, title="")))

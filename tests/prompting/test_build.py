@@ -11,6 +11,7 @@ from aqa.config.load import build_config
 from aqa.progress import SilentProgress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
+from aqa.records import Prompt
 
 ENGLISH, KOREAN = ["Who is she?", "Where?"], ["누구입니까?", "어디에 있나요?", "Who?"]
 
@@ -54,3 +55,16 @@ def test_examples_are_given_by_their_places_whatever_the_limit(tmp_path: Path) -
     inputs = Inputs(config, load_template(config.prompt), SilentProgress())
     found = [(index, example.question) for index, example in inputs.examples_at([0, 1, 5, 8, 20])]
     assert found == [(0, "0?"), (1, "1?"), (5, "5?"), (8, "8?")]
+
+
+@pytest.mark.parametrize("title", [True, False])
+def test_an_answer_in_a_title_that_is_not_shown_is_not_read(title: bool, tmp_path: Path) -> None:
+    data = tmp_path / "data.json"
+    passages = [{"title": "Rome", "text": "It is a city."}, {"title": "", "text": "No."}]
+    data.write_text(json.dumps([{"question": "Where?", "passages": passages, "answers": ["Rome"]}]))
+    asked = {"data": {"path": str(data)}, "evidence": {"title": title}}
+    config = build_config(StubBackend.Options, [asked])
+    inputs = Inputs(config, load_template(config.prompt), SilentProgress())
+    (prompt,) = inputs.prompts(StubBackend(config, SilentProgress()), inputs.examples())
+    assert isinstance(prompt, Prompt)
+    assert (prompt.gold_ranks, prompt.gold_in_evidence) == ((1,), title)
