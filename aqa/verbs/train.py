@@ -226,9 +226,9 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
 
     if not known():
         write_card(weights, card)
-    # What an earlier session merged is still these weights.
-    merging = ("merged", "merged_sha256") if known() else ()
-    kept = {key: run.previous[key] for key in merging if key in run.previous}
+    # What an earlier session merged and exported is still these weights.
+    made = ("merged", "merged_sha256", "exported") if known() else ()
+    kept = {key: run.previous[key] for key in made if key in run.previous}
     run.update({"weights_sha256": hash_files(weights), **kept})
 
 

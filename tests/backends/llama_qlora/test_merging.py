@@ -134,9 +134,16 @@ def test_the_merged_model_answers_as_its_parts(
         ["data", "dev_data", "prompt", "model", "weights", "merged", "predictions"], "same"
     )
     adapter = hash_files(run / "adapter")
+    exported = {"exported": {"file": "model.gguf", "compared": 4, "different": 0}}
+    (run / "run.json").write_text(json.dumps({**manifest, **exported}), encoding="utf-8")
     call_aqa(*(word for word in words if word != "--merge"), "--resume", code=0)
     assert hash_files(run / "adapter") == adapter, "the same weights are the same bytes"
     assert {each.status for each in verify(run).checked} == {"same"}
+    again = json.loads((run / "run.json").read_bytes())
+    assert {key: again.get(key) for key in ("merged", "exported")} == {
+        "merged": manifest["merged"],
+        **exported,
+    }
     (merged / "config.json").write_bytes((merged / "config.json").read_bytes() + b"\n")
     (changed,) = [each for each in verify(run).checked if each.status == "changed"]
     assert changed.what == "merged"
