@@ -1,7 +1,14 @@
 from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import Any
 
+from aqa.evaluation.planning import Need
+from aqa.evaluation.report import write_report
 from aqa.evaluation.report.panels import confidence_curves
-from aqa.evaluation.results import Report
+from aqa.evaluation.results import LabelledDifference, Report
+from aqa.evaluation.silence import Kept
 from aqa.evaluation.tables import abstention_table, confidence_table
 from aqa.records import Example
 from aqa.tables import shown
@@ -33,3 +40,19 @@ def test_without_confidences_there_is_no_curve(score: Callable[..., Report]) -> 
     report = score({"a": {"q1": "right"}}, EXAMPLES[1:])
     assert confidence_curves(report) is None
     assert confidence_table(report).rows == []
+
+
+def test_plans_labels_and_contracts_are_told(score: Callable[..., Report], tmp_path: Path) -> None:
+    answers = {"a": {"q1": "right"}, "b": {"q1": "wrong"}}
+    found: list[Any] = [
+        Need("a", "b", "f1", 2.0, 400, 400),
+        LabelledDifference("a", "b", 20, 3.0, 1.0, 5.0),
+        Kept("a", 5.0, 3, 0.0, 0.0, 56.1),
+    ]
+    report = replace(
+        score(answers, EXAMPLES[1:]), needs=(found[0],), labelled=found[1], silence=(found[2],)
+    )
+    write_report(tmp_path / "report.html", report)
+    page = unescape((tmp_path / "report.html").read_text("utf-8"))
+    assert [f"<li>{one}</li>" in page for one in found] == [True] * 3
+    assert '<a href="#confidence">' in page
