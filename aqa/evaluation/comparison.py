@@ -231,11 +231,13 @@ def written(metric: str) -> str:
 
 
 def check_baseline(baseline: str | None, systems: Sequence[str]) -> None:
-    """Refuse a baseline that is not one of the systems, by a UsageError."""
+    """Refuse a baseline that is not one of the systems, or the only one, by a UsageError."""
     if baseline is not None and baseline not in systems:
         raise UsageError(
             f'the baseline "{baseline}" is not one of the systems {", ".join(systems)}'
         )
+    if baseline is not None and len(systems) == 1:
+        raise UsageError(f'there is nothing to compare the baseline "{baseline}" with; add a file')
 
 
 def _pairs(systems: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:

@@ -235,7 +235,8 @@ def _compared(
 def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str | None:
     if name is None:
         return None
-    return next((system.name for system in systems if Path(name) == Path(system.file)), name)
+    place = Path(name).resolve()
+    return next((one.name for one in systems if place == Path(one.file).resolve()), name)
 
 
 def _with_intervals(

@@ -356,8 +356,15 @@ def test_a_baseline_is_named_by_its_file_however_it_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     files = [write(Path(), f"{name}.json", {"q1": "x"}) for name in "abc"]
-    report = run(files, {"q1": ["x"]}, baseline="./b.json", metrics=["em"])
-    assert [(found.a, found.b) for found in report.comparisons] == [("b", "a"), ("b", "c")]
+    for name in ("./b.json", str(tmp_path / "b.json")):
+        report = run(files, {"q1": ["x"]}, baseline=name, metrics=["em"])
+        assert [(found.a, found.b) for found in report.comparisons] == [("b", "a"), ("b", "c")]
+
+
+def test_a_baseline_alone_is_compared_with_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path, "a.json", {"q1": "x"})
+    with pytest.raises(UsageError, match='nothing to compare the baseline "a" with; add a file'):
+        run(file, {"q1": ["x"]}, baseline="a")
 
 
 def test_an_id_twice_in_the_data(tmp_path: Path) -> None:
