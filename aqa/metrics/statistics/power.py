@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aqa.metrics.statistics.clusters import Matrix
-from aqa.metrics.statistics.sign_flips import least_p
+from aqa.metrics.statistics.sign_flips import least_p, root
 
 POWER = 0.8
 LEAST = 6  # clusters: fewer show no difference at a level of 5 %
-_HALVINGS = 30
 _MOST_TAILS = 0.4  # heavier ones are of two clusters or one, and tell nothing of other samples
 
 
@@ -73,14 +72,7 @@ def detectable_share(examples: int, differing: int, level: float = 0.05) -> floa
     if least_p(examples) > level:
         return None
     share = differing / examples
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if _power(examples, max(share, middle), middle, level) < POWER:
-            low = middle
-        else:
-            high = middle
-    return high
+    return root(lambda size: _power(examples, max(share, size), size, level) - POWER)
 
 
 def needed_clusters(

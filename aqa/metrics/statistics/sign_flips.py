@@ -174,7 +174,7 @@ def saddlepoint_p(sizes: Matrix, far: float) -> float:
         return least_p(len(sizes))
     scale = float(sizes.max())
     sizes, far = sizes / scale, far / scale
-    slope = _root(lambda at: float((sizes * np.tanh(at * sizes)).sum()) - far)
+    slope = root(lambda at: float((sizes * np.tanh(at * sizes)).sum()) - far)
     bent = slope * sizes
     cumulant = float((bent + np.log1p(np.exp(-2 * bent))).sum()) - len(sizes) * np.log(2)
     curvature = float((sizes**2 / np.cosh(np.minimum(bent, 300.0)) ** 2).sum())
@@ -187,7 +187,7 @@ def saddlepoint_p(sizes: Matrix, far: float) -> float:
     return max(_LEAST, min(1.0, 2 * tail))
 
 
-def _root(function: Callable[[float], float]) -> float:
+def root(function: Callable[[float], float]) -> float:
     """Find where an increasing function is 0, from 0 on, by halves."""
     low, high = 0.0, 1.0
     while function(high) < 0 and high < 1e6:
