@@ -10,15 +10,10 @@ from itertools import combinations
 import numpy as np
 
 from aqa.errors import UsageError
+from aqa.metrics.statistics import power
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import followed
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
-from aqa.metrics.statistics.power import (
-    as_differing,
-    detectable_difference,
-    detectable_share,
-    share_of_few,
-)
 from aqa.metrics.statistics.sign_flips import MCNEMAR, SEED, holm, sign_flip_tests
 from aqa.runs.files import Facts
 from aqa.tables import shown_chance
@@ -111,13 +106,13 @@ class Measured:
         """Give the true difference that a test at that level finds in four of five samples."""
         examples = self.clusters.examples
         if self.alone.test == MCNEMAR:
-            share = detectable_share(examples, self.alone.wins + self.alone.losses, level)
+            share = power.detectable_share(examples, self.alone.wins + self.alone.losses, level)
             return None if share is None else 100.0 * share
         # No difference seen does not mean that any would be: as if one example differed.
         error = self.error or 100.0 / examples
-        found = detectable_difference(error, self.clusters.count, level, self.tails)
+        found = power.detectable_difference(error, self.clusters.count, level, self.tails)
         if found is not None and self.alone.differing is not None:
-            found = as_differing(found, self.alone.differing, self.alone.difference, examples)
+            found = power.as_differing(found, self.alone.differing, self.alone.difference, examples)
         return None if found is None else min(100.0, found)
 
 
@@ -185,7 +180,7 @@ def _measure(
     ).astype(np.float64, copy=False)
     found = difference_intervals(columns, clusters)
     chances = sign_flip_tests(columns, clusters, seed)
-    tails = share_of_few(clusters.sums(columns)).tolist()
+    tails = power.share_of_few(clusters.sums(columns)).tolist()
     wins = (columns > _EPSILON).sum(axis=0).tolist()
     losses = (columns < -_EPSILON).sum(axis=0).tolist()
     intervals = found.intervals()

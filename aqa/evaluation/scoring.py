@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aqa.errors import ModelError, UsageError
+from aqa.evaluation import slices
 from aqa.evaluation.abstention import abstention, calibration, confidence_cautions, risk_coverage
 from aqa.evaluation.alignment import System, manifest_of
 from aqa.evaluation.cautions import reference_cautions, system_cautions
@@ -21,14 +22,7 @@ from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.planning import plan
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores, disagreement
-from aqa.evaluation.slices import (
-    Groups,
-    check_known,
-    compare_slices,
-    group_examples,
-    means_by_answer,
-    slice_scores,
-)
+from aqa.evaluation.slices import Groups
 from aqa.metrics import default_metrics, load_metric, metric_names
 from aqa.metrics.base import Metric, MetricOptions
 from aqa.metrics.languages import KOREAN
@@ -62,9 +56,9 @@ def evaluate(
     """
     named = [name for name in metric_names(scoring.metrics) if name != "evidence"]
     by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
-    slices = [*scoring.slices, *by_evidence]
+    keys = [*scoring.slices, *by_evidence]
     scorers = [load_metric(name, scoring.metric_options) for name in named]
-    aligned = align(sources, references, scoring, slices)
+    aligned = align(sources, references, scoring, keys)
     expected, warnings = aligned.expected, aligned.warnings
     if scoring.profile == "auto":
         progress.note(_profile_note(aligned))
@@ -72,7 +66,7 @@ def evaluate(
         progress.note(clusters_note(aligned.clusters))
     # What can be refused is refused before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, aligned.systems), list(aligned.pairs))
-    groups = _groups_of_systems(slices, aligned)
+    groups = _groups_of_systems(keys, aligned)
     facts = None
     if JUDGE in named:
         asked = _judge_of(scoring, references)
@@ -142,8 +136,8 @@ def _groups_of_systems(keys: Sequence[str], aligned: Aligned) -> dict[str, Group
     for system in aligned.systems:
         rows = [system.rows.get(key) for key in aligned.expected]
         pairs = aligned.pairs[system.name]
-        groups[system.name] = group_examples(keys, pairs, rows, aligned.columns)
-    check_known(list(groups.values()))
+        groups[system.name] = slices.group_examples(keys, pairs, rows, aligned.columns)
+    slices.check_known(list(groups.values()))
     return groups
 
 
@@ -180,8 +174,8 @@ def _described(
         pairs.missing,
         pairs.failed,
         scores,
-        means_by_answer(pairs, scores),
-        slices={key: slice_scores(each, scores, clusters) for key, each in groups.items()},
+        slices.means_by_answer(pairs, scores),
+        slices={key: slices.slice_scores(each, scores, clusters) for key, each in groups.items()},
         slice_places=groups,
         predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
@@ -226,7 +220,7 @@ def _compared(
         tuple(aligned.expected.values()),
         disagreement(ids, list(means.values())),
         clusters=clusters,
-        slice_comparisons=compare_slices(groups, means, clusters, baseline, scoring.seed),
+        slice_comparisons=slices.compare_slices(groups, means, clusters, baseline, scoring.seed),
         silence=tuple(kept),
         needs=() if points is None else plan(found.comparisons, clusters, points),
     )
