@@ -142,18 +142,15 @@ class AnswerTrainer(SavingTrainer):
         model: Any,
         inputs: Batch,
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | None = None,  # a Trainer counts what has labels
     ) -> torch.Tensor:
         """Mean loss over the answer tokens of all accumulated batches, in all processes.
 
         Gradients are averaged over the processes, so each has its part multiplied by their number.
         """
-        loss: torch.Tensor
-        count: torch.Tensor
         with self.accelerator.autocast():  # around the encoder, too, which is called on its own
-            loss, count = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
-        if num_items_in_batch is None:
-            return loss / count
+            loss, _ = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
+        assert num_items_in_batch is not None
         mean: torch.Tensor = loss / num_items_in_batch
         return mean * int(self.args.world_size)
 
@@ -184,12 +181,8 @@ class AnswerTrainer(SavingTrainer):
             tr_loss.nan_to_num_()
 
     def _check_finite(self, name: str, value: float) -> None:
-        """See that a number is one in all processes.
-
-        Raises:
-            ModelError: it is not.
-        """
-        if any_process(not isfinite(value)):
+        """Refuse, by a ModelError, a number that is none; one in any process makes it of all."""
+        if not isfinite(value):
             raise ModelError(
                 f"step {self.state.global_step}: the {name} is {value}, so the training stops;"
                 " earlier checkpoints are kept. Lower training.learning_rate, or choose another"

@@ -64,7 +64,7 @@ def train_reader(
             trainer = trainer_type(reader, job, on_step, arguments, rows)
             if trainer.optimizer_kind is None:  # else it is made of weights that are spread
                 trainer.create_optimizer()
-        run_training(trainer, job, on_step)
+        run_training(trainer, job, on_step, start)
         folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
     trainer.settle()
     if job.dev:
@@ -73,11 +73,12 @@ def train_reader(
 
 
 def run_training(
-    trainer: AnswerTrainer, job: TrainJob, on_step: Callable[[TrainStep], None]
+    trainer: AnswerTrainer,
+    job: TrainJob,
+    on_step: Callable[[TrainStep], None],
+    start: Path | None,
 ) -> None:
-    """Train, from the last whole checkpoint where the job resumes; the best weights stay loaded."""
-    with trainer.args.main_process_first(local=False):  # it removes broken checkpoints
-        start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
+    """Train, from a checkpoint where there is one; the best weights stay loaded."""
     if start:
         check_optimizer(start, trainer.optimizer_kind, trainer.args.world_size)
     with stops_at_interrupt(trainer.stop):
