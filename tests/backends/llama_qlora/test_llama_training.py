@@ -1,4 +1,4 @@
-from math import nan
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tiny_llama import (
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.training import AdapterTrainer, answer_loss
 from aqa.backends.local.checkpoints import STATE
+from aqa.backends.local.training import run_training
 from aqa.backends.local.training_arguments import (
     checkpoints_gradients,
     optimizer_name,
@@ -295,6 +296,26 @@ def test_a_training_without_finite_numbers_ends(
         training.run()
     assert (tmp_path / "checkpoints/checkpoint-1" / STATE).is_file()
     assert not (tmp_path / "adapter").exists()
+
+
+def test_a_step_that_float16_leaves_out_ends_no_training(
+    tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its loss is told, and those of later steps are told without it."""
+
+    def overflown(model: Any, *others: Any) -> Any:
+        loss, count = answer_loss(model, *others)
+        return loss + (nan if len(told.losses) == 1 else 0.0), count
+
+    def in_float16(trainer: AdapterTrainer, *others: Any) -> None:
+        trainer.args.fp16 = True  # which no CPU trains in
+        run_training(trainer, *others)
+
+    monkeypatch.setattr(AdapterTrainer, "answer_loss", staticmethod(overflown))
+    monkeypatch.setattr("aqa.backends.local.training.run_training", in_float16)
+    told = Training(make_reader(tiny, "training.max_steps=4"), template, tmp_path, with_dev=False)
+    told.run()
+    assert [isfinite(loss) for loss in told.losses] == [True, False, True, True]
 
 
 @pytest.mark.parametrize(("warmup", "steps", "reaches"), [(2, 2, False), (2, 3, True)])
