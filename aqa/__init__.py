@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from aqa.api.estimate import estimate_cost as estimate_cost
     from aqa.api.evaluate import Evaluation as Evaluation
     from aqa.api.evaluate import evaluate as evaluate
-    from aqa.api.predict import Predictions as Predictions
     from aqa.api.predict import predict as predict
+    from aqa.api.predictions import Predictions as Predictions
     from aqa.api.preview import preview as preview
     from aqa.api.reader import Reader as Reader
     from aqa.api.train import Training as Training
@@ -37,7 +37,7 @@ _MODULES = {
     "JudgeOptions": "aqa.evaluation.judge.options",
     "Passage": "aqa.records",
     "Prediction": "aqa.records",
-    "Predictions": "aqa.api.predict",
+    "Predictions": "aqa.api.predictions",
     "Reader": "aqa.api.reader",
     "RunConfig": "aqa.config.options",
     "Scoring": "aqa.evaluation.inputs",

@@ -4,9 +4,12 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from threading import Lock
 
 NOISY = ("accelerate", "transformers", "peft", "bitsandbytes", "huggingface_hub")
+_lock, _silence = Lock(), ExitStack()
+_within = 0  # so many calls want it silent now
 
 
 @contextmanager
@@ -14,13 +17,30 @@ def quiet() -> Iterator[None]:
     """Keep the libraries' own hints and progress bars of loading off the screen.
 
     What they print all the same (DeepSpeed does) goes to standard error: the other is for data.
+    Threads have all this in common: the first one silences it, and the last one undoes that.
     """
+    global _within
+    with _lock:
+        if not _within:
+            _silence.enter_context(_silent())
+        _within += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _within -= 1
+            if not _within:
+                _silence.close()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    from transformers.utils import logging as transformers_logging  # which sets its own level
+
     loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging
-
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

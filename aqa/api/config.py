@@ -60,11 +60,11 @@ def as_rows(given: Any) -> Any:
         return given
     if not hasattr(given, "columns"):
         return given.to_dict()
-    name = given.index.name
-    has_ids = name is not None or given.index.inferred_type == "string"
-    return (given.reset_index() if has_ids and name not in given.columns else given).to_dict(
-        "records"
-    )
+    names = list(given.index.names)
+    if names == [None] and given.index.inferred_type == "string":
+        names = ["id"]
+    more = [level for level, name in enumerate(names) if name not in (None, *given.columns)]
+    return (given.reset_index(more, names=names) if more else given).to_dict("records")
 
 
 def as_path(path: PathLike) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from aqa.api.config import Data, PathLike, as_data_path, as_path, as_rows
-from aqa.api.predict import Predictions, run_folder
+from aqa.api.predict import run_folder
+from aqa.api.predictions import Predictions
 from aqa.api.shown import Shown
 from aqa.api.wording import SCORED, WordedProgress, reworded, worded
 from aqa.config.ranges import LABELS, LEVEL, POINTS, check_kind

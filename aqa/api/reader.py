@@ -98,6 +98,10 @@ class Reader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What a copy or another process gets loads weights of its own."""
+        return Reader, (self.config,)
+
     def __repr__(self) -> str:
         backend = self.config.backend
         closed = ", closed" if self._is_closed else ""

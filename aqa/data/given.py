@@ -102,4 +102,4 @@ def plain(value: Any) -> Any:
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
-    return value.tolist() if hasattr(value, "tolist") else value  # numpy's
+    return plain(value.tolist()) if hasattr(value, "tolist") else value  # numpy's

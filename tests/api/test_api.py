@@ -11,7 +11,7 @@ import pytest
 import aqa
 from aqa.api.estimate import Estimate
 from aqa.api.evaluate import Evaluation
-from aqa.api.predict import Predictions
+from aqa.api.predictions import Predictions
 from aqa.api.preview import Previews
 from aqa.api.reader import resolve
 from aqa.api.train import Training

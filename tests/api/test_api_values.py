@@ -9,6 +9,7 @@ import pytest
 from aqa_stub import StubBackend
 from calls import Call
 from house_readers import house_answer, house_rows
+from numpy import array, float32, int64, str_
 from pandas import DataFrame
 
 import aqa
@@ -106,6 +107,30 @@ def test_tables_of_pandas_are_data_and_predictions() -> None:
     ):
         report = aqa.evaluate({"mine": given}, DATA, metrics=["em"], quiet=True)
         assert report.scores["mine"]["em"].value == 50
+
+
+@pytest.mark.parametrize(
+    "indexed",
+    [
+        lambda table: table.set_index("id"),
+        lambda table: table.set_index("id").rename_axis(None),
+        lambda table: table.assign(part="a").set_index(["part", "id"]),
+        lambda table: table.assign(part="a", own=table["id"]).set_index(["part", "id"]),
+        lambda table: table.assign(part="a").set_index(["part", "id"], drop=False)[[*table]],
+        lambda table: table.set_index(table["question"].rename(None)),
+    ],
+)
+def test_ids_may_be_in_the_index_of_a_table(indexed: Callable[[DataFrame], DataFrame]) -> None:
+    answers = aqa.predict("stub", indexed(DataFrame(DATA)))
+    assert sorted(answer.id for answer in answers) == sorted(row["id"] for row in DATA)
+
+
+def test_values_of_numpy_may_be_anywhere() -> None:
+    passages = array([{"text": "Ada did.", "score": float32(0.25), "rank": int64(1)}])
+    row = {"id": int64(7), "question": str_("Who?"), "ctxs": passages, "answers": array(["Ada"])}
+    (prompt,) = aqa.preview("stub", [row])
+    (passage,) = prompt.prompt.evidence.passages
+    assert (prompt.prompt.id, passage.score, prompt.prompt.answers) == ("7", 0.25, ("Ada",))
 
 
 def test_paths_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """A reader that stays loaded, for one prediction after another."""
 
+import copy
 import gc
+import pickle
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -142,3 +144,13 @@ def test_it_keeps_neither_data_nor_answers() -> None:
         gc.collect()
         assert gone() is None
         assert aqa.preview(reader, DATA)[0].text == aqa.preview("stub", DATA)[0].text
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copy_loads_weights_of_its_own(happened: list[str], copied: Callable[[Any], Any]) -> None:
+    reader = aqa.Reader("stub", settings={"evidence.top_k": 2})
+    with reader, copied(reader) as other:
+        assert other.config == reader.config
+        assert texts(aqa.predict(other, DATA)) == texts(aqa.predict(reader, DATA))
+        assert happened == ["loaded"] * 2
+    assert happened == ["loaded"] * 2 + ["freed"] * 2
