@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from aqa.heap import give_back_freed_blocks
+
 
 class PackedLinear(torch.nn.Linear):
     """A linear layer whose weights lie in oneDNN's order, and nowhere else."""
@@ -44,6 +46,8 @@ def pack(model: Any) -> None:
         layer = model.get_submodule(name)
         if uses[id(layer.weight)] == 1 and _packs(layer):
             model.set_submodule(name, PackedLinear(layer))
+            del layer
+            give_back_freed_blocks()  # those of threads that loaded weights are of no use to others
 
 
 def _packs(layer: torch.nn.Linear) -> bool:
