@@ -8,7 +8,7 @@ from pathlib import Path
 from arms import SEED, SHARED, SQUAD
 
 from aqa.backends.t5.backend import T5Backend
-from aqa.backends.t5.learned_tokenizer import learn_tokenizer
+from aqa.backends.t5.encoding import learn_tokenizer
 from aqa.config.backend_options import T5Options
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig

@@ -14,9 +14,8 @@ from aqa.backends.llama_qlora.prefixes import (
     takes_padding,
 )
 from aqa.backends.local.batches import pad_right
-from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
+from aqa.backends.local.decoding import ChosenTokens, Drawings, Drawn, Ends, Written, decoding
 from aqa.backends.local.devices import input_device, without_gradients
-from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.backends.local.memory import Room
 from aqa.config.options import GenerationOptions
 

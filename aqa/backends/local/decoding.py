@@ -1,13 +1,17 @@
-"""Answers as a model wrote them, and how sure it was of them."""
+"""Answers as a model wrote or draws them, and how sure it was of them."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from aqa.backends.local.devices import seeded
 from aqa.config.options import GenerationOptions
 from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction
+
+Drawings = Sequence[Sequence[float]]  # of each answer its `uniform_draws`
 
 UNFINISHED = (
     "the model was still thinking after {} tokens, so there is no answer; raise"
@@ -196,3 +200,37 @@ def decoding(options: GenerationOptions) -> dict[str, Any]:
         return {**words, "do_sample": False}
     sampling = {"temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
     return {**words, "do_sample": True, **sampling}
+
+
+class Drawn:
+    """A logits processor that leaves each row the token that its next number falls on.
+
+    So a sample is what a greedy search then finds, whatever batch it is written in.
+    """
+
+    def __init__(self, draws: Drawings, options: GenerationOptions) -> None:
+        self._draws, self._options = draws, options
+        self._step = 0
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Give scores (rows, vocabulary) of which one token of each row is possible."""
+        import torch
+
+        numbers = [own[self._step] for own in self._draws]
+        self._step += 1
+        tokens, _ = chosen_tokens(scores, numbers, self._options)
+        chosen = torch.tensor(tokens, device=scores.device)[:, None]
+        return torch.full_like(scores, -torch.inf).scatter(-1, chosen, 0.0)
+
+
+@contextmanager
+def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
+    """Let beams that are sampled depend on the seed and their batch's first prompt alone.
+
+    Random numbers drawn elsewhere, such as those of a training, go on as if nothing had happened.
+    """
+    if options.draws or not options.temperature:
+        yield
+        return
+    with seeded(seed ^ zlib.crc32(first_id.encode())):
+        yield

@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import windows
 from aqa.backends.local.compiling import check_compiling
-from aqa.backends.local.decoding import Written, as_prediction, uniform_draws
+from aqa.backends.local.decoding import Written, as_prediction, drawing, uniform_draws
 from aqa.backends.local.devices import (
     compute_dtype,
     hardware,
@@ -22,19 +22,20 @@ from aqa.backends.local.devices import (
     input_device,
     ready_device,
 )
-from aqa.backends.local.drawing import drawing
 from aqa.backends.local.failures import WRITING, explained_work
-from aqa.backends.local.footprint import (
+from aqa.backends.local.generation_config import take_over_generation
+from aqa.backends.local.limits import check_positions, check_vocabulary
+from aqa.backends.local.memory import (
     MOST,
     READ,
+    Room,
     free_bytes,
+    free_memory,
     kept_bytes,
     read_bytes,
     tokens_within,
+    within,
 )
-from aqa.backends.local.generation_config import take_over_generation
-from aqa.backends.local.limits import check_positions, check_vocabulary
-from aqa.backends.local.memory import Room, free_memory, within
 from aqa.backends.model_files import ModelFiles, find_model, hash_model
 from aqa.backends.samples import most_central
 from aqa.backends.tokenizers import unknown_characters

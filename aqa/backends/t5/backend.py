@@ -16,9 +16,8 @@ from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
-from aqa.backends.t5.encoding import TextEncoder, make_text_encoder
+from aqa.backends.t5.encoding import TextEncoder, learn_tokenizer, make_text_encoder
 from aqa.backends.t5.generation import write_answers
-from aqa.backends.t5.learned_tokenizer import learn_tokenizer
 from aqa.backends.t5.models import load_model, make_model, scratch_config
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import BackendOptions, FromScratchOptions, T5Options

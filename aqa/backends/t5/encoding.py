@@ -1,13 +1,15 @@
 """From a prompt to token ids for encoder-decoders: plain text, and one end token at its end."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from aqa.backends.special_names import name_pattern, special_names
 from aqa.errors import ModelError
 from aqa.records import Encoding, Prompt
+
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"  # of a tokenizer that is learned here
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +101,26 @@ def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
     text: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
     start = next(n for n in range(len(whole) + 1) if whole[n : n + len(text)] == text)
     return whole[:start], whole[start + len(text) :]
+
+
+def learn_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+    """Learn byte-level BPE (Sennrich et al. 2016), to which no character is unknown.
+
+    The same texts give the same tokenizer.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[PAD, END, UNKNOWN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, unk_token=UNKNOWN
+    )

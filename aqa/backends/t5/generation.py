@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aqa.backends.local.decoding import ChosenTokens, Ends, Written, decoding
+from aqa.backends.local.decoding import ChosenTokens, Drawings, Drawn, Ends, Written, decoding
 from aqa.backends.local.devices import without_gradients
-from aqa.backends.local.drawing import Drawings, Drawn
 from aqa.config.options import GenerationOptions
 
 Parts = Sequence[Sequence[int]]

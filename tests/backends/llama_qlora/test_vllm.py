@@ -37,7 +37,7 @@ from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.vllm import pool, process
 from aqa.backends.llama_qlora.vllm.arguments import server_arguments
 from aqa.backends.llama_qlora.vllm.process import Vllm, own_gpus
-from aqa.backends.local import footprint
+from aqa.backends.local import memory as room
 from aqa.errors import AqaError, ConfigError, ModelError
 from aqa.records import Prediction, Prompt, Template
 from aqa.runs.folder import read_manifest
@@ -184,7 +184,7 @@ def test_on_a_cpu_half_of_the_free_memory_is_taken(
 ) -> None:
     memory = tmp_path / "meminfo"
     memory.write_text("MemTotal: 1000 kB\nMemFree: 9 kB\nMemAvailable: 600 kB\n")
-    monkeypatch.setattr(footprint, "_MEMORY", memory)
+    monkeypatch.setattr(room, "_MEMORY", memory)
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     reader, engine = make_reader(tiny), Vllm("python", name, version)

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoConfig
 
 from aqa.backends.local import devices
-from aqa.backends.local.footprint import free_bytes, kept_bytes, read_bytes, tokens_within
+from aqa.backends.local.memory import free_bytes, kept_bytes, read_bytes, tokens_within
 
 LLAMA_8B = {
     "hidden_size": 4096,

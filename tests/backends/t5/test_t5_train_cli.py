@@ -10,7 +10,7 @@ from forked import start_aqa, wait_until
 from tiny_llama import greatest_difference
 from tiny_t5 import weights
 
-from aqa.backends.t5.learned_tokenizer import learn_tokenizer
+from aqa.backends.t5.encoding import learn_tokenizer
 from aqa.runs.files import hash_files
 from aqa.verbs.verify import verify
 

@@ -8,8 +8,8 @@ from aqa.backends.chat_template import ChatEncoder
 from aqa.backends.llama_qlora.adapters import check_fit, embedding_rows
 from aqa.backends.llama_qlora.vllm.found import environment_key, key_header, server_urls
 from aqa.backends.llama_qlora.vllm.process import Vllm, find_vllm
-from aqa.backends.local.footprint import free_share
 from aqa.backends.local.loading import load_config
+from aqa.backends.local.memory import free_share
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import GenerationOptions
