@@ -79,6 +79,8 @@ SEQ2SEQ: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mbart": ("MBartConfig", {**BART_SIZES, "max_position_embeddings": 1024}),
     "m2m100": ("M2M100Config", {**BART_SIZES, "max_position_embeddings": 1024}),
     "pegasus": ("PegasusConfig", {**BART_SIZES, "max_position_embeddings": 1024}),
+    "bigbird_pegasus": ("BigBirdPegasusConfig",
+        {**BART_SIZES, "block_size": 4, "num_random_blocks": 1, "max_position_embeddings": 1024}),
     "led": ("LEDConfig",
         {**BART_SIZES, "attention_window": 32, "max_encoder_position_embeddings": 1024,
             "max_decoder_position_embeddings": 64}),

@@ -24,7 +24,8 @@ def check_positions(
     on, though the model has learned nothing there: of these a note tells.
 
     Raises:
-        ConfigError: it has fewer than `max_seq_length`, or than an answer may take.
+        ConfigError: it has fewer than `max_seq_length`, or than an answer may take, or rows of a
+            batch would change what others see.
     """
     config = model_config if model_config.is_encoder_decoder else model_config.get_text_config()
     positions, asked = _positions(config, READ), options.max_seq_length
@@ -34,6 +35,13 @@ def check_positions(
         if model_config.is_encoder_decoder or not rotary:
             raise ConfigError(f"{fault}; set it to {positions} or less")
         note(f"{fault}, and it has not learned to read beyond them")
+    whole = _seen_whole(config)
+    if whole is not None and asked > whole:
+        raise ConfigError(
+            f"backend.max_seq_length = {asked}: beyond {whole} tokens {options.model} looks at"
+            " blocks of them that depend on what else is in a batch; set it to that or less, or"
+            " attention_type to original_full in its config.json"
+        )
     written = _positions(config, WRITTEN) if model_config.is_encoder_decoder else None
     if written is not None and generation.max_new_tokens >= written:
         raise ConfigError(
@@ -41,6 +49,13 @@ def check_positions(
             f" {options.model} has only {written} positions, the first token's among them; set it"
             f" to {written - 1} or less"
         )
+
+
+def _seen_whole(config: Any) -> int | None:
+    """Up to how many tokens BigBird's attention, where it is a sparse one, looks at all of them."""
+    if getattr(config, "attention_type", None) != "block_sparse" or not config.is_encoder_decoder:
+        return None
+    return int((5 + 2 * config.num_random_blocks) * config.block_size)
 
 
 def _positions(config: Any, names: tuple[str, ...]) -> int | None:

@@ -50,6 +50,16 @@ def test_a_decoder_has_positions_of_its_own(tmp_path: Path) -> None:
         tiny_t5.make_reader(model, "backend.max_seq_length=1025").check()
 
 
+def test_sparse_attention_is_refused_where_it_depends_on_the_batch(tmp_path: Path) -> None:
+    """BigBird's sees all of 28 tokens, and of more some blocks, counted from a batch's end."""
+    model = save_seq2seq("bigbird_pegasus", tmp_path)
+    tiny_t5.make_reader(model, "backend.max_seq_length=28").check()
+    with pytest.raises(ConfigError, match=r"= 29: beyond 28 tokens .*or less, or .*original_full"):
+        tiny_t5.make_reader(model, "backend.max_seq_length=29").check()
+    change_json(model / "config.json", attention_type="original_full")
+    tiny_t5.make_reader(model, "backend.max_seq_length=29").check()
+
+
 def test_a_template_of_tokens_that_the_model_lacks_ends_the_run_before_it_begins(
     tmp_path: Path, call_aqa: Call
 ) -> None:
