@@ -1,8 +1,8 @@
 """The errors that a user can fix; each is shown as one message, without a traceback.
 
 AqaError                 exit code 1
-├── UsageError           wrong words on the command line (exit code 2)
-├── ConfigError          a config file, a --set or a shipped file's name
+├── UsageError           wrong words or values on the command line (exit code 2)
+├── ConfigError          a config file, or a shipped file's name
 ├── DataError            a file of examples, passages or predictions
 ├── PromptError          a prompt template, or a prompt that can't fit
 ├── ModelError           a model, an adapter or the hardware to run it

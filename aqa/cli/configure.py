@@ -34,8 +34,9 @@ def configure(params: Mapping[str, Any]) -> "RunConfig":
     try:
         return make_config(params["backend"], params["config"], settings)
     except ConfigError as error:
-        if any(f"{error.key}.".startswith(f"{key}.") for key, _ in assigned):  # which win
-            raise ConfigError(error.of(f"--set {error.key}"), error.key) from error
+        at = f"{error.key}."
+        if any(at.startswith(f"{key}.") or key.startswith(at) for key, _ in assigned):  # which win
+            raise UsageError(error.of(f"--set {error.key}")) from error
         names = [flag.names[0] for flag, _ in said if flag.key == error.key]
         if not names:
             raise

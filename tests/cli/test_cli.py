@@ -93,7 +93,8 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
     (tmp_path / "a.trec").write_text("q9 Q0 d 1 0.5 tag\n")
     (tmp_path / "c.jsonl").write_text('{"id": "d", "text": "t"}\n')
     before = sorted(tmp_path.rglob("*"))
-    assert told in refused(call_aqa(*PREDICT, *words), tmp_path)
+    code = 2 if "--set" in words else 1
+    assert told in refused(call_aqa(*PREDICT, *words), tmp_path, code)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -109,11 +110,13 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
         (["--config", "c.json"], 1, "c.json: config key seed: 'x' is not a whole number"),
         (
             ["--config", "a.yaml", "--set", "training.max_steps=y"],
-            1,
+            2,
             "--set training.max_steps: 'y'",
         ),
-        (["--set", "data={limit: 0}"], 1, "--set data.limit: 0 is not at least 1"),
-        (["--set", "sed=1"], 1, "--set sed: unknown config key sed; did you mean seed?"),
+        (["--set", "data={limit: 0}"], 2, "--set data.limit: 0 is not at least 1"),
+        (["--set", "sed=1"], 2, "--set sed: unknown config key sed; did you mean seed?"),
+        (["--set", "evidance.top_k=1"], 2, "--set evidance: unknown config key evidance; did you"),
+        (["--set", "backend.model.x=1"], 2, "--set backend.model: {'x': 1} is not a text"),
         (
             ["--missing-passages", "empty"],
             2,

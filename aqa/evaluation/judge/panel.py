@@ -112,17 +112,16 @@ def _configure(options: JudgeOptions, model: str | None) -> tuple[RunConfig, str
     for section in chosen:
         if section not in JUDGE_SECTIONS:
             known = ", ".join(JUDGE_SECTIONS)
-            raise ConfigError(f"--judge-set {section}: a judge's config has only {known}")
+            raise UsageError(f"--judge-set {section}: a judge's config has only {known}")
     try:
         config = build_config(Gpt4Backend.Options, [chosen], ours)
     except ConfigError as error:
         flags = {"backend.model": "--judge-model", "backend.max_cost": "--judge-max-cost"}
-        flag = flags.get(error.key)
-        if flag is not None and error.key not in options.settings:
-            raise UsageError(error.of(flag)) from error
-        raise ConfigError(error.of(f"--judge-set {error.key}".strip())) from error
+        is_flag = error.key in flags and error.key not in options.settings
+        flag = flags[error.key] if is_flag else f"--judge-set {error.key}".strip()
+        raise UsageError(error.of(flag)) from error
     if config.generation.samples > 1:
-        raise ConfigError(
+        raise UsageError(
             "--judge-set generation.samples: verdicts are no answers; --judge-repeats has each"
             " answer judged several times"
         )

@@ -14,7 +14,7 @@ from calls import Call
 from fault_server import FAULTS, FILTERED, Body, Server, serving
 
 from aqa.backends.openai_api.schemas import BadObjectError, read_object
-from aqa.errors import AqaError
+from aqa.errors import UsageError
 from aqa.evaluation.judge.judge import JudgeVerdict
 from aqa.evaluation.judge.options import JudgeOptions
 from aqa.evaluation.judge.panel import make_judge
@@ -104,7 +104,7 @@ def test_each_way_of_judging_has_a_signature_of_its_own(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_for_a_judge(options: JudgeOptions, told: str, tmp_path: Path) -> None:
-    with pytest.raises(AqaError, match=f"^{told}$"):
+    with pytest.raises(UsageError, match=f"^{told}$"):
         make_judge(options, tmp_path, SilentProgress(), joined=False)
 
 
