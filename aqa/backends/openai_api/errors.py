@@ -35,12 +35,15 @@ CANT_PAY = re.compile(
 )
 # A model that is not there, told with the status of a bad request; its name may be anything.
 NO_MODEL = re.compile(
-    r"\b(?:invalid|unknown|no such)[_ ]model\b|\bnot a valid model"
+    r"\b(?:invalid|unknown|no such)[_ ]model\b|\bnot a valid model|\bno models? loaded\b"
     r"|\bmodel_(?:not_found|decommissioned|not_available|not_supported)\b"
     r"|\bmodel\b.{0,100}\b(?:not found|does not exist|decommissioned|model fade out"
-    r"|identifier is invalid)",
+    r"|identifier is invalid|on-demand throughput)",
     re.I | re.S,
 )
+NOT_HERE = re.compile(r"\blocation is not supported\b", re.I)  # Gemini's, of a country
+# LM Studio's, which loads it again for the next request.
+UNLOADED = re.compile(r"^(?:model (?:is |was )?unloaded|the model has crashed)\b", re.I)
 # A prompt that is too long, which some servers (llama.cpp's) take for their own fault.
 CONTEXT = re.compile(r"context (?:length|size|window)|prompt is too long|too many tokens", re.I)
 # What errors within an answer of status 200 are called, and the status that they should have had.
@@ -162,7 +165,7 @@ def classify_status(  # long: a table of statuses
         return Failure("run", f"the server asks to wait {in_words(wait)} ({message})")
     if status in BUSY:
         return Failure("slow", message, wait)
-    if status >= 500 or status in AGAIN:
+    if status >= 500 or status in AGAIN or (status == 400 and UNLOADED.search(message)):
         return Failure("retry", message, wait)
     if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(error, default=str))):
         return Failure("run", f"the server refuses the key of {access.key_name} ({message})")
@@ -170,7 +173,7 @@ def classify_status(  # long: a table of statuses
         return Failure("run", f"the proxy that the environment names requires a login ({message})")
     if status == 403 and any(FLAGGED in str(own.get("metadata")) for own in layers(error)):
         return Failure("example", message)
-    if status == 403:
+    if status == 403 or (status == 400 and NOT_HERE.search(message)):
         message = f"the server refuses access to the model ({message})"
         return Failure("run", message, perhaps_alone=True)
     if status in (404, 405, 410) or (status == 400 and NO_MODEL.search(f"{code} {message}")):
