@@ -1,5 +1,6 @@
 """Tokenizers of models in a folder, a package or on the hub, and the texts that they know."""
 
+import struct
 import unicodedata
 from collections.abc import Callable
 from json import JSONDecodeError
@@ -82,8 +83,18 @@ def _has_tokenizer(folder: Path) -> bool:
 
 
 def gguf_option(files: ModelFiles) -> dict[str, str]:
-    """Name the GGUF file to transformers, where the model is one."""
-    return {} if files.gguf_file is None else {"gguf_file": files.gguf_file}
+    """Name the GGUF file to transformers, where the model is one; ModelError if it is not whole."""
+    if files.gguf_file is None:
+        return {}
+    from gguf import GGUFReader
+
+    try:
+        GGUFReader(Path(files.base, files.gguf_file))
+    except (IndexError, OverflowError, struct.error, ValueError) as error:
+        raise ModelError(
+            f"{files.title}: this GGUF file is cut off or damaged; copy it here again"
+        ) from error
+    return {"gguf_file": files.gguf_file}
 
 
 def token_counter(name: str) -> Callable[[str], int]:

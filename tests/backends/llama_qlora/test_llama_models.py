@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import tiny_t5 as tiny_t5_module
 import torch
@@ -23,7 +24,7 @@ from aqa.backends.llama_qlora.models import check_quantization, linear_4bit, loa
 from aqa.backends.local.loading import load_config
 from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles, find_model
-from aqa.backends.tokenizers import load_tokenizer
+from aqa.backends.tokenizers import gguf_option, load_tokenizer
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.library_output import quiet
@@ -448,6 +449,24 @@ def test_two_processes_convert_once(tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0], answers
     assert log.read_text(encoding="utf-8") == "began\n"
     assert {out.strip() for out, _ in answers} == {str(tmp_path / "cache" / "models" / CONVERTED)}
+
+
+def test_a_gguf_file_that_is_not_whole_is_told(tmp_path: Path) -> None:
+    gguf_format = pytest.importorskip("gguf", reason="the extra offline is not installed")
+    path = tmp_path / "m.gguf"
+    writer = gguf_format.GGUFWriter(path, "llama")
+    writer.add_token_list(["a", "b"])
+    writer.add_tensor("token_embd.weight", numpy.ones((2, 32), dtype=numpy.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    whole = path.read_bytes()
+    gguf_option(ModelFiles(str(path), str(tmp_path), gguf_file="m.gguf"))
+    for damaged in (b"", b"weights", *(whole[:size] for size in range(1, len(whole), 29))):
+        path.write_bytes(damaged)
+        with pytest.raises(ModelError, match="this GGUF file is cut off or damaged; copy"):
+            load_tokenizer(find_model(options(path)), options(path))
 
 
 def test_a_conversion_broken_off_is_done_again(
