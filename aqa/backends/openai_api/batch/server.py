@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from aqa.backends.openai_api.errors import classify, words_of
 from aqa.backends.openai_api.replies import BadBodyError, error_text
 from aqa.backends.openai_api.service import Service
 from aqa.backends.openai_api.waits import back_off
+from aqa.data.files import GZIP
 from aqa.errors import ModelError
 from aqa.runs.files import atomic
 
@@ -144,13 +146,17 @@ class BatchServer:
     async def _fetch(self, file_id: str, path: Path) -> None:
         import httpx2
 
+        unpacked: Callable[[bytes], bytes] | None = None
         with atomic(path) as file:
             # An OSError within would be taken for one of the disk.
             try:
                 async with self._client.files.with_streaming_response.content(file_id) as response:
                     async for piece in response.iter_bytes(PIECE):
-                        file.write(piece)
-            except (httpx2.HTTPError, TimeoutError, ConnectionError) as error:
+                        if unpacked is None:  # some servers keep their files packed
+                            is_packed = piece.startswith(GZIP)
+                            unpacked = zlib.decompressobj(31).decompress if is_packed else bytes
+                        file.write(unpacked(piece))
+            except (httpx2.HTTPError, zlib.error, TimeoutError, ConnectionError) as error:
                 raise BadBodyError("a file of answers arrived only in part") from error
 
     async def _look_for(self, part: Part) -> Batch | None:

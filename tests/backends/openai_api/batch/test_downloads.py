@@ -1,5 +1,6 @@
 """Downloads that are no files of answers: fetched again, and no batch is bought twice for them."""
 
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ SPOILT: dict[str, Callable[[bytes], bytes]] = {
     "cut within a line": lambda content: content[: len(content) // 3],
     "other answers": lambda content: content.replace(b'"custom_id": "1', b'"custom_id": "77'),
     "null": lambda content: b"null\n",
+    "half of a packed file": lambda content: gzip.compress(content)[:200],
+    "a damaged packed file": lambda content: gzip.compress(content)[:15] + b"\xff" * 40,
 }
 
 
@@ -56,6 +59,22 @@ def test_what_is_no_file_of_answers_is_fetched_again(
     server.spoil = spoil
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert len(server.batches) == 1
+    assert set(server.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_packed_file_is_read(tmp_path: Path, server: BatchingServer, cancels: bool) -> None:
+    server.spoil = lambda number, content: gzip.compress(content)
+    config = configured(tmp_path, server)
+    if cancels:
+        server.before = lambda step, number: (
+            Fault(400, failure("broken off")) if step == "retrieve" else None
+        )
+        with pytest.raises(ModelError, match="broken off"):
+            run(config, tmp_path / "out")
+        server.before, server.looks = lambda step, number: None, 3
+        assert cancel(config, tmp_path / "out", SilentProgress()).answered == 10
+    assert run(config, tmp_path / "out").answered == 20
     assert set(server.answered.values()) == {1}
 
 
