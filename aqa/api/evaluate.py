@@ -137,11 +137,10 @@ def _source(data: Data, on_duplicate_id: Literal["error", "number"] = "error") -
 
 def _systems(predictions: Any) -> list[Predicted]:
     predictions = as_rows(predictions)
-    if isinstance(predictions, str | os.PathLike):
+    if isinstance(predictions, Predictions) and predictions.folder is None:
+        return [_system(ONE_SYSTEM, predictions)]
+    if isinstance(predictions, str | os.PathLike | Predictions):
         return [_file(predictions)]
-    if isinstance(predictions, Predictions):
-        is_kept = predictions.folder is not None
-        return [run_folder(predictions) if is_kept else _system(ONE_SYSTEM, predictions)]
     if isinstance(predictions, Mapping):
         if any(isinstance(each, Prediction) for each in predictions.values()):
             return [_system(ONE_SYSTEM, predictions)]
@@ -149,29 +148,25 @@ def _systems(predictions: Any) -> list[Predicted]:
     given = list(predictions) if isinstance(predictions, Iterable) else []
     if given and all(isinstance(each, Prediction | Mapping) for each in given):
         return [_system(ONE_SYSTEM, given)]
-    if given and all(isinstance(each, Predictions) for each in given):
-        return [run_folder(each) for each in given]
-    if not given or not all(isinstance(each, str | os.PathLike) for each in given):
+    if not given or not all(isinstance(each, str | os.PathLike | Predictions) for each in given):
         raise UsageError(
             "predictions are systems by name, such as {'mine': answers, 'theirs': 'theirs.json'},"
             " a stream of aqa.Prediction, or paths"
         )
-    return [_file(path) for path in given]
+    return [_file(each) for each in given]
 
 
 def _system(name: str, given: Any) -> Predicted:
-    if isinstance(given, Predictions) and given.folder is not None:
-        return NamedPredictions(name, run_folder(given))  # whose manifest tells more
-    if isinstance(given, Predictions):
+    if isinstance(given, Predictions) and given.folder is None:
         rows = {row["id"]: answered_row(row) for row in given.rows()}
         return System(name, name, rows, given.evidence_plan)
-    if isinstance(given, str | os.PathLike):
-        return NamedPredictions(name, _file(given))
+    if isinstance(given, str | os.PathLike | Predictions):
+        return NamedPredictions(name, _file(given))  # whose manifest tells more
     return NamedPredictions(name, as_rows(given))
 
 
-def _file(path: PathLike) -> Path:
-    found = as_path(path)
+def _file(given: PathLike | Predictions) -> Path:
+    found = run_folder(given)
     if not found.exists():
         raise RunError(
             f"{found}: no such file or run folder of predictions; answers by id are given under the"

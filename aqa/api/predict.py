@@ -93,21 +93,21 @@ def predict(
         )
     if prompts:
         config.note_asked((), ("prompt",))
-    shared = reader if isinstance(reader, Reader) else None
-    kept = None if shared is None else shared.kept(config, progress)
+    kept = reader.kept(config, progress) if isinstance(reader, Reader) else None
+    streams = reader.streams if isinstance(reader, Reader) else None
     if folder is not None and several:
         variants = variants_of(config, folder, prompts, stress)
         checked = check_variants(variants, progress, kept)
         rows = answers_of(checked, progress, resume, "aqa.predict")
-        return Predictions(checked.questions, rows, folder, shared)
+        return Predictions(checked.questions, rows, folder, streams)
     if prompts:
         config = config.model_copy(update={"prompt": str(as_path(prompts[0]))})
     questions = check(config, progress, kept)
     connect(questions, folder, progress, resume)
     if folder is None:
-        return Predictions([questions], questions.unkept_answers(progress), None, shared)
+        return Predictions([questions], questions.unkept_answers(progress), None, streams)
     answers = kept_answers(questions, folder, progress, resume, "aqa.predict")
-    return Predictions([questions], answers, folder, shared)
+    return Predictions([questions], answers, folder, streams)
 
 
 def variants_of(

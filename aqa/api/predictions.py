@@ -4,8 +4,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
-from aqa.api.reader import Reader
 from aqa.api.wording import ASKED, worded
 from aqa.errors import AqaError, RunError
 from aqa.evaluation.deciding import Decision
@@ -37,10 +37,10 @@ class Predictions:
         questions: Sequence[Questions],
         source: Generator[KeptRow, None, Any],
         folder: Path | None = None,
-        reader: Reader | None = None,
+        streams: "WeakSet[Predictions] | None" = None,
     ) -> None:
-        if reader is not None:
-            reader.streams.add(self)
+        if streams is not None:
+            streams.add(self)
         self.folder = folder
         self._source = source
         self._inputs = [each.inputs for each in questions]

@@ -1,10 +1,11 @@
 """Who is asked: a backend by its name, a config, or a reader that stays loaded."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, TypeAlias, Union
+from typing import Any, Self, TypeAlias, Union
 from weakref import WeakSet
 
 from aqa.api.config import READERS, Data, PathLike, Settings, as_data_path, as_settings
+from aqa.api.predictions import Predictions
 from aqa.api.wording import SETTINGS, worded
 from aqa.backends import find_backend
 from aqa.backends.base import Backend
@@ -20,13 +21,6 @@ from aqa.verbs.run_config import Setting, make_config
 
 AnyReader: TypeAlias = Union[str, RunConfig, "Reader"]
 OF_A_RUN = {"data", "prompt", "evidence", "output_dir"}  # sections that loaded weights don't mind
-
-
-class Answers(Protocol):
-    """What a reader is asked for."""
-
-    def close(self) -> None:
-        """Ask nothing more."""
 
 
 class Reader:
@@ -63,7 +57,7 @@ class Reader:
         """
         self.config = resolve(reader, model, settings, None)
         self._kept: Backend | None = None
-        self.streams: WeakSet[Answers] = WeakSet()  # whose answers end with the reader
+        self.streams: WeakSet[Predictions] = WeakSet()  # whose answers end with the reader
         self._is_closed = False
 
     def kept(self, config: RunConfig, progress: Progress) -> Backend | None:
