@@ -85,7 +85,7 @@ def train(
             needs = run_dry(found, progress)
         tables.show_dry_run(needs, as_json)
         return
-    with console.open_progress(quiet, "go on by the same command with --resume") as progress:
+    with console.open_progress(quiet, "run the same command again with --resume") as progress:
         result = run_train(found, folder, progress, resume, fresh, command)
     if is_first_process():
         show_training(result, as_json)

@@ -215,7 +215,7 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_resume_finishes(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130, err
-    assert "interrupted; go on by the same command with --resume" in err
+    assert "interrupted; run the same command again with --resume" in err
     assert "Traceback" not in err
     assert out == ""
     assert read(run / "run.json")["status"] == "interrupted"
