@@ -59,7 +59,7 @@ def read_config(path: Path) -> RawConfig:
 
 def find_config(name: str) -> Path:
     """Give the path of a config file, or of a shipped one by its name; ConfigError for neither."""
-    path = Path(name)
+    path = at_home(name)
     shipped = None
     if path.parent in (Path(), Path("configs")) and path.suffix in ("", ".yaml"):
         shipped = find_shipped("configs", f"{path.stem}.yaml")

@@ -1,9 +1,26 @@
 """Paths as users write them."""
 
+import errno
 import os
 from pathlib import Path
 
+from aqa.errors import UsageError
+
+SHOWN = 60  # characters of what is no path
+
 
 def at_home(path: str | os.PathLike[str]) -> Path:
-    """The path with the home folder for its ~; a name that begins so and is no user's stays."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  (pathlib's raises for such a name)
+    """The path with the home folder for its ~; a name that begins so and is no user's stays.
+
+    Raises:
+        UsageError: it is too long for a path, as a text in the place of one is.
+    """
+    found = Path(os.path.expanduser(path))  # noqa: PTH111  (pathlib's raises for such a name)
+    try:
+        found.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{str(path)[:SHOWN]}...: too long for the name of a file; name one that holds it"
+            ) from error
+    return found

@@ -133,6 +133,20 @@ def test_values_of_numpy_may_be_anywhere() -> None:
     assert (prompt.prompt.id, passage.score, prompt.prompt.answers) == ("7", 0.25, ("Ada",))
 
 
+@pytest.mark.parametrize("text", ["Read {context}. " * 30, "a/" * 3000])
+def test_a_text_in_the_place_of_a_path(text: str) -> None:
+    row = {"id": "1", "question": "Who?", "context": "Ada did.", "answers": ["Ada did."]}
+    for call in (
+        lambda: aqa.predict("stub", text),
+        lambda: aqa.predict("stub", [row], settings={"prompt": text}),
+        lambda: aqa.predict("stub", [row], output_dir=text),
+        lambda: aqa.load_config("stub", text),
+        lambda: aqa.evaluate({"mine": text}, [row]),
+    ):
+        with pytest.raises(aqa.AqaError, match="too long for the name of a file"):
+            call()
+
+
 def test_paths_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
