@@ -1,13 +1,15 @@
-"""Keep libraries from talking beside what aqa says."""
+"""Keep libraries from talking beside what aqa says, and threads from what they share."""
 
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from threading import Lock
+from threading import Lock, RLock
 
 NOISY = ("accelerate", "transformers", "peft", "bitsandbytes", "huggingface_hub")
+# To load a model transformers changes torch for all threads: only one may at a time.
+LOADING = RLock()
 _lock, _silence = Lock(), ExitStack()
 _within = 0  # so many calls want it silent now
 

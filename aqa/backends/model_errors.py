@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aqa.config.shipped import PREFIX
 from aqa.errors import ModelError
+from aqa.library_output import LOADING
 
 # What models' code raises where it meets what its authors did not think of.
 RAISED = (
@@ -29,7 +30,7 @@ _OUT_OF_MEMORY = (
 
 @contextmanager
 def explained(spec: str, title: str = "") -> Iterator[None]:
-    """Turn what the hub or a broken folder answers into one sentence.
+    """Turn what the hub or a broken folder answers into one sentence; one thread at a time loads.
 
     `title` is what to call the model, if not `spec`.
     """
@@ -38,7 +39,8 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
 
     name = title or spec
     try:
-        yield
+        with LOADING:
+            yield
     except ImportError as error:  # flash attention, or what a model's own code needs
         raise ModelError(f"{name}: a package is missing to load it: {said_by(error)}") from error
     except (SafetensorError, OSError, ValueError) as error:

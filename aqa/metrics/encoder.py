@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aqa.errors import ModelError
 from aqa.heap import keep_freed_blocks
 from aqa.hub import ready_hub
-from aqa.library_output import quiet
+from aqa.library_output import LOADING, quiet
 from aqa.runs.files import hash_files
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _load(model: str, num_layers: int) -> tuple[Any, Any]:
     if not Path(model).exists():
         ready_hub()
     try:
-        with quiet():
+        with LOADING, quiet():
             _check_whole(model)
             tokenizer = get_tokenizer(model)
             encoder = get_model(model, num_layers)

@@ -1,0 +1,33 @@
+"""Threads that load models at the same time: transformers changes torch for all of them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import aqa
+from aqa.backends.model_errors import explained
+from aqa.library_output import LOADING
+
+ROWS = [{"id": "1", "question": "Who?", "context": "Ada did it in 1843."}]
+
+
+def test_models_are_loaded_one_after_the_other(tiny_t5: Path, tiny: Path) -> None:
+    """T5's weights, which two layers share, were not found, or others were taken."""
+
+    def answers(backend: str, model: Path) -> list[aqa.Prediction]:
+        settings: dict[str, object] = {"generation.max_new_tokens": 2}
+        if backend == "llama":
+            settings["backend.quantization"] = "none"
+        return list(aqa.predict(backend, ROWS, model=model, settings=settings))
+
+    asked = [("t5", tiny_t5), ("llama", tiny)] * 2
+    alone = [answers(*own) for own in asked]  # and all that they need is imported
+    with ThreadPoolExecutor(len(asked)) as pool:
+        assert [each.result() for each in [pool.submit(answers, *own) for own in asked]] == alone
+
+
+def test_who_loads_holds_the_others_up() -> None:
+    with ThreadPoolExecutor(1) as other:
+        with explained("a"), explained("b"):
+            assert not other.submit(LOADING.acquire, blocking=False).result()
+        assert other.submit(LOADING.acquire, blocking=False).result()
+        other.submit(LOADING.release).result()
