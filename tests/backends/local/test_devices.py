@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_llama import make_config as llama_config
 from tiny_t5 import make_config as t5_config
+from transformers import PreTrainedConfig
 
 from aqa.backends.base import TrainJob
 from aqa.backends.llama_qlora.models import check_quantization
@@ -133,7 +134,7 @@ def test_a_gpu_that_others_fill_is_no_fault_of_the_model(
     monkeypatch.setattr(torch.cuda, "mem_get_info", fail, raising=False)
     options = llama_config("x/y", "backend.quantization='4bit'").backend
     with pytest.raises(ModelError, match=r"^cuda:0 can't be used: CUDA .*CUDA_VISIBLE_DEVICES"):
-        check_quantization(options, SimpleNamespace())
+        check_quantization(options, PreTrainedConfig())
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_apples_gpu_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_4_bits_are_refused_on_apples_gpu() -> None:
     options = llama_config("x/y", "backend.quantization='4bit'").backend
     with pytest.raises(ModelError, match=r"Apple's GPUs; choose --set backend.quantization=none"):
-        check_quantization(options, SimpleNamespace())
+        check_quantization(options, PreTrainedConfig())
 
 
 @pytest.mark.parametrize(
