@@ -95,9 +95,11 @@ def test_tables_of_pandas_are_data_and_predictions() -> None:
     assert sorted(table["id"]) == sorted(row["id"] for row in DATA)
     alone, named = (
         aqa.evaluate(given, DATA, metrics=["em"], quiet=True).scores.popitem()[1]["em"].value
-        for given in (table[["id", "text"]], {"mine": table[["id", "text"]]})
+        for given in (table, {"mine": table[["id", "text"]]})
     )
     assert alone == named == 50
+    with pytest.raises(aqa.AqaError, match="no answer among the columns id, text, question"):
+        aqa.evaluate(table[["id", "text", "question"]], DATA, quiet=True)
     by_index = table[["id", "text"]].set_index("id")[::-1]  # in another order than the data
     for given in (
         by_index,

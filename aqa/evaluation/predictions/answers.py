@@ -51,6 +51,7 @@ QUESTIONS = COLUMNS["question"]
 OF_DATA = {"context", "contexts", "passages", "ctxs", "documents", "isimpossible"}
 # "text" and the like are the answer only where no other column makes them part of a question.
 AS_GOOD_AS_INPUT = {"text", "content", "result"}
+OF_OUR_TABLE = {"text", "confidence", "error"}  # columns of `aqa.Predictions.to_frame`
 OF_QUESTIONS = {*REFERENCES, *QUESTIONS, *OF_DATA, "title"}
 # Before columns of LangSmith, Azure and Opik: on which side of the system they are.
 OF_A_TRACE = re.compile(r"^(?:inputs?|outputs?|evaluation_task)\.")
@@ -87,7 +88,8 @@ def find_answer(
     for names in ANSWERS:
         columns = [by_name[name] for name in names if name in by_name]
         columns = [column for column in columns if not _is_asked(column)]
-        if not AS_GOOD_AS_INPUT.isdisjoint(names) and OF_QUESTIONS & by_name.keys():
+        may_be_input = OF_QUESTIONS & by_name.keys() and not by_name.keys() >= OF_OUR_TABLE
+        if may_be_input and not AS_GOOD_AS_INPUT.isdisjoint(names):
             columns = [column for column in columns if _is_said(column)]
         if entry.key is not None and names in OF_REFERENCES:
             continue
