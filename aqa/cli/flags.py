@@ -1,11 +1,13 @@
 """The flags of the commands, by the panel of --help that shows them."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from aqa.cli import completion
 from aqa.config.flags import BY_KEY
 from aqa.config.ranges import LABELS, LEVEL, POINTS, PROMPTS, Range
 
@@ -16,8 +18,12 @@ def option(
     metavar: str | None = None,
     panel: str | None = None,
     limits: Range | None = None,
+    offered: Callable[[str], list[str]] | None = None,
 ) -> Any:
-    """Make a flag; one with limits takes such a number, and says in our words what is none."""
+    """Make a flag; one with limits takes such a number, and says in our words what is none.
+
+    A shell that completes a value gets what is `offered` for its beginning.
+    """
 
     def read(given: Any) -> float:
         assert limits is not None
@@ -29,10 +35,10 @@ def option(
             raise typer.BadParameter(f"{given!r} is not {limits}")
         return found
 
-    kind: dict[str, Any] = {"metavar": metavar}
+    kind: dict[str, Any] = {"metavar": metavar, "autocompletion": offered}
     if limits is not None:
         shown = metavar or ("INTEGER" if limits.is_whole else "FLOAT")
-        kind = {"metavar": shown, "parser": read}
+        kind |= {"metavar": shown, "parser": read}
     return typer.Option(*names.split(), help=text, rich_help_panel=panel, **kind)
 
 
@@ -43,25 +49,35 @@ judge, bertscore, comparison, output, silence, stopping = (
 points = partial(stopping, metavar="POINTS", limits=POINTS)
 
 
-def of_config(key: str, limits: Range | None = None) -> Any:
+def of_config(
+    key: str, limits: Range | None = None, offered: Callable[[str], list[str]] | None = None
+) -> Any:
     """Make the flag of an option of the config, as it is described there."""
     flag = BY_KEY[key]
-    return option(" ".join(flag.names), flag.help, flag.metavar, flag.panel, limits)
+    return option(" ".join(flag.names), flag.help, flag.metavar, flag.panel, limits, offered)
 
 
-BackendName = Annotated[
-    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), gpt4, or ensemble.")
-]
-TrainedBackend = Annotated[
-    str, typer.Argument(metavar="BACKEND", help="t5, llama-qlora (llama), or ensemble.")
-]
+def _backend(text: str) -> Any:
+    return typer.Argument(metavar="BACKEND", help=text, autocompletion=completion.backends)
+
+
+BackendName = Annotated[str, _backend("t5, llama-qlora (llama), gpt4, or ensemble.")]
+TrainedBackend = Annotated[str, _backend("t5, llama-qlora (llama), or ensemble.")]
 Config = Annotated[
-    str | None, option("--config -c", "YAML or JSON file, or a shipped config's name.", "FILE")
+    str | None,
+    option(
+        "--config -c",
+        "YAML or JSON file, or a shipped config's name.",
+        "FILE",
+        offered=completion.configs,
+    ),
 ]
 Data = Annotated[str | None, of_config("data.path")]
 Model = Annotated[str | None, of_config("backend.model")]
-PromptName = Annotated[str | None, of_config("prompt")]
-PromptNames = Annotated[list[str] | None, of_config("prompt")]  # several make a run each
+PromptName = Annotated[str | None, of_config("prompt", offered=completion.prompts)]
+PromptNames = Annotated[  # several make a run each
+    list[str] | None, of_config("prompt", offered=completion.prompts)
+]
 OutputDir = Annotated[Path | None, of_config("output_dir")]
 Settings = Annotated[
     list[str] | None, option("--set", "Set a config key; repeatable.", "KEY=VALUE")
@@ -194,7 +210,12 @@ PredictionFields = Annotated[
 ]
 MetricNames = Annotated[
     str | None,
-    option("--metrics", "Such as em,f1,rougeL,bertscore; the default fits the data.", "NAMES"),
+    option(
+        "--metrics",
+        "Such as em,f1,rougeL,bertscore; the default fits the data.",
+        "NAMES",
+        offered=completion.metrics,
+    ),
 ]
 Profile = Annotated[
     Literal["auto", "mixed", "squad", "korquad", "klue-mrc"], of_config("evaluation.profile")
@@ -249,6 +270,7 @@ Stress = Annotated[
         "Also ask under changed evidence, one run per condition: position, noise, missing,"
         " conflict, two_sources, duplicate, separated by commas.",
         "CONDITIONS",
+        offered=completion.conditions,
     ),
 ]
 StressCards = Annotated[

@@ -428,3 +428,25 @@ def test_completion_of_the_shell(run_aqa: Call, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     done = run_aqa("--show-completion", "bash", code=0)
     assert "_AQA_COMPLETE=complete_bash" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("train l", {"llama-qlora", "llama"}),
+        ("predict ", {"t5", "llama-qlora", "llama", "gpt4", "ensemble"}),
+        ("train t5 --config t5_t", {"t5_tiny"}),
+        ("train t5 --config ./", set()),
+        ("predict t5 --prompt eng_", {"eng_v1", "eng_v2"}),
+        ("evaluate a.json --metrics rougeL,rou", {"rougeL,rouge1", "rougeL,rouge2"}),
+        ("predict t5 --stress missing,con", {"missing,conflict"}),
+    ],
+)
+def test_a_shell_is_offered_values(
+    words: str, offered: set[str], run_aqa: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_AQA_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"aqa {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" "))))
+    assert offered <= set(run_aqa(code=0).stdout.split())
+    assert offered or not run_aqa(code=0).stdout.strip()
