@@ -1,4 +1,4 @@
-"""Paths as users write them."""
+"""Paths as users write them, and as the disk has them."""
 
 import errno
 import os
@@ -24,3 +24,8 @@ def at_home(path: str | os.PathLike[str]) -> Path:
                 f"{str(path)[:SHOWN]}...: too long for the name of a file; name one that holds it"
             ) from error
     return found
+
+
+def on_disk(path: str | os.PathLike[str]) -> Path:
+    """The whole path without links; where they lead in a circle it stays (pathlib's raises)."""
+    return Path(os.path.realpath(path))

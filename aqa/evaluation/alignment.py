@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+from aqa.config.paths import on_disk
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.cautions import references_as_answers, same_rows
 from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, evidence_of
@@ -41,7 +42,7 @@ def system_names(files: Sequence[Path]) -> list[str]:
     """
     if not files:
         raise UsageError("give at least one file of predictions")
-    if len({file.resolve() for file in files}) < len(files):
+    if len({on_disk(file) for file in files}) < len(files):
         raise UsageError("the same file of predictions is given twice")
     places = [_named_after(file).parts[::-1] for file in files]
     for names in zip(*places, strict=False):
@@ -51,7 +52,7 @@ def system_names(files: Sequence[Path]) -> list[str]:
 
 
 def _named_after(file: Path) -> Path:
-    whole = file.resolve()
+    whole = on_disk(file)
     if file.is_dir():
         return whole
     return whole.parent if file.stem == "predictions" else whole.with_suffix("")

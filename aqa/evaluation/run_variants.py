@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from aqa.config.paths import on_disk
 from aqa.data import Source
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import scoring as scores
@@ -49,7 +50,7 @@ def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) ->
         if not runs:
             continue
         folder = next(iter(runs.values())).parent
-        name = given or folder.resolve().name
+        name = given or on_disk(folder).name
         readers[str(folder) if name in readers else name] = {
             prompt: {
                 metric: score.per_example

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aqa.config.paths import on_disk
 from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluation.contracts import KIND, named_number
 from aqa.evaluation.predictions import OWN_SCORES
@@ -125,20 +126,21 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
         RunError: a folder does not exist or can't be written in, or a file that is needed, or
             that an evaluation did not write, would be overwritten.
     """
-    taken = {path.resolve(): str(path) for path in read}
+    taken = {on_disk(path): str(path) for path in read}
     for folder in {path if path.is_dir() else path.parent for path in read}:
         if (folder / MANIFEST).is_file():
-            taken |= {(folder / name).resolve(): str(folder / name) for name in OF_A_RUN}
+            taken |= {on_disk(folder / name): str(folder / name) for name in OF_A_RUN}
     folders = {path.parent for path in read}
     for flag, path in written.items():
         if path.is_dir():
             raise RunError(f"{flag} {path}: that is a folder; name a file in it")
-        if path.parent not in folders and not path.parent.is_dir():
-            raise RunError(f"{flag} {path}: there is no folder {path.parent}; make it first")
-        place = path if path.exists() and not path.is_file() else path.parent  # a device: itself
-        if path.parent.is_dir() and not os.access(place, os.W_OK):
+        folder = on_disk(path).parent if path.is_symlink() else path.parent
+        if folder not in folders and not folder.is_dir():
+            raise RunError(f"{flag} {path}: there is no folder {folder}; make it first")
+        place = path if path.exists() and not path.is_file() else folder  # a device: itself
+        if folder.is_dir() and not os.access(place, os.W_OK):
             raise RunError(f"{flag} {path}: no permission to write there; name another place")
-        if (other := taken.setdefault(path.resolve(), flag)) != flag:
+        if (other := taken.setdefault(on_disk(path), flag)) != flag:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")
     for flag, path in written.items():
         if not _may_be_overwritten(flag, path):

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aqa.config.paths import on_disk
 from aqa.errors import ModelError, UsageError
 from aqa.evaluation import slices
 from aqa.evaluation.abstention import abstention, calibration, confidence_cautions, risk_coverage
@@ -229,8 +229,8 @@ def _compared(
 def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str | None:
     if name is None:
         return None
-    place = Path(name).resolve()
-    return next((one.name for one in systems if place == Path(one.file).resolve()), name)
+    place = on_disk(name)
+    return next((one.name for one in systems if place == on_disk(one.file)), name)
 
 
 def _with_intervals(

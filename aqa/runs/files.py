@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from aqa.config.paths import on_disk
 from aqa.errors import RunError
 from aqa.runs.names import MANIFEST
 
@@ -38,6 +39,20 @@ def readable(path: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(
             f"{path}: can't be read ({error.strerror}); fix the permissions, or name another folder"
+        ) from error
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal of a file in the folder into one sentence, wherever it is met."""
+    try:
+        yield
+    except OSError as error:
+        if folder not in Path(error.filename or "").parents:
+            raise
+        raise RunError(
+            f"{error.filename}: can't be used ({error.strerror}); fix its permissions, move it"
+            " away, or name another folder. What was already written is kept."
         ) from error
 
 
@@ -91,7 +106,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         with explained(path.parent), path.open("wb") as file:
             yield file
         return
-    path = path.resolve()
+    path = on_disk(path)
     draft = path.with_name(f".{path.name}.draft")
     with explained(path.parent):
         try:

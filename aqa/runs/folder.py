@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from aqa.errors import FolderInUseError, RunError, StoppedError
-from aqa.runs.files import discard, explained, readable, write_json
+from aqa.runs.files import discard, explained, readable, usable, write_json
 from aqa.runs.fingerprints import differences
 from aqa.runs.journal import JOURNAL_KIND, read_header
 from aqa.runs.names import (
@@ -54,7 +54,8 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
     lock = hold(folder)
     try:
         check_own(folder, verb)
-        yield Run(folder)
+        with usable(folder):
+            yield Run(folder)
     finally:
         lock.release()
 

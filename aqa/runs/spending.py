@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aqa.errors import RunError
+from aqa.runs.files import explained
 from aqa.runs.names import SPENDING
 from aqa.spent import Spent
 
@@ -48,11 +49,12 @@ class SpendingRecord:
 
     def write(self, spent: Spent) -> None:
         """Take the place of what was there."""
-        if self._file is None:
-            self._path.touch()
-            self._file = self._path.open("r+b", buffering=0)
-        self._file.seek(0)
-        self._file.write(json.dumps(spent.to_json()).encode().ljust(LENGTH))
+        with explained(self._path):
+            if self._file is None:
+                self._path.touch()
+                self._file = self._path.open("r+b", buffering=0)
+            self._file.seek(0)
+            self._file.write(json.dumps(spent.to_json()).encode().ljust(LENGTH))
 
     def close(self) -> None:
         """Close the file; it stays."""

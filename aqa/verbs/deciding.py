@@ -7,6 +7,7 @@ from typing import Any
 
 from aqa.backends.base import Remote
 from aqa.config.options import RunConfig
+from aqa.config.paths import on_disk
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.alignment import different_plans, evidence_plan_of, first_ids, system_names
 from aqa.evaluation.contracts import Contract
@@ -28,7 +29,7 @@ def open_contest(
 ) -> Contest:
     """Read the answers that a run is held against; AqaError where they do not fit this one."""
     reference, questions = rule.reference, dict[str, str]()
-    if folder.resolve() in (reference.resolve(), reference.resolve().parent):
+    if on_disk(folder) in (on_disk(reference), on_disk(reference).parent):
         raise UsageError(f"{reference}: a run can't be held against itself; name another one")
     scoring = Scoring(profile=config.evaluation.profile)
     aligned = align([reference], _noting(inputs, questions), scoring)

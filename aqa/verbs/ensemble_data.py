@@ -15,6 +15,7 @@ from aqa.backends.ensemble.learned import Member
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
+from aqa.config.paths import on_disk
 from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.alignment import System, system_names
 from aqa.evaluation.ensembles import Answered, has_confidence, possible_rules
@@ -62,7 +63,7 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
             were given different evidence.
     """
     paths = list(map(Path, options.members))
-    resolved = [path.resolve() for path in paths]
+    resolved = [on_disk(path) for path in paths]
     for path, own in zip(paths, resolved, strict=True):
         if resolved.count(own) > 1:
             raise UsageError(f"backend.members names {path} twice; name each member once")
@@ -88,7 +89,7 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
 
 def _run_of(file: Path) -> Path:
     """The run folder that a file of answers is of, or the file."""
-    whole = file.resolve()
+    whole = on_disk(file)
     return whole.parent if whole.name in RUN_FILES else whole
 
 

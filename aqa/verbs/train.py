@@ -12,6 +12,7 @@ from aqa.backends.base import Merged, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
+from aqa.config.paths import on_disk
 from aqa.data.leaks import find_leaks
 from aqa.errors import RunError
 from aqa.evaluation.alignment import System
@@ -140,9 +141,9 @@ def train(
 
 def _check_outside(model: str, folder: Path) -> None:
     """Refuse, by a RunError, to forget a folder with the model that the training begins with."""
-    path = Path(model).resolve()
+    path = on_disk(model)
     is_here = bool(model) and path.exists()
-    if is_here and folder.resolve() in (path, *path.parents):
+    if is_here and on_disk(folder) in (path, *path.parents):
         raise RunError(
             f"{folder} holds {model}, with which the training begins, and --fresh forgets what is"
             " there; name another --output-dir"
@@ -209,7 +210,7 @@ def _card(
     if report is not None:
         title = f"Validation scores, {len(report.ids)} questions"
         scores = training_table(before, report.systems[0].scores, title)
-    reader, name = plan.reader, run.folder.resolve().name
+    reader, name = plan.reader, on_disk(run.folder).name
     backend, sources = plan.config.backend.name, run.manifest["sources"]
     return CardFacts(name, backend, reader.base, reader.merges, sources, scores)
 
@@ -245,7 +246,7 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
     )
     scoring = Scoring(metrics, evaluation.profile, metric_options=options)
     answered = {row["id"]: answered_row(row) for row in rows.values()}
-    system = System(run.folder.resolve().name, str(path), answered)
+    system = System(on_disk(run.folder).name, str(path), answered)
     report = evaluate([system], None, scoring, plan.progress)
     write_json(run.folder / METRICS, report.to_json())
     run.update({"predictions_sha256": hash_files(path)})

@@ -435,6 +435,18 @@ def test_a_place_without_permission_is_told_before_anything_is_scored(
     check_places({"--output": Path("/dev/null")}, [tmp_path / "a.json"])
 
 
+def test_a_link_is_followed_before_anything_is_scored(tmp_path: Path) -> None:
+    """Links in a circle hold nothing, so a file takes their place."""
+    circle, stray = tmp_path / "circle.html", tmp_path / "stray.html"
+    circle.symlink_to(circle.name)
+    stray.symlink_to(tmp_path / "none" / "report.html")
+    check_places({"--report": circle}, [circle.with_name("a.json")])
+    with pytest.raises(RunError, match=r"--report .*: there is no folder .*none; make it first"):
+        check_places({"--report": stray}, [])
+    with pytest.raises(RunError, match=r"--report .* would overwrite"):
+        check_places({"--report": circle}, [circle])
+
+
 def test_one_limit_a_score() -> None:
     assert parse_limits(["f1=70", "f1=70.0"]) == {"f1": 70}
     with pytest.raises(UsageError, match="--fail-under f1=10: f1 has another limit, too"):

@@ -63,6 +63,13 @@ def test_a_link_leads_to_the_file_and_stays(tmp_path: Path) -> None:
     assert (tmp_path / "real.json").read_text(encoding="utf-8") == "1\n"
 
 
+def test_links_in_a_circle_hold_nothing_and_give_way(tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to("b.json")
+    (tmp_path / "b.json").symlink_to("a.json")
+    write_json(tmp_path / "a.json", 1)
+    assert (tmp_path / "b.json").read_text(encoding="utf-8") == "1\n"
+
+
 def test_a_pipe_or_device_takes_what_comes_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

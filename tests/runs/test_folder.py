@@ -1,9 +1,11 @@
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from aqa.backends.openai_api.samples import SampleRecord
 from aqa.errors import RunError
 from aqa.runs.files import write_json
 from aqa.runs.folder import (
@@ -23,8 +25,10 @@ from aqa.runs.names import (
     MERGED,
     METRICS,
     PREDICTIONS,
+    SAMPLES,
     SPENDING,
 )
+from aqa.runs.spending import SpendingRecord
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
@@ -36,6 +40,28 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     ):
         with pytest.raises(RunError, match=told), open_run(folder, "predict"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("name", "opened"),
+    [
+        (SPENDING, lambda folder: SpendingRecord(folder, fresh=False).read()),
+        (SAMPLES, lambda folder: SampleRecord(folder, fresh=False)),
+    ],
+)
+def test_a_file_of_the_run_that_can_not_be_used_is_named(
+    name: str, opened: Callable[[Path], object], tmp_path: Path
+) -> None:
+    (tmp_path / MANIFEST).write_text('{"verb": "predict"}', encoding="utf-8")
+    (tmp_path / name).mkdir()
+    told = rf"{name}: can't be used \(Is a directory\)"
+    with pytest.raises(RunError, match=told), open_run(tmp_path, "predict"):
+        opened(tmp_path)
+
+
+def test_what_is_refused_elsewhere_is_no_fault_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), open_run(tmp_path / "run", "predict"):
+        (tmp_path / "none").read_bytes()
 
 
 @pytest.mark.parametrize(
