@@ -22,6 +22,11 @@ def explained(folder: Path) -> Iterator[None]:
         yield
     except FileExistsError as error:
         raise RunError(f"{folder} is a file, where a folder is needed; name another") from error
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{folder}: can't write there, since it does not exist (any more); make it, move it"
+            " back, or name another place"
+        ) from error
     except OSError as error:
         raise RunError(
             f"{folder}: can't write there ({error.strerror}); free some space, fix the permissions,"
@@ -133,6 +138,12 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     with explained(folder.parent):
         discard(folder)
         draft.replace(folder)
+
+
+def is_gone(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file was removed, though another may have taken its name since."""
+    own = os.fstat(file.fileno())
+    return not own.st_nlink and not (path.exists() and os.path.samestat(own, path.stat()))
 
 
 def discard(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
-from aqa.runs.files import atomic, explained, readable
+from aqa.runs.files import atomic, explained, is_gone, readable
 from aqa.runs.fingerprints import ROOM, another_run, differences, flat
 from aqa.runs.journal_rows import cleaned_again, withheld
 from aqa.runs.names import JOURNAL, PREDICTIONS
@@ -98,6 +98,11 @@ class Journal:
     def append(self, index: int, row: Mapping[str, Any]) -> None:
         """Put one finished example on disk before anything else happens."""
         with explained(self.folder):
+            if is_gone(self._file, self.path):
+                raise RunError(
+                    f"{self.path} was removed while the run wrote to it, so its answers are lost;"
+                    " run the same command again"
+                )
             changed = {"asked_with": self._asked_with} if self._asked_with else {}
             place, line = self._end, _line({"index": index, **row, **changed})
             self._file.write(line)

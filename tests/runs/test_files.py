@@ -63,6 +63,11 @@ def test_a_link_leads_to_the_file_and_stays(tmp_path: Path) -> None:
     assert (tmp_path / "real.json").read_text(encoding="utf-8") == "1\n"
 
 
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"none: can't write there, since it does not exist"):
+        write_json(tmp_path / "none" / "a.json", 1)
+
+
 def test_links_in_a_circle_hold_nothing_and_give_way(tmp_path: Path) -> None:
     (tmp_path / "a.json").symlink_to("b.json")
     (tmp_path / "b.json").symlink_to("a.json")

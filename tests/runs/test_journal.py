@@ -46,6 +46,27 @@ def test_a_journal_has_a_header_and_a_line_for_each_example(tmp_path: Path) -> N
         assert opened.counts(3) == (0, 0)
 
 
+@pytest.mark.parametrize("begun_anew", [False, True])
+def test_a_journal_that_was_removed_is_told_with_the_next_answer(
+    begun_anew: bool, tmp_path: Path
+) -> None:
+    """Or else answers would be paid for that nobody can keep, or mixed with another process's."""
+    with journal(tmp_path) as opened:
+        opened.append(0, answer(0))
+        opened.path.unlink()
+        if begun_anew:
+            filled(tmp_path, 1)
+        with pytest.raises(RunError, match="was removed while the run wrote"):
+            opened.append(2, answer(2))
+
+
+def test_a_journal_that_was_moved_goes_on(tmp_path: Path) -> None:
+    with journal(tmp_path) as opened:
+        moved = opened.path.rename(tmp_path / "moved.jsonl")
+        opened.append(0, answer(0))
+    assert json.loads(moved.read_bytes().splitlines()[-1]) == {"index": 0, **answer(0)}
+
+
 def test_failed_rows_and_their_retry(tmp_path: Path) -> None:
     with journal(tmp_path) as opened:
         opened.append(0, answer(0, error="time-out"))
