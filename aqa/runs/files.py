@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from typing import Any, BinaryIO
 from aqa.config.paths import on_disk
 from aqa.errors import RunError
 from aqa.runs.names import MANIFEST
+
+ROOM = 40  # characters of a name, since that of its draft is longer and must be one, too
 
 
 @contextmanager
@@ -105,14 +108,15 @@ def write_json(path: Path, value: object) -> None:
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes its name only when it is complete and on the disk.
 
-    A link leads to the file that is written; a device or a pipe (/dev/null) takes what comes.
+    Of two processes that write it at once, the last one's stays whole. A link leads to the file
+    that is written; a device or a pipe (/dev/null) takes what comes.
     """
     if path.exists() and not path.is_file():
         with explained(path.parent), path.open("wb") as file:
             yield file
         return
     path = on_disk(path)
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(f".{path.name[:ROOM]}.{secrets.token_hex(4)}.draft")
     with explained(path.parent):
         try:
             with draft.open("wb") as file:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aqa.errors import RunError
-from aqa.runs.files import atomic_folder, discard, known, made_folder, write_json
+from aqa.runs.files import atomic, atomic_folder, discard, known, made_folder, write_json
 
 
 def test_a_file_is_the_old_one_or_the_whole_new_one(
@@ -61,6 +61,23 @@ def test_a_link_leads_to_the_file_and_stays(tmp_path: Path) -> None:
     write_json(link, 1)
     assert link.is_symlink()
     assert (tmp_path / "real.json").read_text(encoding="utf-8") == "1\n"
+
+
+def test_two_that_write_a_file_at_once_leave_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    with atomic(path) as first:
+        first.write(b"the first, which is longer")
+        with atomic(path) as second:
+            second.write(b"the second")
+        assert path.read_bytes() == b"the second"
+    assert path.read_bytes() == b"the first, which is longer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "답" * 85])
+def test_a_name_as_long_as_may_be(name: str, tmp_path: Path) -> None:
+    write_json(tmp_path / name, 1)
+    assert (tmp_path / name).read_text(encoding="utf-8") == "1\n"
 
 
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
