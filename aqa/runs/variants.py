@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aqa.config.conditions import CONDITIONS
 from aqa.errors import RunError
-from aqa.runs.files import explained, write_json
+from aqa.runs.files import explained, readable, write_json
 from aqa.runs.names import JOURNAL, PREDICTIONS, PROMPTS, STRESS
 
 
@@ -44,7 +44,8 @@ def prompts_in(folder: Path) -> list[str]:
     """The prompts whose runs lie in the folder; RunError for a changed file of their names."""
     path = folder / PROMPTS
     try:
-        found = json.loads(path.read_bytes())["prompts"]
+        with readable(path):
+            found = json.loads(path.read_bytes())["prompts"]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (ValueError, KeyError, TypeError):

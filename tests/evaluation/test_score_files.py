@@ -435,6 +435,13 @@ def test_a_place_without_permission_is_told_before_anything_is_scored(
     check_places({"--output": Path("/dev/null")}, [tmp_path / "a.json"])
 
 
+@pytest.mark.parametrize("name", ["circle", "circle.json"])
+def test_links_in_a_circle_are_no_predictions(name: str, call_aqa: Call, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to(name)
+    found = call_aqa("evaluate", tmp_path / name, code=1)
+    assert "can't be read (Too many levels of symbolic links)" in found.stderr
+
+
 def test_a_link_is_followed_before_anything_is_scored(tmp_path: Path) -> None:
     """Links in a circle hold nothing, so a file takes their place."""
     circle, stray = tmp_path / "circle.html", tmp_path / "stray.html"
