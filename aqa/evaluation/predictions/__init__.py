@@ -101,12 +101,10 @@ def _with_seconds(file: Path, rows: dict[str, AnsweredRow]) -> dict[str, Answere
     """Add how long each answer of a finished run took, which its journal alone holds."""
     if file.name != PREDICTIONS:
         return rows
-    lines = journal_lines(file.with_name(JOURNAL))
-    known = {line.get("id"): line["seconds"] for line in lines if "seconds" in line}
-    return {
-        key: replace(row, metadata={**row.metadata, "seconds": known[key]}) if key in known else row
-        for key, row in rows.items()
-    }
+    for line in journal_lines(file.with_name(JOURNAL)):
+        if "seconds" in line and (row := rows.get(line.get("id", ""))) is not None:
+            rows[row.id] = replace(row, metadata={**row.metadata, "seconds": line["seconds"]})
+    return rows
 
 
 def _read_entries(
