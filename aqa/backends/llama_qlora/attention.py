@@ -119,15 +119,18 @@ def _map_last_tokens(layer: Any) -> None:
     """Let the last layer map only the last token of each row: no other is looked at behind it."""
     if not hasattr(layer, "down_proj"):  # it attended, or chooses experts
         return
-    whole: Callable[[torch.Tensor], torch.Tensor] = layer.forward
+    whole: Callable[..., Any] = layer.forward
 
-    def forward(states: torch.Tensor) -> torch.Tensor:
+    def forward(states: torch.Tensor, *others: Any, **named: Any) -> Any:
         apart = _APART.get()
-        if apart is None:
+        if apart is None or others or named:
+            return whole(states, *others, **named)
+        last = apart.places[:, -1]
+        mapped = whole(states[:, last])
+        if not isinstance(mapped, torch.Tensor):
             return whole(states)
         found = torch.zeros_like(states)
-        last = apart.places[:, -1]
-        found[:, last] = whole(states[:, last])
+        found[:, last] = mapped
         return found
 
     layer.forward = forward

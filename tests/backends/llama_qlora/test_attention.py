@@ -98,3 +98,20 @@ def test_a_layer_that_is_used_twice_maps_all_tokens(tiny: Path) -> None:
         attention.attend_in_blocks(model, options)
         assert attention.reads_on(model)
         assert "forward" not in vars(layers[-1].mlp)
+
+
+def test_what_maps_tokens_in_a_way_of_its_own_maps_all() -> None:
+    class Mapping(torch.nn.Module):
+        down_proj = None
+
+        def forward(self, states: torch.Tensor, factor: int = 1, pair: bool = False) -> object:
+            found = states + factor
+            return (found, factor) if pair else found
+
+    layer, states = Mapping(), torch.zeros(1, 5, 2)
+    attention._map_last_tokens(layer)
+    assert layer(states).equal(torch.ones(1, 5, 2))
+    with attention.Apart.of([2, 3]).shown():
+        assert layer(states)[0, :, 0].tolist() == [0, 1, 0, 0, 1]
+        assert layer(states, 2).equal(torch.full((1, 5, 2), 2.0))
+        assert layer(states, pair=True)[0].equal(torch.ones(1, 5, 2))
