@@ -30,7 +30,12 @@ def check_options(options: TrainingOptions) -> None:
         ValueError: there is no such optimizer.
     """
     uses_liger(options, local_device().startswith("cuda"))
-    OptimizerNames(optimizer_name(options))
+    name = OptimizerNames(optimizer_name(options))
+    if name.startswith("schedule_free"):  # evaluated and saved would be those that train
+        raise ConfigError(
+            f"training.optim: {name.value} answers with other weights than it trains, which is not"
+            " supported; choose adamw_torch"
+        )
 
 
 def training_arguments(  # long: one call

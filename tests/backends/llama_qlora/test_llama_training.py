@@ -248,6 +248,7 @@ def test_without_progress_the_training_stops_early(
     [
         ("training.optim=adamx", "adamx is not a valid"),
         ("training.optim=galore_adamw", "GaLore|optim_target_modules"),
+        ("training.optim=schedule_free_sgd", "schedule_free_sgd answers with other weights"),
         ("training.report_to=[nonsense]", "nonsense is not supported"),
         ("backend.lora.target_modules=[nope]", "'nope'.* not found"),
     ],
