@@ -93,7 +93,7 @@ def world(tmp_path: Path) -> Path:
     metric = tmp_path / "metrics" / "my_metric" / "my_metric.py"
     metric.parent.mkdir(parents=True)
     metric.write_text(METRIC, encoding="utf-8")
-    for name in ("llama_smollm2", "llama_smollm2/merged", "mine"):
+    for name in ("llama_smollm2", "llama_smollm2/merged", "mine", "gold", "mixed"):
         save_tiny(tmp_path / "runs" / name, make_tokenizer())
     save_t5(tmp_path / "runs" / "t5_tiny", t5_tokenizer())
     for name in ("mine/predict-dev", "mine/predict-test", "gpt4", "a"):

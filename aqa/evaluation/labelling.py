@@ -120,7 +120,7 @@ def write_choice(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
     writer = csv.writer(sheet, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(rows)
-    with atomic(path) as file:
+    with atomic(path, locked=False) as file:
         file.write(sheet.getvalue().encode("utf-8-sig"))
 
 

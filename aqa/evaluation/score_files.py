@@ -30,7 +30,7 @@ def write_per_example(path: Path, report: Report) -> None:
 
     Two systems or more also have a `disagreement`: the spread of their scores.
     """
-    with atomic(path) as file:
+    with atomic(path, locked=False) as file:
         for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
             systems: dict[str, dict[str, Any]] = {}
             for system in report.systems:

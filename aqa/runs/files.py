@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from zlib import crc32
 
 from aqa.config.paths import on_disk
 from aqa.errors import RunError
@@ -97,26 +98,28 @@ class Facts:
         return asdict(self, dict_factory=lambda fields: known(dict(fields)))
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object, locked: bool = True) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
-    with atomic(path) as file:
+    with atomic(path, locked) as file:
         text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
         file.write(text.encode() + b"\n")
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path, locked: bool = True) -> Iterator[BinaryIO]:
     """Open a file that takes its name only when it is complete and on the disk.
 
-    Of two processes that write it at once, the last one's stays whole. A link leads to the file
-    that is written; a device or a pipe (/dev/null) takes what comes.
+    Under a lock, a draft that a killed process left is written over. Without one, of two processes
+    that write the file at once, the last one's stays whole. A link leads to the file that is
+    written; a device or a pipe (/dev/null) takes what comes.
     """
     if path.exists() and not path.is_file():
         with explained(path.parent), path.open("wb") as file:
             yield file
         return
     path = on_disk(path)
-    draft = path.with_name(f".{path.name[:ROOM]}.{secrets.token_hex(4)}.draft")
+    mark = f"{crc32(path.name.encode()):x}" if locked else secrets.token_hex(4)
+    draft = path.with_name(f".{path.name[:ROOM]}.{mark}.draft")
     with explained(path.parent):
         try:
             with draft.open("wb") as file:

@@ -148,13 +148,13 @@ def evaluate(
         title = Path(str(evaluated.data.path)).name if evaluated.data is not None else ""
         write_report(outputs.report, report, references, title)
     if outputs.scores is not None:
-        write_json(outputs.scores, report.to_json())
+        write_json(outputs.scores, report.to_json(), locked=False)
     if outputs.per_example is not None:
         score_files.write_per_example(outputs.per_example, report)
     if contract is not None:
         progress.note(f"Silence: {contract}.")
         if outputs.contract is not None:
-            write_json(outputs.contract, contract.to_json())
+            write_json(outputs.contract, contract.to_json(), locked=False)
     return Found(report, contract, sheet)
 
 

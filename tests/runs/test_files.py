@@ -65,12 +65,21 @@ def test_a_link_leads_to_the_file_and_stays(tmp_path: Path) -> None:
 
 def test_two_that_write_a_file_at_once_leave_it_whole(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
-    with atomic(path) as first:
+    with atomic(path, locked=False) as first:
         first.write(b"the first, which is longer")
-        with atomic(path) as second:
+        with atomic(path, locked=False) as second:
             second.write(b"the second")
         assert path.read_bytes() == b"the second"
     assert path.read_bytes() == b"the first, which is longer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    with atomic(path):
+        (draft,) = tmp_path.iterdir()
+    draft.write_bytes(b"half")
+    write_json(path, 1)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -61,7 +61,7 @@ def write_report(
         blocks=library.blocks(examples or (), report.ids),
         rows=rows(report, library),
     )
-    with atomic(path) as file:
+    with atomic(path, locked=False) as file:
         for piece in pieces:
             file.write(piece.encode("utf-8", "replace"))
 
