@@ -47,7 +47,10 @@ def find_model(options: BackendOptions) -> ModelFiles:
         if (folder / MODEL / "config.json").is_file():
             return ModelFiles(options.model, str(folder / MODEL))
         if not (folder / "config.json").is_file():
-            inside = sorted(path.parent.name for path in folder.glob("*/*config.json"))
+            configs = [*folder.glob("*/config.json"), *folder.glob("*/adapter_config.json")]
+            inside = sorted(
+                (path.parent.name for path in configs), key=lambda name: (len(name), name)
+            )
             others = "name a trained run folder, an adapter, a model's folder or a hub id"
             raise ModelError(
                 f"{folder}: holds neither a model (config.json) nor an adapter; "

@@ -3,6 +3,7 @@
 import struct
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -86,15 +87,20 @@ def gguf_option(files: ModelFiles) -> dict[str, str]:
     """Name the GGUF file to transformers, where the model is one; ModelError if it is not whole."""
     if files.gguf_file is None:
         return {}
+    _check_gguf(Path(files.base, files.gguf_file), files.title)
+    return {"gguf_file": files.gguf_file}
+
+
+@cache  # a whole vocabulary is read
+def _check_gguf(path: Path, title: str) -> None:
     from gguf import GGUFReader
 
     try:
-        GGUFReader(Path(files.base, files.gguf_file))
+        GGUFReader(path)
     except (IndexError, OverflowError, struct.error, ValueError) as error:
         raise ModelError(
-            f"{files.title}: this GGUF file is cut off or damaged; copy it here again"
+            f"{title}: this GGUF file is cut off or damaged; copy it here again"
         ) from error
-    return {"gguf_file": files.gguf_file}
 
 
 def token_counter(name: str) -> Callable[[str], int]:

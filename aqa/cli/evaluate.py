@@ -107,11 +107,9 @@ def evaluate(
         raise UsageError(f"--json goes with no other form; leave it or --{forms[1]} out")
     evaluated = _evaluated(files, context.params)
     if not evaluated.asks_a_judge:
-        of_judge = {name for name in context.params if name.startswith("judge_")}
-        of_judge.remove("judge_labels")  # they also tell two systems apart: --label
-        refuse_idle(
-            context, ["dry_run", *sorted(of_judge)], "without a judge; add judge to --metrics"
-        )
+        labels = "judge_labels"  # they also tell two systems apart: --label
+        idle = [name for name in context.params if name.startswith("judge_") and name != labels]
+        refuse_idle(context, ["dry_run", *idle], "without a judge; add judge to --metrics")
     if "bertscore" not in evaluated.scoring.metrics:
         of_bert = [name for name in context.params if name.startswith("bert_")]
         refuse_idle(context, of_bert, "without BERTScore; add bertscore to --metrics")

@@ -46,11 +46,11 @@ def show_report(report: "Report", forms: Collection[str] = ()) -> None:
 
 
 def _on_the_judge(report: "Report") -> Iterator[str]:
-    """Say what the judge cost, and how far judges and people agree with it."""
+    """Give sentences on what the judge cost, and how far judges and people agree with it."""
     if report.judge is None:
         return
-    for name, verdicts in ((own.name, own.verdicts) for own in report.systems):
-        found = {} if verdicts is None else verdicts.to_json()
+    for system in report.systems:
+        name, found = system.name, {} if system.verdicts is None else system.verdicts.to_json()
         if repeats := found.get("repeats"):
             scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
             yield f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"

@@ -17,9 +17,9 @@ def at_home(path: str | os.PathLike[str]) -> Path:
     """
     found = Path(os.path.expanduser(path))  # noqa: PTH111  (pathlib's raises for such a name)
     try:
-        found.exists()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
+        found.stat()  # from Python 3.14 on `exists` hides the reason
+    except (OSError, ValueError) as error:  # the latter of a null byte, told of where it is opened
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise UsageError(
                 f"{str(path)[:SHOWN]}...: too long for the name of a file; name one that holds it"
             ) from error

@@ -121,8 +121,8 @@ def read_parquet(path: Path) -> Iterator[Row]:
 
     try:
         # Or else it takes a group of rows, which may be the whole file, into memory at once.
-        told = {"buffer_size": BUFFER_BYTES, "pre_buffer": False}
-        with pyarrow.parquet.ParquetFile(path, **told) as table:
+        file = pyarrow.parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+        with file as table:
             _check_names(table.schema_arrow.names, path.name)
             yield from _numbered(path.name, table.iter_batches(BATCH_ROWS))
     except (pyarrow.ArrowException, OSError) as error:

@@ -1,4 +1,4 @@
-"""What a reader of scores should know of the texts that they compare: perhaps they are others."""
+"""What a reader of scores should know of the texts compared, and if they are the right ones."""
 
 import re
 from collections import Counter

@@ -65,7 +65,7 @@ def power_in_words(comparisons: Iterable[Comparison], sample: str) -> Iterator[s
         yield f"{sample} can show no difference, however large"
 
 
-def condition_in_words(name: str, passages: int) -> str:
+def _condition_in_words(name: str, passages: int) -> str:
     """Say when a condition holds: "when the answer is last of 20"."""
     family, _, part = name.partition("-")
     if family == "position":
@@ -85,13 +85,13 @@ def stress_in_words(
 ) -> Iterator[str]:
     """Say what the cards say, then what is between their readers in each condition."""
     for card in cards:
-        yield from sentences(card)
+        yield from card_in_words(card)
     if between:
         yield from _between(between, cards[0])
 
 
-def sentences(card: StressCard) -> Iterator[str]:
-    """Say what was found, then what was not found, and what could have been."""
+def card_in_words(card: StressCard) -> Iterator[str]:
+    """Say what a card found, then what it did not find, and could have found."""
     score = written(card.metric)
     not_found: list[tuple[str, Comparison]] = []
     for name, own in card.conditions.items():
@@ -103,7 +103,7 @@ def sentences(card: StressCard) -> Iterator[str]:
         found = own.differences.get(card.metric)
         if found is None:
             continue
-        when = condition_in_words(name, card.passages)
+        when = _condition_in_words(name, card.passages)
         if found.is_real:
             yield f"{card.reader} {_change(found, score)} {when}"
         else:
@@ -126,7 +126,7 @@ def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> I
     score = written(card.metric)
     not_found: dict[str, list[tuple[str, Comparison]]] = {}
     for name, compared in between.items():
-        when = condition_in_words(name, card.passages)
+        when = _condition_in_words(name, card.passages)
         for found in (one for one in compared if one.metric == card.metric):
             if not found.is_real:
                 not_found.setdefault(f"{found.a} and {found.b}", []).append((name, found))

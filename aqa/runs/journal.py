@@ -244,7 +244,7 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
 
 
 def read_lines(path: Path) -> Iterator[Json]:
-    """The same lines without their places."""
+    """The rows of a journal's examples, without its header and without their places."""
     return (line.row for line in whole_lines(path))
 
 

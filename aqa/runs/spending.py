@@ -49,7 +49,7 @@ class SpendingRecord:
 
     def write(self, spent: Spent) -> None:
         """Take the place of what was there."""
-        with explained(self._path):
+        with explained(self._path.parent):
             if self._file is None:
                 self._path.touch()
                 self._file = self._path.open("r+b", buffering=0)

@@ -66,7 +66,7 @@ def foresee(
     estimate = dry_run(config, folder, progress, resume)
     inputs = Inputs(config, load_template(config.prompt), progress)
     contest = open_contest(resume.stop, config, inputs, folder, progress)
-    rows = list(read_lines(folder / JOURNAL)) if estimate.answered else []
+    rows = read_lines(folder / JOURNAL) if estimate.answered else ()
     sight, is_paired = contest.sight({row["index"]: row["predicted_answer"] for row in rows})
     need = sight.need(contest.a, contest.b, contest.score, points)
     affordable = _affordable(config, estimate, Spent() if resume.fresh else spent_in(folder))

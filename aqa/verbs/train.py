@@ -86,11 +86,11 @@ def dry_run(config: RunConfig, progress: Progress) -> DryRun:
             leaks = find_leaks(*plan.both())
         progress.note(leaks.note("the validation data", "the training data"))
         seen = leaks.counts()
-    spread = {"min": min(lengths, default=0), "median": median(lengths or [0])}
+    count, lengths = len(lengths), lengths or [0]
     return DryRun(
         as_raw(config),
-        {"train": len(lengths), "train_unanswerable": unanswerable, "dev": dev},
-        {**spread, "max": max(lengths, default=0)},
+        {"train": count, "train_unanswerable": unanswerable, "dev": dev},
+        {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
         {"shortened": cuts.shortened, "left_out": cuts.left_out},
         seen,
         estimate.trainable_parameters,

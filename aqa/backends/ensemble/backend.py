@@ -58,7 +58,8 @@ class KeptAnswers:
     def take_run(self, journal: Path, is_new: bool = False) -> None:
         """Let what a run's journal holds take the place of what is known."""
         number = self._lines.add(journal)
-        self._new |= {number} if is_new else set()
+        if is_new:
+            self._new.add(number)
         for line in whole_lines(journal):
             if line.row["index"] < self._total:
                 self._lines.put(line.row["index"], number, line.start)

@@ -41,7 +41,8 @@ def answer_loss(
     sees it, so there is no mask, which would keep attention from its fastest kernel.
     """
     rows, positions = inputs["label_places"]
-    logits = torch.cat([*_logits(model, inputs)])
+    first, *others = _logits(model, inputs)
+    logits = torch.cat([first, *others]) if others else first
     targets = inputs["labels"][rows, positions + 1]
     loss = torch.nn.functional.cross_entropy(
         logits.float(), targets, reduction="sum", label_smoothing=label_smoothing

@@ -20,9 +20,9 @@ Answers = Iterator[tuple[Prompt, Prediction]]
 
 SHARES = 4  # parts of an evaluation that a process answers, were all as fast
 POLL_SECONDS = 0.05
+EXIT_SECONDS = 0.02  # between two looks at the threads of a process that ends,
+EXIT_LOOKS = 250  # of which there are as many at most
 _evaluations = count()  # all processes count alike
-
-EXIT_LOOKS = 250  # at the threads of a process that ends: 5 s
 
 
 @atexit.register
@@ -36,7 +36,7 @@ def let_threads_finish() -> None:
     for _ in range(EXIT_LOOKS):
         if calm == 2:
             return
-        time.sleep(0.02)
+        time.sleep(EXIT_SECONDS)
         at_work = any(map(_is_at_work, Path("/proc/self/task").glob("*/stat")))
         calm = 0 if at_work else calm + 1
 

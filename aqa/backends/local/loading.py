@@ -147,11 +147,16 @@ def _codes(folder: Path, model: Any) -> set[str]:
     from torch.nn import Linear, Parameter
 
     config = json.loads((folder / "config.json").read_bytes())
-    if {**config, **config.get("text_config", {})}.get("quantization_config"):
-        layers = {name: m for name, m in model.named_modules() if isinstance(m, Linear)}
-        bare = [n for n, m in layers.items() if {*dict(m.named_parameters())} <= {"weight", "bias"}]
-        weights = {f"{name}.weight": layers[name].weight for name in bare}
-        return {n for n, w in weights.items() if type(w) is Parameter and w.dtype.itemsize == 1}
+    sections = (config, config.get("text_config") or {})
+    if any(section.get("quantization_config") for section in sections):
+        return {
+            f"{name}.weight"
+            for name, layer in model.named_modules()
+            if isinstance(layer, Linear)
+            and {*dict(layer.named_parameters())} <= {"weight", "bias"}
+            and type(layer.weight) is Parameter
+            and layer.weight.dtype.itemsize == 1
+        }
     index, found = folder / INDEX, set()
     parts = json.loads(index.read_bytes())["weight_map"].values() if index.is_file() else [SINGLE]
     own = dict(model.named_parameters())

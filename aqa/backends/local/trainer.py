@@ -181,7 +181,7 @@ class AnswerTrainer(SavingTrainer):
             tr_loss.nan_to_num_()
 
     def _check_finite(self, name: str, value: float) -> None:
-        """Refuse, by a ModelError, a number that is none; one in any process makes it of all."""
+        """Raise ModelError for NaN or infinity; gradients are summed, so all processes see it."""
         if not isfinite(value):
             raise ModelError(
                 f"step {self.state.global_step}: the {name} is {value}, so the training stops;"

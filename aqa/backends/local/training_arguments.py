@@ -88,6 +88,8 @@ def training_arguments(  # long: one call
         ddp_backend=GLOO if process_count() > 1 and not cuda else None,
         ddp_timeout=options.ddp_timeout,
         ddp_find_unused_parameters=False,
+        # None is learned, and processes may call the model unequally often.
+        ddp_broadcast_buffers=False,
         use_liger_kernel=uses_liger(options, cuda),
         tf32=True if cuda and dtype != torch.float32 and is_torch_tf32_available() else None,
         seed=config.seed,

@@ -67,7 +67,7 @@ class SampleRecord:
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
         """Put a sample on disk."""
-        with explained(self._path):
+        with explained(self._path.parent):
             if self._file is None:
                 self._file = self._path.open("ab")
             place = self._file.tell()

@@ -193,9 +193,8 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
                 count += 1
                 key = None if entry.key is None else composed(entry.key)
                 ids = {} if key is None else {KEY: key}
-                yield Found(
-                    entry.place, AnsweredRow("", text), ids, key or ""
-                )  # some go by questions
+                question = key or ""  # some go by questions
+                yield Found(entry.place, AnsweredRow("", text), ids, question)
                 continue
             values = {column: look_up(row, column) for column in given.rows}
             for column, value in values.items():

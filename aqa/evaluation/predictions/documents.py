@@ -167,17 +167,12 @@ def _is_row(document: Mapping[str, Any]) -> bool:
 
 def _places(document: Mapping[str, Any]) -> Sequence[Any] | None:
     """The places or keys that all members have alike, as columns of a table; None of others."""
-    held: list[Any] = [
-        range(len(each))
-        if isinstance(each, list)
-        else each.keys()
-        if isinstance(each, dict)
-        else None
-        for each in document.values()
-    ]
-    return (
-        list(held[0]) if held and held[0] is not None and held.count(held[0]) == len(held) else None
-    )
+    kind: Any = type(next(iter(document.values()), None))
+    if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
+        return None
+    places = (range(len(each)) if kind is list else each.keys() for each in document.values())
+    known = next(places)
+    return list(known) if all(own == known for own in places) else None
 
 
 def _container(document: Mapping[str, Any]) -> str | None:

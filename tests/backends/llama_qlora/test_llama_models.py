@@ -462,11 +462,12 @@ def test_a_gguf_file_that_is_not_whole_is_told(tmp_path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     whole = path.read_bytes()
-    gguf_option(ModelFiles(str(path), str(tmp_path), gguf_file="m.gguf"))
     for damaged in (b"", b"weights", *(whole[:size] for size in range(1, len(whole), 29))):
         path.write_bytes(damaged)
         with pytest.raises(ModelError, match="this GGUF file is cut off or damaged; copy"):
             load_tokenizer(find_model(options(path)), options(path))
+    path.write_bytes(whole)
+    gguf_option(ModelFiles(str(path), str(tmp_path), gguf_file="m.gguf"))
 
 
 def test_a_conversion_broken_off_is_done_again(

@@ -368,6 +368,7 @@ def test_arguments_follow_the_config(tiny_t5: Path, tmp_path: Path) -> None:
     assert made().optim == "adamw_torch_fused"
     assert made("backend.compute_dtype=bfloat16").bf16
     assert not made().fp16
+    assert made().ddp_broadcast_buffers is False  # some processes call the model more often
 
 
 def test_the_encoder_is_in_bfloat16_too(tiny_t5: Path, tmp_path: Path) -> None:

@@ -146,16 +146,17 @@ class BatchServer:
     async def _fetch(self, file_id: str, path: Path) -> None:
         import httpx2
 
-        unpacked: Callable[[bytes], bytes] | None = None
+        unpacker: Any = None
         with atomic(path) as file:
             # An OSError within would be taken for one of the disk.
             try:
                 async with self._client.files.with_streaming_response.content(file_id) as response:
                     async for piece in response.iter_bytes(PIECE):
-                        if unpacked is None:  # some servers keep their files packed
-                            is_packed = piece.startswith(GZIP)
-                            unpacked = zlib.decompressobj(31).decompress if is_packed else bytes
-                        file.write(unpacked(piece))
+                        if not (unpacker or file.tell()) and piece.startswith(GZIP):  # as some do
+                            unpacker = zlib.decompressobj(31)
+                        file.write(unpacker.decompress(piece) if unpacker else piece)
+                if unpacker and not unpacker.eof:
+                    raise zlib.error
             except (httpx2.HTTPError, zlib.error, TimeoutError, ConnectionError) as error:
                 raise BadBodyError("a file of answers arrived only in part") from error
 
