@@ -1,4 +1,4 @@
-"""The table of backends. Packages outside add theirs through the entry points `aqa.backends`."""
+"""The table of backends; other packages add theirs through the entry point group `aqa.backends`."""
 
 import difflib
 from importlib import import_module
@@ -20,12 +20,12 @@ GROUP = "aqa.backends"
 
 
 def backend_names() -> list[str]:
-    """Names that `find_backend` knows, aliases left out."""
+    """Return the names of all backends, without aliases."""
     return sorted({*BACKENDS, *(point.name for point in entry_points(group=GROUP))})
 
 
 def find_backend(name: str) -> type[Backend]:
-    """Import the class of a backend by name or alias; UsageError where nobody provides it."""
+    """Import a backend's class by name or alias; UsageError if there is none."""
     canonical = ALIASES.get(name, name)
     if canonical in BACKENDS:
         module, _, attribute = BACKENDS[canonical].partition(":")
@@ -45,5 +45,5 @@ def find_backend(name: str) -> type[Backend]:
 
 
 def make_reader(config: RunConfig, progress: Progress) -> Backend:
-    """Make the reader of a config; nothing is loaded yet."""
+    """Make the reader that a config asks for; loads nothing yet."""
     return find_backend(config.backend.name)(config, progress)

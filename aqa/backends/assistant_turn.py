@@ -1,4 +1,4 @@
-"""What a chat template puts around an answer, learnt from the template, and taken off again."""
+"""Learns what a chat template writes around an answer, and strips it from a model's output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from aqa.backends.special_names import SpecialNames
 from aqa.errors import ModelError
 from aqa.runs.cleaning import THOUGHTS, spoken
 
-CLOSING = "\n{}\n\n"  # how templates close a thought in which nothing was thought
+CLOSING = "\n{}\n\n"  # how templates close an empty thought
 
 
 @dataclass(frozen=True, slots=True)
 class AssistantTurn:
-    """The text between the generation prompt and an answer (`head`), and behind it (`tail`).
+    """The text that a chat template writes before (`head`) and after (`tail`) an answer.
 
-    `trims` tells that the template strips an answer. `thought` is the mark that closes the thought
-    in which the generation prompt ends, "" where it ends in none. `known` tells whether all that
-    could be learnt.
+    `head` follows the generation prompt. `trims`: the template strips the answer. `thought` is the
+    mark that closes the thought left open by the generation prompt, "" if none is open. `known` is
+    False if the template does not show how it writes an answer.
     """
 
     head: str = ""
@@ -28,12 +28,12 @@ class AssistantTurn:
     known: bool = True
 
     def around(self, answer: str) -> str:
-        """An answer as the template writes it behind the generation prompt."""
+        """Return an answer as the template writes it after the generation prompt."""
         return f"{self.head}{answer.strip() if self.trims else answer}{self.tail}"
 
 
 def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
-    """See how a template writes an assistant's turn behind a user's."""
+    """Learn how a template writes an assistant turn after a user turn."""
     if template is None:
         return AssistantTurn()
     user = [{"role": "user", "content": "?"}]
@@ -53,31 +53,30 @@ def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
 
 
 def _head(opened: str, before: str, thought: str) -> str:
-    """What is between the generation prompt and the answer."""
     if before.startswith(opened):
         return before[len(opened) :]
-    return CLOSING.format(thought) if thought else ""  # the template takes old thoughts out
+    return CLOSING.format(thought) if thought else ""  # the template removes earlier thoughts
 
 
 def place_behind(ids: Sequence[int], marks: Sequence[int]) -> int:
-    """The place behind the last time that `marks` come one after another in ids; -1 if never."""
+    """Return the index just after the last occurrence of `marks` in `ids`, or -1."""
     size = len(marks)
     places = range(len(ids) - size, -1, -1)
     return next((at + size for at in places if list(ids[at : at + size]) == list(marks)), -1)
 
 
-SURE = 3  # characters: shorter marks, such as a full stop, may well be in an answer
+SURE = 3  # characters; a shorter mark, such as a full stop, may be part of an answer
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenTurn:
-    """Takes an answer out of the ids that a model wrote. Make one with `make_written_turn`.
+    """Extracts the answer from the ids that a model wrote. Make one with `make_written_turn`.
 
-    `head_ids` are those of a head up to its last special token, none where it has none,
-    `special_ids` its special ones, and `lead` is the rest of it, text. `thoughts` are the special
-    tokens that open a thought, each with the one that closes it; `closing` is the text that ends
-    the thought in which prompts end. `stop` is text that ends an answer where the template has no
-    token for that.
+    `head_ids` are the ids of the head up to its last special token (none if it has none),
+    `special_ids` the special ones among them, and `lead` is the remaining text of the head.
+    `thoughts` pairs the special tokens that open and close a thought; `closing` is the text that
+    closes the thought in which prompts end. `stop` is the text that ends an answer if the template
+    has no token for that.
     """
 
     tokenizer: Any
@@ -89,10 +88,10 @@ class WrittenTurn:
     stop: str
 
     def answer(self, ids: Sequence[int]) -> str | None:
-        """The text of an answer; None where the model came no further than its thoughts."""
+        """Return the text of the answer, or None if the model wrote only thoughts."""
         begins = place_behind(ids, self.head_ids) if self.head_ids else 0
         if begins < 0 and self.special_ids.intersection(ids):
-            return None  # another channel than that of answers
+            return None  # a channel other than the answer's
         thinks = bool(self.closing)
         for opening, closing in self.thoughts:
             behind = place_behind(ids, [closing])
@@ -106,10 +105,10 @@ class WrittenTurn:
         return self._without_frame(text)
 
     def cut(self, ids: Sequence[int]) -> int | None:
-        """How many ids there are up to the end of the text `stop`; None where it is not in them."""
+        """Return how many ids reach to the end of the text `stop`; None if it is absent."""
         if not self.stop_text:
             return None
-        # A token has one byte of the text at least.
+        # Each token covers at least one byte.
         reach = len(self.stop.encode()) + 1
         ends = range(1, len(ids) + 1)
         decode = self.tokenizer.decode
@@ -117,7 +116,7 @@ class WrittenTurn:
 
     @property
     def stop_text(self) -> str:
-        """The text `stop`, where it can't well be a part of an answer; else nothing."""
+        """`stop` if it is too long to be part of an answer, else an empty string."""
         return self.stop if len(self.stop) >= SURE else ""
 
     def _without_frame(self, text: str) -> str:
@@ -133,7 +132,7 @@ class WrittenTurn:
 def make_written_turn(
     tokenizer: Any, names: SpecialNames, turn: AssistantTurn, end_token_ids: Sequence[int]
 ) -> WrittenTurn:
-    """Look once at the tokens of what a template writes around an answer."""
+    """Make a `WrittenTurn` from what a template writes around an answer."""
     special = {key for key, token in tokenizer.added_tokens_decoder.items() if token.special}
     head = names.ids(turn.head.strip()) if turn.head.strip() else []
     places = [place for place, token in enumerate(head) if token in special]

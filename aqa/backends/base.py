@@ -1,4 +1,4 @@
-"""What a backend is: base classes, without any library behind them."""
+"""Base classes of backends, independent of any model library."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,19 +21,19 @@ OptionsT_co = TypeVar("OptionsT_co", bound=BackendOptions, default=BackendOption
 
 
 class Backend(ABC, Generic[OptionsT_co]):
-    """A reader: one of your own needs `Options` and `generate`; the rest has defaults.
+    """A reader; a new one must define `Options` and `generate`, all else has defaults.
 
-    Making one is cheap: weights are loaded, or a client opened, by `with`.
+    Constructing one is cheap: `with` loads the weights or opens the client.
     """
 
     Options: ClassVar[type[BackendOptions]]
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
         self.config = config
-        self.options = cast(OptionsT_co, config.backend)  # `build_config` made them of `Options`
+        self.options = cast(OptionsT_co, config.backend)  # `build_config` made it from `Options`
         self._progress = progress
         self._noted: set[str] = set()
-        self.folder: Path | None = None  # the run folder, for what a reader leaves there
+        self.folder: Path | None = None  # the run folder, where a reader may write files
 
     def __enter__(self) -> Self:
         """Load the weights or open the client."""
@@ -44,63 +44,67 @@ class Backend(ABC, Generic[OptionsT_co]):
 
     @abstractmethod
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer prompts, in any order, each as soon as it is known; reads them in windows."""
+        """Yield each prompt with its prediction as soon as it is known, in any order.
+
+        Prompts are read lazily, a window at a time.
+        """
 
     def check(self) -> None:
-        """Raise what would keep the reader from working here, as far as no weights are needed."""
+        """Raise what would stop this reader from working here, as far as known without weights."""
 
     def note(self, text: str) -> None:
-        """Tell the user one thing worth knowing, once."""
+        """Show the user a note, once."""
         if text not in self._noted:
             self._noted.add(text)
             self._progress.note(text)
 
     @property
     def limit(self) -> int | None:
-        """Tokens that a prompt and its answer may take together; None where all fit."""
+        """The most tokens that a prompt and its answer may take together; None if unlimited."""
         return getattr(self.options, "max_seq_length", None)
 
     def encode(self, prompt: Prompt) -> Encoding | None:
-        """Make token ids of a prompt and of its target; None from a reader that is sent text.
+        """Return the token ids of a prompt and its target; None if the reader sends text.
 
-        Needs no weights. Training and prediction use no others, and previews show them.
+        Needs no weights. Training, prediction and previews all use these ids.
         """
         return None
 
     def sent(self, prompt: Prompt) -> tuple[Sequence[Message], Mapping[str, object]]:
-        """The turns that a server is sent, a whole text as one without a role, and the request.
+        """Return the messages and the request parameters that a server is sent.
 
-        A request of nothing from a reader that asks no server. Needs neither key nor server.
+        A plain text is one message without a role. Without a server the parameters are empty. Needs
+        neither key nor server.
         """
         return prompt.messages, {}
 
     def encoded(self, prompt: Prompt) -> Prompt:
-        """The prompt with its token ids, which are made here unless it carries them."""
+        """Return the prompt with its token ids, encoding it if necessary."""
         if prompt.encoding is not None:
             return prompt
         encoding = self.encode(prompt)
         return prompt if encoding is None else prompt.carrying(encoding)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens included; by default their numbers."""
+        """Return the text of token ids, special tokens included; by default the ids themselves."""
         return "".join(f"<{token_id}>" for token_id in token_ids)
 
     def unknown_characters(self, text: str) -> tuple[int, int]:
-        """Characters of a text that the tokenizer does not know, and all but white space.
+        """Count a text's characters unknown to the tokenizer, and all, white space excluded.
 
-        By default nothing is known of it: (0, 0).
+        (0, 0) if the backend cannot tell, which is the default.
         """
         return 0, 0
 
     @property
     def begin_token_id(self) -> int | None:
-        """The begin-of-text token, where the tokenizer has one."""
+        """The begin-of-text token, if the tokenizer has one."""
         return None
 
     def length(self, prompt: Prompt) -> int | None:
-        """Tokens that a prompt and the room for its answer take; None where they aren't counted.
+        """Count the tokens of a prompt plus the room for its answer; None if tokens aren't counted.
 
-        The room is for the target or for `max_new_tokens`, whichever is longer. Needs no weights.
+        The room is the longer of the target and `max_new_tokens`. Needs no weights.
         """
         encoding = prompt.encoding or self.encode(prompt)
         if encoding is None:
@@ -109,9 +113,9 @@ class Backend(ABC, Generic[OptionsT_co]):
         return len(encoding.prompt_ids) + room
 
     def fit(self, prompt: Prompt) -> Prompt:
-        """Take away evidence until the prompt fits, see `fitting.fit`; needs no weights.
+        """Drop evidence until the prompt fits (see `fitting.fit`); return it with its token ids.
 
-        It carries its token ids from now on.
+        Needs no weights.
 
         Raises:
             PromptError: it does not fit even without passages.
@@ -121,41 +125,38 @@ class Backend(ABC, Generic[OptionsT_co]):
         return fit(prompt, lambda trial: self.length(trial) or 0, self.limit, self.encoded)
 
     def identity(self) -> Mapping[str, object]:
-        """What decides the answers besides data and prompt: model, hash of weights, decoding.
+        """What determines the answers besides data and prompt: model, hash of weights, decoding.
 
-        By default all options count.
+        By default, all options.
         """
         decoding = self.config.generation.identity(self.config.seed)
         return {**self.options.model_dump(mode="json", exclude={"name"}), **decoding}
 
     def sources(self) -> Mapping[str, Hashed]:
-        """What it is loaded from, by role (model, adapter); nothing where it is made here."""
+        """The files that it loads, by role (model, adapter); empty if it is made from scratch."""
         return {}
 
     def hardware(self) -> Mapping[str, str]:
-        """The device that it works on here, its name and the dtype; nothing of a server's."""
+        """The local device, its name and the dtype; empty for a remote model."""
         return {}
 
     @property
     def confidence_kind(self) -> str | None:
-        """The kind of its answers' confidences, see `Prediction`; "" where it says none.
-
-        None of a reader whose answers have no confidence.
-        """
+        """The kind of its confidences, see `Prediction`: "" if unspecified, None if it has none."""
         return ""
 
     def learn_tokenizer(self, texts: Iterable[str]) -> None:
-        """Make the tokenizer of training data, where there is none; before prompts are fitted."""
+        """Train the tokenizer on these texts if there is none; called before prompts are fitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """What a training needs besides the reader's own configuration.
+    """What a training needs besides the reader's configuration.
 
-    `train` makes the prompts of part 0, 1, ... of so many parts of the examples, any number of
-    times, and counts what they lost; `cuts` gets what all parts did. `made_from` is what decides
-    them. `score` judges predictions of dev prompts on 0..100. `folder` is the run folder; `resume`
-    goes on from its last checkpoint.
+    `train(part, parts, cuts)` yields the prompts of one part of the examples, may be called any
+    number of times, and counts in its `cuts` what the prompts lost; the field `cuts` holds the
+    totals of all parts. `made_from` is what determines the prompts. `score` scores predictions of
+    dev prompts on 0..100. `folder` is the run folder; `resume` continues from its last checkpoint.
     """
 
     train: Callable[[int, int, Cuts], Iterable[Prompt]]
@@ -169,7 +170,7 @@ class TrainJob:
 
 @dataclass(frozen=True, slots=True)
 class TrainEstimate:
-    """What a training will need, told before it begins."""
+    """What a training will need, known before it starts."""
 
     trainable_parameters: int
     all_parameters: int
@@ -188,15 +189,15 @@ class Merged:
 class Trainable(Backend[OptionsT_co]):
     """A backend that can be fine-tuned."""
 
-    merges: ClassVar[bool] = False  # whether it trains an adapter that can become one with its base
+    merges: ClassVar[bool] = False  # whether it trains an adapter that can be merged into its base
 
     @property
     def base(self) -> str:
-        """The model that is fine-tuned, as it was named; empty where one is made from scratch."""
+        """The model that is fine-tuned, as the user named it; "" if it is trained from scratch."""
         return self.options.model
 
     def check_training(self) -> None:
-        """Raise what would keep a model that can be read from being trained."""
+        """Raise any error that would stop a model that loads from being trained."""
 
     @abstractmethod
     def estimate(self) -> TrainEstimate:
@@ -204,9 +205,9 @@ class Trainable(Backend[OptionsT_co]):
 
     @abstractmethod
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
-        """Fine-tune; leave the best weights loaded and give the folder they were written to.
+        """Fine-tune, leave the best weights loaded and return the folder they were written to.
 
-        Where there are dev prompts, the last thing is to score the best weights' answers to all.
+        If there are dev prompts, finish by scoring the best weights on all of them.
 
         Raises:
             KeyboardInterrupt: the user stopped it; a checkpoint was written.
@@ -217,75 +218,75 @@ class Trainable(Backend[OptionsT_co]):
         raise NotImplementedError(f"{type(self).__name__} merges nothing")
 
     def check_export(self) -> None:
-        """Raise what would keep a merged model from being exported; needs no weights."""
+        """Raise any error that would stop a merged model from being exported; needs no weights."""
 
     def export(self, merged: Path, kind: str, prompts: Sequence[Prompt]) -> Merged:
-        """Write a merged model as one file for llama.cpp, and compare both's greedy answers."""
+        """Export a merged model to one file for llama.cpp and compare both's greedy answers."""
         raise NotImplementedError(f"{type(self).__name__} exports nothing")
 
 
 class PendingPrompts(Protocol):
-    """What a run asks, for a reader that goes through it more than once."""
+    """The prompts of a run, for a reader that reads them more than once."""
 
     def mark(self) -> int:
-        """A moment of the run; what is answered from now on comes after it."""
+        """Return a mark in time, to tell later answers from earlier ones."""
 
     def todo(self) -> Iterator[Prompt]:
-        """The prompts of all that has no answer yet."""
+        """Yield the prompts that have no answer yet."""
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
-        """The prompts of these examples that have no answer, nor a failure from after `since`."""
+        """Yield the prompts of these examples without an answer, or a failure since `since`."""
 
 
 class Remote(Backend[OptionsT_co]):
-    """A backend that asks a server, which may want money.
+    """A backend that asks a server, possibly for money.
 
-    It may be able to leave questions with the server and to fetch their answers later. Whoever
-    takes such an answer has it on the disk before the next.
+    Some leave questions with the server and fetch the answers later. The caller must have written
+    each of those answers to disk before it takes the next.
     """
 
     @abstractmethod
     def check_access(self) -> None:
-        """Raise where the key or the address can't be right; nothing is asked yet."""
+        """Raise if the key or the address cannot be right; sends nothing."""
 
     def count_elsewhere(self, spent: Spent) -> None:
-        """Count what other runs have spent against this one's caps."""
+        """Count what other runs have spent towards this run's caps."""
 
     @abstractmethod
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
-        """Go on from what earlier sessions spent, by the journal, and learnt; see `facts`.
+        """Restore what earlier sessions spent (by the journal) and learnt (their `facts`).
 
-        What one that was killed may have spent is in the `folder`; `fresh` forgets it.
+        The `folder` holds what a killed session may have spent; `fresh` discards it.
         """
 
     @abstractmethod
     def facts(self, spent: Spent) -> Mapping[str, object]:
-        """What is worth keeping of the run: the model as the server calls it, requests, prices.
+        """Return what is worth keeping of a run: the server's model name, requests, prices.
 
-        `spent` is what the journal knows to be.
+        `spent` is what the journal has recorded.
         """
 
     @abstractmethod
     def live(self) -> Mapping[str, float | str]:
-        """Tokens and money so far, to show."""
+        """Tokens and money so far, for display."""
 
     @abstractmethod
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
-        """Tell what answering the prompts would take, without asking."""
+        """Estimate the cost of answering the prompts, without sending any."""
 
     @property
     def asks_by_batch(self) -> bool:
-        """Whether all questions are to be left with the server."""
+        """Whether all questions go through the server's batch API."""
         return False
 
     def find_batches(self, folder: Path, fresh: bool) -> bool:
-        """Whether batches of a run folder are open; RunError if some are, and it starts over."""
+        """Whether a run folder has open batches; RunError if it has and `fresh` is set."""
         return False
 
     def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
-        """Collect the answers of open batches; if asked so, of all other questions, too."""
+        """Yield the answers of open batches and, if asked to, of all other questions."""
         return iter(())
 
     def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
-        """End the open batches, and give what they answered until then."""
+        """Cancel the open batches and yield the answers they have so far."""
         return iter(())

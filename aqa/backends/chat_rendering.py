@@ -1,4 +1,4 @@
-"""A tokenizer's chat template: rendered on the same day for ever, and looked at once."""
+"""Renders chat templates, always with the same date."""
 
 import inspect
 import re
@@ -13,17 +13,17 @@ from aqa.errors import ConfigError, ModelError
 
 PROBE = "aqa-probe"
 DATE_FUNCTION, DATE_NAME = "strftime_now", "date_string"
-DATE_FORMAT = "%d %b %Y"  # of `date_string`, as Llama's templates write it
+DATE_FORMAT = "%d %b %Y"  # the format of `date_string` in Llama's templates
 
 Turn = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ChatTemplate:
-    """Renders turns by the template of one tokenizer. Make one with `open_template`.
+    """Renders messages with a tokenizer's chat template. Make one with `open_template`.
 
-    `source` is the template; `variables` are what it is given besides the turns. `takes_parts`
-    tells that it wants a turn's content as a list of parts.
+    `source` is the template, and `variables` are passed to it besides the messages. `takes_parts`:
+    the template expects a message's content as a list of parts.
     """
 
     tokenizer: Any
@@ -32,7 +32,7 @@ class ChatTemplate:
     takes_parts: bool = False
 
     def render(self, turns: Sequence[Turn], opens_answer: bool) -> str:
-        """Write turns, with `opens_answer` up to the assistant's next answer; else ModelError."""
+        """Render messages; `opens_answer` adds the generation prompt. ModelError if it fails."""
         from jinja2 import TemplateError
 
         chat = [{**turn, "content": self._content(turn["content"])} for turn in turns]
@@ -55,7 +55,7 @@ class ChatTemplate:
         return text
 
     def writes(self, turns: Sequence[Turn]) -> bool:
-        """Whether the text of the first of the turns, `PROBE`, is in what the template makes."""
+        """Whether the rendered text contains `PROBE`, the content of the first message."""
         try:
             return PROBE in self.render(turns, opens_answer=False).lower()
         except ModelError:
@@ -66,11 +66,11 @@ class ChatTemplate:
 
 
 def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> ChatTemplate | None:
-    """Give the chat template of a tokenizer under the options; None where it has none.
+    """Return a tokenizer's chat template with the options applied; None if it has none.
 
     Raises:
         ConfigError: an option names a variable that the template does not use.
-        ModelError: the template can't be read, or leaves out what the user says.
+        ModelError: the template cannot be rendered, or omits the user's message.
     """
     source = _source(tokenizer)
     asked = {} if options is None else _asked(options, source, _name(tokenizer))
@@ -86,7 +86,7 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
     for template in (plain, in_parts):
         if template.writes(user):
             return template
-    plain.render(user, opens_answer=True)  # it may say what is wrong
+    plain.render(user, opens_answer=True)  # may raise a more precise error
     raise ModelError(
         f"{_name(tokenizer)}: its chat template leaves out what the user says; fix"
         " chat_template.jinja (or chat_template in tokenizer_config.json)"
@@ -94,7 +94,7 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
 
 
 def template_facts(template: ChatTemplate | None, options: LlamaQloraOptions) -> dict[str, object]:
-    """What the options change in what a template writes, as a run's fingerprint holds it."""
+    """Return the options that change what a template renders, for a run's fingerprint."""
     if template is None:
         return {}
     facts = dict(template.variables)
@@ -118,7 +118,7 @@ def _source(tokenizer: Any) -> str | None:
 
 
 def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[str, Any]:
-    """The variables that the config names, each of which the template must use."""
+    """Return the variables that the config sets; each must be used by the template."""
     asked = {f"template_options.{key}": key for key in options.template_options}
     values = dict(options.template_options)
     if options.enable_thinking is not None:
@@ -136,7 +136,7 @@ def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[st
 
 
 def _reserved() -> set[str]:
-    """Names that a template's variables can't have: those of transformers' own arguments."""
+    """Names that template variables cannot have: arguments of `apply_chat_template`."""
     from transformers import PreTrainedTokenizerBase
 
     own = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
@@ -144,18 +144,18 @@ def _reserved() -> set[str]:
 
 
 def uses(source: str, variable: str) -> bool:
-    """Whether a template has a variable, or a function, of this name."""
+    """Whether a template mentions a variable or function of this name."""
     return re.search(rf"\b{re.escape(variable)}\b", source) is not None
 
 
 def _date_macro(day: date) -> str:
-    """What takes the place of `strftime_now` in a template: the same, of one day at midnight."""
+    """Return a macro that replaces `strftime_now` and always formats midnight of `day`."""
     written = {letter: day.strftime(f"%{letter}") for letter in string.ascii_letters}
     filters = "".join(
         f"|replace('%{letter}', '{text}')|replace('%-{letter}', '{text.lstrip('0') or '0'}')"
         for letter, text in written.items()
     )
-    # The line's end belongs to the tag, so that the template begins as it does without this line.
+    # The newline belongs to the tag, so it adds nothing to the rendered text.
     return f"{{% macro {DATE_FUNCTION}(format) %}}{{{{ format{filters} }}}}{{% endmacro %}}\n"
 
 

@@ -1,4 +1,4 @@
-"""From a chat prompt to token ids and from ids to an answer, by a causal model's chat template."""
+"""Encodes chat prompts with a causal model's chat template, and decodes its answers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from aqa.records import Encoding, Message, Prompt
 class ChatEncoder:
     """Encodes prompts with one tokenizer. Make one with `make_chat_encoder`.
 
-    `end_token_ids` are the tokens that end an answer; `folds_system` tells that the template has
-    no system role, so that the system text opens the first user message. `turn` is what the
-    template writes around an answer, and `written` takes that off what a model wrote.
+    `end_token_ids` are the tokens that end an answer. `folds_system`: the template has no system
+    role, so the system text is put at the start of the first user message. `turn` is what the
+    template writes around an answer, and `written` strips that from a model's output.
     """
 
     tokenizer: Any
@@ -30,31 +30,31 @@ class ChatEncoder:
     written: WrittenTurn
 
     def encode(self, prompt: Prompt) -> Encoding:
-        """Give the ids that are read, and those of the answer with its end-of-turn token.
+        """Return the prompt's ids and, if it has a target, the target's with an end-of-turn token.
 
-        The answer is tokenized apart from the prompt, so that training meets the very prompt ids
-        that prediction does. Names of special tokens in question, passages and answer are plain
-        text. Nothing is truncated.
+        The answer is tokenized separately, so that training sees exactly the prompt ids that
+        prediction does. Names of special tokens in question, passages and answer are plain text.
+        Nothing is truncated.
         """
         prompt_ids = tuple(self._read(prompt.messages_with(self.names.hide)))
         if prompt.target is None:
             return Encoding(prompt_ids)
         ids = self.names.ids(self.turn.around(self.names.hide(prompt.target)))
         ends = [place for place, token in enumerate(ids) if token in self.end_token_ids]
-        if not ends:  # the template writes no end of turn, or one that is no token
+        if not ends:  # the end of turn is missing, or is not a token
             return Encoding(prompt_ids, (*ids, self.end_token_ids[0]))
         return Encoding(prompt_ids, tuple(ids[: ends[0] + 1]))
 
     @property
     def turn_end(self) -> int | None:
-        """The token that the template ends an answer with; None where it ends with words."""
+        """The token that ends an answer in the template; None if text ends it."""
         if self.written.stop_text:
             return None
         ends = [token for token in self.names.ids(self.turn.tail) if token in self.end_token_ids]
         return (ends or self.end_token_ids)[0]
 
     def count(self, messages: Sequence[Message]) -> int:
-        """How many ids of a chat are read."""
+        """Count the prompt tokens of a chat."""
         return len(self._read(messages))
 
     def _read(self, messages: Sequence[Message]) -> list[int]:
@@ -64,7 +64,7 @@ class ChatEncoder:
             turns[0]["content"] = f"{system['content']}\n\n{turns[0]['content']}"
         if self.template is not None:
             return self.names.ids(self.template.render(turns, opens_answer=True))
-        begin = self.tokenizer.bos_token_id  # which no template is there to write
+        begin = self.tokenizer.bos_token_id  # no template writes it
         joined = "\n\n".join(turn["content"] for turn in turns) + "\n"
         return ([] if begin is None else [begin]) + self.names.ids(joined)
 
@@ -75,14 +75,15 @@ def make_chat_encoder(
     note: Callable[[str], None],
     options: LlamaQloraOptions | None = None,
 ) -> ChatEncoder:
-    """Look once at what a tokenizer's chat template does, and say what it can't.
+    """Examine a tokenizer's chat template once, and note what it lacks.
 
-    `generation_end` are the end tokens that the model's generation config names; `options` settle
-    the template's variables and its date.
+    `generation_end` holds the end tokens in the model's generation config; `options` set the
+    template's variables and date.
 
     Raises:
         ConfigError: an option names a variable that the template does not use.
-        ModelError: the tokenizer has no end-of-text token to stop at, or its template is broken.
+        ModelError: the tokenizer has no end-of-text token to stop at, or its template is
+            broken.
     """
     template = open_template(tokenizer, options)
     turn = learn_turn(template)
@@ -94,7 +95,7 @@ def make_chat_encoder(
             f"the tokenizer of {tokenizer.name_or_path} has no end-of-text token, so an answer"
             " could not end; set eos_token in its tokenizer_config.json"
         )
-    # A template's own end of turn stops an answer even where the model's files do not name it.
+    # A template's end of turn stops an answer even if the model's files do not list it.
     end = tuple(dict.fromkeys([*named, *_first_added(tokenizer, names.ids(turn.tail))]))
     system = [{"role": "system", "content": PROBE}, {"role": "user", "content": "?"}]
     folds = template is not None and not template.writes(system)
@@ -107,7 +108,6 @@ def make_chat_encoder(
 def _lacking(
     tokenizer: Any, template: ChatTemplate | None, turn: AssistantTurn, folds: bool
 ) -> Iterator[str]:
-    """What a template can't do, or its tokenizer for it, in sentences."""
     if template is None:
         yield "the model has no chat template: messages are joined by blank lines"
         return
@@ -127,7 +127,7 @@ def _lacking(
 
 
 def _first_added(tokenizer: Any, ids: Sequence[int]) -> list[int]:
-    """The token that a template ends an answer with, if it is one of its own and not text."""
+    """Return the added token that starts the text after an answer, if it starts with one."""
     for token_id in ids:
         if token_id in tokenizer.added_tokens_decoder:
             name = tokenizer.added_tokens_decoder[token_id].content

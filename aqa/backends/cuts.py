@@ -1,4 +1,4 @@
-"""What the prompts of a training lost on their way to a reader."""
+"""Counts what the prompts of a training lost to fit, and which were left out."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from aqa.progress import Progress
 
 @dataclass(slots=True)
 class Cuts:
-    """How many prompts lost text or the answer itself, had no gold passage, or can not fit.
+    """Counts prompts that were shortened, lost the gold passage, never had one, or cannot fit.
 
-    `unfit_reason` is what is wrong with the first one that can't fit.
+    `unfit_reason` says why the first of those that cannot fit does not.
     """
 
     shortened: int = 0
@@ -20,16 +20,16 @@ class Cuts:
 
     @property
     def left_out(self) -> int:
-        """How many examples are not trained on."""
+        """The number of examples that are not trained on."""
         return self.unfit + self.without_gold
 
     def leave_out(self, reason: str) -> None:
-        """Count a prompt that can't fit."""
+        """Count a prompt that cannot fit."""
         self.unfit += 1
         self.unfit_reason = self.unfit_reason or reason
 
     def add(self, others: "Cuts") -> None:
-        """Count those of further prompts."""
+        """Add the counts of other prompts."""
         self.shortened += others.shortened
         self.lost_gold += others.lost_gold
         self.without_gold += others.without_gold
@@ -37,7 +37,7 @@ class Cuts:
         self.unfit_reason = self.unfit_reason or others.unfit_reason
 
     def tell(self, progress: Progress) -> None:
-        """Say what was cut, if anything was."""
+        """Note what was cut, if anything."""
         if self.shortened:
             progress.note(f"{self.shortened} prompts lost passages or text to fit")
         if self.lost_gold:

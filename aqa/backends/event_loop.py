@@ -1,4 +1,4 @@
-"""Answers of an event loop in a thread of its own, taken one by one by a loop that is none."""
+"""Runs asynchronous requests in a thread, and yields their answers to synchronous code."""
 
 import asyncio
 import threading
@@ -11,17 +11,17 @@ from aqa.backends.interrupts import stops_at_interrupt
 from aqa.errors import AqaError
 from aqa.records import Prompt
 
-GRACE = 3.0  # seconds that answers under way have after Ctrl-C; they may be paid for already
-AHEAD = 4  # to so many that are in flight one more prompt lies ready
+GRACE = 3.0  # seconds that requests in flight get after Ctrl-C; they may already cost money
+AHEAD = 4  # one prompt is queued for every so many in flight
 
-AnswerT = TypeVar("AnswerT")  # what a prompt is answered with, such as a Prediction
+AnswerT = TypeVar("AnswerT")  # for example a Prediction
 Answer = tuple[Prompt, AnswerT] | BaseException
 Ask = Callable[[Prompt], Awaitable[AnswerT]]
 
 
 @contextmanager
 def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread; what still runs in it at the end is cancelled."""
+    """Run an event loop in a thread; at the end, cancel what still runs in it."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="requests", daemon=True)
     thread.start()
@@ -35,7 +35,7 @@ def running_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 async def cancel_all() -> None:
-    """Cancel all that runs in the loop, and wait for its end."""
+    """Cancel all other tasks in the loop and wait for them to end."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
@@ -48,10 +48,10 @@ async def _close() -> None:
 
 
 class Places(Generic[AnswerT]):
-    """Places in the loop, each of which asks one prompt after another while some lie ready.
+    """Workers in the loop, each of which asks queued prompts one after another.
 
-    So a place that falls free goes on at once, before its answer is taken by the other thread; and
-    the loop is woken, which takes long, for places that had nothing to do alone.
+    A worker takes its next prompt at once, before the other thread has taken the answer. Waking the
+    loop is slow, so only idle workers need it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask[AnswerT], most: int) -> None:
@@ -62,17 +62,17 @@ class Places(Generic[AnswerT]):
         self.done: SimpleQueue[Answer[AnswerT]] = SimpleQueue()
 
     def add(self, prompt: Prompt) -> None:
-        """Lay one more prompt ready; called by the other thread."""
+        """Queue a prompt; called from the other thread."""
         self._ready.put(prompt)
         if len(self._working) < self._most:
             self._loop.call_soon_threadsafe(self._start)
 
     def close(self) -> None:
-        """Let no place take another prompt."""
+        """Stop workers from taking more prompts."""
         self._open = False
 
     async def finish(self) -> None:
-        """Give what is under way a moment, once no place takes another prompt; then end it."""
+        """After `close`, give requests in flight `GRACE` seconds, then cancel them."""
         if self._working:
             await asyncio.wait(self._working, timeout=GRACE)
         await cancel_all()
@@ -89,7 +89,7 @@ class Places(Generic[AnswerT]):
                 self.done.put(await self._ask_for(prompt))
         finally:
             self._working.discard(task)
-            # A prompt may have come between the last look and leaving: then nobody was woken.
+            # A prompt queued between the last look and this point has woken nobody.
             if self._open:
                 self._start()
 
@@ -111,10 +111,10 @@ class Places(Generic[AnswerT]):
 def answers(
     loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask[AnswerT], room: int
 ) -> Iterator[tuple[Prompt, AnswerT]]:
-    """Ask `room` prompts at a time and give each answer as it comes; prompts are read as needed.
+    """Ask `room` prompts at a time and yield answers as they arrive; reads prompts as needed.
 
-    Once `ask` raises an AqaError no more prompts are read; what is in flight is waited for and
-    given, and then the error is raised. So with Ctrl-C, but not for long.
+    After `ask` raises an AqaError, no more prompts are read; requests in flight are awaited and
+    yielded, then the error is raised. The same goes for Ctrl-C, with a time limit of `GRACE`.
     """
     places = Places(loop, ask, room)
     waiting = iter(prompts)
@@ -141,11 +141,11 @@ def answers(
                 else:
                     raise answer
         if stop is None and not places.done.empty():
-            raise KeyboardInterrupt  # with the last answer
+            raise KeyboardInterrupt  # Ctrl-C came with the last answer
     except KeyboardInterrupt:
         places.close()
         asyncio.run_coroutine_threadsafe(places.finish(), loop).result()
-        while not places.done.empty():  # what came, but was not taken yet
+        while not places.done.empty():  # arrived, but not yet yielded
             if isinstance(answer := places.done.get(), tuple):
                 yield answer
         raise

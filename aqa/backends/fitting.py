@@ -1,4 +1,4 @@
-"""Make a prompt fit into what a reader can take, by spending the budget on passages only."""
+"""Shortens a prompt to a token limit by dropping or cutting passages only."""
 
 import re
 from bisect import bisect_right
@@ -10,14 +10,14 @@ from typing import Literal
 from aqa.errors import PromptError
 from aqa.records import Dropped, Encoding, Evidence, Prompt
 
-# A passage may end after a sentence; failing that, after a word.
+# A passage is cut after a sentence or, failing that, after a word.
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)\]]*(?=\s|$)")
 WORD_END = re.compile(r"\S(?=\s)")
-GUESSES = 12  # after which a search goes by halves, should sizes tell little
-TRIED_AT_ONCE = 16  # passages: so many usually fit
-PROBED = 2  # of more passages, to guess how many fit
-AT_LEAST = 0.75  # of what a passage takes alone, it takes after others: words may be joined
-MARGIN = 8  # characters: about a word
+GUESSES = 12  # then the search bisects, in case sizes predict little
+TRIED_AT_ONCE = 16  # passages; this many usually fit
+PROBED = 2  # passages tried first if there are more, to estimate how many fit
+AT_LEAST = 0.75  # share of a passage's tokens that it adds to others: tokens may merge at the join
+MARGIN = 8  # characters, about one word
 
 
 def fit(
@@ -26,22 +26,22 @@ def fit(
     limit: int,
     encoded: Callable[[Prompt], Prompt] = lambda prompt: prompt,
 ) -> Prompt:
-    """Make a prompt fit into `limit` tokens by spending the budget on passages only.
+    """Make a prompt fit into `limit` tokens by dropping or cutting passages only.
 
-    Whole passages go first, the lowest ranked before the others; then the end of the last one, at
-    a sentence or word boundary. Instructions, question and answer are never cut. `length` gives
-    the tokens that a prompt and its answer take, once it is `encoded`.
+    Whole passages go first, lowest-ranked first; then the last one is cut at a sentence or word
+    boundary. Instructions, question and answer are never cut. `length` counts the tokens of an
+    `encoded` prompt and its answer.
 
     Raises:
         PromptError: the prompt does not fit even without passages.
     """
-    made: dict[int, Prompt] = {}  # by their evidence
+    made: dict[int, Prompt] = {}  # by the id of their evidence
 
     def fullness(evidence: Evidence) -> float:
         changed = evidence is not prompt.evidence
         trial = encoded(replace(prompt, evidence=evidence) if changed else prompt)
         made[id(trial.evidence)] = trial
-        return length(trial) / max(limit, 0.5)  # even of no room an empty prompt takes nothing
+        return length(trial) / max(limit, 0.5)  # with a limit of 0, an empty prompt still fits
 
     evidence = shorten(prompt.evidence, fullness, "reader")
     if evidence is None:
@@ -59,9 +59,9 @@ def fit_each(
     limit: int,
     encoded: Callable[[Prompt], Prompt] = lambda prompt: prompt,
 ) -> Prompt:
-    """Make a prompt fit whose passages are read one by one: each has the whole `limit` to itself.
+    """Make a prompt fit whose passages are read separately, each with the whole `limit`.
 
-    `length` gives the tokens of a prompt with one passage, or without any.
+    `length` counts the tokens of a prompt with one passage or none.
 
     Raises:
         PromptError: the prompt does not fit even without a passage.
@@ -101,11 +101,10 @@ def fit_each(
 def shorten(
     evidence: Evidence, fullness: Callable[[Evidence], float], reason: Literal["budget", "reader"]
 ) -> Evidence | None:
-    """Drop the lowest ranked passages, then the end of the last; None where nothing fits.
+    """Drop the lowest-ranked passages, then cut the last one; None if nothing fits.
 
-    `fullness` tells what part of the room evidence takes, more than 1 where it does not fit. It is
-    asked about what is given, and seldom besides: each time a whole prompt may be made, which takes
-    time by its length.
+    `fullness` returns the share of the limit that evidence takes; above 1 it does not fit. It is
+    always called for the given evidence, otherwise rarely: each call may encode a whole prompt.
     """
     passages = evidence.passages
     trials: dict[int, Evidence] = {len(passages): evidence}
@@ -120,7 +119,7 @@ def shorten(
         return fullness(trials[number])
 
     def added(number: int) -> float:
-        """What one passage more takes, about: it is looked at alone, which is soon done."""
+        """Estimate what one more passage adds, by encoding it alone, which is fast."""
         return fullness(replace(evidence, passages=passages[number : number + 1])) - bare
 
     first = len(passages) if len(passages) <= TRIED_AT_ONCE else PROBED
@@ -132,7 +131,7 @@ def shorten(
         return None
     if full > 1:
         search = Search(0, first, bare, full)
-    else:  # what can't fit by far is never looked at: its fullness is guessed
+    else:  # what is far too long is never encoded; its fullness is extrapolated
         sizes.append(sizes[-1] + 1)
         rate = (full - bare) / max(sizes[first], 1)
         search = Search(first, len(passages) + 1, full, bare + rate * sizes[-1])
@@ -144,9 +143,9 @@ def shorten(
 
 @dataclass(slots=True)
 class Search:
-    """Looks for the last place that fits between `low`, which does, and `high`, which does not.
+    """Finds the largest value that fits, given that `low` fits and `high` does not.
 
-    `low_full` and `high_full` are their fullness, or what is guessed of it.
+    `low_full` and `high_full` are their fullness, known or estimated.
     """
 
     low: int
@@ -162,11 +161,11 @@ class Search:
         settled: Callable[[int, int], bool] | None = None,
         added: Callable[[int], float] | None = None,
     ) -> int:
-        """Find it by asking `fullness` of few places: it grows about as the `size` of a place does.
+        """Find it with few calls of `fullness`, which grows roughly in proportion to `size`.
 
-        With a `margin` a guess is that much off, to come near from the other side as well; from
-        then on the rest is halved, until it makes no difference any more what lies in it
-        (`settled`).
+        With a `margin`, guesses are shifted by it, to close in from the other side as well; once
+        both bounds have moved the search bisects, until `settled` says that the rest makes no
+        difference.
         """
         begun = self.low, self.high
         guesses = off = 0
@@ -187,7 +186,7 @@ class Search:
         return self.low
 
     def _guess(self, size: Callable[[int], int]) -> int:
-        """The last place that fits if fullness grows evenly."""
+        """Return the last place that fits if fullness grows linearly."""
         first, last = size(self.low), size(self.high)
         share = (1 - self.low_full) / max(self.high_full - self.low_full, 1e-9)
         wanted = first + share * (last - first)
@@ -200,7 +199,7 @@ def _cut_last(
     fullness: Callable[[Evidence], float],
     reason: Literal["budget", "reader"],
 ) -> Evidence | None:
-    """Keep as much of the only passage's beginning as fits; without it where not a word does."""
+    """Keep as much of the start of the only passage as fits; drop it if not even a word does."""
     (passage,) = evidence.passages
     text = passage.text
     trials: dict[int, tuple[Evidence, float]] = {}
@@ -225,7 +224,6 @@ def _cut_last(
 
 
 def _ending_at(evidence: Evidence, end: int, reason: Literal["budget", "reader"]) -> Evidence:
-    """The evidence with the first `end` characters of its only passage, or without it."""
     (passage,) = evidence.passages
     if end == 0:
         dropped = (Dropped(passage, reason), *evidence.dropped)
@@ -240,11 +238,11 @@ def _ending_at(evidence: Evidence, end: int, reason: Literal["budget", "reader"]
 
 
 def _boundary(text: str, end: int) -> int:
-    """The last sentence end in the second half of text[:end], else the last word end, else 0.
+    """Return the last sentence end in the second half of text[:end], or the last word end, or 0.
 
-    Without any white space (a Chinese or Japanese text, or one long token) `end` itself is taken.
+    In text without white space (Chinese, Japanese, one long token) `end` itself is returned.
     """
-    # One character more is looked at, or "3." of "3.14" would pass for the end of a sentence.
+    # Look one character further, or the "3." of "3.14" would pass for a sentence end.
     sentences, words = (
         [match.end() for match in ending.finditer(text, 0, end + 1) if match.end() <= end]
         for ending in (SENTENCE_END, WORD_END)

@@ -1,4 +1,4 @@
-"""Stopping politely: a signal asks for it, and the work ends where nothing is lost."""
+"""Graceful stops: a signal requests one, and work ends where nothing is lost."""
 
 import signal
 import threading
@@ -9,16 +9,16 @@ from types import FrameType
 
 from aqa.processes import process_count
 
-SAME_SECONDS = 5.0  # signals this close together ask for one stop
+SAME_SECONDS = 5.0  # signals this close together count as one
 ASKS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 @contextmanager
 def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C, or a scheduler's SIGTERM or SIGUSR1, ask for a stop at the next good moment.
+    """On Ctrl-C, SIGTERM or SIGUSR1, call `stop` so that work ends at the next safe point.
 
-    One more breaks off, but not within five seconds: SLURM and torchrun send several. Only a
-    second Ctrl-C at a process that works alone is meant at once.
+    A later signal aborts at once, but not within five seconds: SLURM and torchrun send several.
+    Only a process that works alone aborts on any second Ctrl-C.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

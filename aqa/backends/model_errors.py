@@ -1,4 +1,4 @@
-"""What libraries raise where a model can't be loaded, as one sentence."""
+"""Turns the exceptions of libraries that fail to load a model into one-sentence errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from aqa.config.shipped import PREFIX
 from aqa.errors import ModelError
 from aqa.library_output import LOADING
 
-# What models' code raises where it meets what its authors did not think of.
+# What models' code raises on input that its authors did not expect.
 RAISED = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
     NameError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
-# What RuntimeErrors say of it that are of no type of their own: PyTorch's allocator on CPUs and on
-# Apple's GPUs, the CUDA runtime and driver, and CUDA's libraries, which need room to work in.
+# Messages of out-of-memory errors that are plain RuntimeErrors: from PyTorch's allocators for CPUs
+# and Apple's GPUs, the CUDA runtime and driver, and CUDA's libraries, which need workspace.
 _OUT_OF_MEMORY = (
     "can't allocate memory",
     "MPS backend out of memory",
@@ -30,9 +30,9 @@ _OUT_OF_MEMORY = (
 
 @contextmanager
 def explained(spec: str, title: str = "") -> Iterator[None]:
-    """Turn what the hub or a broken folder answers into one sentence; one thread at a time loads.
+    """Turn errors of the hub or of a broken folder into one sentence; serialises loading.
 
-    `title` is what to call the model, if not `spec`.
+    `title` names the model in messages, if not `spec`.
     """
     from huggingface_hub.errors import GatedRepoError, StrictDataclassError
     from safetensors import SafetensorError
@@ -41,7 +41,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
     try:
         with LOADING:
             yield
-    except ImportError as error:  # flash attention, or what a model's own code needs
+    except ImportError as error:  # flash attention, or a dependency of the model's code
         raise ModelError(f"{name}: a package is missing to load it: {said_by(error)}") from error
     except (SafetensorError, OSError, ValueError) as error:
         cause: BaseException | None = error
@@ -63,7 +63,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
             f"{name}: {absent}this model could not be downloaded from the hub; check the name and"
             " the network, log in with `hf auth login` if it is private, or name a local folder"
         ) from error
-    except (*RAISED, StrictDataclassError) as error:  # of a value that no code is there for
+    except (*RAISED, StrictDataclassError) as error:  # raised for an unsupported value
         if isinstance(error, Exception) and is_out_of_memory(error):
             raise ModelError(
                 f"{name}: out of memory while loading; free some, take a smaller model, or load it"
@@ -77,13 +77,13 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
 
 
 def said_by(error: BaseException) -> str:
-    """What an exception says, in one line."""
+    """Return an exception's message as one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(filter(None, lines[:2])) or "without a word"
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether it tells of memory that ran out, on a GPU or not."""
+    """Whether an exception means that memory ran out, on a GPU or CPU."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

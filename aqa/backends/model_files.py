@@ -1,4 +1,4 @@
-"""Where a model's files lie: run folder, adapter, folder, package or hub id."""
+"""Finds a model's files: in a run folder, adapter, folder, package or on the hub."""
 
 import json
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ GGUF = ".gguf"
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Where a model, whole or as a base and its adapter, lies.
+    """The location of a model, whole or as base and adapter.
 
-    `base` is a hub id or a folder; `gguf_file` names a file in that folder that is not converted.
-    `spec` is how the user named the base, for messages and for the adapter's config.
+    `base` is a hub id or a folder; `gguf_file` names an unconverted file in that folder. `spec` is
+    how the user named the base, for messages and the adapter's config.
     """
 
     spec: str
@@ -32,12 +32,12 @@ class ModelFiles:
 
     @property
     def title(self) -> str:
-        """What to call it in a message."""
+        """The model's name in messages."""
         return self.spec if self.adapter is None else f"{self.spec} (base of {self.adapter})"
 
 
 def find_model(options: BackendOptions) -> ModelFiles:
-    """Find what the option `model` names; ModelError for a folder that is none, or not there."""
+    """Find the model that the options name; ModelError if the folder is missing or not a model."""
     folder = Path(options.model)
     if folder.is_dir():
         adapter = folder / ADAPTER if (folder / ADAPTER).is_dir() else folder
@@ -62,7 +62,7 @@ def find_model(options: BackendOptions) -> ModelFiles:
 
 
 def _can_only_be_a_path(spec: str) -> bool:
-    """Tell apart what is no NAME or OWNER/NAME of the hub."""
+    """Whether `spec` can't be a hub id (NAME or OWNER/NAME), a packaged model or a GGUF file."""
     if spec.startswith(PREFIX) or spec.endswith(GGUF):
         return False
     return spec.startswith((".", "~")) or Path(spec).is_absolute() or spec.count("/") > 1
@@ -78,7 +78,7 @@ def _base_of(config: Path, options: BackendOptions) -> str:
         ) from error
     if not spec:
         raise ModelError(f"{config}: no base_model_name_or_path, so its base is unknown")
-    beside = config.parent / spec  # as it may be named where both are in one place
+    beside = config.parent / spec  # a base may be named relative to its adapter
     if not Path(spec).exists() and beside.exists():
         spec = str(beside.resolve())
     elif not Path(spec).exists() and _can_only_be_a_path(spec):
@@ -86,7 +86,7 @@ def _base_of(config: Path, options: BackendOptions) -> str:
             f"{config.parent}: this adapter's base model, {spec}, is not there; put it there, or"
             f" correct base_model_name_or_path in {config}"
         )
-    # transformers would load that adapter, too, without a word, where it can.
+    # transformers would silently load that adapter too, if it can.
     if any((Path(spec) / part / config.name).is_file() for part in (".", ADAPTER)):
         raise ModelError(
             f"{config.parent}: this adapter's base, {spec}, holds an adapter itself; merge that one"
@@ -118,7 +118,7 @@ def _find_base(spec: str, adapter: Path | None) -> ModelFiles:
 
 
 def hash_model(files: ModelFiles) -> dict[str, Hashed]:
-    """Hash the model and its adapter, as far as they lie here; of a GGUF file, that very file."""
+    """Hash the model and its adapter if they are local; for a GGUF file, the file itself."""
     name = files.spec if files.spec.endswith(GGUF) else files.base
     path = locate_package_file(name) if name.startswith(PREFIX) else Path(name)
     found = {"model": Hashed(name, hash_once(path) if path.exists() else None)}
@@ -128,12 +128,12 @@ def hash_model(files: ModelFiles) -> dict[str, Hashed]:
 
 
 def converted_folder(path: Path) -> Path:
-    """Where the converted form of a GGUF file lies, or will: one for each content, not name."""
+    """Return the folder for the converted form of a GGUF file, by content rather than name."""
     return user_cache_path("aqa") / "models" / f"{path.stem}-{hash_once(path)[:16]}"
 
 
 def hash_once(path: Path) -> str:
-    """SHA-256 as `hash_files` gives it; a file is read once in a process unless it changes."""
+    """Return the SHA-256 that `hash_files` computes; reads unchanged files once per process."""
     if not path.is_file():
         return hash_files(path)
     found = path.stat()

@@ -1,4 +1,4 @@
-"""Several samples of one answer: the one that the others agree with most, and how far they do."""
+"""Chooses among several samples of one answer the one that agrees most with the others."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +11,9 @@ from aqa.runs.journal_rows import cleaned
 def most_central(prompt: Prompt, samples: Sequence[Prediction], profile: str) -> Prediction:
     """Choose the medoid of the samples by F1 under the profile; see `medoid`.
 
-    Its confidence is the mean F1 with the other samples, 0..1; those that failed agree with none,
-    and one of them is given only where all did. `nbest` holds the cleaned answers, that with which
-    the others agree most first, and `answer_tokens` are those of all samples.
+    Its confidence is its mean F1 with the other samples, 0..1; failed samples count as 0, and one
+    is returned only if all failed. `nbest` holds the cleaned answers, by falling agreement, and
+    `answer_tokens` counts those of all samples.
     """
     written = sum(sample.answer_tokens for sample in samples)
     answered = [sample for sample in samples if sample.error is None]
@@ -22,7 +22,7 @@ def most_central(prompt: Prompt, samples: Sequence[Prediction], profile: str) ->
     texts = [cleaned(sample, prompt.template).text for sample in answered]
     passages = [passage.text for passage in prompt.evidence.passages]
     found = medoid(texts, profile_of(profile, prompt.question, passages, texts))
-    # Of the others; where all but one failed, none agrees.
+    # The share of the other samples that were answered.
     share = (len(answered) - 1) / max(len(samples) - 1, 1)
     agreements = [share * agreement for agreement in found.agreements]
     chosen = answered[found.place]

@@ -1,4 +1,4 @@
-"""What holds of every server: how its address is written, and how what it says is shown."""
+"""What all servers have in common: parsing their addresses and showing their messages."""
 
 import json
 import re
@@ -13,17 +13,17 @@ from urllib.parse import quote, urlsplit
 from aqa.errors import ConfigError
 
 SHOWN = 300  # characters of a server's message
-SHORT = 8  # characters; a shorter key may well be a part of something else
-# What steers a terminal, or turns the direction of what follows, or can't be written.
+SHORT = 8  # characters; a shorter key may be part of another word
+# Control characters, marks that change the text direction, and lone surrogates.
 CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
 )
 
 
 class Setting(NamedTuple):
-    """The config key of an address, and the environment variable that its API key belongs in.
+    """The config key of an address, and the environment variable that holds its API key.
 
-    `allow_http` says what to set so that http may leave this machine; None where that is set.
+    `allow_http` says how to allow http to other machines; None if it is allowed.
     """
 
     key: str
@@ -32,16 +32,16 @@ class Setting(NamedTuple):
 
 
 def checked_address(url: str, setting: Setting) -> tuple[str, str, bool]:
-    """The address with its host spelt out, that host, and whether it is this machine.
+    """Return the address with its host spelt out, the host, and whether it is this machine.
 
     Raises:
-        ConfigError: it is not an address, is not encrypted, or holds a password.
+        ConfigError: it is not an address, is not encrypted, or contains a password.
     """
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        parts.port  # noqa: B018  (a number that can be one)
-        (host or "").encode("idna")  # as it is looked up
+        parts.port  # noqa: B018  (raises for an invalid port)
+        (host or "").encode("idna")  # the form that is looked up
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host:
@@ -76,7 +76,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _spelt_out(host: str) -> str:
-    """An IPv4 address in its four numbers, however short it was written: 127.1, 2130706433."""
+    """Write an abbreviated IPv4 address, such as 127.1 or 2130706433, as four numbers."""
     try:
         return str(ip_address(socket.inet_aton(host))) if host[:1].isdecimal() else host
     except (OSError, UnicodeError):
@@ -84,7 +84,7 @@ def _spelt_out(host: str) -> str:
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """The text without these keys, should a server have written one there."""
+    """Return the text with these keys masked, in case a server repeats them."""
     for secret in secrets:
         for spelling in _spellings(secret):
             text = spelling.sub("***", text)
@@ -93,9 +93,10 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 
 @lru_cache
 def _spellings(secret: str) -> tuple[re.Pattern[str], ...]:
-    """How a server may write a key: as it is, or as JSON, HTML and addresses have it.
+    """Return patterns for a key as it may appear: as it is, or escaped for JSON, HTML or a URL.
 
-    A short one is looked for between other signs alone; short words, such as none, are no secrets.
+    A short key must stand between non-word characters; short plain words or numbers are not treated
+    as secrets.
     """
     if len(secret) < SHORT and (secret.isalpha() or secret.isdecimal() or not secret):
         return ()
@@ -106,6 +107,6 @@ def _spellings(secret: str) -> tuple[re.Pattern[str], ...]:
 
 
 def shown(text: str) -> str:
-    """What a server says, on one short line."""
+    """Return a server's message as one short line."""
     line = CONTROL.sub(" ", text).strip()
     return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."

@@ -1,4 +1,4 @@
-"""Names of a tokenizer's special tokens: in what users write they are text and nothing else."""
+"""Keeps the names of special tokens in users' text from being tokenized as special tokens."""
 
 import re
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def special_names(tokenizer: Any, chat_template: str = "") -> set[str]:
-    """The names of special tokens, and of other added ones that a chat template writes.
+    """Return the names of special tokens, and of other added tokens that a chat template writes.
 
-    Templates write white space as anybody does, even where it is an added token (Gemma's).
+    White space is left out, even if it is an added token (as in Gemma).
     """
     added = tokenizer.added_tokens_decoder.values()
     special = {token.content for token in added if token.special or token.content in chat_template}
@@ -18,8 +18,8 @@ def special_names(tokenizer: Any, chat_template: str = "") -> set[str]:
 
 
 def name_pattern(names: Iterable[str]) -> re.Pattern[str]:
-    """What finds the names in a text, the longest of several that begin alike."""
-    by_first: dict[str, list[str]] = {}  # there may be thousands, and nearly all begin with "<"
+    """Return a pattern that finds the names, preferring the longest match."""
+    by_first: dict[str, list[str]] = {}  # there may be thousands, nearly all starting with "<"
     for name in sorted(names, key=len, reverse=True):
         by_first.setdefault(name[0], []).append(re.escape(name[1:]))
     groups = (f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in by_first.items())
@@ -28,19 +28,19 @@ def name_pattern(names: Iterable[str]) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class SpecialNames:
-    """Tokenizes text in which what comes from outside can't act as a special token.
+    """Tokenizes text in which user input cannot form special tokens.
 
-    `chat_template` is the source of the tokenizer's template, "" where it has none: added tokens
-    that it writes, such as Qwen's `<think>`, count as special, too.
+    `chat_template` is the source of the tokenizer's template, "" if it has none: added tokens that
+    it writes, such as Qwen's `<think>`, count as special too.
     """
 
     tokenizer: Any
     chat_template: str = ""
 
     def hide(self, text: str) -> str:
-        """Mark the special tokens' names in a text from outside, so that `ids` reads them as text.
+        """Mark special tokens' names in user input, so that `ids` tokenizes them as text.
 
-        What is marked may go through a chat template.
+        Marked text may pass through a chat template.
         """
         from transformers.utils.chat_template_utils import mark_control_tokens
 
@@ -48,7 +48,7 @@ class SpecialNames:
         return marked
 
     def ids(self, text: str) -> list[int]:
-        """The ids of a text; special tokens are those that are not marked."""
+        """Tokenize a text; only unmarked names become special tokens."""
         from transformers.utils.chat_template_utils import encode_marked_chat
 
         found: list[int]
@@ -58,7 +58,7 @@ class SpecialNames:
             return found
         try:
             found = encode_marked_chat(self.tokenizer, text)
-        except ValueError:  # the tokenizer makes the special token even of plain text
+        except ValueError:  # this tokenizer makes special tokens even of plain text
             marked = f"{re.escape(before)}(.)(.*?){re.escape(after)}"
             broken = re.sub(marked, r"\1 \2", text, flags=re.DOTALL)
             found = self.tokenizer(broken, add_special_tokens=False, verbose=False)["input_ids"]

@@ -1,4 +1,4 @@
-"""Tokenizers of models in a folder, a package or on the hub, and the texts that they know."""
+"""Loads tokenizers from a folder, a package or the hub, and finds characters unknown to them."""
 
 import struct
 import unicodedata
@@ -15,13 +15,13 @@ from aqa.errors import ModelError
 from aqa.library_output import quiet
 
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
-CHAT_TEMPLATE = "chat_template.jinja"  # TRL writes it beside an adapter, with a tokenizer
+CHAT_TEMPLATE = "chat_template.jinja"  # TRL writes it next to an adapter, with a tokenizer
 
 
 def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, list[int]]:
-    """Load the tokenizer and the end tokens that the model's configs name.
+    """Load the tokenizer, and the end tokens that the model's configs name.
 
-    An adapter may have brought its own: the one that it was trained with.
+    An adapter's own tokenizer, with which it was trained, takes precedence.
 
     Raises:
         ModelError: it can't be loaded.
@@ -37,7 +37,7 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
             trust_remote_code=options.trust_remote_code,
             **({} if own else gguf_option(files)),
         )
-        # What was written is the answer: "Mira 's" is not made "Mira's".
+        # Keep the answer as written: do not turn "Mira 's" into "Mira's".
         tokenizer.clean_up_tokenization_spaces = False
         template = None if files.adapter is None else files.adapter / CHAT_TEMPLATE
         if template is not None and template.is_file():
@@ -47,7 +47,7 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
 
 
 def _end_tokens(files: ModelFiles, options: LocalModelOptions) -> list[int]:
-    """The end tokens by the generation config, or else by the model's, as transformers has it."""
+    """Return the generation config's end tokens, or else the model config's, like transformers."""
     from transformers import AutoConfig, GenerationConfig
 
     for kind, others in (
@@ -59,7 +59,7 @@ def _end_tokens(files: ModelFiles, options: LocalModelOptions) -> list[int]:
         except OSError as error:
             if isinstance(error.__context__, JSONDecodeError):
                 raise
-            continue  # none there, as in the folder of a tokenizer alone
+            continue  # missing, for example if the folder holds only a tokenizer
         text = found.get_text_config() if kind is AutoConfig else found
         end = getattr(text, "eos_token_id", None)
         if end is not None:
@@ -68,7 +68,7 @@ def _end_tokens(files: ModelFiles, options: LocalModelOptions) -> list[int]:
 
 
 def _check_tokenizer(files: ModelFiles) -> None:
-    """See that a folder has a tokenizer: without one transformers makes one that knows no word."""
+    """Check that a folder has a tokenizer; without one, transformers makes an empty one."""
     folder = Path(files.base)
     if files.gguf_file is not None or not folder.is_dir():
         return
@@ -84,14 +84,14 @@ def _has_tokenizer(folder: Path) -> bool:
 
 
 def gguf_option(files: ModelFiles) -> dict[str, str]:
-    """Name the GGUF file to transformers, where the model is one; ModelError if it is not whole."""
+    """Return transformers' argument for a GGUF file, if any; ModelError if it is damaged."""
     if files.gguf_file is None:
         return {}
     _check_gguf(Path(files.base, files.gguf_file), files.title)
     return {"gguf_file": files.gguf_file}
 
 
-@cache  # a whole vocabulary is read
+@cache  # it reads the whole vocabulary
 def _check_gguf(path: Path, title: str) -> None:
     from gguf import GGUFReader
 
@@ -104,11 +104,11 @@ def _check_gguf(path: Path, title: str) -> None:
 
 
 def token_counter(name: str) -> Callable[[str], int]:
-    """Give what counts a text's tokens as the model `name` does; ModelError for no such model."""
+    """Return a function that counts tokens as the model `name` does; ModelError if unknown."""
     options = LocalModelOptions(name="evidence.tokenizer", model=name)
     tokenizer, _ = load_tokenizer(find_model(options), options)
     return lambda text: len(
-        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # nothing is read
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # no model reads them
     )
 
 
@@ -116,11 +116,11 @@ SPACE = "▁"  # SentencePiece's
 
 
 def unknown_characters(tokenizer: Any, text: str) -> tuple[int, int]:
-    """Characters of a text that reach the model as the unknown token or not at all, and all.
+    """Count the characters that don't reach the model, or only as the unknown token, and all.
 
-    White space is not counted: tokenizers join and drop it as they like.
+    White space is ignored, since tokenizers join and drop it freely.
     """
-    # What a tokenizer composes itself, it says to come from the first of the parts alone.
+    # If a tokenizer composes characters itself, its offsets cover only the first part.
     text = unicodedata.normalize("NFC", text)
     known = _known(tokenizer, text)
     written = [place for place, character in enumerate(text) if not character.isspace()]
@@ -128,7 +128,7 @@ def unknown_characters(tokenizer: Any, text: str) -> tuple[int, int]:
 
 
 def _known(tokenizer: Any, text: str) -> bytearray:
-    """1 for each character that has a token, 0 for each that has none or the unknown one."""
+    """Return 1 for each character that has a token other than the unknown one, else 0."""
     known = bytearray(len(text))
     unknown = tokenizer.unk_token_id
     fast = getattr(tokenizer, "backend_tokenizer", None)
@@ -136,12 +136,12 @@ def _known(tokenizer: Any, text: str) -> bytearray:
         encoding = fast.encode(text, add_special_tokens=False)
         tokens = zip(encoding.ids, encoding.tokens, encoding.offsets, strict=True)
         for token, piece, (start, end) in tokens:
-            # A space that a tokenizer puts before a text claims the first character for itself.
+            # The space that a tokenizer puts before a text claims the first character's offset.
             if token != unknown and piece != SPACE:
                 known[start:end] = b"\1" * (end - start)
         return known
     start = 0
-    for word in text.split():  # tokenizers without offsets: a word is known as a whole or not
+    for word in text.split():  # without offsets: a word is known or unknown as a whole
         start = text.index(word, start)
         if unknown not in tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word)):
             known[start : start + len(word)] = b"\1" * len(word)
