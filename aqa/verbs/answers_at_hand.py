@@ -1,4 +1,4 @@
-"""Answers of an ensemble's members that lie here already: in their runs, or where the user says."""
+"""Find answers of an ensemble's members that already exist: in their runs or in named files."""
 
 import json
 from collections.abc import Mapping
@@ -22,26 +22,26 @@ Fingerprint = Mapping[str, Any]
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The run folder itself, and the runs that lie in it."""
+    """Return the run folder itself and the runs inside it."""
     inner = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
     return [folder, *inner] if folder.is_dir() else []
 
 
 def different(found: Fingerprint, wanted: Fingerprint) -> dict[str, str]:
-    """Tell in what two runs differ, but for the precision that their machines computed in."""
+    """Describe how two runs differ, ignoring the precision that their machines computed in."""
     changed = differences(found, wanted)
     changed.pop("reader.dtype", None)
     return changed
 
 
 def located(path: str, directory: str) -> str:
-    """A path as it was given in another directory; as it is where nothing lies there."""
+    """Resolve a path given in another directory; return it unchanged if nothing is there."""
     there = Path(directory, path)
     return str(there) if not Path(path).exists() and there.exists() else path
 
 
 def member_config(member: Member) -> RunConfig:
-    """The config that a member can be run with again."""
+    """Return the config to run the member with again."""
     raw = json.loads(json.dumps(member.config))
     backend = raw["backend"]
     backend["model"] = located(backend["model"], member.directory)
@@ -52,9 +52,9 @@ def member_config(member: Member) -> RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class AnswersAtHand:
-    """Where answers to these questions may lie; `fingerprint` is that of the ensemble's run.
+    """Finds existing answers to these questions; `fingerprint` is that of the ensemble's run.
 
-    Data and evidence of members' runs must be those of that one.
+    Members' runs must match its data and evidence.
     """
 
     learned: LearnedEnsemble
@@ -62,12 +62,12 @@ class AnswersAtHand:
     fingerprint: Fingerprint
 
     def find(self, named: list[Path]) -> dict[int, KeptAnswers]:
-        """Find the answers of each member that is needed, by its place.
+        """Find the answers of each member that is needed, by the member's index.
 
         `named` are run folders and files that the user names.
 
         Raises:
-            AqaError: what is named is of other data, evidence or readers; or a member that can't
+            AqaError: something named has other data, evidence or readers; or a member that can't
                 be asked has no answers.
         """
         found = {place: KeptAnswers(self.inputs.total) for place in self.learned.needed}
@@ -90,7 +90,6 @@ class AnswersAtHand:
         return found
 
     def _take(self, folder: Path, found: dict[int, KeptAnswers]) -> None:
-        """Give a run that the user named to the member whose reader it is of."""
         reasons = []
         for place, member in enumerate(self.learned.members):
             if member.reader is not None:
@@ -108,9 +107,9 @@ class AnswersAtHand:
         )
 
     def _take_run(self, folder: Path, member: Member, answers: KeptAnswers) -> dict[str, str]:
-        """Take the answers in a run folder, or tell in what it differs from the member's run here.
+        """Take the answers in a run folder, or return how it differs from the member's run here.
 
-        The questions of a run on the same data have the same places.
+        Questions have the same indices in every run on the same data.
         """
         found = read_header(folder / JOURNAL).get("fingerprint")
         if not isinstance(found, dict):
@@ -121,7 +120,7 @@ class AnswersAtHand:
         return changed
 
     def _take_file(self, member: Member, files: list[Path], answers: KeptAnswers) -> None:
-        """Take those of a member that can't be asked, from the next file that the user names."""
+        """Take the answers of a member that can't be asked from the next named file."""
         if not files:
             raise DataError(
                 f"{member.given} is a file, and can't be asked; name the file of its answers to"

@@ -1,4 +1,4 @@
-"""The end of batches that lie with a server."""
+"""Cancel a run's open batches at the server."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from aqa.verbs.session import Answering
 
 @dataclass(frozen=True, slots=True)
 class CancelResult:
-    """What was answered when a run's batches were cancelled."""
+    """Counts after a run's batches were cancelled."""
 
     examples: int
     answered: int
@@ -24,13 +24,13 @@ class CancelResult:
 
 
 def cancel(config: RunConfig, folder: Path, progress: Progress, command: str = "") -> CancelResult:
-    """End a run's batches that lie with a server, and keep what they answered; else AqaError."""
+    """Cancel a run's open batches and keep their answers; AqaError if there are none."""
     check_single("--cancel")
     reader = make_reader(config, progress)
     if not isinstance(reader, Remote):
         raise UsageError(f"--cancel ends batches of an API; {config.backend.name} has none")
     inputs = checked_inputs(config, reader, progress)
-    if not reader.find_batches(folder, fresh=False):  # before the folder is made, or run.json new
+    if not reader.find_batches(folder, fresh=False):  # before making the folder or a new run.json
         raise RunError(f"{folder}: no batch of this run is open; there is nothing to cancel")
     with opened(Questions(config, reader, inputs), folder, Resume(), command) as session:
         answering = Answering(session)

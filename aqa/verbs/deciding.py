@@ -1,4 +1,4 @@
-"""A run that asks wave by wave, until it is decided whether it is better than another one."""
+"""Run in waves of questions until it is decided whether this run beats another one."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from aqa.verbs.session import Session
 def open_contest(
     rule: StopRule, config: RunConfig, inputs: Inputs, folder: Path, progress: Progress
 ) -> Contest:
-    """Read the answers that a run is held against; AqaError where they do not fit this one."""
+    """Read the reference run's answers; AqaError if they don't fit this run."""
     reference, questions = rule.reference, dict[str, str]()
     if on_disk(folder) in (on_disk(reference), on_disk(reference).parent):
         raise UsageError(f"{reference}: a run can't be held against itself; name another one")
@@ -67,7 +67,7 @@ def _noting(inputs: Inputs, questions: dict[str, str]) -> Iterator[Example]:
 
 
 def check_goes_on(contest: Contest, folder: Path) -> None:
-    """Refuse, by a RunError, to go on with another seed, reference or margin than it began with."""
+    """Raise RunError if the run began with another seed, reference or margin."""
     begun = read_manifest(folder).get(DECIDING)
     theirs = dict(begun.get("plan") or {}) if isinstance(begun, dict) else {}
     found = differences(theirs, contest.plan) if theirs else {}
@@ -83,17 +83,17 @@ def check_goes_on(contest: Contest, folder: Path) -> None:
 
 
 class Stopping:
-    """Gives a run its questions in waves and looks after each; it ends when that decides."""
+    """Supplies a run's questions in waves, tests after each, and stops once that decides."""
 
     def __init__(self, contest: Contest, session: Session, contract: Contract | None) -> None:
-        """Answers that a contract of silence withholds count as it wants."""
+        """With a contract, withheld answers count as the abstentions that they become."""
         self._contest, self._session, self._contract = contest, session, contract
         session.run.update({DECIDING: {"plan": contest.plan}})
         self.decision: Decision | None = None
         self.is_done = False
 
     def waves(self) -> Iterator[Sequence[int]]:
-        """Give the places of the questions to ask next, those that are answered left out.
+        """Yield the indices of the questions to ask next, without those already answered.
 
         Each wave has to be answered before the next is taken.
         """
@@ -117,7 +117,7 @@ class Stopping:
         self._session.run.update({DECIDING: found})
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
-        """The answer that predictions.json will hold; None of a failure."""
+        """The answer that predictions.json will hold; None for a failure."""
         again = cleaned_again(row, self._session.inputs.template.answer)
         if again is not None:
             row = {**row, "predicted_answer": again}

@@ -1,4 +1,4 @@
-"""What an ensemble is learned from: its members' runs, and their answers beside references."""
+"""What an ensemble is trained on: its members' runs, with their answers beside the references."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from aqa.runs.folder import read_manifest
 from aqa.verbs.answers_at_hand import located, member_config, runs_in
 from aqa.verbs.run_config import make_config
 
-OF_READER = ("backend", "prompt", "reader")  # of a run's fingerprint
+OF_READER = ("backend", "prompt", "reader")  # the parts of a run's fingerprint that identify it
 RULES = {
     "member": "the best member",
     "majority": "majority",
@@ -43,9 +43,9 @@ RULES = {
 
 @dataclass(frozen=True, slots=True)
 class MemberRun:
-    """A member, where its answers to the data lie, and these by the question's id.
+    """A member, where its answers to the data are, and the answers by question id.
 
-    `plan` is what chose its evidence and `config` its reader's; None of a file of another tool.
+    `plan` is its evidence plan and `config` its reader's; both are None for another tool's file.
     """
 
     member: Member
@@ -56,10 +56,10 @@ class MemberRun:
 
 
 def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
-    """Find each member's answers to the data: in its run folder, or in a run within.
+    """Find each member's answers to the data, in its run folder or in a run inside it.
 
     Raises:
-        AqaError: there are too few members, one appears twice, or has no such answers, or they
+        AqaError: there are too few members, one appears twice or has no such answers, or they
             were given different evidence.
     """
     paths = list(map(Path, options.members))
@@ -88,7 +88,7 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
 
 
 def _run_of(file: Path) -> Path:
-    """The run folder that a file of answers is of, or the file."""
+    """Return the run folder that a file of answers belongs to, or the file itself."""
     whole = on_disk(file)
     return whole.parent if whole.name in RUN_FILES else whole
 
@@ -118,7 +118,7 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
 
 
 def _chosen(path: Path, runs: Mapping[Path, Mapping[str, Any]], first: MemberRun | None) -> Path:
-    """Choose the run of the first member's evidence; DataError for none, or several readers."""
+    """Choose the run with the first member's evidence; DataError for none or several readers."""
     folders = list(runs)
     if first is not None:
         found = {folder: differences(first.plan or {}, runs[folder]["evidence"]) for folder in runs}
@@ -146,7 +146,7 @@ def _reader_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_said(row: AnsweredRow) -> AnsweredRow:
-    """The answer that a contract of silence withheld: a member that is asked keeps none."""
+    """Restore an answer that a contract withheld: a member that is asked has no contract."""
     said = row.metadata.get("withheld")
     if not isinstance(said, str):
         return row
@@ -154,7 +154,7 @@ def _as_said(row: AnsweredRow) -> AnsweredRow:
 
 
 def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
-    """Whether a run answered these questions: a prediction, or a training its dev data."""
+    """Whether a run answered these questions; a training run answered its dev data."""
     fingerprint = manifest.get("fingerprint") or {}
     if manifest["verb"] == "train":
         return "dev" in fingerprint and fingerprint["dev"] == inputs.found.sha256
@@ -162,7 +162,7 @@ def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
 
 
 def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -> Member:
-    """What is to be known of a run's reader, so that it can be asked again."""
+    """Collect what is needed to ask a run's reader again."""
     raw, directory = dict(manifest["config"]), str(manifest.get("directory", ""))
     if manifest["verb"] == "train":
         config = make_config(raw["backend"]["name"], None, [("backend.model", str(folder))])
@@ -182,7 +182,7 @@ def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """Members and their answers to the same questions, by the member's place."""
+    """Members and their answers to the same questions; `answers` is indexed like `members`."""
 
     members: Sequence[Member]
     aligned: Aligned
@@ -192,12 +192,12 @@ class Learning:
 
     @property
     def metric(self) -> str:
-        """The score that rules are chosen by."""
+        """The score by which a rule is chosen."""
         return second_score(self.aligned.profile)
 
     @property
     def sample(self) -> str:
-        """What the figures are made with."""
+        """Describe the questions that the scores are computed on."""
         clusters = self.answered.clusters
         groups = "" if clusters.are_examples else f" in {clusters.count:,} groups by {clusters.by}"
         return f"{clusters.examples:,} questions{groups}"
@@ -206,7 +206,7 @@ class Learning:
 def read_answers(
     runs: Sequence[MemberRun], inputs: Inputs, config: RunConfig, progress: Progress
 ) -> Learning:
-    """Put the members' answers beside the references; DataError without a common question."""
+    """Align the members' answers with the references; DataError without a common question."""
     options = config.backend
     assert isinstance(options, EnsembleOptions)
     ids = {example.id for _, example in inputs.examples()}
@@ -244,7 +244,7 @@ def read_answers(
 
 
 def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: int) -> Answered:
-    """The answers as arrays, so many candidates of each member."""
+    """Turn the answers into arrays, with up to `most` candidates of each member."""
     scores, candidates, costs = [], [], []
     for system, own in zip(aligned.systems, answers, strict=True):
         paid = [each.spent.cost for each in own if each.spent and each.spent.cost is not None]
@@ -267,7 +267,7 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
 
 
 def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) -> list[str]:
-    """The rules to choose from; ConfigError where one is wanted that the answers do not allow."""
+    """Return the rules to choose from; ConfigError if the answers do not allow the wanted one."""
     votes, several = dev.answered.votes, dev.candidates
     possible = possible_rules(votes, dev.answered.costs)
     sure = has_confidence(votes)

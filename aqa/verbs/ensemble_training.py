@@ -1,4 +1,4 @@
-"""The verb train for an ensemble: from the answers of its members to a rule in a run folder."""
+"""`aqa train ensemble`: learn a rule from the members' answers and write it to a run folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from aqa.verbs.ensemble_data import RULES, Learning, find_members, read_answers,
 
 @dataclass(frozen=True, slots=True)
 class EnsembleResult:
-    """What the training of an ensemble came to, and what it says of it."""
+    """A trained ensemble, with its table of scores and findings."""
 
     folder: Path
     weights: Path
@@ -36,7 +36,7 @@ class EnsembleResult:
     findings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the facts as plain values."""
+        """Return the result as plain values."""
         rule = {"rule": self.ensemble.rule.name, "findings": list(self.findings)}
         return {"backend": "ensemble", "folder": str(self.folder), **rule, **self.ensemble.facts}
 
@@ -49,11 +49,11 @@ def train(
     fresh: bool = False,
     command: str = "",
 ) -> EnsembleResult:
-    """Learn a rule from members' answers to the data; leave it and the held-out answers.
+    """Learn a rule from members' answers to the data; write it and the held-out answers.
 
     Raises:
-        AqaError: the answers are too few, of other data or evidence, or there is nothing to learn;
-            or the run folder is in use, or holds another training.
+        AqaError: the answers are too few or have other data or evidence; there is nothing to
+            learn; or the run folder is in use or holds another training.
     """
     check_begun(folder, resume)
     options = config.backend
@@ -128,7 +128,7 @@ def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
 
 
 def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
-    """What the cascade that is used, or could be, asks of its dear reader, and what that costs."""
+    """How often the cascade asks its expensive reader, and what that costs."""
     rule = learned.rule
     if not isinstance(rule, Cascade):
         rule = fit(Cascade.name, dev.answered)
@@ -188,7 +188,7 @@ def _table(dev: Learning, learned: Learned) -> Table:
 
 
 def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:
-    """The rows of predictions.json: whose answer was chosen by rules that had not seen it."""
+    """The rows of predictions.json: held-out answers, chosen by rules fitted without them."""
     found = {}
     held_out = zip(dev.aligned.expected.items(), learned.held_out.tolist(), strict=True)
     for place, ((key, references), reader) in enumerate(held_out):

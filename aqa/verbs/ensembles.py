@@ -1,6 +1,6 @@
-"""Ensembles in `predict`: which runs hold the answers of members, and asking for those missing.
+"""Ensembles in `predict`: find the members' existing answers and ask for the missing ones.
 
-What a member is asked is a run of its own, in a folder of its own below the ensemble's.
+Each member is asked in a run with its own folder, below the ensemble's.
 """
 
 from array import array
@@ -31,7 +31,7 @@ from aqa.verbs.variants import spent_in
 
 
 def connect(questions: Questions, folder: Path | None, progress: Progress, resume: Resume) -> None:
-    """Let an ensemble ask its members, whose runs lie in its folder; AqaError where it can't."""
+    """Let an ensemble ask its members, in runs under `folder`; AqaError if it can't."""
     reader = questions.reader
     if not isinstance(reader, EnsembleBackend):
         return
@@ -43,7 +43,7 @@ def connect(questions: Questions, folder: Path | None, progress: Progress, resum
 
 
 def dry_run(config: RunConfig, folder: Path, progress: Progress, resume: Resume) -> CostEstimate:
-    """Tell what a prediction costs, of an ensemble what its members do; see `predict.dry_run`."""
+    """Estimate a prediction's cost, for an ensemble that of its members; see `predict.dry_run`."""
     reader = make_reader(config, progress)
     if not isinstance(reader, EnsembleBackend):
         return dry_run_alone(config, folder, progress, resume)
@@ -54,21 +54,21 @@ def dry_run(config: RunConfig, folder: Path, progress: Progress, resume: Resume)
 
 
 class AskedMembers:
-    """Gives the answers of an ensemble's members: those at hand, and what is asked here."""
+    """Supplies the answers of an ensemble's members: existing ones, and new ones on demand."""
 
     def __init__(
         self, questions: Questions, folder: Path, progress: Progress, resume: Resume
     ) -> None:
-        """See whether members whose answers are not at hand can be asked.
+        """Check that members whose answers are missing can be asked.
 
         Raises:
-            AqaError: one can't, or its answers are of other data, evidence or another reader.
+            AqaError: one can't be asked, or its answers have other data, evidence or readers.
         """
         assert isinstance(questions.reader, EnsembleBackend)
         self._config, self._inputs = questions.config, questions.inputs
         self._learned, self._options = questions.reader.learned, questions.reader.options
         self._folder, self._progress = folder, progress
-        self._begun: set[int] = set()  # the members whose runs began here
+        self._begun: set[int] = set()  # the members whose runs this session has started
         self._resume = Resume(fresh=resume.fresh, retry_errors=resume.retry_errors)
         named = list(map(Path, self._options.answers))
         fingerprint = self._inputs.fingerprint(questions.reader)
@@ -78,10 +78,10 @@ class AskedMembers:
                 self._check(place, missing)
 
     def ask(self, place: int, wanted: Iterable[int] | None) -> KeptAnswers:
-        """Give a member's answers to the questions at the places `wanted`, to all where None are.
+        """Return a member's answers to the questions at the indices `wanted` (None: all).
 
-        Places are those in the data, which a member's run is over as a whole: so the same run goes
-        on when more of them are asked, by a higher limit or by failures.
+        The member's run covers the whole data, so it continues when more questions are wanted
+        later, because of a higher limit or of failures.
         """
         found, missing = self._at_hand[place], self._missing(place, wanted)
         if not missing:
@@ -98,7 +98,7 @@ class AskedMembers:
         return found
 
     def estimate(self) -> CostEstimate:
-        """Tell what paid members will cost, without asking; UsageError where none is paid."""
+        """Estimate what paid members will cost, without asking; UsageError if none is paid."""
         rule, found = self._learned.rule, dict[str, CostEstimate]()
         for place in self._learned.needed:
             wanted = None
@@ -122,7 +122,7 @@ class AskedMembers:
         return replace(reduce(add, found.values()), model=models)
 
     def _unsure(self, rule: Cascade, first: int) -> Iterable[int] | None:
-        """What the dear reader will be asked, as far as that is known."""
+        """The questions that the expensive reader will be asked, as far as that is known."""
         own = self._folder_of(first) / JOURNAL
         if own.is_file() and not self._resume.fresh:
             self._at_hand[first].take_run(own, is_new=True)
@@ -137,7 +137,7 @@ class AskedMembers:
         return unsure(rule, self._at_hand[first])
 
     def _missing(self, place: int, wanted: Iterable[int] | None) -> "array[int]":
-        """What a member has to be asked, in the data's order."""
+        """The indices that a member still has to be asked, in the data's order."""
         at_hand = self._at_hand[place]
         wanted = range(self._inputs.total) if wanted is None else wanted
         return array("Q", (index for index in wanted if index not in at_hand))
@@ -146,10 +146,10 @@ class AskedMembers:
         return self._folder / MEMBERS / self._learned.members[place].name
 
     def _check(self, place: int, missing: Collection[int]) -> None:
-        """See whether a member can be asked, and is still the reader that was learned from."""
+        """Check that a member can be asked and is still the reader that the rule was learned with."""
         member = self._learned.members[place]
         if member.config is None:
-            return  # a cascade may need no more answers than there are
+            return  # a cascade may not need the missing answers
         questions = check(self._to_ask(place, missing), self._progress)
         found = questions.inputs.fingerprint(questions.reader)
         changed = different(
@@ -162,7 +162,7 @@ class AskedMembers:
             )
 
     def _to_ask(self, place: int, missing: Iterable[int]) -> RunConfig:
-        """The config of a member's run, under the caps of the ensemble."""
+        """The config of a member's run, with the ensemble's caps."""
         member = self._learned.members[place]
         if member.config is None:
             keys = [example.id for _, example in self._inputs.examples_at(missing)]
@@ -179,7 +179,7 @@ class AskedMembers:
         return config.model_copy(update=changed)
 
     def _elsewhere(self, place: int) -> Spent:
-        """What the other members took of what may be spent."""
-        # What members spent before is forgotten where their runs start over.
+        """What the other members have spent of the budget."""
+        # What members spent before doesn't count when their runs start over.
         counted = self._begun if self._resume.fresh else set(self._learned.needed)
         return sum(map(spent_in, map(self._folder_of, counted - {place})), Spent())

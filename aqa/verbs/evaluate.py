@@ -1,4 +1,4 @@
-"""The verb evaluate: predictions beside their references become scores, files and a report."""
+"""The verb evaluate: turn predictions and references into scores, files and a report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,12 +33,12 @@ from aqa.spent import CostEstimate
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What is evaluated: predictions, in files or at hand, and the data that they answer.
+    """What to evaluate: predictions, in files or in memory, and the data that they answer.
 
-    Without `data` the files' own references count. With the metric "judge" it asks the `judge`.
-    With `training` data the examples of `data` that are not in it are scored apart. With `stress`
-    the conditions in their run folders are scored, too. A folder of runs by prompt means all
-    of them.
+    Without `data`, the references in the files are used. The metric "judge" asks the `judge`.
+    With `training` data, the examples of `data` that are not in it are also scored separately.
+    With `stress`, the stress conditions in the run folders are scored, too. A folder of runs by
+    prompt means all of them.
     """
 
     predictions: Sequence[Predicted]
@@ -50,7 +50,7 @@ class Evaluated:
 
     @property
     def asks_a_judge(self) -> bool:
-        """Whether a model is asked what it thinks of the answers."""
+        """Whether a model judges the answers."""
         return scoring.JUDGE in self.scoring.metrics
 
     @property
@@ -66,9 +66,9 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The files that an evaluation writes, None for those that it does not.
+    """The files that an evaluation writes; None for those that it does not.
 
-    A judge keeps its verdicts in a folder beside the `scores`, and needs a place for them.
+    A judge keeps its verdicts in a folder beside `scores`, and so needs that path.
     """
 
     scores: Path | None = None
@@ -79,14 +79,14 @@ class Outputs:
 
     @property
     def by_name(self) -> dict[str, Path]:
-        """Each file by what it holds."""
+        """The files by what they contain."""
         named = {"scores": self.scores, "report": self.report, "per example": self.per_example}
         named |= {"contract of silence": self.contract, "answers to label": self.sheet}
         return {what: path for what, path in named.items() if path is not None}
 
     @property
     def by_flag(self) -> dict[str, Path]:
-        """Each file by the flag that names it; scores beside what --output names have none."""
+        """The files by the flag that names them; scores written beside --output have no flag."""
         beside = self.contract is not None or self.sheet is not None
         flags = {"report": "--report", "per example": "--per-example"}
         flags |= {"scores": SCORES_BESIDE} if beside else {}
@@ -95,7 +95,7 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an evaluation came to: the report, and the contract and the sheet if asked for."""
+    """The result of an evaluation: the report, and the contract and sheet if asked for."""
 
     report: Report
     contract: Contract | None
@@ -103,7 +103,7 @@ class Found:
 
 
 def scores_beside(file: Path) -> Path:
-    """Name the file of scores beside predictions, or in their run folder."""
+    """Return the path of the scores beside predictions or in their run folder."""
     return (file if file.is_dir() else file.parent) / METRICS
 
 
@@ -117,12 +117,12 @@ def evaluate(
 ) -> Found:
     """Score predictions and write the scores; no reader is ever loaded.
 
-    `limits` are the worst that scores may be: here they are checked to be of scores that exist,
-    and `score_files.check_limits` compares. With a `promise` the contract of silence that keeps it
-    is written, too; with `to_label` a sheet of so many answers for people to judge.
+    `limits` are the worst acceptable scores: here only their names are checked;
+    `score_files.check_limits` compares the values. With a `promise`, the contract that keeps it
+    is also written; with `to_label`, a sheet of that many answers for people to judge.
 
     Raises:
-        AqaError: predictions, data and options that do not fit; nothing is written then.
+        AqaError: predictions, data and options do not fit together; nothing is written then.
     """
     work, references, sampled = _prepared(evaluated, outputs, progress, limits)
     if promise is not None:
@@ -165,7 +165,7 @@ def _to_label(
     references: Iterable[Example] | None,
     progress: Progress,
 ) -> list[list[str | float]]:
-    """Choose the answers to label, with the passages to judge them by."""
+    """Choose the answers to label, and add the passages to judge them by."""
     if evaluated.data is not None and evaluated.data.passages is None:
         check_passages({system.name: system.manifest for system in report.systems})
     sheet = choose(report, count, evaluated.scoring.seed, references or ())
@@ -180,7 +180,7 @@ def _to_label(
 def estimate_cost(
     evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float] = {}
 ) -> CostEstimate:
-    """Say what the judge would cost, see `evaluate`; UsageError where nobody judges."""
+    """Estimate what the judge of `evaluate` would cost; UsageError without a judge."""
     work, references, _ = _prepared(evaluated, outputs, progress, limits)
     return scoring.estimate_judge(work.predictions, references, work.scoring)
 
@@ -188,7 +188,7 @@ def estimate_cost(
 def _marking_seen(
     training: Source, data: Source, references: Iterable[Example], progress: Progress
 ) -> Iterable[Example]:
-    """Mark the examples that the training data hold, too, and say how many they are."""
+    """Mark the examples that are also in the training data, and note how many there are."""
     with progress.task("Looking for the data in the training data"):
         leaks = find_leaks(read_references(training, progress), references)
     names = (Path(str(source.path)).name for source in (data, training))
@@ -199,7 +199,7 @@ def _marking_seen(
 def _prepared(
     evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float]
 ) -> tuple[Evaluated, Iterable[Example] | None, Mapping[tuple[str, str], Sampled]]:
-    """Check places, limits and data, and make the judge; give references and labels, too."""
+    """Check paths, limits and data, and make the judge; also return references and labels."""
     score_files.check_places(outputs.by_flag, evaluated.sources)
     asked = evaluated.scoring
     predictions = each_prompt(evaluated.predictions)
@@ -238,7 +238,7 @@ def _prepared(
 
 
 def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:
-    """Read what people say of the answers: of a random part, or as --label has chosen them."""
+    """Read people's labels of the answers: of a random sample, or of the --label sheet."""
     labels = evaluated.judge.labels
     file = None if labels is None else at_home(labels)
     sampled = {} if file is None else read_sampled(file)

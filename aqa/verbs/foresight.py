@@ -1,4 +1,4 @@
-"""What it would cost to see a difference from another run, and what the money there is can see."""
+"""Estimate what it costs to detect a difference from another run, and what a budget detects."""
 
 from dataclasses import dataclass
 from math import inf, sqrt
@@ -21,12 +21,12 @@ from aqa.verbs.variants import spent_in
 
 @dataclass(frozen=True, slots=True)
 class Foresight:
-    """Questions that show a difference in four of five tests, and what they cost in US dollars.
+    """The questions that show a difference in four of five tests, and their cost in US dollars.
 
-    `cost` is the least and the most of what is left to ask; None where no price is known, or
-    nothing can be planned. `sees` is the difference, in points, that `capacity` questions show: all
-    that the other run answered, or as many as a cap pays for at the most. `is_paired` tells that
-    both readers' answers were there to plan from.
+    `cost` is the least and the most for the questions left to ask; None without a known price or
+    a plan. `sees` is the difference, in points, that `capacity` questions can show: all that the
+    other run answered, or the most that a cap pays for. `is_paired`: both readers' answers were
+    available for planning.
     """
 
     need: Need
@@ -36,7 +36,7 @@ class Foresight:
     sees: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Give it for programs."""
+        """Return it as plain values for JSON."""
         found = {"cost": self.cost, "capacity": self.capacity, "sees": self.sees}
         return {**self.need.to_json(), "is_paired": self.is_paired, **found}
 
@@ -57,7 +57,7 @@ class Foresight:
 def foresee(
     config: RunConfig, folder: Path, progress: Progress, resume: Resume, points: float
 ) -> tuple[CostEstimate, Foresight]:
-    """Estimate a prediction, and what seeing a difference from the run of `resume.stop` would take.
+    """Estimate a prediction, and what detecting a difference from `resume.stop`'s run would take.
 
     Raises:
         AqaError: as `dry_run`; or the other run answers too few of the questions, or others.
@@ -83,9 +83,9 @@ def foresee(
 
 
 def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:
-    """Give how many of the questions that are left the caps pay for at their most.
+    """How many of the remaining questions the caps pay for at the highest estimate.
 
-    Caps are on all sessions together, so what these have `spent` is taken off.
+    Caps cover all sessions together, so what they have `spent` is subtracted.
     """
     money, tokens = (
         getattr(config.backend, name, None) for name in ("max_cost", "max_tokens_total")

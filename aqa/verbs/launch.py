@@ -1,4 +1,4 @@
-"""Who answers: one process, several that were started together, actors of Ray; who stays."""
+"""Choose who answers: this process, several launched together, or Ray actors."""
 
 from datetime import timedelta
 from os import environ
@@ -15,19 +15,19 @@ from aqa.errors import RunError, UsageError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.progress import Progress
 
-LAUNCH = "AQA_LAUNCH"  # the environment variable that tells of it
+LAUNCH = "AQA_LAUNCH"  # the environment variable that holds the launch's name
 MEET_SECONDS = 300
-_stores: list[object] = []  # the first process serves the others while it lives
+_stores: list[object] = []  # keeps the first process's store alive, which serves the others
 
 
 def check_single(work: str) -> None:
-    """Refuse `work` that several processes would do each for itself, by a UsageError."""
+    """Raise UsageError if several processes would each do the same `work`."""
     if process_count() > 1:
         refuse_several(work)
 
 
 def refuse_several(work: str) -> NoReturn:
-    """Say by a UsageError that this `work` is not shared out."""
+    """Raise the UsageError that this `work` can't be shared between processes."""
     raise UsageError(
         f"{work} runs in one process only; start it without torchrun, srun, workers.count or"
         " workers.engine, or unset RANK and WORLD_SIZE"
@@ -35,13 +35,13 @@ def refuse_several(work: str) -> NoReturn:
 
 
 def answering_reader(config: RunConfig, progress: Progress, stays: bool = False) -> Backend:
-    """Make the reader itself, or one that actors of Ray load, where the config asks for it.
+    """Make the reader; with `workers.engine: ray`, one that Ray actors load.
 
-    One that `stays` is loaded once for all its runs, see `Staying`; what asks servers never is.
+    With `stays`, weights are loaded once for all runs (see `Staying`), except for servers.
 
     Raises:
-        MissingExtraError: there is no Ray.
-        UsageError: its answers come from elsewhere.
+        MissingExtraError: Ray is not installed.
+        UsageError: Ray can't be used with this reader.
     """
     reader_type = find_backend(config.backend.name)
     is_local = not issubclass(reader_type, Remote | EnsembleBackend)
@@ -58,11 +58,11 @@ def answering_reader(config: RunConfig, progress: Progress, stays: bool = False)
 
 
 def launch_name() -> str | None:
-    """A name that these processes have in common with no others; None where there is only one.
+    """A name that only the processes of this launch share; None for a single process.
 
     Raises:
         RunError: the processes do not find each other.
-        UsageError: nothing in the environment tells how they could.
+        UsageError: the environment does not say how they could.
     """
     if process_count() == 1:
         return None
@@ -76,7 +76,7 @@ def launch_name() -> str | None:
 
 
 def _agreed_name() -> str:
-    """A name that the first process makes up, and tells the others by torch's store."""
+    """A name that the first process makes up and shares through torch's store."""
     if "MASTER_ADDR" not in environ or "MASTER_PORT" not in environ:
         raise UsageError(
             f"process {process_rank() + 1} of {process_count()} (RANK and WORLD_SIZE) does not"
@@ -107,9 +107,9 @@ def _agreed_name() -> str:
 
 
 class Staying(Backend):
-    """The part of a derived reader that is loaded when it is first entered, until it is freed.
+    """Mixed into a reader: it is loaded when first entered, and stays loaded until freed.
 
-    So it answers one run at a time: they would take each other's memory, and a server's answers.
+    It answers one run at a time: concurrent runs would share its memory and mix up answers.
     """
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
@@ -132,16 +132,16 @@ class Staying(Backend):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Stay loaded, for the next run."""
+        """Stay loaded for the next run."""
         self._answers.release()
 
     def used_with(self, progress: Progress) -> Self:
-        """Note things here from now on."""
+        """Send notes to this progress from now on."""
         self._progress = progress
         return self
 
     def free(self) -> None:
-        """Free the memory; what is asked after that loads it again."""
+        """Free the memory; the next run loads the reader again."""
         if self._is_loaded:
             self._is_loaded = False
             super().__exit__(None, None, None)

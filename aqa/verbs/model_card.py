@@ -1,4 +1,4 @@
-"""The card beside trained weights, README.md, as the hub shows it."""
+"""Write the model card (README.md) beside trained weights, in the hub's format."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from aqa.tables.forms import to_markdown
 from aqa.version import __version__
 
 CARD = "README.md"
-WAIT = 10.0  # seconds for the hub to tell a licence
+WAIT = 10.0  # seconds to wait for the hub's answer about a licence
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card tells of a training.
+    """What a model card says about a training.
 
-    `base` is how the base was named, "" where the model was made from scratch, `adapts` whether the
-    weights are an adapter over it, `sources` are those of the manifest, `scores` the table of the
-    validation scores where there are any.
+    `base` is the base model as the user named it, "" if trained from scratch; `adapts`: the
+    weights are an adapter for it; `sources` are the manifest's; `scores` is the table of
+    validation scores, if any.
     """
 
     name: str
@@ -36,7 +36,7 @@ class CardFacts:
 
 
 def write_card(folder: Path, facts: CardFacts) -> None:
-    """Write the card of the weights in a folder, over the one that a library may have left."""
+    """Write the card of the weights in a folder, replacing one that a library may have left."""
     (folder / CARD).write_text(_card(folder, facts), encoding="utf-8")
 
 
@@ -88,13 +88,13 @@ def _licence_in_words(base: str, licence: str | None) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name without the folders of the machine that it lies on."""
+    """A model's name, without the folders if it is a local path."""
     local = Path(name).is_absolute() or Path(name).exists()
     return Path(name).name if local and not name.startswith(PREFIX) else name
 
 
 def licence_of(base: str) -> str | None:
-    """The licence of a model: of the package that holds it, by its own card, or by the hub's."""
+    """Find a model's licence: from its package, its own card or the hub; None if unknown."""
     if base.startswith(PREFIX):
         package = base.removeprefix(PREFIX).partition("/")[0]
         owners = importlib.metadata.packages_distributions().get(package, [])

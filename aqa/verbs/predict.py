@@ -1,4 +1,4 @@
-"""The verb predict: examples to prompts to a reader to a journal, resumable at any moment."""
+"""The verb predict: answer examples with a reader into a journal, resumable at any moment."""
 
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -33,10 +33,10 @@ from aqa.verbs.shared_work import lead
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """How to go on with a run folder: `fresh` forgets its answers, `retry_errors` its failures.
+    """How to continue a run folder: `fresh` forgets its answers, `retry_errors` its failures.
 
-    `silence` names the file of a contract of silence to keep, made with this reader, or, with
-    `allow_other_reader`, with another one. `stop` says when enough was asked.
+    `silence` names the contract file to apply, made with this reader or, given
+    `allow_other_reader`, with another. `stop` says when enough questions have been asked.
     """
 
     fresh: bool = False
@@ -50,7 +50,7 @@ class Resume:
             raise UsageError("--allow-other-reader is for --abstain-below; name a contract there")
 
     def check_files(self) -> None:
-        """See early that the contract and the run that are named are there, by a DataError."""
+        """Raise DataError early if the contract or reference run is missing."""
         if self.silence is not None:
             read_contract(self.silence)
         if self.stop is not None:
@@ -59,10 +59,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """A reader and what it is to answer, both checked.
+    """A reader and the inputs it will answer, both checked.
 
-    `launch` names the processes that answer together, where there are several. `only` are the
-    places in the data of what is asked, and rise; None: all.
+    `launch` names the processes that answer together, if several do. `only` are the indices of
+    the examples to ask, ascending; None: all.
     """
 
     config: RunConfig
@@ -82,11 +82,11 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class PredictResult:
-    """What a prediction run came to. `answered` and `failed` add up to `examples`.
+    """The result of a prediction run. `answered` and `failed` add up to `examples`.
 
-    `cached` of the answers were taken from a cache, which `saved` tokens and money; a contract has
-    `withheld` some. `shortfall` tells why examples failed, and how many answers were cut off.
-    `decision` is that of a run which stops by itself, and then may have more examples.
+    `cached` answers came from a cache, which `saved` tokens and money; a contract has
+    `withheld` some. `shortfall` says why examples failed and how many answers were cut off.
+    `decision` is that of a run that stops by itself, which may leave examples unasked.
     """
 
     folder: Path
@@ -109,20 +109,20 @@ def predict(
     resume: Resume = Resume(),
     command: str = "",
 ) -> PredictResult:
-    """Answer every example and write predictions.json; what is answered is not asked again.
+    """Answer every example and write predictions.json; finished answers are not asked again.
 
     Raises:
         AqaError: bad data, prompt or model, before anything is written; or a run folder that is
-            in use, or of another run.
+            in use or belongs to another run.
     """
     rows = kept_answers(check(config, progress), folder, progress, resume, command)
     return result_of(rows)
 
 
 def check(config: RunConfig, progress: Progress, reader: Backend | None = None) -> Questions:
-    """Check data, template and reader, by an AqaError, as far as no weights are needed.
+    """Check data, template and reader as far as possible without weights; AqaError if bad.
 
-    A `reader` that is kept answers in the place of a new one.
+    A `reader` that is already loaded is used instead of a new one.
     """
     check_single("this prediction")
     reader = reader or answering_reader(config, progress)
@@ -136,7 +136,7 @@ def kept_answers(
     resume: Resume = Resume(),
     command: str = "",
 ) -> Generator[Row, None, PredictResult]:
-    """Give each answer once it is in the folder's journal, those of earlier sessions first."""
+    """Yield each answer once it is in the journal, starting with those of earlier sessions."""
     total, launch = questions.inputs.total, questions.launch
     contract = contract_of(questions, resume)
     contest = None
@@ -163,7 +163,7 @@ def kept_answers(
             for each in answers:
                 if each.live is not None:
                     asked += 1
-                    # Of a batch even failures are collected that were not to be asked again.
+                    # A batch may also return failures that were not to be asked again.
                     task.advance(int(before + asked <= total), each.live)
                 yield each.row if contract is None else withheld(each.row, contract.threshold)
         is_part = questions.only is not None or (stopping is not None and stopping.is_done)
@@ -174,7 +174,7 @@ def kept_answers(
 
 
 def contract_of(questions: Questions, resume: Resume) -> Contract | None:
-    """The contract of silence to keep, if any."""
+    """The contract to apply, if any."""
     if resume.silence is None:
         return None
     contract = read_contract(resume.silence)
@@ -185,7 +185,7 @@ def contract_of(questions: Questions, resume: Resume) -> Contract | None:
 
 
 def _ended(session: Session, asked: int, contract: Contract | None, is_part: bool) -> PredictResult:
-    """Write predictions.json, once nothing is left to ask; `is_part`: of the examples wanted."""
+    """Write predictions.json once nothing is left to ask; `is_part`: more examples remain."""
     journal, folder, total = session.journal, session.run.folder, session.inputs.total
     threshold = None if contract is None else contract.threshold
     path = journal.write_predictions(total, session.inputs.template.answer, threshold)
@@ -207,7 +207,7 @@ def _ended(session: Session, asked: int, contract: Contract | None, is_part: boo
 def checked_inputs(
     config: RunConfig, reader: Backend, progress: Progress, like: Inputs | None = None
 ) -> Inputs:
-    """The data, once reader and data can be worked with; `like` are another run's of the same."""
+    """Load the inputs and check them with the reader; `like` are another run's on the same data."""
     if isinstance(reader, Remote):
         reader.check_access()
     inputs = Inputs(config, load_template(config.prompt), progress, like=like)
@@ -219,7 +219,7 @@ def checked_inputs(
 
 @contextmanager
 def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> Iterator[Session]:
-    """Open the run folder and let the reader take up what earlier sessions left there."""
+    """Open the run folder and let the reader restore what earlier sessions left there."""
     config, reader, inputs = questions.config, questions.reader, questions.inputs
     fingerprint = inputs.fingerprint(reader)
     manifest = {
@@ -241,7 +241,7 @@ def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> 
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")
                 reader.resume(journal.spent, known or {}, folder, resume.fresh)
-                # In the manifest from the beginning, so that no kill takes it away.
+                # In the manifest from the start, so that it survives being killed.
                 manifest["served"] = dict(reader.facts(journal.spent))
             run.start(manifest)
             since = journal.size() if resume.retry_errors else 0
@@ -256,13 +256,13 @@ def dry_run(
     like: Inputs | None = None,
     only: Collection[int] | None = None,
 ) -> CostEstimate:
-    """Tell what a prediction would cost; nothing is asked and nothing is written.
+    """Estimate what a prediction would cost; nothing is asked and nothing is written.
 
-    What was answered in the `folder` is left out, as `resume` says, and all but the places `only`,
-    which rise.
+    Answers already in the `folder` don't count, subject to `resume`; `only` restricts the
+    estimate to these ascending indices.
 
     Raises:
-        AqaError: bad data or prompt; or the reader asks no server.
+        AqaError: bad data or prompt; or the reader uses no server.
     """
     reader = make_reader(config, progress)
     if not isinstance(reader, Remote):

@@ -1,4 +1,4 @@
-"""The verb prompt-preview: what the model will really receive, token by token."""
+"""The verb prompt-preview: show what the model will receive, token by token."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,10 +19,10 @@ from aqa.records import Encoding, Message, Prompt
 class Preview:
     """One prompt as train and predict would give it to the model.
 
-    `read` and `trained` are the texts of the tokens that are read and of those trained on, in
-    pieces of one token, or of several where a character is spread over them. A backend that sends
-    text instead of tokens has none of these, but the `turns` that it sends (a text without a chat
-    is one without a role), and the whole `request` where it asks a server.
+    `read` and `trained` are the decoded tokens of the prompt and of the training target, one
+    token per piece, or several if they share a character. A backend that sends text has neither;
+    it has the `turns` sent (plain text is one turn without a role) and, for a server, the whole
+    `request`.
     """
 
     prompt: Prompt
@@ -35,7 +35,7 @@ class Preview:
 
     @property
     def text(self) -> str:
-        """All that is read, and what is trained on after it; turns one below another."""
+        """All that is read and then what is trained on; turns are on lines of their own."""
         if self.encoding is not None:
             return "".join((*self.read, *self.trained))
         roles = (f"{turn.role}: " if turn.role else "" for turn in self.turns)
@@ -49,13 +49,13 @@ def preview(
     example_id: str | None = None,
     training: bool = False,
 ) -> Iterator[Preview]:
-    """Give the first prompts of the data, or the one of `example_id`.
+    """Yield the first prompts of the data, or the one of `example_id`.
 
-    With `training` their evidence is that of training examples, which may leave some out.
+    With `training`, the evidence is that of training examples, which may leave some out.
 
     Raises:
         UsageError: the reader is an ensemble.
-        DataError: no example has this id, or its evidence leaves it out of the training.
+        DataError: no example has this id, or training would leave it out.
     """
     if isinstance(config.backend, EnsembleOptions):
         raise UsageError("an ensemble sends no prompts of its own; preview those of its members")
@@ -76,13 +76,13 @@ def preview(
         chosen = list(islice(examples, number))
     for index, example in chosen:
         prompt = inputs.prompt(reader, index, example, with_target=training)
-        if not training:  # a prediction makes room for no target: it is shown, and moves nothing
+        if not training:  # shown only: a prediction reserves no room for its target
             prompt = replace(prompt, target=target_of(example, inputs.template))
         yield show(prompt, reader)
 
 
 def show(prompt: Prompt, reader: Backend) -> Preview:
-    """Take a prompt apart into the tokens that the reader makes of it."""
+    """Split a prompt into the reader's tokens."""
     encoding = prompt.encoding or reader.encode(prompt)
     if encoding is None:
         return Preview(prompt, *reader.sent(prompt))
@@ -98,7 +98,7 @@ def show(prompt: Prompt, reader: Backend) -> Preview:
 
 
 def _pieces(token_ids: Sequence[int], reader: Backend) -> Iterator[str]:
-    """Decode token by token; tokens that hold parts of one character go together."""
+    """Decode token by token; tokens that are parts of one character are joined."""
     waiting: list[int] = []
     for token in token_ids:
         waiting.append(token)

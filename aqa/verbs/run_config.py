@@ -1,4 +1,4 @@
-"""The one config that a run folder, a config file and what is asked for make."""
+"""Merge a run folder's config, a config file and explicit settings into one config."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,16 +12,16 @@ from aqa.config.options import RunConfig
 from aqa.errors import ConfigError
 from aqa.runs.folder import inherited_config
 
-Setting = tuple[str, Any]  # a dotted key of the config, and its value
+Setting = tuple[str, Any]  # a dotted config key and its value
 
 
 def make_config(backend: str, config: str | None, settings: Iterable[Setting]) -> RunConfig:
-    """Merge a run folder's config, a config file and settings, later ones winning, and check all.
+    """Merge a run folder's config, a config file and settings; later ones win.
 
-    The run folder is one that `backend.model` names.
+    The run folder is the one that `backend.model` names.
 
     Raises:
-        AqaError: there is no such backend or file, or the config is not valid.
+        AqaError: no such backend or file, or the config is not valid.
     """
     reader_type = find_backend(backend)
     path = None if config is None else find_config(config)
@@ -33,8 +33,8 @@ def make_config(backend: str, config: str | None, settings: Iterable[Setting]) -
     model = backend_given.get("model") if isinstance(backend_given, dict) else None
     inherited = inherited_config(Path(model)) if isinstance(model, str) else {}
     if issubclass(reader_type, Remote):
-        # The server has the weights, under the name of their folder; what they were trained to be
-        # asked, and how, is needed here.
+        # The server has the weights, named after their folder; only the prompt and evidence
+        # that they were trained with matter here.
         inherited.pop("backend", None)
     try:
         return build_config(reader_type.Options, [read, given], inherited)

@@ -1,4 +1,4 @@
-"""The answers of a run: each is in the journal before anything else happens."""
+"""Answer a run's questions, putting each answer in the journal before anything else happens."""
 
 from array import array
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -19,13 +19,13 @@ from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
 
 Live = Mapping[str, float | str]
 Answers = Iterator[tuple[Prompt, Prediction]]
-Row = Mapping[str, Any]  # as `journal_row` makes it
+Row = Mapping[str, Any]  # as made by `journal_row`
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A finished example, and the figures to show after it; none where it was finished before."""
+    """A finished example and the figures to show after it; `live` is None for earlier sessions'."""
 
     row: Row
     live: Live | None
@@ -35,8 +35,8 @@ class Answered:
 class Session:
     """An open run: its inputs, reader, folder and journal.
 
-    `since` is the place in the journal before which failures are asked again. `batches` tells that
-    some lie with a server.
+    Failures before the journal position `since` are asked again. `batches`: some are open at a
+    server.
     """
 
     inputs: Inputs
@@ -47,33 +47,33 @@ class Session:
     batches: bool
 
     def one_wave(self, places: Collection[int] | None) -> Iterator[Sequence[int]] | None:
-        """Those of these places that have no answer yet, as one wave; None of all places."""
+        """The unanswered indices of `places` as one wave; None for None, which means all."""
         if places is None:
             return None
         todo = array("Q", (at for at in places if not self.journal.is_done(at, self.since)))
         return iter([todo] if todo else [])
 
     def unsure(self) -> int:
-        """How many answers have no confidence."""
+        """Count the answers without a confidence."""
         rows = self.journal.rows(self.inputs.total)
         return sum(bool(row["predicted_answer"]) and "confidence" not in row for row in rows)
 
     def done(self) -> Iterator[Row]:
-        """The lines of the examples that earlier sessions finished."""
+        """Yield the journal lines of the examples that earlier sessions finished."""
         for row in self.journal.rows(self.inputs.total):
             if self.journal.is_done(row["index"], self.since):
                 yield row
 
     def recording(self) -> AbstractContextManager[None]:
-        """Put into the manifest how far the work within came, should it be broken off."""
+        """If the work inside is interrupted, record in the manifest how far it got."""
         return self.run.recording(self._so_far)
 
     def end(self, status: str, fields: Mapping[str, object]) -> None:
-        """Put into the manifest what the run came to."""
+        """Record the run's outcome in the manifest."""
         self.run.update({"status": status, **self._so_far(), **fields})
 
     def _so_far(self) -> dict[str, object]:
-        """What the manifest tells of the answers, be it all of them or not."""
+        """The manifest's counts of answers, complete or not."""
         total = self.inputs.total
         answered, failed = self.journal.counts(total)
         counts = {"examples": total, "answered": answered, "failed": failed}
@@ -92,11 +92,11 @@ class Session:
         return found
 
     def shortfall(self) -> Shortfall:
-        """Why examples failed, and how many answers were cut off."""
+        """Return why examples failed and how many answers were cut off."""
         return shortfall(self.journal.rows(self.inputs.total))
 
     def saved(self) -> dict[str, float | None]:
-        """What the answers that were taken from a cache would have cost."""
+        """Return what the cached answers would have cost."""
         saved = self.journal.saved
         usd = None if saved.cost is None else round(saved.cost, 6)
         return {"input_tokens": saved.input, "output_tokens": saved.output, "usd": usd}
@@ -105,21 +105,21 @@ class Session:
 class Answering:
     """Feeds a reader and puts each answer in the journal.
 
-    A reader that goes through its questions more than once asks here for them (`PendingPrompts`).
-    Examples whose prompt can't fit go to the journal as failures when they are met. With `waves`,
-    places in the data, only these are asked, each wave when the one before is in the journal.
+    A reader that makes several passes over its questions gets them here (`PendingPrompts`).
+    Examples whose prompt can't fit are recorded as failures when they are reached. With `waves`
+    of indices, only those are asked, each wave after the previous one is in the journal.
     """
 
     def __init__(self, session: Session, waves: Iterator[Collection[int]] | None = None) -> None:
         self._session, self._waves = session, waves
-        self._wave: Collection[int] | None = None  # the one that is asked now
+        self._wave: Collection[int] | None = None  # the current one
         self._inputs, self._reader = session.inputs, session.reader
         self._journal = session.journal
-        self._unfit: list[Row] = []  # in the journal, but not shown yet
+        self._unfit: list[Row] = []  # in the journal, but not yet yielded
         self._figures = Figures(self._reader, self._journal)
 
     def run(self) -> Generator[Answered, None, None]:
-        """Give what earlier sessions finished, then answer what is to do: each when it is kept."""
+        """Yield what earlier sessions finished, then each new answer once it is in the journal."""
         for row in self._session.done():
             again = cleaned_again(row, self._inputs.template.answer)
             known = row if again is None else {**row, "predicted_answer": again}
@@ -128,7 +128,7 @@ class Answering:
         yield from self._ask()
 
     def _ask(self) -> Iterator[Answered]:
-        """Answer what is to do, wave by wave where there are some, with the reader opened once."""
+        """Answer what is left, in waves if there are any, opening the reader once."""
         remote = self._reader if isinstance(self._reader, Remote) else None
         by_batch = remote is not None and (remote.asks_by_batch or self._session.batches)
         since, places = self._session.since, range(self._inputs.total)
@@ -144,19 +144,19 @@ class Answering:
                     yield from self._reader.generate(self.todo())
 
         first = next(waves, ())
-        if first != ():  # or else no weights are loaded
+        if first != ():  # otherwise no weights are loaded
             yield from self._record(answers)
 
     def cancel(self, reader: Remote) -> Generator[Answered, None, None]:
-        """End the open batches; give each of their answers."""
+        """Cancel the open batches and yield the answers that they contain."""
         yield from self._record(reader.cancel_batches)
 
     def mark(self) -> int:
-        """The size of the journal."""
+        """Return the size of the journal."""
         return self._journal.size()
 
     def todo(self) -> Iterator[Prompt]:
-        """The prompts of all that has no answer yet, or of the wave alone."""
+        """Yield the prompts without an answer, of the current wave or of all examples."""
         since = self._session.since
         if self._wave is not None:
             return self.of(self._wave, since)
@@ -164,17 +164,17 @@ class Answering:
         return self._prompts(pair for pair in each if not self._journal.is_done(pair[0], since))
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
-        """The prompts of these examples that have no answer, nor a failure from after `since`."""
+        """Yield the prompts of these examples with no answer and no failure after `since`."""
         return self._prompts(self._chosen(indices, since))
 
     def _chosen(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
-        # What was asked under a higher limit is paid for, and kept for when it is raised again.
+        # Indices beyond today's limit are paid for and kept for when the limit is raised again.
         for index, example in self._inputs.examples_at(sorted(indices)):
             if not self._journal.is_done(index, since):
                 yield index, example
 
     def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Answered]:
-        """Open the reader and put its answers in the journal, each before the next is taken."""
+        """Open the reader and put each answer in the journal before taking the next."""
         with self._reader:
             for _, row in self._journal.record(answer(self), journal_row):
                 yield from self._show_unfit()
@@ -200,20 +200,20 @@ class Answering:
 def unkept_answers(
     inputs: Inputs, reader: Backend, progress: Progress
 ) -> Generator[Row, None, None]:
-    """Answer all examples without a run folder: nothing is written, nothing can be resumed."""
+    """Answer all examples without a run folder: nothing is written and nothing can be resumed."""
     figures = Figures(reader)
     unfit: list[Unfit] = []
     prompts = that_fit(inputs.prompts(reader, inputs.examples()), unfit.append)
     with progress.task("Answering", inputs.total) as task, reader:
         answers = (journal_row(*answer) for answer in reader.generate(prompts))
-        # What can't fit is met while the reader asks for more prompts.
+        # Prompts that can't fit turn up while the reader asks for more prompts.
         for row in chain(answers, (failure_row(each.example, each.error) for each in unfit)):
             task.advance(1, figures.after(row))
             yield row
 
 
 class Figures:
-    """What is shown while answers come in: running scores, tokens and money."""
+    """The figures shown while answers come in: running scores, tokens and money."""
 
     def __init__(self, reader: Backend, journal: Journal | None = None) -> None:
         self._reader, self._journal = reader, journal
@@ -221,13 +221,13 @@ class Figures:
         self._failed = 0
 
     def count(self, row: Row) -> None:
-        """Count an answer that has references, and a failure."""
+        """Count a row as answered or failed, and score it if it has references."""
         self._failed += row.get("error") is not None
         if row["answers"] is not None:
             self._scores.add(row["predicted_answer"], row["answers"], row.get("question", ""))
 
     def after(self, row: Row) -> Live:
-        """Count an answer and give the figures after it."""
+        """Count a row and return the figures after it."""
         self.count(row)
         found = {} if row["answers"] is None else dict[str, float | str](self._scores.means())
         if self._failed:
@@ -242,7 +242,7 @@ class Figures:
 
 
 def result_of(rows: Generator[Row, None, Result]) -> Result:
-    """Take all answers; give what they came to."""
+    """Exhaust the generator and return its result."""
     while True:
         try:
             next(rows)

@@ -1,7 +1,7 @@
-"""One run, answered by several processes: each takes windows of questions until all are answered.
+"""Share one run between processes: each takes windows of questions until all are answered.
 
-One leads, by default the first: it holds the run folder, shows progress, and joins what all have
-answered. Any of them may die: the others do its part, leading included.
+One process leads, by default the first: it holds the run folder, shows progress and merges
+all answers. Any process may die: the others take over its part, including the lead.
 """
 
 import time
@@ -22,14 +22,14 @@ from aqa.runs.segments import POLL_SECONDS, Followed, join_segments
 from aqa.runs.shared_queue import Share, open_queue, take_part
 from aqa.verbs.session import Answered, Answering, Session
 
-LEAD_SECONDS = 60.0  # after which another process leads, where the first one did not come
-BEGIN_SECONDS = 1800.0  # that one may take until the others can begin
+LEAD_SECONDS = 60.0  # before another process leads, if the first has not come
+BEGIN_SECONDS = 1800.0  # within which the leader must let the others begin
 
 
 class SharedAnswering(Answering):
-    """Answers the windows that this process takes; the one that leads gives the others' rows, too.
+    """Answers the windows that this process takes; the leader also yields the others' rows.
 
-    Each answer is in this process's segment when it is given.
+    Each answer is in this process's journal segment before it is yielded.
     """
 
     def __init__(self, session: Session, share: Share, others: Followed | None):
@@ -61,7 +61,7 @@ class SharedAnswering(Answering):
 
 
 def lead(session: Session, launch: str) -> Generator[Answered, None, None]:
-    """Answer with the other processes of this launch, and put all into the session's journal."""
+    """Answer with the other processes of this launch, merging all answers into the journal."""
     journal, inputs = session.journal, session.inputs
     fingerprint = inputs.fingerprint(session.reader)
     window = session.reader.config.generation.window
@@ -79,11 +79,11 @@ def lead(session: Session, launch: str) -> Generator[Answered, None, None]:
 
 
 def follow(inputs: Inputs, reader: Backend, folder: Path, launch: str) -> bool:
-    """Answer with the process that leads; tell whether to take its place, since it has gone.
+    """Answer alongside the leading process; return whether to take its place because it died.
 
     Raises:
-        FolderInUseError: another launch works there.
-        RunError: the one that leads broke off, or does not work on the same run.
+        FolderInUseError: another launch is working there.
+        RunError: the leader stopped, or is working on another run.
     """
     share = _awaited_share(folder, launch)
     if share is None:
@@ -99,7 +99,7 @@ def follow(inputs: Inputs, reader: Backend, folder: Path, launch: str) -> bool:
 
 
 def _awaited_share(folder: Path, launch: str) -> Share | None:
-    """The share of this process, once there is one; None where all is done, or nobody leads."""
+    """Wait for this process's share; None if all is done or nobody leads."""
     start = time.monotonic()
     while (share := take_part(folder, str(process_rank()), launch)) is None:
         manifest, waited = read_manifest(folder), time.monotonic() - start
@@ -124,10 +124,10 @@ def _is_free(folder: Path) -> bool:
 
 
 def _examples(inputs: Inputs, share: Share) -> Iterator[tuple[int, Example]]:
-    """The examples to answer of the windows that can be taken now, each with its place."""
+    """Yield the examples of the windows that can be taken now, each with its index."""
     examples, place = inputs.examples(), 0
     while (taken := share.take()) is not None:
-        if taken.start < place:  # of a process that died
+        if taken.start < place:  # a window that a dead process left
             examples, place = inputs.examples(), 0
         for index, example in islice(examples, taken.start - place, taken.stop - place):
             if share.needs(index):

@@ -1,4 +1,4 @@
-"""The verb predict in several processes of one launch."""
+"""The verb predict in several processes launched together."""
 
 import time
 from dataclasses import replace
@@ -18,16 +18,16 @@ from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, 
 from aqa.verbs.session import result_of
 from aqa.verbs.shared_work import follow
 
-SAY_SECONDS = 10.0  # that one which takes the lead may need to say so
+SAY_SECONDS = 10.0  # that a new leader may need to announce itself
 
 
 def predict_together(
     config: RunConfig, folder: Path, progress: Progress, resume: Resume, command: str, launch: str
 ) -> PredictResult | None:
-    """Answer as one of the processes of a launch; the one that leads in the end gives the result.
+    """Answer as one process of a launch; only the final leader returns the result.
 
     Raises:
-        AqaError: as `predict`; or the reader, or how it is asked, is the work of one process.
+        AqaError: as `predict`; or the reader or its options allow one process only.
     """
     reader = make_reader(config, progress)
     if isinstance(reader, Remote | EnsembleBackend):
@@ -45,14 +45,14 @@ def predict_together(
         try:
             return result_of(kept_answers(questions, folder, progress, going_on, command))
         except FolderInUseError:
-            # Another process may have taken the lead; else another launch works there.
+            # Perhaps another process took the lead; otherwise another launch is working there.
             if not follows and not _is_led(folder, launch):
                 raise
             follows = True
 
 
 def _is_led(folder: Path, launch: str) -> bool:
-    """Whether one of this launch leads; one that has just begun to may not have said so yet."""
+    """Whether this launch has a leader; a new one may need a moment to announce itself."""
     end = time.monotonic() + SAY_SECONDS
     while read_manifest(folder).get("launch") != launch:
         if time.monotonic() > end:

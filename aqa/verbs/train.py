@@ -1,4 +1,4 @@
-"""The verb train: examples to prompts to a trainable reader to a run folder."""
+"""The verb train: train a reader on examples and write weights and scores to a run folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,12 +33,12 @@ from aqa.verbs.model_card import CardFacts, write_card
 from aqa.verbs.train_plan import TrainingPlan
 from aqa.verbs.train_progress import DevScores, Steps, training_table
 
-MERGE_PROMPTS = 32  # whose answers by adapter and merged model are compared
+MERGE_PROMPTS = 32  # on which the adapter and the merged model are compared
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a training came to: scores of the dev data by name, before (if asked for) and after."""
+    """The result of a training, with dev scores by name before (if asked for) and after."""
 
     backend: str
     folder: Path
@@ -51,10 +51,10 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class DryRun(Facts):
-    """What a training would do: how many tokens prompts and answers have, what it needs.
+    """What a training would do: token counts of prompts and answers, and memory needed.
 
-    `validation_in_training_data` counts the validation examples that the training data hold, too,
-    see `Leaks`.
+    `validation_in_training_data` counts the validation examples that are also in the training
+    data; see `Leaks`.
     """
 
     config: Mapping[str, Any]
@@ -68,7 +68,7 @@ class DryRun(Facts):
 
 
 def dry_run(config: RunConfig, progress: Progress) -> DryRun:
-    """Tell what a training would do; write nothing."""
+    """Measure what a training would do, without writing anything."""
     plan = TrainingPlan(config, progress)
     cuts = Cuts()
     with progress.task("Measuring prompts", total=plan.data.total) as task:
@@ -107,12 +107,12 @@ def train(
     fresh: bool = False,
     command: str = "",
 ) -> TrainResult:
-    """Fine-tune a reader; leave weights, dev predictions, scores and manifest in the folder.
+    """Fine-tune a reader; write weights, dev predictions, scores and manifest to the folder.
 
     Raises:
         AqaError: bad data, prompt or model, before anything is written; or a run folder that is
-            in use, or holds a training that is neither resumed nor begun anew.
-        KeyboardInterrupt: the user stopped it; `resume` goes on.
+            in use, or holds a training that is neither resumed nor started over.
+        KeyboardInterrupt: the user stopped it; `resume` continues.
     """
     check_begun(folder, resume)
     if fresh:
@@ -140,7 +140,7 @@ def train(
 
 
 def _check_outside(model: str, folder: Path) -> None:
-    """Refuse, by a RunError, to forget a folder with the model that the training begins with."""
+    """Raise RunError if --fresh would delete the model that the training starts from."""
     path = on_disk(model)
     is_here = bool(model) and path.exists()
     if is_here and on_disk(folder) in (path, *path.parents):
@@ -152,9 +152,9 @@ def _check_outside(model: str, folder: Path) -> None:
 
 @contextmanager
 def _open_beside(folder: Path) -> Iterator[Run]:
-    """What a process opens that trains beside the first one, which alone writes the manifest.
+    """Open the run for a process beside the first one, which alone writes the manifest.
 
-    It has a lock of its own: of another training there it would take the rows for this one's.
+    Its lock keeps it from using another training's rows there.
     """
     lock = hold(folder, name=f"{LOCK}.{process_rank()}")
     try:
@@ -216,10 +216,10 @@ def _card(
 
 
 def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
-    """Put the weights into the manifest, with a card beside them.
+    """Record the weights in the manifest and write a card beside them.
 
-    Runs know weights by their hash, card and all: those of a training that had ended before stay
-    as they are.
+    Runs identify weights by their hash, card included, so those of a training that had already
+    ended are not touched.
     """
 
     def known() -> bool:
@@ -227,7 +227,7 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
 
     if not known():
         write_card(weights, card)
-    # What an earlier session merged and exported is still these weights.
+    # What an earlier session merged and exported still belongs to these weights.
     made = ("merged", "merged_sha256", "exported") if known() else ()
     kept = {key: run.previous[key] for key in made if key in run.previous}
     run.update({"weights_sha256": hash_files(weights), **kept})
@@ -256,7 +256,7 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
 def _write_whole(
     plan: TrainingPlan, run: Run, dev: Sequence[Prompt], card: CardFacts
 ) -> tuple[Merged | None, Merged | None]:
-    """Merge what was trained, and export that, as far as the config asks for it."""
+    """Merge the trained weights and export them, as far as the config asks for it."""
     if not (plan.config.merge or plan.config.export):
         return None, None
     compared = (dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS)))[:MERGE_PROMPTS]

@@ -1,4 +1,4 @@
-"""A training before it begins: data, template and reader, checked together."""
+"""Everything a training needs before it begins: data, template and reader, checked together."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -54,12 +54,12 @@ class TrainingPlan:
             check_known(inputs, reader, progress)
 
     def both(self) -> tuple[Iterator[Example], Iterator[Example]]:
-        """The examples to train on and to validate on, as they are."""
+        """Return the examples to train on and to validate on, unchanged."""
         of_dev = self.dev.examples() if self.dev else ()
         return (each for _, each in self.data.examples()), (each for _, each in of_dev)
 
     def note_same_questions(self) -> None:
-        """Say how many validation questions are in the training data, too."""
+        """Note how many validation questions are also in the training data."""
         if self.dev is None or not is_first_process():
             return
         if count := same_questions(*self.both()):
@@ -104,7 +104,7 @@ class TrainingPlan:
                 )
 
     def _check_answerable(self) -> None:
-        """See that no question needs the no-answer phrase that the template lacks."""
+        """Check that no example needs a no-answer phrase that the template lacks."""
         evidence = self.config.evidence.train
         lost = (
             evidence.passages == "mixed"
@@ -124,13 +124,13 @@ class TrainingPlan:
                 )
 
     def train_prompts(self, cuts: Cuts, first: int = 0, end: int | None = None) -> Iterator[Prompt]:
-        """Prompts with their targets and the evidence of a training, of the examples between."""
+        """Yield prompts with targets and training evidence, for examples from `first` to `end`."""
         examples = self.data.training_examples(first, end)
         yield from self._prompts(self.data, examples, cuts, with_target=True)
         cuts.without_gold = self.data.left_out
 
     def train_part(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
-        """The same of part `number` of `count`, with a bar beside them; see `TrainJob`."""
+        """Yield the prompts of part `number` of `count`, with a progress bar; see `TrainJob`."""
         first, end = (self.data.total * place // count for place in (number, number + 1))
         with self.progress.task("Tokenizing", total=end - first) as task:
             for prompt in self.train_prompts(cuts, first, end):
@@ -138,7 +138,7 @@ class TrainingPlan:
                 task.advance()
 
     def dev_prompts(self, cuts: Cuts, unfit: list[Unfit]) -> list[Prompt]:
-        """Prompts of the validation data, without targets; those that can't fit are `unfit`."""
+        """Return the validation prompts, without targets; those that can't fit go to `unfit`."""
         if self.dev is None:
             return []
         return list(self._prompts(self.dev, self.dev.examples(), cuts, unfit))
@@ -162,7 +162,7 @@ class TrainingPlan:
             yield prompt
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must be the same for a training to be resumed."""
+        """Return what must stay the same for a training to be resumed."""
         training = self.config.training
         rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
         return {
@@ -180,15 +180,15 @@ class TrainingPlan:
                     "ddp_timeout",
                     "use_liger_kernel",
                     "torch_compile",
-                    # Trainings from before there was a choice go on as they began.
+                    # Trainings from before this option existed can be resumed.
                     *([] if self.config.training.packing else ["packing"]),
                 }
             ),
-            # Rows of one optimizer step; they may be spread over other processes by a resumed run.
+            # Rows per optimizer step; a resumed run may have a different number of processes.
             "batch": rows * process_count(),
             "training_evidence": self.config.evidence.train.model_dump(),
             **({EVIDENCE_RULES: RULES} if self.config.evidence.train.passages == "mixed" else {}),
             "seed": self.config.seed,
-            # Trainings from before there was a choice go on as they began.
+            # Trainings from before this option existed can be resumed.
             **({} if self.data.template.answer == "line" else {"answer": "text"}),
         }

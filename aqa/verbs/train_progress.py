@@ -1,4 +1,4 @@
-"""What is shown of a training: its steps, the scores of its evaluations, and those in the end."""
+"""What is shown of a training: its steps, evaluation scores and final table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from aqa.tables import Figure, Row, Table, figures, shown_interval, texts
 
 
 class DevScores:
-    """Scores generated answers of `count` dev prompts; keeps the rows of the last time."""
+    """Scores the generated answers to `count` dev prompts; keeps the latest rows."""
 
     def __init__(
         self, count: int, unfit: Sequence[Unfit], profile: str, progress: Progress
@@ -24,7 +24,7 @@ class DevScores:
         self.rows: dict[int, dict[str, Any]] = {}
 
     def score(self, answers: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
-        """Mean scores by name, 0..100; examples that can't fit count 0."""
+        """Return mean scores by name, 0..100; examples that can't fit count as 0."""
         self.rows = dict(self._failed)
         with self._progress.task("Evaluating", total=self._count) as task:
             for prompt, prediction in answers:
@@ -41,7 +41,7 @@ class DevScores:
 
 
 class Steps:
-    """Draws the steps of a training and keeps its evaluations."""
+    """Shows a training's progress and keeps its evaluations."""
 
     def __init__(self, progress: Progress, stack: ExitStack, run: Run) -> None:
         self._progress, self._stack, self._run = progress, stack, run
@@ -51,12 +51,12 @@ class Steps:
 
     @property
     def before(self) -> dict[str, float]:
-        """The scores of the untrained model, where it was evaluated."""
+        """The untrained model's scores, if it was evaluated."""
         first = next((past for past in self._history if past["step"] == 0), {})
         return {name: value for name, value in first.items() if name not in ("step", "epoch")}
 
     def tell(self, step: TrainStep) -> None:
-        """Take a step's or an evaluation's figures."""
+        """Record a step's or an evaluation's figures."""
         if step.scores:
             evaluation = {"step": step.step, "epoch": step.epoch, **step.scores}
             earlier = [past for past in self._history if past["step"] < step.step]
@@ -66,7 +66,7 @@ class Steps:
             self._progress.note(f"step {step.step}: {scores}")
             return
         if self._task is None:
-            self._done = step.step  # of these, earlier sessions' among them, no time is known
+            self._done = step.step  # steps of earlier sessions have no known duration
             task = self._progress.task("Training", step.total_steps, "steps", self._done)
             self._task = self._stack.enter_context(task)
         figures = {

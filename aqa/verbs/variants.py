@@ -1,7 +1,7 @@
-"""Several runs of one reader over the same data: a prompt each, a condition of a stress test each.
+"""Several runs of one reader on the same data: one per prompt and stress condition.
 
-Each is a run of its own, in a folder of its own, and is resumed by itself. Data are looked through
-once, weights are loaded once, and a cap on costs holds for all runs together.
+Each run has its own folder and is resumed separately. Data are read once, weights are loaded
+once, and a cap on costs covers all runs together.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -34,7 +34,7 @@ from aqa.verbs.session import Row
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of the runs: its name among the others, its config, and its folder."""
+    """One of the runs: its name, config and folder."""
 
     name: str
     config: RunConfig
@@ -43,24 +43,23 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Variants:
-    """The runs, in the order they are made in, and the folder that all of them lie in."""
+    """The runs in order, and the folder that contains them all."""
 
     folder: Path
     runs: tuple[Variant, ...]
-    prompts: tuple[str, ...] = ()  # their names, where there are several
+    prompts: tuple[str, ...] = ()  # their names, if there are several
     is_stressed: bool = False
 
 
 def make_variants(
     config: RunConfig, folder: Path, prompts: Sequence[str], conditions: Sequence[str]
 ) -> Variants:
-    """Plan a run for each prompt, and for each a plain one and one for each condition.
+    """Plan a plain run for each prompt, and one for each of its stress conditions.
 
-    No prompts mean that of the config alone, whose runs lie in the `folder` itself.
+    Without prompts, the config's own is used and its runs go directly into `folder`.
 
     Raises:
-        AqaError: a prompt can't be read, two of them have the same name, or the reader is an
-            ensemble.
+        AqaError: a prompt can't be read, two have the same name, or the reader is an ensemble.
     """
     if isinstance(config.backend, EnsembleOptions):
         raise UsageError(
@@ -89,7 +88,7 @@ def make_variants(
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The runs with what each is to answer, and what is closed after the last one."""
+    """The runs with their questions, and what to close after the last one."""
 
     variants: Variants
     questions: list[Questions]
@@ -99,13 +98,13 @@ class Checked:
 def check_variants(
     variants: Variants, progress: Progress, reader: Backend | None = None
 ) -> Checked:
-    """Check all runs; nothing is asked or written.
+    """Check all runs without asking or writing anything.
 
-    Weights are loaded when the first one needs them, and stay until the end; those of a `reader`
-    that is kept stay after it.
+    Weights are loaded when the first run needs them and freed at the end, except those of a
+    given `reader`, which stay.
 
     Raises:
-        AqaError: as `check`; or several processes would do the same.
+        AqaError: as `check`; or several processes would do the same work.
     """
     work = "a prediction under --stress or with several --prompt"
     check_single(work)
@@ -114,7 +113,7 @@ def check_variants(
     checked = Checked(variants, [], ExitStack())
     like: Inputs | None = None
     for run in variants.runs:
-        # Neither prompt nor evidence is a part of what a reader is; a server is asked for each run.
+        # A reader does not depend on prompt or evidence; a server gets a new one for each run.
         if reader is None or isinstance(reader, Remote):
             reader = answering_reader(run.config, progress, stays=True)
             if isinstance(reader, Staying):
@@ -127,15 +126,15 @@ def check_variants(
 def answers_of(
     checked: Checked, progress: Progress, resume: Resume, command: str
 ) -> Generator[Row, None, dict[str, PredictResult]]:
-    """Give each answer of one run after the other when it is in its journal, see `kept_answers`.
+    """Yield the answers of one run after another, each once it is journalled; see `kept_answers`.
 
     Raises:
-        AqaError: as `predict`; runs that are finished by then stay finished.
+        AqaError: as `predict`; runs that are already finished stay finished.
     """
     variants, found = checked.variants, {}
     with checked.stack:
         for run, questions in zip(variants.runs, checked.questions, strict=True):
-            # See what would refuse a later run, before the first one asks anything.
+            # Find what would stop a later run before the first one asks anything.
             check_own(run.folder, "predict")
             predict.contract_of(questions, resume)
             ours = questions.inputs.fingerprint(questions.reader)
@@ -148,7 +147,7 @@ def answers_of(
         for place, (run, questions) in enumerate(runs, 1):
             progress.note(f"Run {place} of {len(variants.runs)}: {run.name} ({run.folder})")
             if isinstance(questions.reader, Remote):
-                # What the next ones spent before counts, unless that is forgotten.
+                # Earlier spending of the following runs counts, too, unless `fresh` forgets it.
                 others = [*variants.runs[: place - 1], *variants.runs[place:]]
                 known = variants.runs[: place - 1] if resume.fresh else others
                 spent = sum((spent_in(each.folder) for each in known), Spent())
@@ -171,7 +170,7 @@ def _named(
 
 
 def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> None:
-    """Let what the other runs have spent, in this session or before, count against a cap."""
+    """Count what the other runs have spent, in any session, against a cap."""
     options = reader.options
     caps = (getattr(options, name, None) for name in ("max_cost", "max_tokens_total"))
     tokens = spent.input + spent.output
@@ -183,7 +182,7 @@ def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> N
 
 
 def spent_in(folder: Path) -> Spent:
-    """What a run has spent, by its manifest, or may have, should it have been killed."""
+    """What a run has spent according to its manifest, or may have spent if it was killed."""
     served = read_manifest(folder).get("served") or {}
     kept = Spent.read(served.get("spent"))
     return kept.highest(SpendingRecord(folder, fresh=False).read())
@@ -192,7 +191,7 @@ def spent_in(folder: Path) -> Spent:
 def dry_run_variants(
     variants: Variants, progress: Progress, resume: Resume
 ) -> dict[str, CostEstimate]:
-    """Tell what each run would cost, see `dry_run`; nothing is asked and nothing is written."""
+    """Estimate what each run would cost, see `dry_run`; nothing is asked or written."""
     first = variants.runs[0].config
     like = Inputs(first, load_template(first.prompt), progress)
     return {
@@ -202,7 +201,7 @@ def dry_run_variants(
 
 
 def costs_table(estimates: Mapping[str, CostEstimate]) -> Table:
-    """What each run would take."""
+    """Make a table of what each run would cost."""
     rows = []
     for name, one in estimates.items():
         price = "" if one.cost is None else "${:,.4f} to ${:,.4f}".format(*one.cost)

@@ -1,4 +1,4 @@
-"""Whether what a run was made from, and what it wrote, is still what its manifest says."""
+"""Check that a run's inputs and outputs are still what its manifest says."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,10 +18,10 @@ Status = Literal["same", "changed", "missing", "unchecked"]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One thing that a manifest tells of. `name` is its path, or what names it otherwise.
+    """One thing recorded in a manifest. `name` is its path or other name.
 
-    It is `missing` where no file is found, and `unchecked` where the manifest has no hash of it:
-    data and models of the hub, and what an unfinished run has not written.
+    It is `missing` if no file is found, and `unchecked` if the manifest has no hash of it: data
+    and models from the hub, and what an unfinished run has not written.
     """
 
     what: str
@@ -31,7 +31,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found of one run folder."""
+    """What was found in one run folder."""
 
     folder: Path
     run_status: str
@@ -43,7 +43,7 @@ class Verification:
         return [each for each in self.checked if each.status in ("changed", "missing")]
 
     def to_json(self) -> dict[str, Any]:
-        """Give what --json prints."""
+        """Return what --json prints."""
         return {
             "folder": str(self.folder),
             "run_status": self.run_status,
@@ -53,7 +53,7 @@ class Verification:
 
 
 def verify(folder: Path) -> Verification:
-    """Hash anew all that a run folder's manifest has hashes of; RunError where that is nothing."""
+    """Hash again everything that a manifest has a hash of; RunError if there is nothing."""
     named, is_file = folder, folder.is_file()
     folder = folder.parent if is_file else folder
     manifest = read_manifest(folder)
@@ -65,7 +65,7 @@ def verify(folder: Path) -> Verification:
     sources = manifest.get("sources")
     if not isinstance(sources, dict) or not all(
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in sources.values()
-    ):  # anybody may have edited it
+    ):  # the file may have been edited by hand
         raise RunError(f"{folder / MANIFEST} names no sources to compare with")
     started_in = manifest.get("directory")
     directories = [Path(started_in)] if isinstance(started_in, str) else []
@@ -92,7 +92,7 @@ def _check(what: str, name: str, path: Path | None, known: str | None) -> Checke
 
 
 def _find(what: str, name: str, directories: Sequence[Path]) -> Path | None:
-    """Find a source: a relative path first where the run was started, then here."""
+    """Find a source; relative paths are tried first where the run started, then here."""
     try:
         if name.startswith(PREFIX):
             return locate_package_file(name)
