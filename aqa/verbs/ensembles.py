@@ -146,7 +146,7 @@ class AskedMembers:
         return self._folder / MEMBERS / self._learned.members[place].name
 
     def _check(self, place: int, missing: Collection[int]) -> None:
-        """Check that a member can be asked and is still the reader that the rule was learned with."""
+        """Check that a member can be asked and is still the reader that the rule was made for."""
         member = self._learned.members[place]
         if member.config is None:
             return  # a cascade may not need the missing answers
