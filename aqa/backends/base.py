@@ -235,7 +235,7 @@ class PendingPrompts(Protocol):
         """Yield the prompts that have no answer yet."""
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
-        """Yield the prompts of these examples without an answer, or a failure since `since`."""
+        """Yield the prompts of these examples that have no answer and no failure since `since`."""
 
 
 class Remote(Backend[OptionsT_co]):

@@ -1,1 +1,1 @@
-"""The backend ensemble: several readers that answer as one."""
+"""The backend `ensemble`: several readers that answer as one."""

@@ -1,4 +1,4 @@
-"""The backend ensemble: a rule chooses among the answers of its members."""
+"""The backend `ensemble`: a rule chooses among its members' answers."""
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,16 +22,15 @@ from aqa.runs.journal import whole_lines
 from aqa.runs.journal_lines import Lines
 from aqa.spent import Spent
 
-WINDOW = 512  # questions that are decided at once
-Candidate = tuple[str, float | None]  # a text and how sure its reader is of it
+WINDOW = 512  # questions decided at once
+Candidate = tuple[str, float | None]  # a text and its reader's confidence
 
 
 @dataclass(frozen=True, slots=True)
 class MemberAnswer:
-    """A member's answer to one question: `candidates` are texts, the best first, () of a failure.
+    """A member's answer to one question: `candidates` are best first, and empty if it failed.
 
-    `spent` is what it took, `tokens` are those of its prompt and answer; `is_new` tells that this
-    run asked for it.
+    `spent` is its cost, `tokens` counts its prompt and answer; `is_new`: this run asked for it.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -42,12 +41,12 @@ class MemberAnswer:
 
 
 class KeptAnswers:
-    """A member's answers to `total` questions, by their places; those of runs stay on the disk."""
+    """A member's answers to `total` questions, by index; those of runs are read from disk."""
 
     def __init__(self, total: int) -> None:
         self._total, self._lines = total, Lines()
         self._held: dict[int, MemberAnswer] = {}
-        self._new: set[int] = set()  # the journals that this run wrote
+        self._new: set[int] = set()  # journals written by this run
 
     def __contains__(self, index: int) -> bool:
         return index in self._lines or index in self._held
@@ -56,7 +55,7 @@ class KeptAnswers:
         return (index for index in range(self._total) if index in self)
 
     def take_run(self, journal: Path, is_new: bool = False) -> None:
-        """Let what a run's journal holds take the place of what is known."""
+        """Take over the answers in a run's journal, replacing earlier ones."""
         number = self._lines.add(journal)
         if is_new:
             self._new.add(number)
@@ -65,11 +64,11 @@ class KeptAnswers:
                 self._lines.put(line.row["index"], number, line.start)
 
     def hold(self, index: int, answer: MemberAnswer) -> None:
-        """Keep an answer that lies in no run."""
+        """Keep an answer that is in no run folder."""
         self._held[index] = answer
 
     def read(self, indices: Iterable[int]) -> Iterator[MemberAnswer | None]:
-        """The answers to the questions at these places; None where there is none."""
+        """Yield the answers to the questions with these indices; None for missing ones."""
         with self._lines.reading() as read:
             for index in indices:
                 if index in self._lines:
@@ -80,7 +79,7 @@ class KeptAnswers:
 
 
 def read_answer(text: str | None, row: Mapping[str, Any], is_new: bool = False) -> MemberAnswer:
-    """Take the answer of a journal's line, or of a row of any file of predictions."""
+    """Parse an answer from a journal line, or from a row of any prediction file."""
     tokens, spent = row.get("tokens"), row.get("spent")
     counts = tokens if isinstance(tokens, dict) else {}
     return MemberAnswer(
@@ -93,7 +92,7 @@ def read_answer(text: str | None, row: Mapping[str, Any], is_new: bool = False) 
 
 
 def candidates_of(answers: Sequence[MemberAnswer | None], most: int) -> list[Candidate | None]:
-    """The candidates of all members to one question, so many of each; None where there is none."""
+    """Return `most` candidates of each member for one question, padded with None."""
     found: list[Candidate | None] = []
     for answer in answers:
         own = () if answer is None else answer.candidates[:most]
@@ -102,10 +101,10 @@ def candidates_of(answers: Sequence[MemberAnswer | None], most: int) -> list[Can
 
 
 def _candidates(text: str, row: Mapping[str, Any]) -> Iterator[Candidate]:
-    """The answer itself, then what else the reader would have said."""
+    """Yield the answer itself, then the rest of the n-best list."""
     yield text, _number(row.get("confidence"))
     others = row.get("nbest")
-    is_left_out = False  # the answer itself, which is among them
+    is_left_out = False  # whether the answer itself has been skipped in the list
     for other in others if isinstance(others, list) else ():
         said = other.get("answer") if isinstance(other, dict) else None
         if said == text and not is_left_out:
@@ -115,7 +114,7 @@ def _candidates(text: str, row: Mapping[str, Any]) -> Iterator[Candidate]:
 
 
 def _read_spent(found: Mapping[str, Any]) -> Spent:
-    """Read what it took; other tools' files may hold something else under that name."""
+    """Parse the cost; other tools may use this key for something else."""
     numbers = {field.name: _number(found.get(field.name)) for field in fields(Spent)}
     cost = numbers.pop("cost")
     return Spent(cost=cost, **{name: int(number or 0) for name, number in numbers.items()})
@@ -126,16 +125,16 @@ def _number(value: object) -> float | None:
         return None
     try:
         return float(value) if isfinite(value) else None
-    except OverflowError:  # a whole number that no float holds
+    except OverflowError:  # an integer too large for a float
         return None
 
 
-# Gives the answers of the member at a place: to the questions at these places, None for all.
+# Returns a member's answers to the questions with these indices; None means all.
 Ask = Callable[[int, Iterable[int] | None], KeptAnswers]
 
 
 class EnsembleBackend(Backend[EnsembleOptions]):
-    """Decides by what its members answer; `connect` it with what asks them before it is opened."""
+    """Chooses among its members' answers; call `connect` before opening it."""
 
     Options: ClassVar[type[BackendOptions]] = EnsembleOptions
     _ask: Ask | None = None
@@ -143,7 +142,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
 
     @cached_property
     def learned(self) -> LearnedEnsemble:
-        """What its training left; ModelError where no run folder is named, or it holds none."""
+        """The trained ensemble; ModelError if no run folder is named or it holds none."""
         if not self.options.model:
             raise ModelError(
                 "no ensemble is named; give --model RUN_FOLDER of `aqa train ensemble`"
@@ -151,7 +150,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         return read_learned(Path(self.options.model))
 
     def check(self) -> None:
-        """Raise a ModelError where there is no ensemble."""
+        """Raise a ModelError if there is no ensemble."""
         self.learned  # noqa: B018  (reads it)
 
     def identity(self) -> Mapping[str, object]:
@@ -159,20 +158,20 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         return {"ensemble": self.learned.sha256()}
 
     def sources(self) -> Mapping[str, Hashed]:
-        """What the training left."""
+        """The trained ensemble."""
         return {"model": Hashed(self.options.model, self.learned.sha256())}
 
     @property
     def confidence_kind(self) -> str:
-        """That of its rule: no rule's confidence is on the scale of another's or of a member's."""
+        """The rule's own kind, since its scale differs from those of other rules and of members."""
         return f"ensemble:{self.learned.rule.name}"
 
     def connect(self, ask: Ask) -> None:
-        """Tell how members are asked."""
+        """Set the function that asks members."""
         self._ask = ask
 
     def __enter__(self) -> Self:
-        """Ask the members, one after the other; a dear one only where the cheap one isn't sure."""
+        """Ask the members in turn; a cascade asks its expensive one only where it must."""
         if self._ask is None:
             raise UsageError("an ensemble is asked by `aqa predict`, which asks its members")
         rule, needed = self.learned.rule, self.learned.needed
@@ -187,13 +186,13 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         self._answers = {}
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Decide, window by window."""
+        """Yield the chosen answers, a window of questions at a time."""
         waiting = iter(prompts)
         while window := list(islice(waiting, WINDOW)):
             yield from self._decided(window, self._asked([prompt.index for prompt in window]))
 
     def _asked(self, indices: Sequence[int]) -> list[tuple[MemberAnswer | None, ...]]:
-        """The answers to each question, None of members that were not asked."""
+        """Return each question's answers, None for members that were not asked."""
         not_asked = KeptAnswers(0)
         places = range(len(self.learned.members))
         members = (self._answers.get(place, not_asked).read(indices) for place in places)
@@ -224,7 +223,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
 
 
 def unsure(rule: Cascade, answers: KeptAnswers) -> "array[int]":
-    """The places of the questions that the cheap reader's answers leave to the dear one."""
+    """Return the indices of the questions that the cheap reader leaves to the expensive one."""
     found = array("Q")
     for index, answer in zip(answers, answers.read(answers), strict=True):
         sure = answer.candidates[0][1] if answer and answer.candidates else None
@@ -236,7 +235,7 @@ def unsure(rule: Cascade, answers: KeptAnswers) -> "array[int]":
 def _prediction(
     key: str, text: str | None, confidence: float, answers: Mapping[str, MemberAnswer]
 ) -> Prediction:
-    """The answer of the ensemble, which took what its members' answers took."""
+    """Make the ensemble's prediction, with the tokens and cost of all its members."""
     prompt_tokens, answer_tokens = (
         sum(answer.tokens[part] for answer in answers.values()) for part in (0, 1)
     )
@@ -259,6 +258,6 @@ def _prediction(
 
 
 def _spent(answers: Iterable[MemberAnswer], is_new: bool) -> Spent | None:
-    """What members took together, in this run or in others before it; None where none was paid."""
+    """Sum the members' costs in this run or in earlier ones; None if nothing was paid."""
     paid = [answer.spent for answer in answers if answer.spent and answer.is_new == is_new]
     return sum(paid, Spent()) if paid else None

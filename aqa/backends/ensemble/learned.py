@@ -1,4 +1,4 @@
-"""What a training of an ensemble leaves: its rule and its members."""
+"""Stores a trained ensemble: its rule and its members."""
 
 import hashlib
 import json
@@ -17,11 +17,11 @@ KIND = "ensemble"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A reader of an ensemble; `name` is what it is called, `given` how the user named it.
+    """A reader of an ensemble; `given` is how the user named it.
 
-    `config` is that of its run, with which it can be run again, its relative paths beginning in
-    `directory`; `reader` holds the parts of the run's fingerprint that tell its backend, prompt and
-    reader. Both are None of a file of another tool.
+    `config` is that of its run, for running it again; relative paths in it start at `directory`.
+    `reader` holds the parts of the run's fingerprint that identify backend, prompt and reader. Both
+    are None for another tool's file.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class LearnedEnsemble:
-    """A rule over the `candidates` that each member has, best first: its answer, then n-best ones.
+    """A rule over each member's `candidates`, best first: its answer, then n-best ones.
 
-    `profile` tells how answers are compared, `facts` what the training found.
+    `profile` says how answers are compared; `facts` are what the training found.
     """
 
     rule: Rule
@@ -46,11 +46,11 @@ class LearnedEnsemble:
 
     @property
     def needed(self) -> list[int]:
-        """The places of the members that the rule asks, in this order."""
+        """The indices of the members that the rule needs, in the order of asking."""
         return list(dict.fromkeys(reader // self.candidates for reader in readers_of(self.rule)))
 
     def sha256(self) -> str:
-        """What decides its answers."""
+        """Return the hash of everything that determines its answers."""
         decisive = {
             "rule": rule_to_json(self.rule),
             "members": [member.reader or member.given for member in self.members],
@@ -60,7 +60,7 @@ class LearnedEnsemble:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
     def write(self, folder: Path) -> Path:
-        """Write it into its run folder."""
+        """Write it to its run folder."""
         path = folder / ENSEMBLE
         own = {**asdict(self), "rule": rule_to_json(self.rule)}
         write_json(path, {"kind": KIND, "version": 1, **own})
@@ -68,7 +68,7 @@ class LearnedEnsemble:
 
 
 def read_learned(folder: Path) -> LearnedEnsemble:
-    """Read what a training left in its run folder; ModelError where that is nothing of ours."""
+    """Read a trained ensemble from its run folder; ModelError if there is none."""
     path = folder / ENSEMBLE
     try:
         found = json.loads(path.read_bytes())

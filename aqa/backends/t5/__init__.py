@@ -1,1 +1,1 @@
-"""The backend t5: encoder-decoders."""
+"""The backend `t5`: encoder-decoders."""

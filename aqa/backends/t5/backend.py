@@ -1,4 +1,4 @@
-"""The backend t5: encoder-decoder models, all of whose weights are fine-tuned."""
+"""The backend `t5`: encoder-decoders, fully fine-tuned."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,8 +28,9 @@ from aqa.progress import Progress
 from aqa.records import Encoding, Prompt, TrainStep
 from aqa.runs.files import Hashed
 
-# Tokens of a batch, for each that goes through the encoder at once. With fid they are what the
-# decoder attends to. CTranslate2's threads share them out, and are the busier the more there are.
+# Tokens per batch, as a multiple of those that go through the encoder at once. With fid, the
+# decoder attends to all of them. CTranslate2 spreads them over its threads, which are busier with
+# more.
 FID_BATCH = 4
 CTRANSLATE2_BATCH = 8
 
@@ -42,7 +43,7 @@ class T5Backend(LocalReader[T5Options]):
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
         super().__init__(config, progress)
-        self._learned: Any = None  # the tokenizer of a model that is made from scratch
+        self._learned: Any = None  # the tokenizer of a model made from scratch
         self._converted: Ctranslate2Engine | None = None
 
     def __enter__(self) -> Self:
@@ -65,17 +66,17 @@ class T5Backend(LocalReader[T5Options]):
 
     @property
     def _scratch(self) -> FromScratchOptions | None:
-        """What to make the model of, where there is none yet."""
+        """How to make the model, if it does not exist yet."""
         made = Path(self.options.model).is_dir()
         return None if made else self.options.from_scratch
 
     @property
     def base(self) -> str:
-        """The model that is fine-tuned; none where it is made from scratch."""
+        """The model that is fine-tuned; "" if it is made from scratch."""
         return super().base if self._scratch is None else ""
 
     def learn_tokenizer(self, texts: Iterable[str]) -> None:
-        """Make the tokenizer of a model that is made from scratch; others have one."""
+        """Train the tokenizer of a model made from scratch; others have one."""
         if self._scratch is not None:
             self._learned = learn_tokenizer(texts, self._scratch.vocab_size)
 
@@ -106,11 +107,11 @@ class T5Backend(LocalReader[T5Options]):
         return choose_engine(self.options, generation, self._model_config.model_type)
 
     def check(self) -> None:
-        """Look at the model's configuration, its tokenizer and the precision asked for.
+        """Check the model's config, its tokenizer and the options.
 
         Raises:
-            ConfigError: float16, a length or an engine is asked for that can't work.
-            ModelError: the model can't be loaded, or is no encoder-decoder.
+            ConfigError: float16, a length or an engine is asked for that cannot work.
+            ModelError: the model cannot be loaded, or is not an encoder-decoder.
             MissingExtraError: the engine is not installed.
         """
         if self._scratch is None and self.files.adapter is not None:
@@ -128,11 +129,11 @@ class T5Backend(LocalReader[T5Options]):
         self._encoder  # noqa: B018  (loads the tokenizer)
 
     def check_training(self) -> None:
-        """See that the weights can be trained.
+        """Check that the weights can be trained.
 
         Raises:
-            ConfigError: an option is for prediction.
-            ModelError: they are quantised.
+            ConfigError: an option is for prediction only.
+            ModelError: the weights are quantised.
         """
         super().check_training()
         if own := own_quantization(self._model_config):
@@ -143,28 +144,28 @@ class T5Backend(LocalReader[T5Options]):
 
     @property
     def begin_token_id(self) -> int | None:
-        """The begin-of-text token, where the tokenizer writes one."""
+        """The begin-of-text token, if the tokenizer writes one."""
         begin = self._encoder.begin_ids
         return begin[0] if begin else None
 
     def encode(self, prompt: Prompt) -> Encoding:
-        """Make token ids of the text, with fid of each passage apart."""
+        """Tokenize a prompt; with fid, each passage separately."""
         by_passage = self.options.fusion == "fid"
         return self._known(prompt, self._encoder.encode(prompt, by_passage))
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens included."""
-        # SentencePiece's tokenizers drop the space that a text begins with: so begin with another.
+        """Return the text of token ids, special tokens included."""
+        # SentencePiece tokenizers drop a leading space, so start with another token.
         end = self._encoder.end_id
         text: str = self._tokenizer.decode([end, *token_ids])
         return text[len(self._tokenizer.decode([end])) :]
 
     def length(self, prompt: Prompt) -> int:
-        """Tokens that are read, with fid those of the longest passage; answers need no room."""
+        """Count the tokens read (with fid, of the longest passage); answers need no room."""
         return max((prompt.encoding or self.encode(prompt)).part_lengths)
 
     def fit(self, prompt: Prompt) -> Prompt:
-        """Cut the evidence to `max_seq_length` tokens, with fid that of each passage."""
+        """Cut the evidence to `max_seq_length` tokens; with fid, each passage."""
         if self.options.fusion == "fid":
             return fit_each(prompt, self.length, self.options.max_seq_length, self.encoded)
         return super().fit(prompt)
@@ -174,7 +175,7 @@ class T5Backend(LocalReader[T5Options]):
         return {} if self._scratch is not None else super().sources()
 
     def identity(self) -> Mapping[str, object]:
-        """The model, its weights' hash and everything that has an influence on decoding."""
+        """The model, its weights' hash and everything that influences decoding."""
         options, converted = self.options, self._engine == "ctranslate2"
         return {
             "model": options.model,
@@ -189,14 +190,14 @@ class T5Backend(LocalReader[T5Options]):
         }
 
     def hardware(self) -> Mapping[str, str]:
-        """The device of this process, and the dtype of what it computes."""
+        """The device of this process and the compute dtype."""
         if self._engine == "ctranslate2":
             return {"device": "cpu", "dtype": self.options.ctranslate2_type}
         return super().hardware()
 
     @cached_property
     def _weights_hash(self) -> str | None:
-        """Of a local model all files, of one made from scratch its tokenizer."""
+        """The hash of a local model's files, or of the tokenizer of one made from scratch."""
         if self._scratch is not None:
             learned = self._tokenizer.backend_tokenizer.to_str()
             return hashlib.sha256(learned.encode()).hexdigest()
@@ -229,7 +230,7 @@ class T5Backend(LocalReader[T5Options]):
             )
 
     def _precision(self) -> AbstractContextManager[object]:
-        """Weights that are trained are float32; they answer as they will when they are loaded."""
+        """Compute as after loading for prediction, although weights in training are float32."""
         import torch
 
         dtype = compute_dtype(self.options)
@@ -238,7 +239,7 @@ class T5Backend(LocalReader[T5Options]):
         return torch.autocast(self._device, dtype)
 
     def estimate(self) -> TrainEstimate:
-        """Count parameters and memory of a training on the shapes alone."""
+        """Count parameters and memory of a training without loading weights."""
         with quiet():
             from aqa.backends.t5.estimate import estimate_full_training
 
@@ -246,8 +247,8 @@ class T5Backend(LocalReader[T5Options]):
             return estimate_full_training(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
-        """Fine-tune all weights; see `training`. The best ones stay loaded."""
-        with quiet():  # what it imports has hints of its own
+        """Fine-tune all weights and leave the best ones loaded; see `training`."""
+        with quiet():  # its imports print hints
             from aqa.backends.local.training import train_reader
             from aqa.backends.t5.training import Seq2SeqTrainer
 
@@ -255,7 +256,6 @@ class T5Backend(LocalReader[T5Options]):
         return train_reader(Seq2SeqTrainer, self, job, on_step)
 
     def _load(self, training: bool) -> None:
-        """Load the model, or make it."""
         self.check()
         self._tell_hardware(training)
         with self._progress.task(f"Loading {self.options.model}", 1, "models") as task, quiet():

@@ -1,4 +1,4 @@
-"""The engine CTranslate2 for models of T5's kind: converted once, then faster at long answers."""
+"""The engine CTranslate2 for T5 models: converted once, then faster at long answers."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,30 +22,30 @@ from aqa.progress import Progress
 from aqa.runs.files import atomic_folder, explained
 
 MODEL_TYPES = ("t5", "mt5")
-SOURCE = "source.json"  # what a converted model was made of
-CONVERSION = 3  # the way of converting; models of an earlier one are converted again
+SOURCE = "source.json"  # what a converted model was made from
+CONVERSION = 3  # version of the conversion; older conversions are redone
 
-# T5-small on two CPU cores. With AMX, 16 prompts of 384 tokens and answers of 8 take transformers
-# in bfloat16 half as long as CTranslate2 in int8, and 8 of 64 with answers of 32 three times as
-# long. Without AMX CTranslate2 is the faster one at both, by 1.8 and more.
+# Measured with T5-small on two CPU cores. With AMX, transformers in bfloat16 takes half as long as
+# CTranslate2 in int8 for 16 prompts of 384 tokens with answers of 8, and three times as long for 8
+# prompts of 64 with answers of 32. Without AMX CTranslate2 is at least 1.8x as fast in both cases.
 READ_PER_WRITTEN = 16
 
-# CTranslate2 ends a search at the first beam_size * patience answers that end, good ones or not.
-# At its default of 1, 22 of 500 short answers were worse than those of transformers' beams, which
-# go on while a better one is possible; at 2 all 500 were the same.
+# CTranslate2 ends a beam search after beam_size * patience finished answers, good or bad. At its
+# default of 1, 22 of 500 short answers were worse than those of transformers, which continues while
+# a better one is possible; at 2 all 500 were equal.
 PATIENCE = 2
 
-# Each thread translates batches of its own, small enough for its cache. T5-small in int8 on two
-# cores, 64 prompts of 67 to 334 tokens and answers of 8: 1.4 s at 1,024 to 2,048 tokens, where two
-# threads that share batches of 4,096 take 2.0 s, and 2.8 s at 1,024.
+# Each thread translates its own batches, small enough for its cache. T5-small in int8 on two cores,
+# 64 prompts of 67 to 334 tokens and answers of 8: 1.4 s at 1,024 to 2,048 tokens; two threads that
+# share a batch take 2.0 s at 4,096 and 2.8 s at 1,024.
 WORKER_TOKENS = 1536
 
 
 def choose_engine(options: T5Options, generation: GenerationOptions, model_type: str) -> str:
-    """The engine asked for, or what is likely the faster of those that can work here.
+    """Return the engine asked for, or the one that is probably faster here.
 
     Raises:
-        ConfigError: CTranslate2 is asked for what it can't do.
+        ConfigError: CTranslate2 is asked for something it cannot do.
         MissingExtraError: it is not installed.
     """
     if options.engine == "transformers":
@@ -79,7 +79,7 @@ def _obstacle(options: T5Options, generation: GenerationOptions, model_type: str
 
 
 class Ctranslate2Engine:
-    """A converted model, and the tokenizer whose tokens it reads and writes."""
+    """A converted model with its tokenizer."""
 
     def __init__(self, folder: Path, kind: str, tokenizer: Any) -> None:
         import ctranslate2
@@ -94,12 +94,12 @@ class Ctranslate2Engine:
             inter_threads=self._workers,
             intra_threads=1,
         )
-        torch.set_num_threads(self._workers)  # or else this thread, too, has one from now on
+        torch.set_num_threads(self._workers)  # otherwise this thread would keep just one
 
     def write_answers(
         self, rows: Sequence[Sequence[int]], options: GenerationOptions, encoded_tokens: int
     ) -> Iterator[list[Written]]:
-        """Give each row's answers, as soon as its batch is done.
+        """Yield each row's answers as soon as its batch is done.
 
         At most `encoded_tokens` go through the encoder at once.
         """
@@ -113,7 +113,7 @@ class Ctranslate2Engine:
             batch_type="tokens",
             num_hypotheses=options.num_return_sequences,
             length_penalty=options.length_penalty,
-            max_input_length=0,  # or else it would cut what is read at 1,024 tokens
+            max_input_length=0,  # by default, input is cut at 1,024 tokens
             min_decoding_length=0,
             max_decoding_length=options.max_new_tokens,
             return_scores=True,
@@ -137,12 +137,12 @@ class Ctranslate2Engine:
 def convert_model(
     files: ModelFiles, options: T5Options, weights: str | None, progress: Progress
 ) -> Path:
-    """Convert a model once; other processes wait for it. `weights` is its hash, if it is local.
+    """Convert a model once, while other processes wait. `weights` is the hash of a local model.
 
-    It lies beside a local model's folder, and that of a hub's model in the user's cache.
+    The result is stored beside a local model's folder, or in the user's cache for a hub model.
 
     Raises:
-        ModelError: CTranslate2 can't convert it.
+        ModelError: CTranslate2 cannot convert it.
     """
     kind = options.ctranslate2_type
     base = Path(files.base)
@@ -150,7 +150,7 @@ def convert_model(
         base = user_cache_path("aqa") / "models" / files.base.replace("/", "--")
     target = base.with_name(f"{base.name}-ctranslate2-{kind}")
     source = {"weights": weights, "revision": options.revision, "conversion": CONVERSION}
-    if weights is None:  # a name on the hub does not tell what lies there today
+    if weights is None:  # a hub id does not identify its current version
         commit = getattr(load_config(files, options), "_commit_hash", None)
         source |= {"hub": files.base, "commit": commit}
     with explained(target.parent):
@@ -179,14 +179,14 @@ def _convert(
         from ctranslate2.converters import TransformersConverter
 
     class Converter(TransformersConverter):  # type: ignore[misc]
-        """Loads as we do, and knows which models scale their decoder's outputs."""
+        """Loads models like aqa, and knows which ones scale their decoder's outputs."""
 
         def load_model(self, model_class: Any, _: str, **found: Any) -> Any:
-            """Load the model, and tell in CTranslate2's words how it begins and scales outputs.
+            """Load the model and tell CTranslate2 how it starts and scales outputs.
 
-            It goes by `tie_word_embeddings`, which transformers 5 makes true of all T5. Scaled
-            where they should not be (T5 1.1, flan-T5, mT5), the first choice of a step is the
-            same, but all log-probabilities are wrong, and beams with them.
+            CTranslate2 goes by `tie_word_embeddings`, which transformers 5 sets to true for every
+            T5. With wrong scaling (T5 1.1, flan-T5, mT5), the best token of a step stays the same,
+            but all log-probabilities are wrong, and so are beams.
             """
             model = load_whole(model_class, files, use_safetensors=True, **found)
             take_over_generation(model)
@@ -209,6 +209,6 @@ def _convert(
         ) from error
     path = draft / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    if config["unk_token"] is None:  # of a tokenizer that knows all; CTranslate2 insists on a name
+    if config["unk_token"] is None:  # CTranslate2 requires one, though the tokenizer needs none
         path.write_text(json.dumps({**config, "unk_token": config["eos_token"]}), encoding="utf-8")
     (draft / SOURCE).write_text(json.dumps(source), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""From a prompt to token ids for encoder-decoders: plain text, and one end token at its end."""
+"""Encodes prompts for encoder-decoders as plain text followed by one end token."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,16 +9,16 @@ from aqa.backends.special_names import name_pattern, special_names
 from aqa.errors import ModelError
 from aqa.records import Encoding, Prompt
 
-PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"  # of a tokenizer that is learned here
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"  # special tokens of a tokenizer trained here
 
 
 @dataclass(frozen=True, slots=True)
 class TextEncoder:
     """Encodes prompts with one tokenizer. Make one with `make_text_encoder`.
 
-    `begin_ids` are what the tokenizer writes before every text, as BART's does, and `language_ids`
-    what it writes behind the end of a text that is read, as mBART's does. `ends` finds the names
-    of the tokens that begin, end and fill texts, `special` those of all special tokens.
+    `begin_ids` are what the tokenizer writes before every text (BART), `language_ids` what it
+    writes after the end of an input text (mBART). `ends` matches the names of the tokens that
+    begin, end and pad texts, `special` those of all special tokens.
     """
 
     tokenizer: Any
@@ -29,11 +29,11 @@ class TextEncoder:
     special: re.Pattern[str]
 
     def encode(self, prompt: Prompt, by_passage: bool) -> Encoding:
-        """Give the ids that are read, whole or passage by passage, and those of the answer.
+        """Return the ids of the prompt, whole or passage by passage, and those of the answer.
 
         Nothing is truncated. Without passages there is one part, with an empty context. Names of
-        special tokens in question, passages and answer are plain text; a template may well write
-        one, such as "<extra_id_0>".
+        special tokens in question, passages and answer are plain text; a template may use them, for
+        example "<extra_id_0>".
         """
 
         def plain(value: str) -> str:
@@ -48,9 +48,9 @@ class TextEncoder:
         )
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """The ids of a text with just one end token, whatever the text says."""
+        """Return the ids of a text with exactly one end token, whatever the text contains."""
         plain = broken(self.ends, text)
-        # Without `verbose` it does not warn of a length that T5 has no need to keep to.
+        # `verbose=False` suppresses the warning about a maximum length, which T5 does not have.
         found: list[int] = self.tokenizer(plain, add_special_tokens=False, verbose=False)[
             "input_ids"
         ]
@@ -58,17 +58,17 @@ class TextEncoder:
 
 
 def broken(names: re.Pattern[str], text: str) -> str:
-    """The text with a space in each name, so that it can't be taken for the token."""
+    """Return the text with a space inside each name, so that it is not read as the token."""
     return names.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 def text_of(prompt: Prompt, change: Callable[[str], str] = str) -> str:
-    """The messages as plain text, with blank lines between them; `change` is for each value."""
+    """Join the messages with blank lines; `change` is applied to each inserted value."""
     return "\n\n".join(turn.content for turn in prompt.messages_with(change))
 
 
 def apart(prompt: Prompt) -> list[Prompt]:
-    """The same prompt for each of its passages, in reading order and without a number."""
+    """Return one copy of the prompt per passage, in reading order and unnumbered."""
     evidence = prompt.evidence
     bare = replace(evidence, numbered=False)
     alone = [replace(bare, passages=(passage,)) for passage in evidence.reading_order]
@@ -76,7 +76,7 @@ def apart(prompt: Prompt) -> list[Prompt]:
 
 
 def make_text_encoder(tokenizer: Any) -> TextEncoder:
-    """Look once at what a tokenizer writes around a text; ModelError without end or padding."""
+    """Find out what a tokenizer adds around a text; ModelError without an end or padding token."""
     for name, token, use in (
         ("end", tokenizer.eos_token_id, "an answer could not end; set eos_token"),
         ("padding", tokenizer.pad_token_id, "a decoder could not begin; set pad_token"),
@@ -96,7 +96,7 @@ def make_text_encoder(tokenizer: Any) -> TextEncoder:
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer writes before and behind a text."""
+    """Return the ids that the tokenizer adds before and after a text."""
     whole: list[int] = tokenizer("a")["input_ids"]
     text: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
     start = next(n for n in range(len(whole) + 1) if whole[n : n + len(text)] == text)
@@ -104,7 +104,7 @@ def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
 
 
 def learn_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
-    """Learn byte-level BPE (Sennrich et al. 2016), to which no character is unknown.
+    """Train byte-level BPE (Sennrich et al. 2016), which knows all characters.
 
     The same texts give the same tokenizer.
     """

@@ -1,4 +1,4 @@
-"""What a training of a whole encoder-decoder will need, told before it begins."""
+"""Estimates what training a whole encoder-decoder needs, without loading its weights."""
 
 from typing import Any
 
@@ -14,10 +14,11 @@ from aqa.config.options import TrainingOptions
 def estimate_full_training(
     model_config: Any, options: T5Options, training: TrainingOptions
 ) -> TrainEstimate:
-    """Count parameters on the shapes alone and estimate the memory of training all of them.
+    """Count parameters without weights and estimate the memory for training all of them.
 
-    Weight, gradient and two moments in 32 bits each; Adafactor keeps a row and a column of moments
-    (Shazeer & Stern 2018), which are left out here. Activations are of one passage each question.
+    Counts 32 bits each for weight, gradient and two moments; Adafactor's moments, one row and
+    column per matrix (Shazeer & Stern 2018), are ignored. Activations are for one passage per
+    question.
     """
     with torch.device("meta"):
         model = AutoModelForSeq2SeqLM.from_config(

@@ -1,7 +1,7 @@
-"""Fusion-in-decoder (Izacard & Grave 2021): passages are encoded apart and decoded together.
+"""Fusion-in-decoder (Izacard & Grave 2021): passages are encoded separately and decoded together.
 
-A question with its whole context in one part is the case of one passage, so there is one way for
-all. Nothing of the model is changed: it is given the encoder's states instead of token ids.
+A question with its context in one part is the case of a single passage. The model itself is
+unchanged: it is passed encoder states instead of token ids.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from transformers.modeling_outputs import BaseModelOutput
 from aqa.backends.local.batches import batches_by_tokens, pad_right
 from aqa.backends.local.devices import input_device
 
-Parts = Sequence[Sequence[int]]  # token ids of what is encoded apart
+Parts = Sequence[Sequence[int]]  # token ids of each part that is encoded separately
 
-ENCODE = "encode_parts"  # of a model whose weights are spread, the method that encodes
+ENCODE = "encode_parts"  # the encoding method added to a model with sharded weights
 
 
 @dataclass
 class EncoderStates(BaseModelOutput):  # type: ignore[misc]  # transformers' types are not followed
-    """What a decoder attends to, as a model takes it."""
+    """Encoder states in the form that models accept."""
 
-    router_logits: Any = None  # Switch Transformers look for them
+    router_logits: Any = None  # read by Switch Transformers
 
 
 def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The encoder's states of shape (rows, longest, width)."""
+    """Return encoder states of shape (rows, longest, width)."""
     encoder = getattr(model, ENCODE, None) or model.get_encoder()
     states: torch.Tensor = encoder(
         input_ids=ids.to(input_device(model)), attention_mask=mask.to(input_device(model))
@@ -39,7 +39,7 @@ def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def decode(
     model: Any, states: torch.Tensor, mask: torch.Tensor, read: torch.Tensor
 ) -> torch.Tensor:
-    """Logits (rows, tokens, vocabulary) of what a decoder reads at once, beside those states."""
+    """Return logits (rows, tokens, vocabulary) for decoder inputs, given encoder states."""
     logits: torch.Tensor = model(
         encoder_outputs=EncoderStates(last_hidden_state=states),
         attention_mask=mask,
@@ -52,9 +52,9 @@ def decode(
 def lay_side_by_side(
     states: torch.Tensor, mask: torch.Tensor, counts: Sequence[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Join the states of each question's parts, the padding between them left out.
+    """Concatenate the states of each question's parts, without the padding between them.
 
-    `counts` are the numbers of parts. Gives states (questions, tokens, width) and their mask.
+    `counts` are the numbers of parts. Returns states (questions, tokens, width) and their mask.
     """
     if len(counts) == len(states):
         return states, mask
@@ -63,7 +63,7 @@ def lay_side_by_side(
 
 
 def pad_joined(questions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack the states of questions, (tokens, width) each, and tell their padding by a mask."""
+    """Stack the states of questions, each (tokens, width), and return them with a padding mask."""
     lengths = torch.tensor([len(states) for states in questions], device=questions[0].device)
     stacked = pad_sequence(list(questions), batch_first=True)
     places = torch.arange(stacked.shape[1], device=stacked.device)
@@ -73,9 +73,9 @@ def pad_joined(questions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.T
 def encode_questions(
     model: Any, questions: Sequence[Parts], budget: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encode the parts of many questions in batches of like length, at most `budget` tokens each.
+    """Encode all questions' parts in batches of similar length, at most `budget` tokens each.
 
-    Gives the states (questions, tokens, width) that a decoder attends to, and their mask.
+    Returns the states (questions, tokens, width) that a decoder attends to, and their mask.
     """
     parts = [(number, part) for number, parts in enumerate(questions) for part in parts]
     found: dict[int, torch.Tensor] = {}

@@ -1,4 +1,4 @@
-"""Generate the answers of an encoder-decoder for one batch of questions."""
+"""Generates an encoder-decoder's answers to one batch of questions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from aqa.backends.local.devices import without_gradients
 from aqa.config.options import GenerationOptions
 
 Parts = Sequence[Sequence[int]]
-SCORED_VALUES = 2**26  # logits computed at once for the log-probabilities of beams: 256 MB
+SCORED_VALUES = 2**26  # logits computed at once to score beams: 256 MB
 
 
 def write_answers(
@@ -19,9 +19,9 @@ def write_answers(
     encoded_tokens: int,
     draws: Drawings = (),
 ) -> list[list[Written]]:
-    """Give each question's answers; at most `encoded_tokens` go through the encoder at once.
+    """Return each question's answers; at most `encoded_tokens` go through the encoder at once.
 
-    `draws` are those of each answer, where tokens are drawn.
+    `draws` holds the random draws of each answer, if tokens are sampled.
     """
     from aqa.backends.t5.fusion import EncoderStates, encode_questions
 
@@ -44,23 +44,23 @@ def write_answers(
             found = chosen.log_probabilities(sequences)
         else:
             found = _score(model, sequences, states, mask)
-    rows = zip(sequences[:, 1:].tolist(), found, strict=True)  # the first begins the decoder
+    rows = zip(sequences[:, 1:].tolist(), found, strict=True)  # the first token starts the decoder
     answers = [Ends(end_ids).until(*row) for row in rows]
     step = options.answers_each
     return [answers[place : place + step] for place in range(0, len(answers), step)]
 
 
 def _score(model: Any, sequences: Any, states: Any, mask: Any) -> list[list[float]]:
-    """Log-probabilities of sequences' tokens after the first, by reading them once more.
+    """Return the log-probabilities of each sequence's tokens after the first, in a second pass.
 
-    Beams change places while they are written, so looking their scores up would need those of all
-    steps: rows * beams * vocabulary each.
+    Beams are reordered while decoding, so looking their scores up would mean keeping rows * beams *
+    vocabulary values for every step.
     """
     import torch
 
     from aqa.backends.t5.fusion import decode
 
-    each = len(sequences) // len(states)  # answers of one question
+    each = len(sequences) // len(states)  # answers per question
     size = max(SCORED_VALUES // (sequences.shape[1] * model.config.vocab_size), 1)
     found: list[list[float]] = []
     for rows in torch.split(torch.arange(len(sequences), device=states.device), size):

@@ -1,4 +1,4 @@
-"""Load encoder-decoder models, or make a small T5 from nothing."""
+"""Loads encoder-decoder models, or makes a small T5 from scratch."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from aqa.library_output import quiet
 
 
 def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
-    """Load the weights, for training in float32: bfloat16 would round small updates away.
+    """Load the weights; for training in float32, because bfloat16 would round small updates away.
 
     Raises:
-        ModelError: no such model, or weights that are broken or not there.
+        ModelError: the model does not exist, or its weights are broken or missing.
     """
     with quiet():
         import torch
@@ -37,13 +37,13 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
         use_safetensors=True,
         **placement(options, training),
     )
-    if training and not spread_by():  # prediction writes token by token
+    if training and not spread_by():  # prediction decodes token by token anyway
         _check_decoder(model, files.title)
     return fuse_activations(model)
 
 
 def _check_decoder(model: Any, title: str) -> None:
-    """See that what is said of the first token is the same with others behind it, and alone."""
+    """Check that the first token's logits do not depend on the tokens after it."""
     import torch
 
     from aqa.backends.t5.fusion import decode, encode
@@ -57,10 +57,10 @@ def _check_decoder(model: Any, title: str) -> None:
 
 
 def fuse_activations(model: Any) -> Any:
-    """Compute the tanh form of GELU (Hendrycks & Gimpel 2016), which flan-T5 has, in one step.
+    """Compute flan-T5's tanh form of GELU (Hendrycks & Gimpel 2016) in one step.
 
-    transformers writes it out in seven, which for 4,096 tokens on a CPU take as long as three
-    matrix products of a layer; in float32 the values are the same to rounding.
+    transformers uses seven steps, which take as long as three matrix products of a layer for 4,096
+    tokens on a CPU; in float32 the values are equal up to rounding.
     """
     from transformers.activations import GELUTanh, NewGELUActivation
 
@@ -72,7 +72,7 @@ def fuse_activations(model: Any) -> Any:
 
 
 def scratch_config(options: FromScratchOptions, tokenizer: Any) -> Any:
-    """The configuration of a T5 that is made here."""
+    """Return the config of a T5 made from scratch."""
     from transformers import T5Config
 
     return T5Config(
@@ -81,12 +81,12 @@ def scratch_config(options: FromScratchOptions, tokenizer: Any) -> Any:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id,
-        dropout_rate=0.0,  # it learns few examples by heart; there is nothing to regularise
+        dropout_rate=0.0,  # it memorises a few examples; there is nothing to regularise
     )
 
 
 def make_model(config: Any, seed: int) -> Any:
-    """A T5 of random weights, the same for the same seed."""
+    """Make a T5 with random weights, determined by the seed."""
     from transformers import T5ForConditionalGeneration
 
     with seeded(seed):

@@ -1,4 +1,4 @@
-"""Fine-tune all weights of an encoder-decoder; with fid, gradients flow into all passages."""
+"""Fine-tunes all weights of an encoder-decoder; with fid, gradients flow into all passages."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -25,8 +25,8 @@ from aqa.runs.names import MODEL
 def answer_loss(
     model: Any, inputs: Batch, label_smoothing: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Summed cross-entropy over the answers' tokens, and how many they are."""
-    whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
+    """Return the summed cross-entropy over the answers' tokens, and their number."""
+    whole = getattr(model, "module", model)  # unwrap DistributedDataParallel
     states, mask = lay_side_by_side(
         encode(whole, inputs["input_ids"], inputs["attention_mask"]),
         inputs["attention_mask"],
@@ -46,22 +46,22 @@ def answer_loss(
 
 
 def shifted(labels: torch.Tensor, first: int) -> torch.Tensor:
-    """What the decoder reads to write the labels: the `first` token that prediction begins with.
+    """Return the decoder inputs for the labels, starting with the `first` token of prediction.
 
-    Models have ways of their own, and mBART's takes another first token than its prediction does.
+    Models' own shifts differ: mBART's starts with a token other than that of its prediction.
     """
     begun = torch.nn.functional.pad(labels[:, :-1], (1, 0), value=first)
     return begun.masked_fill(begun == IGNORED, first)
 
 
 class Seq2SeqCollator(Collator):
-    """Pads the parts that are read, and the answers, to the longest of their batch, on the right.
+    """Right-pads the input parts and the answers to the longest of their batch.
 
-    `part_counts` tells how many of the parts, one after another, belong to each row.
+    `part_counts` says how many consecutive parts belong to each row.
     """
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Give tensors of shape (parts, longest part) and (rows, longest answer)."""
+        """Return tensors of shape (parts, longest part) and (rows, longest answer)."""
         parts: list[list[int]] = []
         for row in rows:
             ids = iter(row["input_ids"])
@@ -82,17 +82,17 @@ class Seq2SeqTrainer(AnswerTrainer):
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
 
     def prepare(self, reader: LocalReader, rows: Dataset | None) -> None:
-        """Remember what kind of model it is, before it is wrapped."""
+        """Remember the model's class before the model is wrapped."""
         self._kind = type(reader.model)
 
     def read(self, folder: Path) -> None:
-        """Read the weights, which some families save under other names than they have."""
+        """Read the weights, which some families save under other names."""
         found = load_whole(self._kind, ModelFiles(str(folder), str(folder)))
         own = self.model.state_dict()
         self.model.load_state_dict(held_like(own, found.state_dict()))
 
     def calls(self, model: Any) -> Calls:
-        """The encoder is called apart, and then the decoder by the whole model."""
+        """Call the encoder separately, and the decoder through the whole model."""
         one = torch.ones(1, 1, dtype=torch.long, device=self.args.device)
         states = torch.zeros(1, 1, model.config.d_model, device=self.args.device)
         setattr(model, ENCODE, lambda **inputs: model.get_encoder()(**inputs))
@@ -109,13 +109,13 @@ class Seq2SeqTrainer(AnswerTrainer):
             self.model.save_pretrained(folder, state_dict=whole)
 
     def write_trained(self, folder: Path) -> None:
-        """Write the weights, and the tokenizer beside them."""
+        """Write the weights and the tokenizer."""
         self.write(folder)
         if is_first_process():
             self._reader.save_tokenizer(folder)
 
     def settle(self) -> None:
-        """Make the model such as it is loaded for prediction."""
+        """Convert the model to what is loaded for prediction."""
         if not self._reader.is_spread:
             self.model.to(compute_dtype(self._reader.options))
         super().settle()
