@@ -1,1 +1,1 @@
-"""From an example to the prompt that a reader gets."""
+"""Build the prompts that readers get from examples."""

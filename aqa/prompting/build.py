@@ -1,4 +1,4 @@
-"""What goes into a run: its data, checked beforehand, and the prompts made of them."""
+"""A run's inputs: its data, checked in advance, and the prompts made from them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from aqa.runs.fingerprints import EVIDENCE_RULES
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """An example whose prompt can't fit even without passages. `index` is its place in the data."""
+    """An example whose prompt can't fit even without passages. `index` is that in the data."""
 
     index: int
     example: Example
@@ -35,7 +35,7 @@ class Unfit:
 def that_fit(
     prompts: Iterable[Prompt | Unfit], leave_out: Callable[[Unfit], object]
 ) -> Iterator[Prompt]:
-    """Pass the prompts on to a reader; what can't fit goes to `leave_out` as it is met."""
+    """Pass the prompts on to a reader; those that can't fit go to `leave_out` instead."""
     for each in prompts:
         if isinstance(each, Unfit):
             leave_out(each)
@@ -44,13 +44,13 @@ def that_fit(
 
 
 class Inputs:
-    """The data of a run, or its validation data, and the template of their prompts.
+    """The data or validation data of a run, and the template of their prompts.
 
-    All the data are looked through here, before anything expensive, and their notes passed on;
-    unless `like` are the inputs of another run with the same data.
+    All data are read once here, before anything expensive, and notes about them are passed on;
+    unless `like` are the inputs of another run on the same data.
 
     Raises:
-        AqaError: no data are named, or there is something wrong with them.
+        AqaError: no data are named, or something is wrong with them.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Inputs:
             self.found = like.found
         limit = config.data.dev_limit if dev else config.data.limit
         self.total = min(self.found.count, limit or self.found.count)
-        self.left_out = 0  # by the evidence of training examples, or of a stress test
+        self.left_out = 0  # because of training evidence or a stress test
         self._pools: Pools = Pools(self._as_they_are) if like is None else like._pools
         self._stressed: StressedEvidence | None = None
         if config.evidence.stress.condition is not None:
             self._stress(progress)
 
     def _stress(self, progress: Progress) -> None:
-        """Take only the examples that the condition can be made of, under its evidence."""
+        """Keep only the examples that the stress condition applies to, with its evidence."""
         stressed = StressedEvidence(self._config.evidence, self._pools)
         condition = self._config.evidence.stress.condition
         with progress.task(f"Preparing {condition}", total=self.total) as task:
@@ -97,7 +97,7 @@ class Inputs:
             progress.note(f"{condition}: {number:,} questions are left out: {reason}.")
 
     def _is_english(self) -> bool:
-        """Whether the questions are asked in English because nobody chose a template."""
+        """Whether questions are asked in English only because nobody chose a template."""
         chosen = self._config.asks_for("prompt", called=True)
         return self.template.name.startswith("eng_") and not chosen
 
@@ -106,12 +106,12 @@ class Inputs:
 
     @cached_property
     def unlabelled(self) -> int:
-        """How many examples up to the limit have no reference."""
+        """Count the examples up to the limit that have no reference."""
         return self._count(self.found.unlabelled, lambda example: example.answers is None)
 
     @cached_property
     def unanswerable(self) -> int:
-        """How many examples up to the limit are known to have no answer."""
+        """Count the examples up to the limit that are known to have no answer."""
         return self._count(self.found.unanswerable, lambda example: example.answers == ())
 
     def _count(self, of_all: int, counts: Callable[[Example], bool]) -> int:
@@ -120,16 +120,16 @@ class Inputs:
         return sum(counts(example) for _, example in self.examples())
 
     def examples(self) -> Iterator[tuple[int, Example]]:
-        """The examples up to the limit, each with its place in the data, from 0."""
+        """Yield the examples up to the limit with their indices in the data."""
         return islice(self.all_examples(), self.total)
 
     def all_examples(self) -> Iterator[tuple[int, Example]]:
-        """The same of the whole data, whatever the limit."""
+        """Yield all examples with their indices, regardless of the limit."""
         examples = self._as_they_are()
         return enumerate(examples if self._stressed is None else self._stressed.changed(examples))
 
     def examples_at(self, places: Iterable[int]) -> Iterator[tuple[int, Example]]:
-        """Those of the whole data at these places, which rise."""
+        """Yield the examples at these ascending indices, regardless of the limit."""
         examples, start = self.all_examples(), 0
         for place in places:
             yield from islice(examples, place - start, place - start + 1)
@@ -138,9 +138,9 @@ class Inputs:
     def training_examples(
         self, first: int = 0, end: int | None = None
     ) -> Iterator[tuple[int, Example]]:
-        """The same with the passages to train on; some are left out, see `TrainingEvidence`.
+        """Yield examples `first` to `end` with training passages; see `TrainingEvidence`.
 
-        From the `first` to before the `end`; passages of other questions are those of all.
+        Some are left out. Passages of other questions are drawn from all the data up to the limit.
         """
         options = self._config.evidence
         others = (example for _, example in self.examples())
@@ -156,7 +156,7 @@ class Inputs:
     def prompt(
         self, reader: Backend, index: int, example: Example, with_target: bool = False
     ) -> Prompt:
-        """Make the prompt of one example, see `templates.prepare`, and look for its answer."""
+        """Make an example's prompt with `templates.prepare`, and find the ranks of its answer."""
         options, count = self._evidence, self._count_tokens
         prompt = prepare(example, index, self.template, options, reader, with_target, count)
         holds = answer_finder(example)
@@ -171,16 +171,16 @@ class Inputs:
 
     @cached_property
     def _count_tokens(self) -> Callable[[str], int] | None:
-        """What counts the evidence's tokens, where the plan names a tokenizer."""
+        """The evidence's token counter, if the config names a tokenizer."""
         name = self._config.evidence.tokenizer
         return None if name is None else token_counter(name)
 
     def check_room(self, reader: Backend) -> None:
-        """See whether the template leaves room for a question at all, and the plan can count.
+        """Check that the template leaves room for a question, and that tokens can be counted.
 
         Raises:
-            ConfigError: it does not fit into the reader even with nothing in it.
-            ModelError: the tokenizer that the plan names can't be loaded.
+            ConfigError: even the empty template does not fit into the reader.
+            ModelError: the tokenizer named for the evidence can't be loaded.
         """
         empty = Example(f"the template {self.template.name}", "", ())
         try:
@@ -191,9 +191,9 @@ class Inputs:
     def prompts(
         self, reader: Backend, examples: Iterable[tuple[int, Example]], with_target: bool = False
     ) -> Iterator[Prompt | Unfit]:
-        """Make the prompts that a reader gets, and tell of each example that can't fit.
+        """Yield the prompts that a reader gets, and an `Unfit` for each example that can't fit.
 
-        With targets there may be a prompt for each answer of an example (`training.targets`).
+        With targets, an example may yield one prompt per answer (`training.targets`).
         """
         several = with_target and self._config.training.targets != "first"
         for index, example in examples:
@@ -204,7 +204,7 @@ class Inputs:
                     yield Unfit(index, each, str(error))
 
     def _each_answer(self, example: Example) -> Iterator[Example]:
-        """The example with one answer at a time, under ids of its own."""
+        """Yield the example once per answer, with a numbered id if there are several."""
         answers = dict.fromkeys(example.answers or ())
         if len(answers) < 2:
             yield example
@@ -213,24 +213,24 @@ class Inputs:
             yield replace(example, id=f"{example.id}#{number}", answers=(answer,), target=None)
 
     def texts(self) -> Iterator[str]:
-        """Questions, passages and answers, for a tokenizer to learn."""
+        """Yield questions, passages and answers for a tokenizer to learn from."""
         for _, example in self.examples():
             yield from read_texts(example)
             yield from self.template.targets(example.answers)
 
     def evidence_plan(self) -> dict[str, Any]:
-        """What decides the evidence of each question; runs with the same plan can be compared."""
+        """Return what decides each question's evidence; runs with equal plans can be compared."""
         return {**self._config.evidence.plan(), "passages": self.found.passages_sha256}
 
     def sources(self) -> dict[str, Hashed]:
-        """The files that the data come from, by what they hold, with their hashes."""
+        """Return the data files by what they contain, with their hashes."""
         return {
             kind: Hashed(str(name), self.found.files.get(kind))
             for kind, name in self.source.names().items()
         }
 
     def fingerprint(self, reader: Backend) -> dict[str, Any]:
-        """What must be the same for a run to be gone on with."""
+        """Return what must stay the same for a run to be resumed."""
         rules = None if self._stressed is None else self._stressed.rules
         return {
             **({} if rules is None else {EVIDENCE_RULES: rules}),
@@ -242,7 +242,7 @@ class Inputs:
         }
 
     def data_fingerprint(self) -> dict[str, Any]:
-        """What must be the same for two runs to be of the same questions."""
+        """Return what must be the same for two runs to have the same questions."""
         data = self._config.data
         return {
             "sha256": self.found.sha256,
@@ -258,7 +258,7 @@ class Inputs:
 def describe_sources(
     config: RunConfig, reader: Backend, inputs: Inputs, dev: Inputs | None = None
 ) -> dict[str, dict[str, str]]:
-    """Give what a run is made from, as its manifest holds it: data, template, model."""
+    """Describe what a run is made from, for its manifest: data, template and model."""
     found = {
         **inputs.sources(),
         **{f"dev_{kind}": hashed for kind, hashed in (dev.sources() if dev else {}).items()},
@@ -269,7 +269,7 @@ def describe_sources(
 
 
 def read_texts(example: Example) -> Iterator[str]:
-    """The texts of an example that a reader may meet, one by one."""
+    """Yield the texts of an example that a reader may see."""
     yield example.question
     for passage in example.passages:
         yield from (passage.title, passage.text)
@@ -282,7 +282,7 @@ def _counted(examples: Iterable[Example], task: Task) -> Iterator[Example]:
 
 
 def source_of(data: DataOptions, dev: bool) -> Source:
-    """Where the data come from, or the validation data; UsageError where none are named."""
+    """Return where the (validation) data come from; UsageError if none are named."""
     path = data.dev_path if dev else data.path
     if path is None:
         raise UsageError("no data is named; give --data FILE, or data.path in the config")
@@ -292,7 +292,7 @@ def source_of(data: DataOptions, dev: bool) -> Source:
         path=path,
         split=data.dev_split if dev else data.split,
         fields=data.fields,
-        corpus=None if retrieves and passages is None else data.corpus,  # it is the passages' own
+        corpus=None if retrieves and passages is None else data.corpus,  # it belongs to passages
         on_duplicate_id=data.on_duplicate_id,
         normalize=data.normalize,
         passages=passages,

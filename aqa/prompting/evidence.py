@@ -1,4 +1,4 @@
-"""Choose and order passages once, at passage granularity, for every backend alike."""
+"""Select and order each question's passages, the same way for every backend."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,13 +10,13 @@ from aqa.records import Dropped, Evidence, Example, Passage
 def select(
     example: Example, options: EvidenceOptions, count_tokens: Callable[[str], int] | None = None
 ) -> Evidence:
-    """Choose the passages of one example and put them in reading order.
+    """Select the passages of one example and put them in reading order.
 
-    Passages are ranked as the data gives them (`given`) or by falling score (`score`,
-    `best_last`; ties and passages without a score keep the data's order, those without a score
-    last); of identical ones (`dedupe`) the best ranked stays; `top_k` and the budget, `max_chars`
-    or `max_tokens` by `count_tokens`, keep the best ranked; `best_last` then turns the order
-    round, so that the best comes next to the question.
+    They are ranked in the data's order (`given`) or by descending score (`score`, `best_last`;
+    ties keep the data's order, passages without a score come last). Of identical passages
+    (`dedupe`) the best ranked is kept; `top_k` and the budget (`max_chars`, or `max_tokens` by
+    `count_tokens`) keep the best ranked. `best_last` then reverses the order, so that the best
+    passage is next to the question.
     """
     ranked = list(example.passages)
     if options.order != "given":
@@ -51,7 +51,7 @@ def select(
 
 
 def _dedupe(ranked: Iterable[Passage]) -> tuple[list[Passage], list[Passage]]:
-    """Part passages into first ones and those whose title and text were there before."""
+    """Split passages into first occurrences and repetitions of a title and text."""
     kept: dict[tuple[str, str], Passage] = {}
     doubles = []
     for passage in ranked:

@@ -1,4 +1,4 @@
-"""Where the answer is: which passages are known, or seem, to hold it."""
+"""Find the passages that are known, or seem, to contain the answer."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,18 +12,18 @@ from aqa.records import Example, Passage
 
 Holds = Callable[[Passage], bool]
 
-# Words and numbers as a text has them: "Rollo" in "Rollo's", "BTV" in "BTV에서는", "1940" in
-# "1939–1940", but no "000" in "1,000".
+# Words and numbers: "Rollo" in "Rollo's", "BTV" in "BTV에서는", "1940" in "1939–1940", but not
+# "000" in "1,000".
 WORD = re.compile(r"\d+(?:[.,]\d+)+|[가-힣]+|[^\W_가-힣]+")
 NO_LETTERS = re.compile(r"[\W_]+")
 
 
 def answer_finder(example: Example) -> Holds | None:
-    """Give the function that tells whether a passage holds the answer; None where none is known.
+    """Return a test whether a passage contains the answer; None if no answer is known.
 
-    By the passage's id where the data name gold ones and the passage has an id, unless the text
-    was cut before the answer; a passage of the same text is as good as the gold one. By the text
-    alone where gold ones without ids are among the passages. Else by what `text_finder` finds.
+    By id if the data mark gold passages and the passage has an id, unless its text was cut before
+    the answer; a passage with a gold passage's text counts, too. By text alone if gold passages
+    without ids are among the passages. Otherwise as `text_finder`.
     """
     if not any(example.answers or ()):
         return None
@@ -46,7 +46,7 @@ def answer_finder(example: Example) -> Holds | None:
 
 
 def _among_own(example: Example, says: Holds) -> Holds | None:
-    """Find the example's own gold passages; None where they are not among its passages."""
+    """Match the example's own gold passages; None if they are not among its passages."""
     own = {_text(passage): passage for passage in example.own_passages}
     if not own or not own.keys() <= {_text(passage) for passage in example.passages}:
         return None
@@ -62,11 +62,11 @@ def _among_own(example: Example, says: Holds) -> Holds | None:
 
 
 def text_finder(example: Example) -> Holds:
-    """Give the function that tells whether an answer is in a passage's text or title.
+    """Return a test whether an answer occurs in a passage's text or title.
 
-    Both are composed, and normalised like predictions, or taken apart into words: an answer is
-    whole words, but where it begins or ends with Hangul, whose words have endings, or in a script
-    without spaces, they may go on there. Hangul may have other spaces, where it begins a word.
+    Both are NFC-composed, then normalised like predictions or split into words. An answer must
+    be whole words, except that Hangul (whose words take endings) and scripts without spaces may
+    continue after it. Hangul that begins a word may be spaced differently.
     """
     answers = [unicode_form("NFC", text) for text in example.answers or () if text]
     profile = PROFILES["korquad" if has_hangul(answers) else "squad"]
@@ -82,7 +82,7 @@ def text_finder(example: Example) -> Holds:
     def says(passage: Passage) -> bool:
         parts = [unicode_form("NFC", part) for part in (passage.title, passage.text)]
         text = " ".join(parts).lower()
-        # Normalising a long text takes its time: only where an answer's words are in it.
+        # Normalising a long text is slow, so first check that it has an answer's words.
         likely = _likely(normalised, without_punctuation(text))
         if likely and found_in(" ".join(map(profile.normalize, parts)), likely):
             return True
@@ -99,7 +99,7 @@ def text_finder(example: Example) -> Holds:
 
 
 def _likely(answers: Sequence[str], text: str) -> list[str]:
-    """The answers all of whose words are in a text."""
+    """Return the answers whose words are all in a text."""
     return [answer for answer in answers if all(word in text for word in answer.split())]
 
 
@@ -122,9 +122,9 @@ def _text(passage: Passage) -> str:
 def gold_ranks(
     passages: Sequence[Passage], holds: Holds | None, title: bool = True
 ) -> tuple[int, ...] | None:
-    """The ranks of the passages that hold the answer; None where no answer is known.
+    """Return the ranks of the passages that contain the answer; None if no answer is known.
 
-    Without `title` nobody reads their titles.
+    Without `title`, titles don't count, since the reader doesn't see them.
     """
     if holds is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether a reader's tokenizer knows the language of the data at all, seen on a sample."""
+"""Check on a sample whether a reader's tokenizer knows the language of the data."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -8,14 +8,14 @@ from aqa.errors import DataError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, read_texts
 
-SAMPLE = 64  # examples, spread over the first of the data
-FIRST = 2048  # examples
+SAMPLE = 64  # examples, spread over the FIRST ones
+FIRST = 2048  # examples at the start of the data
 CHARACTERS = 4000  # of each example
-WORTH_TELLING = 0.01  # a share that a few rare characters do not reach
+WORTH_TELLING = 0.01  # share of unknown characters, more than a few rare ones make up
 
 
 def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
-    """Warn where a reader's tokenizer does not know some of the data; DataError for most of it."""
+    """Warn if the tokenizer does not know some of the data; DataError if it misses most."""
     total = min(inputs.total, FIRST)
     step = max(total // SAMPLE, 1)
     sample = [example for _, example in islice(inputs.examples(), 0, total, step)]
@@ -35,6 +35,6 @@ def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
 
 
 def _share(reader: Backend, texts: Iterable[Iterable[str]]) -> float:
-    """The share of unknown characters in the texts of each example, 0..1."""
+    """Return the share of unknown characters in all texts, 0..1."""
     counts = [reader.unknown_characters("\n".join(own)[:CHARACTERS]) for own in texts]
     return sum(unknown for unknown, _ in counts) / max(sum(total for _, total in counts), 1)

@@ -1,4 +1,4 @@
-"""Passages of other questions as distractors: near ones, or any, that do not hold the answer."""
+"""Distractors: passages of other questions, near or random, that do not contain the answer."""
 
 import hashlib
 import re
@@ -18,10 +18,10 @@ T = TypeVar("T")
 def distractors(
     passages: Iterable[Passage], texts: set[str], example: Example
 ) -> Iterator[Passage]:
-    """Those whose text is not among `texts`, where it is put, and that do not hold the answer.
+    """Yield the passages without the answer whose text is not in `texts`, and add it there.
 
-    However gold passages are known, by id or as the example's own, what says the answer is no
-    distractor, either: where the gold one is left out, the example is to have no answer.
+    Even if gold passages are marked, a passage that states the answer is no distractor: without
+    the gold passage, the example must have no answer.
     """
     holds, says = answer_finder(example), text_finder(example)
     for passage in passages:
@@ -34,8 +34,8 @@ def distractors(
 class OtherPassages:
     """The distinct passages of all examples, searched by BM25 (Robertson, Zaragoza 2009).
 
-    They have no ids: those of other examples mean nothing, only a text can tell.
-    All of them are kept in memory, or a sample of `most`, see `sample`.
+    They lose their ids, which are meaningless in other examples; only texts are compared.
+    All are kept in memory, or a sample of `most`; see `sample`.
     """
 
     def __init__(self, examples: Iterable[Example], most: int | None = None) -> None:
@@ -53,17 +53,17 @@ class OtherPassages:
         return len(self._passages)
 
     def __iter__(self) -> Iterator[Passage]:
-        """Give them in no order that tells anything."""
+        """Iterate in no meaningful order."""
         return iter(self._passages)
 
     def nearest(self, question: str, number: int) -> list[Passage]:
-        """The passages nearest to a question, best first."""
+        """Return the passages nearest to a question, best first."""
         import bm25s
 
         if self._index is None:
             words = [list(terms(f"{p.title} {p.text}")) for p in self._passages]
             if not any(words):
-                return []  # nothing to search in
+                return []  # nothing to search
             self._index = bm25s.BM25()
             self._index.index(words, show_progress=False)
         number = min(number, len(self._passages))
@@ -71,12 +71,12 @@ class OtherPassages:
         return [self._passages[place] for place in found.documents[0].tolist()]
 
     def drawn(self, number: int, chance: Random) -> list[Passage]:
-        """Passages drawn by chance."""
+        """Draw random passages."""
         return chance.sample(self._passages, min(number, len(self._passages)))
 
 
 def terms(text: str) -> Iterator[str]:
-    """Words to search by; pairs of letters for Hangul, whose words have endings."""
+    """Yield search terms: words, or letter pairs for Hangul, whose words take endings."""
     for word in WORD.findall(text.lower()):
         if HANGUL_WORD.fullmatch(word) and len(word) > 1:
             yield from (word[start : start + 2] for start in range(len(word) - 1))
@@ -85,17 +85,17 @@ def terms(text: str) -> Iterator[str]:
 
 
 def ranked(passages: Sequence[Passage]) -> tuple[Passage, ...]:
-    """Number passages anew; their scores are of another order."""
+    """Number passages from 1 and drop their scores, which reflect another order."""
     return tuple(
         replace(passage, rank=rank, score=None) for rank, passage in enumerate(passages, 1)
     )
 
 
 def sample(items: Iterable[tuple[str, T]], most: int) -> list[T]:
-    """Keep the first of each key, for the `most` keys of the least hashes, in their order.
+    """Keep the first item of each key, for the `most` keys with the smallest hashes.
 
-    Memory holds at most twice as many: Broder (1997), "On the resemblance and containment of
-    documents", takes such samples.
+    Holds at most twice as many in memory. Such samples: Broder (1997), "On the resemblance and
+    containment of documents".
     """
     kept: dict[int, T] = {}
     for key, item in items:

@@ -1,4 +1,4 @@
-"""Load a template by name or path, check it, and make the prompt of an example."""
+"""Load and check a prompt template, and make an example's prompt."""
 
 import difflib
 import hashlib
@@ -21,7 +21,7 @@ from aqa.records import PLACEHOLDER, AnswerPart, Example, Message, Prompt, Templ
 VARIABLES = ("context", "question")
 ROLES = ("system", "user", "assistant")
 MARK = re.compile(r"^---[ \t]*(?:\n|\Z)", re.MULTILINE)  # before and after front matter
-DOUBLED = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")  # a variable as Jinja writes it
+DOUBLED = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")  # a Jinja-style variable
 SUFFIXES = (".txt", ".yaml", ".yml")
 
 
@@ -36,10 +36,9 @@ def prepare(
 ) -> Prompt:
     """Make the prompt that a reader gets: select the evidence, then let the reader fit it.
 
-    Training, prediction and preview all call this. `with_target` adds the text to train on, the
-    example's target, its first reference or the template's no-answer phrase; prediction leaves it
-    out, so that no gold answer can have an influence. `count_tokens` counts the evidence's tokens
-    for a plan with `max_tokens`.
+    Training, prediction and preview all use this. `with_target` adds the text to train on (the
+    example's target, its first reference or the template's no-answer phrase); prediction leaves
+    it out, so no gold answer can leak. `count_tokens` measures evidence limited by `max_tokens`.
 
     Raises:
         PromptError: the prompt can't fit even without passages.
@@ -57,17 +56,17 @@ def prepare(
 
 
 def target_of(example: Example, template: Template) -> str | None:
-    """The text to train on: the one that the data name, or the template's choice."""
+    """Return the text to train on: the data's own, or the template's choice."""
     return example.target or template.target(example.answers)
 
 
 def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:
-    """Load a template by path, or by the name of a shipped one.
+    """Load a template by path, or by the name of a built-in one.
 
-    A `.txt` file is a system message, to which the bare question is the user's; if it holds
-    {question} too, the whole is one user message. Front matter between two `---` lines may hold
-    `no_answer` and `answer`. A `.yaml` file holds `messages` (role, content) and may hold the same.
-    It must use all `variables` and no others.
+    A `.txt` file is the system message, and the question the user's; if it contains {question},
+    it is a single user message. Front matter between two `---` lines may set `no_answer` and
+    `answer`. A `.yaml` file contains `messages` (role, content) and may set the same.
+    A template must use all `variables` and no others.
 
     Raises:
         PromptError: no such template, or it is not valid.
@@ -104,7 +103,7 @@ def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:
 
 
 def find_template(name: str) -> Path:
-    """Give the path of a template, or of a shipped one by its name; PromptError for neither."""
+    """Return the path of a template file or built-in template; PromptError for neither."""
     path = at_home(name)
     if path.suffix in SUFFIXES and path.is_file():
         return path
@@ -130,7 +129,7 @@ def _split_front_matter(text: str, path: Path) -> tuple[dict[str, Any], str]:
     if last is None:
         raise PromptError(f"{path}: the front matter is not closed by a line of ---")
     head = text[first.end() : last.start()].rstrip("\n")
-    return _parse_yaml("\n" + head, path), text[last.end() :]  # the mark above counts as a line
+    return _parse_yaml("\n" + head, path), text[last.end() :]  # the newline stands for line 1
 
 
 def _parse_yaml(text: str, path: Path) -> dict[str, Any]:

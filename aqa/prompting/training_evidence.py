@@ -1,4 +1,4 @@
-"""The evidence of training examples: the gold passage, what was retrieved, or both mixed."""
+"""Choose training evidence: gold passages, retrieved ones, or both mixed."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,23 +10,22 @@ from aqa.prompting.gold_passages import answer_finder
 from aqa.prompting.other_passages import OtherPassages, distractors, ranked
 from aqa.records import Example, Passage
 
-RULES = 3  # of `mixed`; to be raised where the same data and seed give other passages
-SPARE = 20  # found beyond what is wanted: some hold the answer and can't be taken
+RULES = 3  # of `mixed`; increase whenever the same data and seed give different passages
+SPARE = 20  # extra passages to fetch, since some contain the answer
 
 
 class TrainingEvidence:
-    """Gives training examples other passages, the same ones for every reader and one seed.
+    """Changes the passages of training examples, the same way for every reader and seed.
 
-    `gold` keeps the passages that hold the answer. `mixed` puts distractors beside them: first
-    the retrieved passages that do not hold the answer, then passages of other questions, the
-    nearest to the question by BM25 or any. With probability 1 - `gold_probability` the gold ones
-    are left out; such an example becomes unanswerable with `unanswerable_probability`, and is left
-    out of the training otherwise (compare RAFT, Zhang et al. 2024). Passages are shuffled, so that
-    their place tells nothing, and lose their scores. Unanswerable questions keep their passages in
-    `gold` and get distractors in `mixed`.
+    `gold` keeps the passages with the answer. `mixed` adds distractors: first the retrieved
+    passages without the answer, then passages of other questions, the nearest by BM25 or random
+    ones. With probability 1 - `gold_probability` the gold passages are dropped; the example then
+    becomes unanswerable with `unanswerable_probability`, and is left out otherwise (compare RAFT,
+    Zhang et al. 2024). Passages are shuffled, so that position reveals nothing, and lose their
+    scores. Unanswerable questions keep their passages in `gold` and get distractors in `mixed`.
 
-    `examples` are read once more for the passages of other questions, which are kept in memory;
-    only where distractors are wanted. `top_k` is what a prompt can hold.
+    If distractors are needed, `examples` are read again for the passages of other questions,
+    which are kept in memory. `top_k` is the most passages that a prompt holds.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class TrainingEvidence:
         self._others: OtherPassages | None = None
 
     def apply(self, example: Example) -> Example | None:
-        """Give the example with the passages to train on, or None where it is left out."""
+        """Return the example with the passages to train on, or None to leave it out."""
         if self._options.passages == "retrieved":
             return example
         holds = answer_finder(example)

@@ -1,5 +1,5 @@
-"""The evidence of a stress test: passages moved, added, taken away, doubled, or contradicted.
+"""Evidence for stress tests: passages moved, added, removed, repeated or contradicted.
 
-`evidence` changes each example, `answers` finds another answer of the same type, `contradiction`
-puts it in the place of the old one, `particles` makes Korean particles agree with it.
+`evidence` changes each example; `answers` finds another answer of the same type;
+`contradiction` substitutes it; `particles` makes Korean particles agree with it.
 """

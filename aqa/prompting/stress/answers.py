@@ -1,4 +1,4 @@
-"""Answers of other examples by their type: a date for a date, a number for a number, a name."""
+"""Other examples' answers by type, to replace a date by a date or a name by a name."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ from aqa.metrics.languages import has_hangul
 from aqa.prompting.other_passages import sample
 from aqa.records import Example
 
-MOST = 5000  # answers of the pool
-LONGEST = 60  # characters of an answer that has a type
+MOST = 5000  # answers kept
+LONGEST = 60  # characters in an answer that can have a type
 MOST_WORDS, LETTERS_OF_UNIT = 8, 12
 KOREAN = "korean name"
 
@@ -39,25 +39,25 @@ NOUNS = ("NN", "NP", "NR", "SL", "SH", "SN", "XPN", "XSN", "SS", "SP", "SO", "SW
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The type of an answer, and its form: how figures are written, or what names are asked for."""
+    """The type of an answer and its form: how a number is written, or what kind of name it is."""
 
     name: str
     form: str
 
 
 def kind_of(answer: str, question: str) -> Kind | None:
-    """Tell a date, a number and a name, Korean or not; None for every other phrase."""
+    """Recognise a date, a number or a name, Korean or not; None for any other phrase."""
     kind = _likely_kind(answer, question)
     return None if kind is None or (kind.name == KOREAN and not is_noun(answer)) else kind
 
 
 def _likely_kind(answer: str, question: str) -> Kind | None:
-    """The same without Kiwi: what is Korean, and no figure, may be a name."""
+    """The same without Kiwi: any Korean phrase without digits may be a name."""
     text = " ".join(answer.split()).rstrip(".")
     if not text or len(text) > LONGEST or len(text.split()) > MOST_WORDS:
         return None
     if text.count("(") != text.count(")"):
-        return None  # a piece of something
+        return None  # a fragment
     lower = text.lower()
     if YEAR.fullmatch(lower) or MONTH.fullmatch(lower):
         return Kind("date", "year" if lower[0].isdigit() else "month")
@@ -75,24 +75,24 @@ def _likely_kind(answer: str, question: str) -> Kind | None:
 
 
 def _is_name(text: str) -> bool:
-    """Tell whether all words but small ones begin with capitals, or figures but the first."""
+    """Whether all words are capitalised, except small words and numbers after the first."""
     words = [word.strip("\"'()“”‘’,") for word in text.split()]
     first = words[1:2] if words[0].lower() == "the" else words[:1]
     large = [word for word in words if word.lower() not in SMALL_WORDS]
     are_right = all(word[:1].isupper() or word[:1].isdigit() for word in large)
-    # "In 1066" is no name.
+    # "In 1066" is not a name.
     return are_right and bool(large) and all(word[:1].isupper() for word in (*first, large[0]))
 
 
 @lru_cache(maxsize=1 << 14)
 def is_noun(text: str) -> bool:
-    """Tell whether a Korean phrase holds nouns alone, and a proper one among them."""
+    """Whether a Korean phrase consists of nouns, at least one of them a proper noun."""
     tags = [each.tag for each in analyse(text)]
     return "NNP" in tags and all(tag.startswith(NOUNS) for tag in tags)
 
 
 class OtherAnswers:
-    """A sample of the distinct answers of all examples, by their types."""
+    """A sample of the distinct answers of all examples, by type."""
 
     def __init__(self, examples: Iterable[Example]) -> None:
         found = ((each.answers[0], each.question) for each in examples if each.answers)
@@ -104,7 +104,7 @@ class OtherAnswers:
             self._by_kind.setdefault(kind.name, {}).setdefault(kind.form, []).append(answer)
 
     def like(self, kind: Kind, chance: Random, most: int) -> Iterator[str]:
-        """Draw up to twice as many answers of that type, first such as are of the same form."""
+        """Draw up to twice `most` answers of that type, those of the same form first."""
         forms = self._by_kind.get(kind.name, {})
         others = [answer for form, own in forms.items() if form != kind.form for answer in own]
         for answers in (forms.get(kind.form, []), others):

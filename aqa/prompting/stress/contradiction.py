@@ -1,4 +1,4 @@
-"""A passage that says something else: another answer of the same type in the place of its own."""
+"""Passages that contradict the answer: another of the same type replaces it."""
 
 import re
 from collections.abc import Sequence
@@ -13,15 +13,13 @@ from aqa.prompting.stress.answers import OtherAnswers, kind_of
 from aqa.prompting.stress.particles import agreeing
 from aqa.records import Example, Passage
 
-TRIED = (
-    20  # answers of each form; one that the evidence holds, or that is like the old one, won't do
-)
+TRIED = 20  # answers drawn per form; those in the evidence or like the old one are skipped
 CLOSING = r"[\"'”’」』》〉)\]]*"
 
 
 @dataclass(frozen=True, slots=True)
 class Contradicted:
-    """Passages that say `answer` where they said the example's own answers."""
+    """Passages that state `answer` instead of the example's own answers."""
 
     passages: tuple[Passage, ...]
     answer: str
@@ -34,10 +32,10 @@ def contradict(
     chance: Random,
     beside: Sequence[Passage] = (),
 ) -> Contradicted | None:
-    """Replace the answers of an example wherever passages say them, by one that none `beside` says.
+    """Replace an example's answers in passages by one that is in none of `beside`.
 
-    None where they say none, no answer of the type fits, or the old one would still be said: in a
-    longer word, or in other words.
+    None if the passages don't state an answer, no other of its type fits, or the old one would
+    remain: inside a longer word or in other words.
     """
     olds = _to_replace(example, passages)
     kind = kind_of(olds[0], example.question) if olds else None
@@ -60,9 +58,9 @@ def contradict(
 
 
 def _to_replace(example: Example, passages: Sequence[Passage]) -> list[str]:
-    """The longest answer that has a type and is said as it is written, then the others.
+    """Return the longest answer that has a type and occurs verbatim, then the others.
 
-    Of "1988" and "in 1988" only the first is replaced, which changes both.
+    Of "1988" and "in 1988" only the former is replaced, which changes both.
     """
     answers = sorted({answer.strip() for answer in example.answers or ()} - {""}, key=len)[::-1]
     texts = [passage.text for passage in passages]
@@ -85,13 +83,13 @@ def _changed(passage: Passage, olds: Sequence[str], new: str) -> Passage:
 
 
 def replaced(text: str, olds: Sequence[str], new: str) -> str:
-    """Put `new` where one of `olds` is whole words; Korean particles agree with it.
+    """Replace `olds` by `new` where they are whole words, adjusting Korean particles.
 
-    Hangul after an old answer is left with it where it is not a particle, unless that is a number:
-    its unit.
+    If Hangul that is not a particle follows, nothing is replaced, except that a number may be
+    followed by its unit.
     """
     words = "|".join(re.escape(old) for old in olds)
-    # Neither a part of a longer word nor of a number such as 3,000.
+    # Neither part of a longer word nor of a number such as 3,000.
     pattern = rf"(?<![^\W_])(?<!\d[.,])({words})(?![^\W_가-힣]|[.,]\d)({CLOSING})([가-힣]*)"
 
     def change(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The evidence of one condition: what it makes of each example, the same for every reader."""
+"""Build the evidence of a stress condition for each example, the same for every reader."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,16 +16,16 @@ from aqa.prompting.stress.answers import OtherAnswers
 from aqa.prompting.stress.contradiction import contradict
 from aqa.records import Example, Passage
 
-MOST = 20_000  # passages of all examples that distractors are looked for in
-SPARE = 20  # found beyond what is wanted: some hold the answer
+MOST = 20_000  # passages to search for distractors
+SPARE = 20  # extra passages to fetch, since some contain the answer
 
-RULES = 3  # to be raised where the same data and seed give other evidence
+RULES = 3  # increase whenever the same data and seed give different evidence
 
 NO_GOLD, NO_ANSWER = "no gold passage is known", "no other answer of the type fits"
 
 
 class Pools:
-    """Passages and answers of all examples, whatever the limit; each is read when it is needed."""
+    """Passages and answers of all examples, regardless of the limit; read when first needed."""
 
     def __init__(self, examples: Callable[[], Iterable[Example]]) -> None:
         self._examples = examples
@@ -44,25 +44,25 @@ class Pools:
 class StressedEvidence:
     """Gives examples the evidence of the condition that the options name.
 
-    Those are left out whose gold passage is not known, and in a condition that contradicts it
-    those whose answer has no other one of its type. `position` and `noise` have the gold passages
-    among hard ones: the example's own, best ranked first, then the nearest of other examples. The
-    others begin with what the plan alone would give. Places are those in reading order.
+    Examples without a known gold passage are left out, and for contradictions those whose answer
+    has no replacement of its type. `position` and `noise` put the gold passages among hard
+    distractors: the example's own, best ranked first, then the nearest of other examples. The
+    other conditions start from the plain evidence. Positions are in reading order.
     """
 
     def __init__(self, options: EvidenceOptions, pools: Pools) -> None:
         self._options = options
         self._stress = options.stress
         self._pools = pools
-        self.left_out: Counter[str] = Counter()  # by the reason; of the last count
-        # What the condition does must not be undone by the plan.
+        self.left_out: Counter[str] = Counter()  # by reason, from the latest `count`
+        # The evidence options must not undo what the condition does.
         order = "best_last" if options.order == "best_last" else "given"
         changed = {"top_k": None, "dedupe": False, "order": order}
         self.options = options.model_copy(update=changed)
         self._given = options.model_copy(update={"max_chars": None, "max_tokens": None})
 
     def count(self, examples: Iterable[Example]) -> int:
-        """Count the examples that the condition can be made of; DataError where that is none."""
+        """Count the examples that the condition applies to; DataError if there are none."""
         self.left_out = Counter()
         total = 0
         for example in examples:
@@ -80,7 +80,7 @@ class StressedEvidence:
         return total
 
     def changed(self, examples: Iterable[Example]) -> Iterator[Example]:
-        """Give the examples under the condition, without those that are left out."""
+        """Yield the examples under the condition, except those that are left out."""
         return (found for example in examples if (found := self._apply(example)) is not None)
 
     @property
@@ -89,11 +89,11 @@ class StressedEvidence:
 
     @property
     def rules(self) -> int | None:
-        """The version of the rules that draw the evidence; None where nothing is drawn."""
+        """The version of the drawing rules; None if nothing is drawn."""
         return None if self._condition == "duplicate" else RULES
 
     def _others_wanted(self, gold: "_Gold") -> int | None:
-        """How many passages are to be around the gold ones; None where it is not for us to say."""
+        """The number of passages to put around the gold ones; None if the condition sets none."""
         family, _, number = self._condition.partition("-")
         if family == "noise":
             return int(number)
@@ -133,7 +133,7 @@ class StressedEvidence:
         if self._condition == "duplicate":
             return self._given_in(example, (*plan, *plan))
         left = list(gold.others(plan))
-        if not left:  # as much evidence as there was
+        if not left:  # keep as much evidence as there was
             left = self._hard(example, gold, len(plan) or 1)
         unanswerable = replace(example, answers=(), target=None, gold_ids=())
         return self._given_in(unanswerable, left)
@@ -143,14 +143,14 @@ class StressedEvidence:
         return replace(example, passages=ranked(reading[::-1] if is_turned else reading))
 
     def _placed(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
-        """The gold passages among hard ones, at the place that the condition names."""
+        """Put the gold passages among hard ones, at the position that the condition names."""
         _, _, place = self._condition.partition("-")
         others = self._hard(example, gold, wanted)
         before = {"first": 0, "last": len(others)}.get(place, len(others) // 2)
         return [*others[:before], *gold.passages, *others[before:]]
 
     def _hard(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
-        """The example's own passages that do not hold the answer, then the nearest of others."""
+        """The example's own passages without the answer, then the nearest of other examples."""
         everything = self._given.model_copy(update={"top_k": None})
         found = list(islice(gold.others(select(example, everything).passages), wanted))
         looked_at = wanted + SPARE
@@ -189,7 +189,7 @@ class StressedEvidence:
 
 
 class _Gold:
-    """The gold passages of an example: those marked, else the best ranked that holds the answer."""
+    """An example's gold passages: the marked ones, or else the best ranked with the answer."""
 
     def __init__(self, example: Example, passages: Sequence[Passage], holds: Holds) -> None:
         self._example = example
@@ -198,7 +198,7 @@ class _Gold:
 
     @classmethod
     def of(cls, example: Example) -> "_Gold | None":
-        """Find them; None where none is known."""
+        """Find the gold passages; None if none are known."""
         holds = answer_finder(example)
         if holds is None:
             return None
@@ -209,5 +209,5 @@ class _Gold:
         return cls(example, gold, holds) if gold else None
 
     def others(self, passages: Iterable[Passage]) -> Iterator[Passage]:
-        """Those that do not hold the answer, each text once."""
+        """Yield the passages that do not contain the answer, each text once."""
         return distractors(passages, {each.text for each in self.passages}, self._example)

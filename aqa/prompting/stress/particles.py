@@ -1,20 +1,20 @@
-"""Korean particles that agree with the word before them, by Kiwi's rules."""
+"""Make Korean particles agree with the word before them, by Kiwi's rules."""
 
 import re
 from functools import lru_cache
 
 from aqa.metrics.kiwi import analyse, load_kiwi
 
-# Well-known nouns take the place of those before a particle: only how they end decides its form,
-# and Kiwi takes no particle for a part of them.
+# Well-known nouns stand in for the word before a particle: only its ending matters, and Kiwi
+# never mistakes a particle for part of these.
 NO_CONSONANT, RIEUL, CONSONANT = "나무", "서울", "사람"
 FIRST, SYLLABLES, FINALS, FINAL_RIEUL = 0xAC00, 11172, 28, 8  # of composed Hangul in Unicode
-DIGITS = {  # 0 is that of 십, 백, 천, 만, and of 영
+DIGITS = {  # 0 also ends 십, 백, 천 and 만, which agree like 영
     **dict.fromkeys("036", CONSONANT),
     **dict.fromkeys("178", RIEUL),
     **dict.fromkeys("2459", NO_CONSONANT),
 }
-LATIN = {  # small letters end foreign words, large ones are read by their names
+LATIN = {  # lower-case letters end foreign words; capitals are read by name
     **dict.fromkeys("lLR", RIEUL),
     **dict.fromkeys("mnkptcgbMN", CONSONANT),
 }
@@ -24,9 +24,9 @@ PLURAL = ("들", "XSN")
 
 
 def agreeing(ending: str, old: str, new: str) -> str | None:
-    """Give the particles of `ending`, which followed `old`, as they follow `new`.
+    """Return the particles of `ending`, which followed `old`, in the form that follows `new`.
 
-    None where `ending` is no particle, or copula, but a part of a longer word.
+    None if `ending` is neither particles nor a copula, but part of a longer word.
     """
     return _agreeing(ending, _like(old), _like(new)) if ending else ""
 
@@ -47,7 +47,7 @@ def _agreeing(ending: str, old: str, new: str) -> str | None:
 
 
 def _like(word: str) -> str:
-    """Give the noun that ends as a word does when it is read aloud."""
+    """Return the noun that ends in the same kind of sound as a word."""
     letters = LETTER.findall(word)
     last = letters[-1] if letters else ""
     if 0 <= (code := ord(last or " ") - FIRST) < SYLLABLES:
