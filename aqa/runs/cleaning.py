@@ -1,4 +1,4 @@
-"""What counts as the answer in generated text: one clean-up, the same for every backend."""
+"""Extract the answer from generated text, the same way for every backend."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _LABEL = re.compile(
     r"\s*(?:\*\*\s*[:：]|[:：]\s*\*\*|[:：])\s*",
     re.IGNORECASE,
 )
-# Of models that think first, where nobody takes that out; often the prompt has the opening mark.
+# Reasoning that a server left in the text; often the prompt contains the opening mark.
 THOUGHTS = (
     ("<think>", "</think>"),
     ("<thought>", "</thought>"),
@@ -30,20 +30,20 @@ THOUGHTS = (
 )
 _THOUGHT_BEGINS = re.compile("|".join(re.escape(begin) for begin, _ in THOUGHTS), re.IGNORECASE)
 _THOUGHT_ENDS = re.compile("|".join(re.escape(end) for _, end in THOUGHTS), re.IGNORECASE)
-# What models put around an answer behind their thought.
+# What models put around an answer after their reasoning.
 _WRAPS = re.compile(
     r"<(?:answer|final_answer|response)>|<\|START_RESPONSE\|>|<\|begin_of_box\|>", re.IGNORECASE
 )
 _WRAP_ENDS = (
     "</answer>", "</final_answer>", "</response>", "<|END_RESPONSE|>", "<|end_of_box|>",
 )  # fmt: skip
-# Ends of turns, where a server leaves them at the end of an answer.
+# End-of-turn tokens that a server may leave at the end of an answer.
 _TURN_ENDS = (
     "<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>", "<|endoftext|>",
     "<|end_of_text|>", "<|endofturn|>", "<|END_OF_TURN_TOKEN|>", "<end_of_turn>", "<turn|>",
     "[|endofturn|]", "<｜end▁of▁sentence｜>", "</s>",
 )  # fmt: skip
-# The channels of gpt-oss, and what is left of them where special tokens are taken out.
+# The channels of gpt-oss, and what remains of them without special tokens.
 _CHANNEL = "<|channel|>"
 _FINAL = re.compile(r"<\|channel\|>final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _BARE_CHANNELS = re.compile(r"\s*analysis.*assistantfinal", re.DOTALL)
@@ -56,14 +56,14 @@ _QUOTED = re.compile(
     r"|'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘’]|(?<=\w)’(?=\w))+)’"
 )
 _PUNCTUATION = re.compile(r"[\W_]+")
-HALF = "\ufffd"  # what is left of a letter whose bytes were cut within it
-MOST_MARKS = 4  # around an answer, one within the other
-MOST_BRACES = 64  # at which an object is looked for
+HALF = "\ufffd"  # what remains of a character whose bytes were cut in the middle
+MOST_MARKS = 4  # nested around an answer
+MOST_BRACES = 64  # positions at which to look for an object
 
 
 @dataclass(frozen=True, slots=True)
 class CleanAnswer:
-    """An answer after the clean-up; `abstained` means that the reader said there is none."""
+    """A cleaned answer; `abstained`: the reader said that there is none."""
 
     text: str
     abstained: bool
@@ -72,11 +72,10 @@ class CleanAnswer:
 def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") -> CleanAnswer:
     """Reduce generated text to the answer itself.
 
-    In this order: what a model thought before goes, see `spoken`; the first
-    line that holds more than a label ("Answer:", "답변:", "답:", "정답:", "A:", bold or not)
-    without that label, and the lines after it where the whole text is kept; bold marks, then one
-    pair of quotation marks, where they wrap the whole of it. Where the first line is a no-answer
-    phrase, the answer is "". Nothing else is changed.
+    In this order: remove the model's reasoning (see `spoken`); take the first line that has more
+    than a label ("Answer:", "답변:", "답:", "정답:", "A:", bold or not), without its label, and
+    the lines after it if the whole text is kept; remove bold marks and then one pair of quotation
+    marks around all of it. If the first line is a no-answer phrase, the answer is "".
     """
     lines = (spoken(raw) or "").splitlines(keepends=True)
     opening = line = ""
@@ -89,10 +88,10 @@ def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") 
 
 
 def spoken(raw: str) -> str | None:
-    """What a model says after its thought; None where it only began to think.
+    """Return what a model says after its reasoning; None if it never got beyond that.
 
-    A thought ends with "</think>" and the like, or where the final one of several channels begins.
-    An answer tag around what is said goes, and so does a mark of a template's at its end.
+    Reasoning ends with "</think>" and the like, or where the final channel begins. An answer tag
+    around the rest and template marks at its end are removed.
     """
     said = raw
     for end in _THOUGHT_ENDS.finditer(raw):
@@ -108,7 +107,7 @@ def spoken(raw: str) -> str | None:
 
 
 def _unmarked(said: str) -> str:
-    """A text without the marks that a template, or a model itself, puts around it."""
+    """Remove the marks that a template or the model puts around a text."""
     said = said.rstrip(HALF)
     for _ in range(MOST_MARKS):
         without = _without_end(said, _TURN_ENDS)
@@ -128,9 +127,9 @@ def _without_end(text: str, ends: Iterable[str]) -> str:
 
 
 def object_in(raw: str) -> dict[str, Any] | None:
-    """The JSON object that a model says, alone, in a code fence or within a sentence.
+    """Return the JSON object in a model's text: alone, in a code fence or within a sentence.
 
-    None where there is none, or where several of them differ.
+    None if there is none, or if there are several different ones.
     """
     said = spoken(raw) or ""
     for text in (said, *_FENCE.findall(said)):
@@ -144,14 +143,14 @@ def object_in(raw: str) -> dict[str, Any] | None:
 
 def _parsed(text: str) -> object:
     try:
-        # Numbers as they are written (12.50), and line ends within texts, which models forget.
+        # Keep numbers as written (12.50); allow raw line breaks in strings.
         return json.loads(text, strict=False, parse_float=str)
     except (ValueError, RecursionError):
         return None
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in a text, looked for at its first braces."""
+    """Yield the outermost JSON objects in a text, trying only its first braces."""
     decoder, place = json.JSONDecoder(strict=False, parse_float=str), -1
     for _ in range(MOST_BRACES):
         place = text.find("{", place + 1)
@@ -166,7 +165,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
 
 
 def means_no_answer(text: str, phrases: Iterable[str]) -> bool:
-    """Tell whether `text` is one of the phrases, see `phrase_key`."""
+    """Whether `text` is one of the phrases, compared by `phrase_key`."""
     key = phrase_key(text)
     return any(key == phrase_key(phrase) for phrase in phrases)
 
@@ -188,6 +187,6 @@ def _unwrap(line: str) -> str:
 
 
 def phrase_key(text: str) -> str:
-    """Give what is equal for one phrase, whatever its case, spacing and punctuation."""
+    """Normalise a phrase, so that case, spacing and punctuation don't matter."""
     folded = unicodedata.normalize("NFC", text).casefold()
     return " ".join(_PUNCTUATION.sub(" ", folded).split()) or folded.strip()

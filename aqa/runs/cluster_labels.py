@@ -1,4 +1,4 @@
-"""Which questions hang together: what their answers are looked for in, kept beside each answer."""
+"""Label the article and passage of each question, to find questions that are not independent."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ TITLE, PASSAGE = "title", "passage"
 
 
 def cluster_labels(example: Example) -> dict[str, str]:
-    """Name the article and the passage that the question was asked about, as far as it is known.
+    """Label the article and the passage that the question is about, as far as known.
 
-    That is the gold passage, else the only one. Of several without a gold one only a title that the
-    data give the question itself tells anything.
+    That is the gold passage, or else the only one. With several passages and no gold one, only a
+    title given for the question itself counts.
     """
     source = _source(example)
     title = source.title if source is not None else ""
@@ -25,7 +25,7 @@ def cluster_labels(example: Example) -> dict[str, str]:
 
 
 def read_labels(value: object) -> Mapping[str, str]:
-    """Take the labels of a row; any file may have a column of that name."""
+    """Read the labels of a row, tolerating an unrelated column of that name."""
     if not isinstance(value, dict):
         return {}
     return {
@@ -36,7 +36,7 @@ def read_labels(value: object) -> Mapping[str, str]:
 
 
 def _source(example: Example) -> Passage | None:
-    """Give the passage that the question was asked about; of several gold ones the first."""
+    """Return the passage that the question is about, or the first of several gold ones."""
     if example.own_passages:
         return example.own_passages[0]
     gold = (passage for passage in example.passages if passage.id in example.gold_ids)

@@ -1,4 +1,4 @@
-"""Why the examples of a run failed, and which of its answers were cut off."""
+"""Summarise why a run's examples failed and how many answers were cut off."""
 
 import re
 from collections import Counter
@@ -11,9 +11,9 @@ VARYING = re.compile(r"^gave up after \d+ attempts?: |[0-9a-f]{8,}|\d+", re.IGNO
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What a run fell short of: the commonest reason, as one example tells it.
+    """The most common reason for failures, in the words of one example.
 
-    `failed_so` examples failed for it; `cut` answers end where their room did.
+    `failed_so` examples failed for that reason; `cut` answers reached the token limit.
     """
 
     reason: str = ""
@@ -21,12 +21,12 @@ class Shortfall:
     cut: int = 0
 
     def to_json(self) -> dict[str, str | int]:
-        """The commonest reason as plain values."""
+        """Return the most common reason as plain values."""
         return {"reason": self.reason, "examples": self.failed_so}
 
 
 def shortfall(rows: Iterable[Mapping[str, Any]]) -> Shortfall:
-    """Count the failures of finished examples by their words, whatever numbers they hold."""
+    """Count failures by message, ignoring the numbers in them."""
     reasons: Counter[str] = Counter()
     first: dict[str, str] = {}
     cut = 0

@@ -1,4 +1,4 @@
-"""Files that are the old ones or the whole new ones, however the process ends; their hashes."""
+"""Write files and folders atomically, hash them, and explain errors of the file system."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ from aqa.config.paths import on_disk
 from aqa.errors import RunError
 from aqa.runs.names import MANIFEST
 
-ROOM = 40  # characters of a name, since that of its draft is longer and must be one, too
+ROOM = 40  # characters to spare in a file name, since its draft's name is longer
 
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one sentence."""
+    """Turn a refused write into a one-sentence RunError."""
     try:
         yield
     except FileExistsError as error:
@@ -40,7 +40,7 @@ def explained(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to read what is there into one sentence."""
+    """Turn a refused read of an existing file into a one-sentence RunError."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
@@ -53,7 +53,7 @@ def readable(path: Path) -> Iterator[None]:
 
 @contextmanager
 def usable(folder: Path) -> Iterator[None]:
-    """Turn the system's refusal of a file in the folder into one sentence, wherever it is met."""
+    """Turn any OSError about a file in the folder into a one-sentence RunError."""
     try:
         yield
     except OSError as error:
@@ -67,21 +67,21 @@ def usable(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Make a folder for the work within, and take it away if that fails and leaves it empty."""
+    """Make a folder for the work inside; if that fails and leaves it empty, remove it again."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # of one that is not empty
+        with suppress(OSError):  # the folder is not empty
             for each in new:
                 each.rmdir()
         raise
 
 
 def known(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is not known, or empty, so that a file does not hold it."""
+    """Drop unknown (None) and empty values, so that a file omits them."""
     return {
         name: value
         for name, value in fields.items()
@@ -91,15 +91,15 @@ def known(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Values that files hold as they are, but for those that are not known, within others too."""
+    """Values that files contain as they are, except unknown ones, also in nested objects."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json or a manifest holds."""
+        """Return what metrics.json or a manifest contains."""
         return asdict(self, dict_factory=lambda fields: known(dict(fields)))
 
 
 def write_json(path: Path, value: object, locked: bool = True) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
+    """Write JSON atomically: the file is either the old one or the complete new one."""
     with atomic(path, locked) as file:
         text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
         file.write(text.encode() + b"\n")
@@ -107,11 +107,11 @@ def write_json(path: Path, value: object, locked: bool = True) -> None:
 
 @contextmanager
 def atomic(path: Path, locked: bool = True) -> Iterator[BinaryIO]:
-    """Open a file that takes its name only when it is complete and on the disk.
+    """Open a draft that replaces the file only when it is complete and on disk.
 
-    Under a lock, a draft that a killed process left is written over. Without one, of two processes
-    that write the file at once, the last one's stays whole. A link leads to the file that is
-    written; a device or a pipe (/dev/null) takes what comes.
+    Under a lock, the draft of a killed process is overwritten. Without one, if two processes
+    write at once, the last one's file is kept whole. A symlink's target is written; a device or
+    pipe (/dev/null) is written directly.
     """
     if path.exists() and not path.is_file():
         with explained(path.parent), path.open("wb") as file:
@@ -134,7 +134,7 @@ def atomic(path: Path, locked: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a draft that takes the folder's name, and place, only when it is complete."""
+    """Yield a draft folder that replaces the folder only when it is complete."""
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -148,13 +148,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def is_gone(file: BinaryIO, path: Path) -> bool:
-    """Whether an open file was removed, though another may have taken its name since."""
+    """Whether an open file was deleted, even if another file has its name now."""
     own = os.fstat(file.fileno())
     return not own.st_nlink and not (path.exists() and os.path.samestat(own, path.stat()))
 
 
 def discard(path: Path) -> None:
-    """Remove a file or a folder, half of which never has its name."""
+    """Remove a file or folder; a half-removed folder never keeps its name."""
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
@@ -165,16 +165,16 @@ def discard(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Hashed(Facts):
-    """What a run was made from: its name as it was given, and its hash where it lies here."""
+    """An input of a run: its name as given, and its hash if it is a local file."""
 
     name: str
     sha256: str | None = None
 
 
 def hash_files(path: Path) -> str:
-    """SHA-256 in hex of a file's bytes as stored; of a folder, of its files' names and hashes.
+    """SHA-256 in hex of a file's bytes, or of the names and hashes of a folder's files.
 
-    Runs that lie in the folder are no part of it: answers may be written beside a model.
+    Runs inside the folder are ignored, since answers may be written beside a model.
     """
     if path.is_file():
         with path.open("rb") as file:

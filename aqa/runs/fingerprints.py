@@ -1,4 +1,4 @@
-"""What decides the answers of a run, compared with what decided them before."""
+"""Compare what decides a run's answers with an earlier run's."""
 
 import json
 import re
@@ -8,20 +8,20 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# What may change when failed examples are asked again: how much room their answers have.
+# What may change when failed examples are asked again: token limits.
 ROOM = ("reader.max_new_tokens", "reader.reasoning_tokens")
 
-# What earlier versions did not write down; a run of theirs goes on all the same.
+# Fields that earlier versions did not record; their runs can still be resumed.
 ADDED = ("reader.dtype", "dev_split", "profile")
-HASH = re.compile("[0-9a-f]{64}")  # SHA-256 of a file, which says nothing to a reader
+HASH = re.compile("[0-9a-f]{64}")  # a file's SHA-256, which means nothing to the user
 
 
-# The version of the rules that draw evidence; the first one was not written down.
+# The version of the rules that draw evidence; version 1 was not recorded.
 EVIDENCE_RULES = "evidence_rules"
 
 
 def another_run(folder: Path, different: Mapping[str, str]) -> str:
-    """Say that a folder holds another run, and what differs."""
+    """Return the error that a folder holds another run, and how it differs."""
     named = "; ".join(list(different.values())[:3])
     may = not different.keys() - set(ROOM)
     retry = "; with --retry-errors only failed examples use the new value" if may else ""
@@ -32,7 +32,7 @@ def another_run(folder: Path, different: Mapping[str, str]) -> str:
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
-    """Tell in what a run's fingerprint, from a file, differs from ours, by the part's name."""
+    """Describe how a stored fingerprint differs from ours, by dotted key."""
     was, now = flat(theirs), flat(json.loads(json.dumps(ours)))
     return {
         key: _difference(key, was.get(key), now.get(key))
@@ -54,7 +54,7 @@ def _is_hash(value: object) -> bool:
 
 
 def flat(fingerprint: Mapping[str, Any]) -> Json:
-    """The fingerprint with dotted keys, so that a difference within a part can be named."""
+    """Flatten the fingerprint to dotted keys, so that a nested difference can be named."""
     found: Json = {}
     for key, value in fingerprint.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The run folder: its lock and its manifest."""
+"""Open a run folder: its lock and its manifest."""
 
 import contextlib
 import functools
@@ -42,15 +42,15 @@ Json = dict[str, Any]
 
 @contextmanager
 def open_run(folder: Path, verb: str) -> Iterator["Run"]:
-    """Make the folder if need be and hold it for this process alone; `verb` will work in it.
+    """Make the folder if necessary and lock it for this process; `verb` will work in it.
 
-    The operating system frees the lock when a process dies, however it dies.
+    The operating system releases the lock however the process ends.
 
     Raises:
         FolderInUseError: another process holds it.
-        RunError: the folder can't be written, or another verb's run is in it.
+        RunError: the folder can't be written, or holds another verb's run.
     """
-    check_own(folder, verb)  # before a lock is left there
+    check_own(folder, verb)  # before leaving a lock file there
     lock = hold(folder)
     try:
         check_own(folder, verb)
@@ -61,14 +61,14 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
 
 
 def check_own(folder: Path, verb: str) -> None:
-    """Refuse, by a RunError, a folder that holds another verb's run or another program's files."""
+    """Raise RunError if the folder holds another verb's run or another program's files."""
     manifest = read_manifest(folder)
     other = manifest.get("verb")
     if manifest and not isinstance(other, str):
         raise RunError(f"{folder / MANIFEST}: not a manifest of aqa; name another --output-dir")
     if other not in (None, verb):
         raise RunError(f"{folder} holds a run of `aqa {other}`; name another --output-dir")
-    # A run that was killed early has a journal, and no manifest yet.
+    # A run that was killed early has a journal but no manifest yet.
     if manifest or _is_journal(folder / JOURNAL):
         return
     names = [*OF_PREDICTION, *(OF_TRAINING if verb == "train" else ())]
@@ -81,7 +81,7 @@ def check_own(folder: Path, verb: str) -> None:
 
 
 def _is_journal(path: Path) -> bool:
-    """Whether there is a journal; RunError where another program's file has its name."""
+    """Whether there is a journal; RunError if the file is another program's."""
     if not path.exists() or not path.stat().st_size:
         return False
     if read_header(path).get("kind") != JOURNAL_KIND:
@@ -90,9 +90,9 @@ def _is_journal(path: Path) -> bool:
 
 
 def hold(folder: Path, name: str = LOCK) -> FileLock:
-    """Make the folder if need be, and lock it.
+    """Make the folder if necessary and lock it.
 
-    Processes that work there together have locks of several names.
+    Processes that work together in a folder use locks with different names.
 
     Raises:
         FolderInUseError: another process holds it.
@@ -109,7 +109,7 @@ def hold(folder: Path, name: str = LOCK) -> FileLock:
 
 
 def read_manifest(folder: Path) -> Json:
-    """The manifest of a run folder, empty where there is none; RunError for what is no JSON."""
+    """Return a run folder's manifest, empty if there is none; RunError if it is not JSON."""
     path = folder / MANIFEST
     try:
         with readable(path):
@@ -124,16 +124,16 @@ def read_manifest(folder: Path) -> Json:
 
 
 def inherited_config(folder: Path) -> Json:
-    """The parts of a run's config that its weights were trained with, for going on with it.
+    """Return the parts of a training's config that runs with its weights inherit.
 
-    Data, output folder and training options are the business of the new run.
+    Data, output folder and training options are left to the new run.
     """
     manifest = read_manifest(folder) or read_manifest(folder.parent)
     config: Json = manifest.get("config", {}) if manifest.get("verb") == "train" else {}
     kept = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
     inherited = {key: config[key] for key in kept if key in config}
     template = Path(manifest.get("directory", ""), inherited.get("prompt", ""))
-    if template.suffix and template.is_file():  # a path is one from where the training was started
+    if template.suffix and template.is_file():  # relative to where the training was started
         inherited["prompt"] = str(template)
     return inherited
 
@@ -149,7 +149,7 @@ class Run:
         self._started = time.time()
 
     def start(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest of work that begins now."""
+        """Write the manifest of a run that begins now."""
         self.manifest = {
             "version": 1,
             "status": "running",
@@ -165,7 +165,7 @@ class Run:
         self.update({})
 
     def update(self, fields: Mapping[str, Any]) -> None:
-        """Add to the manifest, on disk too."""
+        """Add fields to the manifest, and write it."""
         self.manifest.update(fields)
         self.manifest["wall_seconds"] = round(time.time() - self._started, 3)
         if self._writes:
@@ -173,7 +173,7 @@ class Run:
 
     @contextmanager
     def recording(self, found: Callable[[], Mapping[str, Any]] = dict) -> Iterator[None]:
-        """Put it in the manifest when the work within is broken off, with what was `found`."""
+        """Record in the manifest if the work inside is interrupted, with what was `found`."""
         try:
             yield
         except BaseException as error:
@@ -185,13 +185,13 @@ class Run:
 
 
 def check_begun(folder: Path, resume: bool) -> None:
-    """Refuse to resume where no training was begun, by a RunError, before anything is made."""
+    """Raise RunError early if there is no training to resume."""
     if resume and not read_manifest(folder):
         raise RunError(f"{folder} holds no training to resume; leave out --resume to start one")
 
 
 def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh: bool) -> None:
-    """Refuse to overwrite a training, or to resume another one, by a RunError."""
+    """Raise RunError rather than overwrite a training or resume a different one."""
     if not run.previous:
         return
     if fresh:
@@ -234,5 +234,5 @@ def _git_revision() -> str | None:
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command as it can be typed again, anything that looks like a key left out."""
+    """Return the command line, ready to be pasted, with anything like an API key removed."""
     return SECRET.sub("***", shlex.join(["aqa", *arguments[1:]]))

@@ -1,4 +1,4 @@
-"""The journal of predictions: one line for each finished example, on disk before anything else."""
+"""The journal of predictions: one line per finished example, on disk before anything else."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 
 class Line(NamedTuple):
-    """A line of a journal: where it starts and ends, in bytes, and what it holds."""
+    """A journal line: its start and end in bytes, and its content."""
 
     start: int
     end: int
@@ -32,8 +32,8 @@ class Line(NamedTuple):
 class Journal:
     """Append-only JSONL of finished examples; its first line holds the run's fingerprint.
 
-    Each line is flushed as it is written. For every example, by its index in the data, the
-    position of its last line is kept in memory (8 bytes an example), not the line.
+    Each line is flushed when written. Memory holds only the position of each example's last
+    line, by its index in the data (8 bytes per example).
     """
 
     def __init__(
@@ -44,26 +44,26 @@ class Journal:
         awaits: bool = False,
         may_change: Collection[str] = (),
     ) -> None:
-        """Go on with the folder's journal; where it is empty, another run's is begun in its place.
+        """Continue the folder's journal; one without answers may be replaced by this run's.
 
-        `awaits` tells that answers to its run are under way elsewhere. Parts of the fingerprint
-        that `may_change` and did are in each new line as `asked_with`.
+        `awaits`: answers to its run are still pending elsewhere. Those parts of the fingerprint in
+        `may_change` that did change are noted in each new line as `asked_with`.
 
         Raises:
-            RunError: it is of another run, or damaged.
+            RunError: it belongs to another run or is damaged.
         """
         self.folder = folder
         self.path = folder / JOURNAL
         self.dropped_lines = 0
-        self.spent = Spent()  # by all lines, those that a later one replaced too
-        self.saved = Spent()  # by the answers that were taken from a cache ...
-        self.hits = 0  # ... and how many these are
-        self.withheld = 0  # of the answers that were written
-        self._places: array[int] = array("Q")  # 0: no answer yet (the header is there)
+        self.spent = Spent()  # over all lines, including replaced ones
+        self.saved = Spent()  # by cached answers ...
+        self.hits = 0  # ... and how many there are
+        self.withheld = 0  # of the answers written to predictions.json
+        self._places: array[int] = array("Q")  # 0, where the header is, means no answer yet
         self._failed: set[int] = set()
         self._may_change = may_change
         self._asked_with: Json = {}
-        self.fingerprint: Json = dict(fingerprint)  # that of its first session
+        self.fingerprint: Json = dict(fingerprint)  # the first session's
         header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
         with explained(folder):
             if fresh:
@@ -79,24 +79,24 @@ class Journal:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk was reported when it was met
+        with contextlib.suppress(OSError):  # a full disk has already been reported
             self._file.close()
 
     def size(self) -> int:
-        """Bytes so far; what is appended from now on comes after them."""
+        """Return the size in bytes; later lines start at or after it."""
         return self._file.tell()
 
     def is_done(self, index: int, since: int = 0) -> bool:
-        """Whether this example needs no more work; failures before `since` do."""
+        """Whether this example needs no more work; failures before position `since` do."""
         place = self._places[index] if index < len(self._places) else 0
         return place > 0 and not (place < since and index in self._failed)
 
     def wants(self, index: int, failed: bool, since: int = 0) -> bool:
-        """Whether a line of another journal says more than this one does of an example."""
+        """Whether another journal's line would add an answer, or improve on a failure."""
         return not self.is_done(index, since) or (index in self._failed and not failed)
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:
-        """Put one finished example on disk before anything else happens."""
+        """Write one finished example to disk before anything else happens."""
         with explained(self.folder):
             if is_gone(self._file, self.path):
                 raise RunError(
@@ -115,24 +115,24 @@ class Journal:
         answers: Iterable[tuple[Prompt, Prediction]],
         line: Callable[[Prompt, Prediction], Json],
     ) -> Iterator[tuple[Prompt, Json]]:
-        """Put each answer on disk before the next is taken; give its prompt and its line."""
+        """Write each answer to disk before taking the next; yield its prompt and line."""
         for prompt, prediction in answers:
             row = line(prompt, prediction)
             self.append(prompt.index, row)
             yield prompt, row
 
     def counts(self, total: int) -> tuple[int, int]:
-        """How many of the first `total` examples were answered, and how many failed."""
+        """Return how many of the first `total` examples were answered and how many failed."""
         done = sum(1 for index in range(min(total, len(self._places))) if self._places[index])
         failed = sum(1 for index in self._failed if index < total)
         return done - failed, failed
 
     def rows(self, total: int) -> Iterator[Json]:
-        """Give the last line of each of the first `total` examples, in the data's order."""
+        """Yield the last line of each of the first `total` examples, in the data's order."""
         return self.rows_at(range(min(total, len(self._places))))
 
     def rows_at(self, indices: Iterable[int]) -> Iterator[Json]:
-        """Give the last line of each of these examples that has one."""
+        """Yield the last line of each of these examples that has one."""
         with self.path.open("rb") as file:
             for index in indices:
                 if index < len(self._places) and self._places[index]:
@@ -144,8 +144,8 @@ class Journal:
     ) -> Path:
         """Write predictions.json, {id: row}, in the data's order and without timing.
 
-        What is `kept` of their raw texts decides the answers; None leaves them as they are. Those
-        less sure than the `threshold` are withheld.
+        `kept` says how much of the raw texts makes the answers; None leaves them unchanged.
+        Answers with a confidence below `threshold` are withheld.
         """
         path, self.withheld = self.folder / PREDICTIONS, 0
         with atomic(path) as file:
@@ -153,7 +153,7 @@ class Journal:
             for row in self.rows(total):
                 key = json.dumps(row.pop("id"), ensure_ascii=False)
                 del row["index"]
-                row.pop("seconds", None)  # or else no two runs would leave the same file
+                row.pop("seconds", None)  # otherwise no two runs would write the same file
                 if kept and (text := cleaned_again(row, kept)) is not None:
                     row["predicted_answer"] = text
                 if threshold is not None:
@@ -165,7 +165,7 @@ class Journal:
         return path
 
     def _resume(self, header: Json, awaits: bool) -> bool:
-        """Take over an existing journal; False where there is none, or one of nothing."""
+        """Take over an existing journal; False if there is none or it has no answers."""
         if not self.path.exists():
             return False
         end, size = 0, self.path.stat().st_size
@@ -175,7 +175,7 @@ class Journal:
                 self._remember(line.row["index"], line.start, line.row)
             elif different := self._compare(line.row, header["fingerprint"]):
                 if not awaits and end == size:
-                    return False  # nothing was answered: of a wrong server, for instance
+                    return False  # nothing was answered, e.g. because of a wrong server
                 raise RunError(another_run(self.folder, different))
         if end == size:
             return size > 0
@@ -194,7 +194,7 @@ class Journal:
         return True
 
     def _compare(self, found: Json, ours: Json) -> dict[str, str]:
-        """Tell what of our fingerprint differs from that of the journal."""
+        """Describe how our fingerprint differs from the journal's."""
         theirs = found.get("fingerprint")
         if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
             raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
@@ -207,7 +207,7 @@ class Journal:
         return different
 
     def _remember(self, index: int, place: int, row: Mapping[str, Any]) -> None:
-        """Take note of a line, and of what it took."""
+        """Index a line and add up its cost."""
         self.spent += _spent(row.get("spent"))
         if saved := row.get("saved"):
             self.saved += _spent(saved)
@@ -222,7 +222,7 @@ class Journal:
 
 
 def _lines(path: Path, start: int = 0) -> Iterator[Line]:
-    """The lines of a journal from a place on up to a broken one; the one at 0 is the header."""
+    """Yield a journal's lines from byte `start` up to a broken one; the header is at 0."""
     with contextlib.suppress(FileNotFoundError), readable(path), path.open("rb") as file:
         file.seek(start)
         for line in file:
@@ -234,22 +234,22 @@ def _lines(path: Path, start: int = 0) -> Iterator[Line]:
 
 
 def read_header(path: Path) -> Json:
-    """The first line of a journal, empty where there is none; RunError where it can't be read."""
+    """Return a journal's first line, empty if there is none; RunError if it is unreadable."""
     return next((line.row for line in _lines(path)), {})
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
-    """Give the lines on examples from a place on, up to a broken one, likewise."""
+    """Yield the examples' lines from byte `start` up to a broken one, without the header."""
     return (line for line in _lines(path, start) if line.start)
 
 
 def read_lines(path: Path) -> Iterator[Json]:
-    """The rows of a journal's examples, without its header and without their places."""
+    """Yield the rows of a journal's examples, without its header."""
     return (line.row for line in whole_lines(path))
 
 
 def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool) -> set[int]:
-    """The places of the examples that a run which goes on would not answer again."""
+    """Return the indices of the examples that a resumed run would not answer again."""
     done: set[int] = set()
     if different_run(folder, fingerprint, retry_errors):
         return done
@@ -264,7 +264,7 @@ def done_before(folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool
 def different_run(
     folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool
 ) -> dict[str, str]:
-    """Tell in what the run of a folder, if there is one, differs from one that is to go on."""
+    """Describe how the run in a folder, if any, differs from the one to resume."""
     theirs = read_header(folder / JOURNAL).get("fingerprint")
     if not isinstance(theirs, dict):
         return {}
@@ -277,7 +277,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
 
 
 def _parse(line: bytes, key: str, kind: type) -> Json | None:
-    """A whole line of the journal, or None where it is not one or lacks the key it needs."""
+    """Parse a complete journal line; None if it is incomplete or lacks the key."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -292,7 +292,7 @@ def _spent(fields: Mapping[str, Any] | None) -> Spent:
 
 
 def count_tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Tokens of all finished examples, those of earlier sessions too."""
+    """Sum the tokens of all finished examples, including earlier sessions'."""
     tokens = {"prompt": 0, "answer": 0}
     for row in rows:
         for name, count in row.get("tokens", {}).items():

@@ -1,4 +1,4 @@
-"""Where in several journals the lines on examples are: read when needed, not held in memory."""
+"""Index the examples' lines in several journals, so that they need not be held in memory."""
 
 import json
 from array import array
@@ -9,19 +9,19 @@ from typing import Any
 
 
 class Lines:
-    """One line for each example, by its place in the data; takes 10 bytes of memory for each."""
+    """One line per example, by its index in the data, in 10 bytes of memory each."""
 
     def __init__(self) -> None:
         self._paths: list[Path] = []
         self._numbers, self._starts = array("H"), array("Q")  # a number of 0: no line
 
     def add(self, path: Path) -> int:
-        """Take a journal in; give its number, from 1."""
+        """Add a journal and return its number, from 1."""
         self._paths.append(path)
         return len(self._paths)
 
     def put(self, index: int, number: int, start: int) -> None:
-        """Take a line, by its journal and where it starts there, in the place of another one."""
+        """Set an example's line, by its journal and the byte where it starts."""
         if missing := max(index + 1 - len(self._numbers), 0):
             self._numbers.extend([0] * missing)
             self._starts.extend([0] * missing)
@@ -31,16 +31,16 @@ class Lines:
         return index < len(self._numbers) and self._numbers[index] > 0
 
     def __iter__(self) -> Iterator[int]:
-        """The places of the examples that have a line, in the data's order."""
+        """Iterate over the indices of the examples that have a line, in the data's order."""
         return (index for index, number in enumerate(self._numbers) if number)
 
     def place(self, index: int) -> tuple[int, int]:
-        """The number of the journal that an example's line is in, and where it starts there."""
+        """Return the number of an example's journal, and where its line starts."""
         return self._numbers[index], self._starts[index]
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[int], dict[str, Any]]]:
-        """Give what reads the line of an example."""
+        """Yield a function that reads an example's line."""
         with ExitStack() as stack:
             files = [stack.enter_context(path.open("rb")) for path in self._paths]
 

@@ -1,4 +1,4 @@
-"""What is kept of one finished example: its line in the journal."""
+"""Build the journal line of one finished example."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from aqa.runs.files import known
 
 
 def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> dict[str, Any]:
-    """The fields of a prediction file that every reader of such files looks for."""
+    """The fields that every reader of prediction files expects."""
     return {
         "answer": answers[0] if answers else None,
         "answers": None if answers is None else list(answers),
@@ -20,14 +20,14 @@ def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> di
 
 
 def failure_row(example: Example, error: str) -> dict[str, Any]:
-    """What is kept of an example that no reader could be asked."""
+    """Build the row of an example that no reader could be asked."""
     row = {"id": example.id, "question": example.question}
     row |= answer_fields(example.answers, None) | {"error": error}
     return row | known({"clusters": cluster_labels(example)})
 
 
 def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
-    """What is kept of one finished example: the clean answer, the raw text, the evidence."""
+    """Build the row of a finished example: the clean answer, raw text and evidence."""
     row: dict[str, Any] = {"id": prompt.id, "question": prompt.question}
     if prediction.error is not None:
         row |= answer_fields(prompt.answers, None)
@@ -56,7 +56,7 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
 
 
 def cost_fields(prediction: Prediction) -> dict[str, Any]:
-    """What is kept of an answer's price: its tokens, time, what was spent, what a cache saved."""
+    """The cost of an answer: tokens, time, what was spent and what a cache saved."""
     tokens = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     spent, saved = (each and asdict(each) for each in (prediction.spent, prediction.saved))
     seconds = prediction.seconds
@@ -64,9 +64,9 @@ def cost_fields(prediction: Prediction) -> dict[str, Any]:
 
 
 def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
-    """Clean the raw text of a finished example again; None where its row has none.
+    """Clean the raw text of a finished example again; None if its row has none.
 
-    Whether the reader found an answer does not depend on how much of the text is kept.
+    Whether the reader abstained does not depend on how much of the text is kept.
     """
     raw = row.get("raw")
     if not isinstance(raw, str) or row.get("error") is not None:
@@ -81,10 +81,9 @@ def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
 
 
 def withheld(row: Mapping[str, Any], threshold: float) -> dict[str, Any]:
-    """The row of a reader that is silent where it is not as sure as that.
+    """Withhold a row's answer if its confidence is below the threshold.
 
-    The answer it would have given stays beside its silence, as `withheld`. Failures, and what the
-    reader itself left open, stay as they are.
+    The answer is kept as `withheld`. Failures and abstentions stay unchanged.
     """
     confidence = row.get("confidence")
     is_sure = isinstance(confidence, int | float) and confidence >= threshold
@@ -94,8 +93,8 @@ def withheld(row: Mapping[str, Any], threshold: float) -> dict[str, Any]:
 
 
 def cleaned(prediction: Prediction, template: Template) -> CleanAnswer:
-    """The answer itself, in the text of a reader that answered; that of an object likewise."""
-    if prediction.answer is not None:  # by a reader that was cleaned already
+    """Return the answer within a prediction's text or structured object."""
+    if prediction.answer is not None:  # already cleaned
         return CleanAnswer(prediction.answer, abstained=not prediction.answer)
     structured = prediction.structured
     if structured is None:
@@ -110,15 +109,15 @@ def _clean_text(text: str, template: Template) -> CleanAnswer:
 
 
 def _named_ranks(prompt: Prompt, structured: StructuredAnswer) -> list[int]:
-    """Ranks of the passages that the reader names for its answer; numbers of none are left out."""
+    """Ranks of the passages that the reader cites; invalid numbers are ignored."""
     read = prompt.evidence.reading_order
     return [read[number - 1].rank for number in structured.passages if 0 < number <= len(read)]
 
 
 def evidence_fields(prompt: Prompt) -> dict[str, Any]:
-    """What is kept of the evidence: ranks in reading order, what was left out, where the answer is.
+    """Describe the evidence: ranks in reading order, dropped passages, and where the answer is.
 
-    Passages left out are listed by the reason, see `aqa.records.Dropped`.
+    Dropped passages are listed by reason; see `aqa.records.Dropped`.
     """
     evidence = prompt.evidence
     dropped: dict[str, list[int]] = {}

@@ -1,40 +1,40 @@
-"""Each file name of a run folder, once."""
+"""The file names of a run folder."""
 
-MANIFEST = "run.json"  # what a run folder is known by
+MANIFEST = "run.json"  # marks a run folder
 LOCK = ".lock"
-SEGMENTS = "segments"  # what several processes answered, while they do
+SEGMENTS = "segments"  # answers of several processes, before they are merged
 QUEUE_LOCK = ".segments.lock"
 
-# Of a training.
+# Written by a training.
 ADAPTER = "adapter"  # the trained weights: an adapter ...
 MODEL = "model"  # ... or a whole model
 MERGED = "merged"  # adapter and base as one model
-ENSEMBLE = "ensemble.json"  # ... or the rule of an ensemble
+ENSEMBLE = "ensemble.json"  # ... or an ensemble's rule
 CHECKPOINTS = "checkpoints"
-TRAINING_ROWS = "training_rows"  # while the training lasts: token ids, a file for each process ...
+TRAINING_ROWS = "training_rows"  # during training only: token ids, a file per process ...
 ROWS_PART, ROWS_RECORD = "{}.arrow", "rows.json"  # ... and what they were made from
 
-# Of a prediction, and of the dev data of a training.
+# Written by a prediction, and for a training's dev data.
 JOURNAL = "predictions.jsonl"
 PREDICTIONS = "predictions.json"
 METRICS = "metrics.json"
 
-VLLM_LOG = "vllm.log"  # what the server said that answers
+VLLM_LOG = "vllm.log"  # output of the vLLM server
 
-# Of a prediction through an API.
+# Written by a prediction through an API.
 SPENDING = "spending.json"
-SAMPLES = "samples.jsonl"  # of answers, each before all of its question are there
+SAMPLES = "samples.jsonl"  # sampled answers to questions that still lack some
 BATCHES = "batches"
-BATCH_RECORD = "record.json"  # in BATCHES, as are the files of each batch
+BATCH_RECORD = "record.json"  # in BATCHES, like the files of each batch
 REQUESTS, ANSWERS, ERRORS = ".requests.jsonl", ".answers.jsonl", ".errors.jsonl"
 
-# What only a run may overwrite.
+# What only a run of aqa may overwrite.
 OF_PREDICTION = (PREDICTIONS, SPENDING, SAMPLES)
 OF_TRAINING = (METRICS, ADAPTER, MODEL, MERGED, ENSEMBLE, CHECKPOINTS)
 
-CONTRACT = "silence.json"  # of silence, beside the predictions that it was made from
-STRESS = "stress"  # a run folder for each condition, inside that of the plain evidence
-PROMPTS = "prompts.json"  # of a folder with a run folder for each prompt: their names
-JUDGE = "judge"  # the verdicts on the answers, a folder for each way of judging
-MEMBERS = "members"  # of an ensemble: a run folder for each that it asks
+CONTRACT = "silence.json"  # beside the predictions that it was made from
+STRESS = "stress"  # a run folder per stress condition, inside the plain run's
+PROMPTS = "prompts.json"  # names of the prompts in a folder with a run folder for each
+JUDGE = "judge"  # verdicts on the answers, a folder for each way of judging
+MEMBERS = "members"  # of an ensemble: a run folder for each one that it asks
 TO_LABEL = "to_label.csv"

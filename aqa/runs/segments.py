@@ -1,7 +1,7 @@
-"""What several processes answer of one run, each in a segment of its own, until they are joined.
+"""Journals of several processes that share a run, one segment each, until they are merged.
 
-A segment is a folder in `segments`, by the number of its process, with a lock that the process
-holds while it lives, and its journal. The system frees the lock of a process that dies.
+A segment is a folder in `segments`, named by its process's number, with a journal and a lock.
+The process holds the lock while it is alive; the system releases it when the process dies.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from aqa.runs.journal import Journal, read_header, whole_lines
 from aqa.runs.journal_lines import Lines
 from aqa.runs.names import JOURNAL, QUEUE_LOCK, SEGMENTS
 
-POLL_SECONDS = 0.3  # between two looks at what the others do
-GONE_SECONDS = 5.0  # that the processes of a launch may take to go, once all is answered
+POLL_SECONDS = 0.3  # between two looks at the other processes
+GONE_SECONDS = 5.0  # for a launch's processes to exit once all is answered
 
 Json = dict[str, Any]
 
 
 def is_alive(segment: Path) -> bool:
-    """Whether the process lives that writes this segment."""
+    """Whether the process that writes this segment is alive."""
     try:
         hold(segment).release()
     except FolderInUseError:
@@ -36,16 +36,16 @@ def is_alive(segment: Path) -> bool:
 
 
 def segments_of(folder: Path) -> list[Path]:
-    """The segments that lie in a run folder."""
+    """Return the segments in a run folder."""
     return sorted(path.parent for path in (folder / SEGMENTS).glob(f"*/{JOURNAL}"))
 
 
 def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool) -> bool:
-    """Tell whether an earlier launch left segments to join; a `fresh` run removes them.
+    """Whether an earlier launch left segments to merge; a `fresh` run removes them.
 
     Raises:
-        FolderInUseError: their processes live.
-        RunError: they are of another run.
+        FolderInUseError: their processes are still alive.
+        RunError: they belong to another run.
     """
     end = time.monotonic() + GONE_SECONDS
     while any(map(is_alive, segments_of(folder))):
@@ -62,17 +62,17 @@ def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool
 
 
 def remove_segments(folder: Path) -> None:
-    """Remove what was joined, or is not wanted."""
+    """Remove segments that were merged or are not wanted."""
     with explained(folder), contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder / SEGMENTS)
         (folder / QUEUE_LOCK).unlink(missing_ok=True)
 
 
 def join_segments(journal: Journal, window: int, since: int = 0) -> None:
-    """Put what lies in segments into the journal, in the order in which one process answers.
+    """Merge the segments into the journal, in the order in which one process would answer.
 
-    Failures in the journal before `since` are replaced. A window's lines come in the
-    order in which they were written. Then the segments are removed.
+    Failures in the journal before `since` are replaced. Within a window, lines keep the order in
+    which they were written. The segments are then removed.
     """
     lines = Lines()
     for segment in segments_of(journal.folder):
@@ -98,13 +98,13 @@ class Segment(Journal):
         self._kept = kept
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:
-        """Put one finished example on disk, and tell of it."""
+        """Write one finished example to disk and report it."""
         super().append(index, row)
         self._kept(index)
 
 
 class Followed:
-    """Reads the segments of other processes while these write them."""
+    """Reads the segments of other processes while they are being written."""
 
     def __init__(self, folder: Path, but: str) -> None:
         self._folder, self._but = folder, but
@@ -112,7 +112,7 @@ class Followed:
         self._looked = 0.0
 
     def rows(self, seconds: float = 1.0) -> Iterator[Json]:
-        """Give what was added since the last look, unless that is less than `seconds` ago."""
+        """Yield rows added since the last look, unless that was less than `seconds` ago."""
         if time.monotonic() - self._looked < seconds:
             return
         for segment in segments_of(self._folder):

@@ -1,11 +1,11 @@
-"""Which of several processes answers which questions of a run: they take windows in turn.
+"""Distribute a run's questions over several processes, which take windows of them in turn.
 
-    segments/queue.json     the launch that works on it, and what it answers
-    segments/done           a byte for each example: whether it needs no more work
-    segments/claims         who took which window, and which are finished; one line each
+  segments/queue.json   the launch that works on it, and what it answers
+  segments/done         a byte per example: whether it needs no more work
+  segments/claims       who took or finished which window, one line each
 
-All is in files, so that machines need to share no more than the run folder. The windows of a
-process that died are taken by others.
+Everything is in files, so machines need to share only the run folder. Windows of a process
+that died are taken by others.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from aqa.runs.names import JOURNAL, QUEUE_LOCK, SEGMENTS
 from aqa.runs.segments import POLL_SECONDS, Followed, Segment, is_alive, segments_of
 
 QUEUE, DONE, CLAIMS = "queue.json", "done", "claims"
-LEAVE_SECONDS = 30.0  # that the others may take to go, once all is answered
+LEAVE_SECONDS = 30.0  # for the others to exit once all is answered
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ def open_queue(folder: Path, queue: Json, done: Iterable[bool]) -> None:
     """Let the processes of a launch begin; `queue` holds what `Share` and they need to know.
 
     Raises:
-        RunError: the folder can't be written, or lies where nothing can be locked.
+        RunError: the folder can't be written, or its file system has no locks.
     """
     _check_locks(folder)
     with explained(folder):
@@ -46,7 +46,7 @@ def open_queue(folder: Path, queue: Json, done: Iterable[bool]) -> None:
 
 
 def read_queue(folder: Path) -> Json:
-    """What `open_queue` wrote; empty where there is no queue, or none any more."""
+    """Return what `open_queue` wrote; empty if there is no queue, or no longer."""
     try:
         found = json.loads((folder / SEGMENTS / QUEUE).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -55,7 +55,7 @@ def read_queue(folder: Path) -> Json:
 
 
 def take_part(folder: Path, name: str, launch: str) -> "Share | None":
-    """Work on the queue of this launch, under a name; None where there is none (any more)."""
+    """Join this launch's queue under a name; None if there is no such queue (any more)."""
     if read_queue(folder).get("launch") != launch:
         return None
     with _locked(folder):
@@ -64,17 +64,17 @@ def take_part(folder: Path, name: str, launch: str) -> "Share | None":
 
 
 class Share:
-    """What one process does of a queue: the windows it takes, and its segment."""
+    """One process's share of a queue: the windows it takes, and its segment."""
 
     def __init__(self, folder: Path, name: str, queue: Json) -> None:
         self.folder = folder
         self._name, self._launch = name, queue["launch"]
         self._size: int = queue["window"]
         self._claims = folder / SEGMENTS / CLAIMS
-        self._read = 0  # bytes of the claims
-        self._next = 0  # the first window that nobody has taken
-        self._owners: dict[int, list[str]] = {}  # of windows that are not finished
-        self._left: dict[int, int] = {}  # examples without an answer, of the windows taken here
+        self._read = 0  # bytes of the claims file
+        self._next = 0  # the first window that may be free
+        self._owners: dict[int, list[str]] = {}  # of unfinished windows
+        self._left: dict[int, int] = {}  # unanswered examples per window taken here
         self.fingerprint = queue["fingerprint"]
         with explained(folder):
             self._done = bytearray((folder / SEGMENTS / DONE).read_bytes())
@@ -89,11 +89,11 @@ class Share:
         self._lock.release()
 
     def needs(self, index: int) -> bool:
-        """Whether an example has no answer yet, as far as is known here."""
+        """Whether an example has no answer yet, as far as this process knows."""
         return not self._done[index]
 
     def take(self) -> range | None:
-        """Take the examples of one more window; None where there is none now."""
+        """Take one more window and return its range of examples; None if none is free now."""
         with _locked(self.folder):
             window = self._free() if self._is_open() else None
             if window is None:
@@ -107,7 +107,7 @@ class Share:
         return examples
 
     def rounds(self) -> Iterator[bool]:
-        """Tell whether something can be taken now, again and again until all is answered."""
+        """Yield whether a window is free now, polling until all is answered."""
         while True:
             with _locked(self.folder):
                 if not self._is_open():
@@ -120,7 +120,7 @@ class Share:
                 time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
-        """End the queue, and wait until the others have gone."""
+        """End the queue and wait until the other processes have left."""
         with _locked(self.folder):
             (self.folder / SEGMENTS / QUEUE).unlink(missing_ok=True)
         end = time.monotonic() + LEAVE_SECONDS
@@ -129,7 +129,7 @@ class Share:
             time.sleep(POLL_SECONDS)
 
     def others(self) -> "Followed":
-        """What the others answer."""
+        """Follow the other processes' answers."""
         return Followed(self.folder, self._name)
 
     def _is_open(self) -> bool:
@@ -139,7 +139,7 @@ class Share:
         return range(window * self._size, min((window + 1) * self._size, len(self._done)))
 
     def _free(self) -> int | None:
-        """A window that nobody has taken, or else one of a process that died."""
+        """Return a window that nobody has taken, or else one of a process that died."""
         self._read_claims()
         while examples := self._examples(self._next):
             if self._done.find(0, examples.start, examples.stop) >= 0:
@@ -155,7 +155,7 @@ class Share:
         return None
 
     def _absorb(self, owner: str) -> None:
-        """Take note of what a process answered before it died."""
+        """Mark what a process answered before it died as done."""
         for line in whole_lines(self.folder / SEGMENTS / owner / JOURNAL):
             self._done[line.row["index"]] = 1
 
@@ -173,7 +173,7 @@ class Share:
                     self._write("done", window)
 
     def _write(self, what: str, window: int) -> None:
-        """Add to the claims, what others added before them; one that died left half a line."""
+        """Append to the claims, first reading the others' and cutting off a half-written line."""
         self._read_claims()
         with explained(self.folder), self._claims.open("ab") as file:
             file.truncate(self._read)
@@ -181,7 +181,7 @@ class Share:
         self._read_claims()
 
     def _read_claims(self) -> None:
-        """Read what the claims hold since they were read last."""
+        """Read the claims added since the last read."""
         with contextlib.suppress(FileNotFoundError), self._claims.open("rb") as file:
             file.seek(self._read)
             for line in file:
@@ -202,10 +202,9 @@ def _locked(folder: Path) -> FileLock:
 
 
 def _check_locks(folder: Path) -> None:
-    """See that locks work where the folder is.
+    """Check that the folder's file system supports locks.
 
-    A mere file in their place would outlive its process, and name it by numbers that other
-    machines give as well.
+    A plain lock file would outlive its process, and process ids are not unique across machines.
     """
     try:
         _locked(folder).acquire().lock.release()

@@ -1,4 +1,4 @@
-"""What a run may have spent by now, on disk before each request: no kill hides it from a cap."""
+"""Record what a run may have spent before each request, so that a kill can't evade a cap."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ from aqa.runs.files import explained
 from aqa.runs.names import SPENDING
 from aqa.spent import Spent
 
-LENGTH = 200  # bytes; overwritten in place by one write, which a killed process has made or not
-OLD_NAMES = {  # of earlier versions
+LENGTH = 200  # bytes, overwritten in place by a single write, which is all or nothing
+OLD_NAMES = {  # in earlier versions
     "input": "input_tokens",
     "output": "output_tokens",
     "cached": "cached_input_tokens",
@@ -19,7 +19,7 @@ OLD_NAMES = {  # of earlier versions
 
 
 class SpendingRecord:
-    """The highest sum of what is spent and what is under way at its worst, in the run folder."""
+    """The highest sum of spending and the worst case of pending requests, in the run folder."""
 
     def __init__(self, folder: Path, fresh: bool) -> None:
         self._path = folder / SPENDING
@@ -28,7 +28,7 @@ class SpendingRecord:
             self._path.unlink(missing_ok=True)
 
     def read(self) -> Spent:
-        """What an earlier session left, nothing where none was; RunError for a changed file."""
+        """Return what earlier sessions recorded, if anything; RunError if the file was edited."""
         try:
             content = self._path.read_bytes()
             if not content:
@@ -48,7 +48,7 @@ class SpendingRecord:
             ) from error
 
     def write(self, spent: Spent) -> None:
-        """Take the place of what was there."""
+        """Replace the recorded amount."""
         with explained(self._path.parent):
             if self._file is None:
                 self._path.touch()
@@ -57,7 +57,7 @@ class SpendingRecord:
             self._file.write(json.dumps(spent.to_json()).encode().ljust(LENGTH))
 
     def close(self) -> None:
-        """Close the file; it stays."""
+        """Close the file, without deleting it."""
         if self._file is not None:
             self._file.close()
             self._file = None

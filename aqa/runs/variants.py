@@ -1,7 +1,7 @@
-"""Where the runs lie that one command makes of one reader: a folder a prompt, a folder a condition.
+"""Folders of the runs that one command makes of one reader: one per prompt or condition.
 
-Conditions of a stress test lie inside the run folder of the plain evidence, runs by prompt in a
-folder that is no run itself and names them in their order.
+Stress conditions are inside the run folder of the plain evidence. Runs by prompt are in a
+folder that is not a run itself and lists their names in order.
 """
 
 import json
@@ -15,18 +15,18 @@ from aqa.runs.names import JOURNAL, PREDICTIONS, PROMPTS, STRESS
 
 
 def stress_folder(folder: Path, condition: str) -> Path:
-    """The run folder of a condition."""
+    """Return the run folder of a condition."""
     return folder / STRESS / condition
 
 
 def stress_runs(folder: Path) -> dict[str, Path]:
-    """The run folders of all conditions that were asked, by condition."""
+    """Return the existing run folders, by condition."""
     found = {condition: stress_folder(folder, condition) for condition in CONDITIONS}
     return {name: path for name, path in found.items() if _is_run(path)}
 
 
 def write_prompts(folder: Path, names: Sequence[str]) -> None:
-    """Name the prompts with runs in the folder, new ones last; RunError if it is a run itself."""
+    """Add prompts to the folder's list, new ones last; RunError if it is a run itself."""
     if _is_run(folder):
         raise RunError(f"{folder} holds a run of one prompt; name another --output-dir for several")
     with explained(folder):
@@ -36,12 +36,12 @@ def write_prompts(folder: Path, names: Sequence[str]) -> None:
 
 
 def prompt_runs(folder: Path) -> dict[str, Path]:
-    """The run folders of the prompts, by name; none where the folder is not one of several."""
+    """Return the prompts' run folders by name; none if the folder is a run."""
     return {} if _is_run(folder) else {name: folder / name for name in prompts_in(folder)}
 
 
 def prompts_in(folder: Path) -> list[str]:
-    """The prompts whose runs lie in the folder; RunError for a changed file of their names."""
+    """Return the names of the prompts in the folder; RunError if their file was edited."""
     path = folder / PROMPTS
     try:
         with readable(path):
