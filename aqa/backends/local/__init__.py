@@ -1,1 +1,1 @@
-"""What readers with weights of their own share."""
+"""What readers that load their own weights have in common."""

@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 def windows(items: Iterable[T], size: int, position: Callable[[T], int]) -> Iterator[list[T]]:
-    """Cut a stream into windows of `size` rising positions; some positions may be missing.
+    """Split a stream into windows of `size` rising positions, some of which may be missing.
 
-    A resumed run meets the windows of the first one, less what was done.
+    Windows start at multiples of `size`, so a resumed run sees the same ones, minus what is done.
     """
     window: list[T] = []
     for item in items:
@@ -29,10 +29,10 @@ def windows(items: Iterable[T], size: int, position: Callable[[T], int]) -> Iter
 def batches_by_tokens(
     groups: Iterable[Sequence[T]], tokens: Callable[[T], int], budget: int
 ) -> Iterator[list[T]]:
-    """Batch groups of like length, the longest first, so that the worst memory need comes first.
+    """Batch groups of similar length, longest first, so that peak memory comes first.
 
-    A batch of n items takes n times the most `tokens` of one, at most `budget`; one item alone may
-    take more. A group stays in one batch unless it is too large for any.
+    A batch of n items counts as n times the `tokens` of its longest, at most `budget`; a single
+    item may exceed it. A group is only split if it is too large for any batch.
     """
     waiting = sorted_groups(groups, tokens)
     while waiting:
@@ -40,12 +40,12 @@ def batches_by_tokens(
 
 
 def sorted_groups(groups: Iterable[Sequence[T]], tokens: Callable[[T], int]) -> deque[list[T]]:
-    """Groups, that of the longest item first."""
+    """Sort groups by their longest item, in descending order."""
     return deque(sorted(map(list, groups), key=lambda group: max(map(tokens, group)), reverse=True))
 
 
 def take_batch(waiting: deque[list[T]], tokens: Callable[[T], int], budget: int) -> list[T]:
-    """Take the next batch off sorted groups; see `batches_by_tokens`."""
+    """Take the next batch from sorted groups; see `batches_by_tokens`."""
     room = max(budget // max(map(tokens, waiting[0])), 1)
     batch: list[T] = []
     while waiting and len(batch) + len(waiting[0]) <= room:
@@ -57,7 +57,7 @@ def take_batch(waiting: deque[list[T]], tokens: Callable[[T], int], budget: int)
 
 
 def pad_right(rows: Sequence[Sequence[int]], filling: int = 0) -> tuple[Any, Any]:
-    """Token ids and attention mask of shape (rows, longest)."""
+    """Return token ids and attention mask of shape (rows, longest)."""
     import torch
 
     ids = torch.full((len(rows), max(map(len, rows))), filling)

@@ -1,21 +1,21 @@
-"""See that a model writes each token by those before it alone."""
+"""Checks that a model predicts each token from earlier ones only."""
 
 from typing import Any
 
 from aqa.errors import ModelError
 
-AHEAD = 0.01  # of the largest logit: more than rounding, and less than what encoders see
+AHEAD = 0.01  # share of the largest logit: above rounding errors, below the effect of reading ahead
 
 
 def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
-    """See that a model says the same of a token, whatever stands behind it; it gave both logits.
+    """Check that two logits of one token, with different tokens after it, are the same.
 
-    Encoders have causal classes, too, and a few decoders leave out their mask, or mix places up,
-    where they read an answer at once. Trained so, a model finds each answer in front of it, or
-    learns what it does not write by.
+    Encoders have causal classes too, and a few decoders omit their mask or mix up positions when
+    they read a whole answer. Trained that way, a model sees each answer in advance, or learns
+    something else than it uses for writing.
 
     Raises:
-        ModelError: it does not.
+        ModelError: they differ.
     """
     if (one.float() - other.float()).abs().max() > AHEAD * one.abs().max():
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Checkpoints that count only when they are whole."""
+"""Finds and judges checkpoints, of which only complete ones count."""
 
 import json
 import shutil
@@ -7,11 +7,11 @@ from typing import Any
 
 from aqa.errors import RunError
 
-STATE = "trainer_state.json"  # the last file that transformers writes into a checkpoint
+STATE = "trainer_state.json"  # the last file that transformers writes to a checkpoint
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Give the newest whole checkpoint; remove what a killed process left half written."""
+    """Return the newest complete checkpoint; delete incomplete ones of killed processes."""
     whole: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         try:
@@ -27,9 +27,9 @@ def _state(checkpoint: Path) -> dict[str, Any]:
 
 
 def is_over(checkpoint: Path, patience: int | None) -> bool:
-    """Whether the training ended with a checkpoint: after all its steps, or without patience.
+    """Whether the training ended at this checkpoint, by steps or by early stopping.
 
-    transformers would train on: it looks for the end only after a step.
+    transformers would continue, because it checks only after a step.
     """
     state = _state(checkpoint)
     stopper = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
@@ -39,20 +39,20 @@ def is_over(checkpoint: Path, patience: int | None) -> bool:
 
 
 def awaits_evaluation(checkpoint: Path) -> bool:
-    """Whether the training ended after it was written, but before the evaluation that follows."""
+    """Whether the training ended after writing this checkpoint, but before its evaluation."""
     state = _state(checkpoint)
     control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
     return bool(control.get("args", {}).get("should_evaluate"))
 
 
 def check_optimizer(checkpoint: Path, kind: str | None, processes: int) -> None:
-    """See whether the optimizer's state in a checkpoint can be taken up by another of that kind.
+    """Check that an optimizer of this kind can load the state in a checkpoint.
 
-    The kind is DeepSpeed, FSDP, or None. transformers begins with a new one in silence where it
-    finds none of its own kind; DeepSpeed's lies in a part for each process.
+    The kind is DeepSpeed, FSDP or None. transformers silently starts afresh if there is no state of
+    its own kind; DeepSpeed's has one part per process.
 
     Raises:
-        RunError: it is of another kind, or DeepSpeed's of another number of processes.
+        RunError: it is of another kind, or DeepSpeed's with another number of processes.
     """
     parts = len([*checkpoint.glob("global_step*/*optim_states.pt")])
     spread = [*checkpoint.glob("optimizer_0"), *checkpoint.glob("optimizer.bin")]

@@ -1,4 +1,4 @@
-"""What the processes of one training tell each other; nothing to do where there is only one."""
+"""Communication between the processes of a training; does nothing in a single process."""
 
 import atexit
 import pickle
@@ -18,19 +18,19 @@ from aqa.records import Prediction, Prompt
 T = TypeVar("T")
 Answers = Iterator[tuple[Prompt, Prediction]]
 
-SHARES = 4  # parts of an evaluation that a process answers, were all as fast
+SHARES = 4  # parts of an evaluation per process, if all are equally fast
 POLL_SECONDS = 0.05
-EXIT_SECONDS = 0.02  # between two looks at the threads of a process that ends,
-EXIT_LOOKS = 250  # of which there are as many at most
-_evaluations = count()  # all processes count alike
+EXIT_SECONDS = 0.02  # between checks of the threads of an exiting process
+EXIT_LOOKS = 250  # the most checks
+_evaluations = count()  # the same number in all processes
 
 
 @atexit.register
 def let_threads_finish() -> None:
-    """Wait until no thread of Gloo works any more, seen twice: it may have waited for Python.
+    """Wait until two checks in a row see no Gloo thread at work; one may wait for Python.
 
-    Each lets go of a tensor after it woke up who waits for that. Should Python shut down in
-    between, which takes a busy machine, the process would abort: the tensor's end needs Python.
+    A Gloo thread frees a tensor after waking the thread that waits for it, which needs Python. If
+    Python shuts down in between, as happens on a busy machine, the process aborts.
     """
     calm = 0 if distributed.is_initialized() else 2
     for _ in range(EXIT_LOOKS):
@@ -42,19 +42,19 @@ def let_threads_finish() -> None:
 
 
 def _is_at_work(stat: Path) -> bool:
-    with suppress(OSError):  # the thread may have ended
+    with suppress(OSError):  # the thread may be gone
         told = stat.read_text(encoding="utf-8")
         return "(pt_gloo" in told and ") S " not in told
     return False
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is up in any process; all must ask at the same place."""
+    """Whether the flag is set in any process; a collective call."""
     return any(of_all(flag))
 
 
 def of_all(value: T) -> list[T]:
-    """The value of each process, in all of them; all must ask at the same place."""
+    """Return the values of all processes, in order of rank; a collective call."""
     if not distributed.is_initialized():
         return [value]
     values: list[Any] = [None] * process_count()
@@ -63,9 +63,9 @@ def of_all(value: T) -> list[T]:
 
 
 class SharedEvaluation:
-    """Prompts that all processes answer together: each takes a few in turn.
+    """Prompts that all processes answer together, each taking a part at a time.
 
-    The first process gives all answers, those of others as they come in; the others give none.
+    The first process yields all answers as they arrive; the others yield none.
     """
 
     def __init__(
@@ -77,13 +77,14 @@ class SharedEvaluation:
         self._generate, self._stopped = generate, stopped
         size = max(len(prompts) // (process_count() * SHARES), 1)
         self._parts = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-        # Where the processes met; those of a training are alive, or all of them are ended.
+        # The store by which the processes found each other. Either all processes of a training
+        # live, or all are ended.
         self._store = distributed.distributed_c10d._get_default_store()
         self._key = f"aqa/evaluation/{next(_evaluations)}"
         self._awaited = set(range(len(self._parts)))
 
     def answers(self) -> Answers:
-        """Answer until all are answered; KeyboardInterrupt where any process was asked to stop."""
+        """Answer until all are answered; KeyboardInterrupt if any process was asked to stop."""
         while not self._ends() and (number := self._take()) < len(self._parts):
             answers = until(self._ends, self._generate(self._parts[number]))
             if is_first_process():
@@ -92,7 +93,7 @@ class SharedEvaluation:
                 yield from self._arrived()
             else:
                 made = pickle.dumps([answer for _, answer in answers])
-                # Its stubs know texts alone.
+                # The stubs allow only str.
                 self._store.set(f"{self._key}/{number}", made)  # type: ignore[arg-type]
         while is_first_process() and self._awaited and not self._ends():
             time.sleep(POLL_SECONDS)
@@ -105,7 +106,7 @@ class SharedEvaluation:
         return taken - 1
 
     def _ends(self) -> bool:
-        """Whether any process was asked to stop; the others are told."""
+        """Whether any process was asked to stop; tells the others."""
         key = f"{self._key}/stopped"
         if self._stopped():
             self._store.set(key, "1")
@@ -113,7 +114,7 @@ class SharedEvaluation:
         return bool(self._store.check([key]))
 
     def _arrived(self) -> Answers:
-        """What others answered since the last look; the store held it as bytes of our own."""
+        """Yield what other processes have answered since the last call; the bytes are our own."""
         for number in sorted(self._awaited):
             key = f"{self._key}/{number}"
             if self._store.check([key]):
@@ -127,7 +128,7 @@ class SharedEvaluation:
 def answers_in_step(
     prompts: Sequence[Prompt], generate: Callable[[Sequence[Prompt]], Answers], lockstep: Lockstep
 ) -> Answers:
-    """Answer prompts where each process has a part of the weights; the first gives all answers.
+    """Answer prompts with sharded weights; the first process yields all answers.
 
     Raises:
         KeyboardInterrupt: any process was asked to stop.
@@ -149,7 +150,7 @@ def answers_in_step(
 
 
 def until(ends: Callable[[], bool], items: Iterable[T]) -> Iterator[T]:
-    """Pass items on until the work ends."""
+    """Yield items until `ends` is true after one."""
     for item in items:
         yield item
         if ends():

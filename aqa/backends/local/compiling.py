@@ -1,4 +1,4 @@
-"""Layers by PyTorch's compiler, while a model is trained."""
+"""Compiles a model's layers with torch.compile for training."""
 
 import os
 from collections.abc import Callable
@@ -13,10 +13,10 @@ BACKEND = "inductor"
 
 
 def check_compiling(asked: bool) -> None:
-    """See whether layers can be compiled here, where it is asked for.
+    """Check that layers can be compiled here, if that is asked for.
 
     Raises:
-        ConfigError: the compiler lacks what it writes for, or what it would have to look into.
+        ConfigError: a compiler is missing, or the weights are sharded by ZeRO.
     """
     device, lacks = local_device(), None
     if spread_by() == ZERO:
@@ -32,10 +32,10 @@ def check_compiling(asked: bool) -> None:
 
 
 def compile_layers(model: Any) -> None:
-    """Let each of the layers that a model repeats be compiled when it is first trained.
+    """Compile each of a model's repeated layers when it is first trained.
 
-    So it is done once for all of them, and what is around them may change from call to call. Where
-    answers are written, with keys and values of ever other shapes, they stay as they are.
+    So all share one compilation, and the code around them may vary between calls. Generation, whose
+    cache changes shape with every token, runs uncompiled.
     """
     repeated = set(getattr(model, "_no_split_modules", None) or ())
     for layer in model.modules():

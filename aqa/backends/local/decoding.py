@@ -1,4 +1,4 @@
-"""Answers as a model wrote or draws them, and how sure it was of them."""
+"""Chooses tokens, finds where answers end, and computes their confidence."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from aqa.backends.local.devices import seeded
 from aqa.config.options import GenerationOptions
 from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction
 
-Drawings = Sequence[Sequence[float]]  # of each answer its `uniform_draws`
+Drawings = Sequence[Sequence[float]]  # the `uniform_draws` of each answer
 
 UNFINISHED = (
     "the model was still thinking after {} tokens, so there is no answer; raise"
@@ -27,10 +27,10 @@ NO_NUMBERS = (
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The ids of an answer, its end token left out.
+    """The ids of an answer, without its end token.
 
-    `log_probability` is the sum over its `tokens`, the end token among them where it was written,
-    and `lowest` that of the least likely one; None where only the sum is known.
+    `log_probability` is the sum over its `tokens`, including an end token if one was written;
+    `lowest` is that of the least likely token, or None if only the sum is known.
     """
 
     ids: list[int]
@@ -40,11 +40,11 @@ class Written:
 
     @property
     def confidence(self) -> float:
-        """The mean log-probability of the tokens."""
+        """The mean log-probability per token."""
         return self.score(1.0)
 
     def score(self, length_penalty: float) -> float:
-        """The log-probability over a power of the length, as beam search compares answers."""
+        """Return the log-probability over a power of the length, by which beam search ranks."""
         length: float = max(self.tokens, 1) ** length_penalty
         return self.log_probability / length
 
@@ -56,9 +56,9 @@ def as_prediction(
     decode: Callable[[Sequence[int]], tuple[str, bool]],
     options: GenerationOptions,
 ) -> Prediction:
-    """The best of one prompt's answers, and all of them where several were asked for.
+    """Make a prediction of the best of a prompt's answers, with all of them if several were asked.
 
-    `decode` gives a text, and whether it is an answer: a thought that does not end is none.
+    `decode` returns a text and whether it is an answer; an unfinished thought is not.
     """
     if not all(isfinite(answer.log_probability) for answer in answers):
         return Prediction(prompt_id, None, NO_NUMBERS, prompt_tokens)
@@ -85,17 +85,17 @@ def as_prediction(
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where an answer ends: before one of the tokens, or where `cut` finds that its text ends."""
+    """Where an answer ends: at one of the token ids, or where `cut` finds the end in its text."""
 
     ids: Sequence[int]
     cut: Callable[[Sequence[int]], int | None] | None = None
 
     def ended(self, tokens: Sequence[int]) -> bool:
-        """Whether an answer has ended whose last token is new."""
+        """Whether the answer ends with its newest token."""
         return tokens[-1] in self.ids or (self.cut is not None and self.cut(tokens) is not None)
 
     def until(self, tokens: Sequence[int], log_probabilities: Sequence[float]) -> Written:
-        """What was written up to its end, be that a token or a text."""
+        """Return the answer up to its end, which may be a token or a text."""
         place = None if self.cut is None else self.cut(tokens)
         tokens, found = tokens[:place], log_probabilities[:place]
         end = next((at for at, token in enumerate(tokens) if token in self.ids), None)
@@ -107,13 +107,13 @@ class Ends:
 def chosen_tokens(
     logits: Any, draws: Sequence[float], options: GenerationOptions
 ) -> tuple[list[int], list[float]]:
-    """A token of each row, and its log-probability before temperature and `top_p`.
+    """Return a token for each row, and its log-probability before temperature and `top_p`.
 
-    `draws`, uniform in [0, 1), choose by the distribution's inverse; greedy takes the likeliest.
+    `draws`, uniform in [0, 1), select by inverse transform sampling; greedy takes the likeliest.
     """
     import torch
 
-    if options.temperature and logits.device.type == "mps":  # where there is no float64
+    if options.temperature and logits.device.type == "mps":  # which has no float64
         logits = logits.cpu()
     total = logits.logsumexp(-1, keepdim=True)
     if options.temperature:
@@ -123,7 +123,7 @@ def chosen_tokens(
             beyond = ranked.cumsum(-1) - ranked >= options.top_p
             dropped = torch.zeros_like(beyond).scatter(-1, order, beyond)
             probabilities = probabilities.masked_fill(dropped, 0.0)
-        # In the order of the vocabulary, which rounding does not change as it does ranks.
+        # In vocabulary order, which rounding does not change, unlike ranks.
         sums = probabilities.cumsum(-1)
         drawn = torch.tensor(draws, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
         tokens = torch.searchsorted(sums, drawn, right=True).clamp(max=sums.shape[-1] - 1)
@@ -136,9 +136,9 @@ def chosen_tokens(
 def uniform_draws(
     options: GenerationOptions, seed: int, prompt_id: str, number: int
 ) -> list[float]:
-    """What draws the tokens of a prompt's answer of that number; nothing where none is drawn.
+    """Return the random numbers for answer `number` of a prompt; none if nothing is sampled.
 
-    They depend on nothing else, so that neither batches nor a resumed run change an answer.
+    They depend on nothing else, so neither batching nor resuming changes an answer.
     """
     if not options.temperature:
         return []
@@ -152,10 +152,10 @@ def uniform_draws(
 
 
 class ChosenTokens:
-    """A logits processor that notes the log-probabilities of the tokens that are chosen.
+    """A logits processor that records the log-probabilities of the chosen tokens.
 
-    It meets the scores before the choice, which is at the end of the ids at the next step: so
-    one step's scores are kept instead of all steps'. Not for beams, which change places.
+    It sees scores before the choice, which the next call's ids reveal, so it keeps one step's
+    scores rather than all. Not for beams, which are reordered.
     """
 
     def __init__(self) -> None:
@@ -164,13 +164,13 @@ class ChosenTokens:
         self._steps: list[Any] = []
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Look up the token chosen last; keep the scores of the next one."""
+        """Record the last token's log-probability; keep the scores for the next one."""
         self._look_up(input_ids[:, -1:])
         self._scores, self._total = scores, scores.logsumexp(-1, keepdim=True)
         return scores
 
     def log_probabilities(self, sequences: Any) -> list[list[float]]:
-        """Those of all tokens that were written, row by row; `sequences` end with them."""
+        """Return those of all written tokens, row by row; `sequences` end with them."""
         import torch
 
         self._look_up(sequences[:, -1:])
@@ -184,9 +184,9 @@ class ChosenTokens:
 
 
 def decoding(options: GenerationOptions) -> dict[str, Any]:
-    """Our options in the words of transformers' `generate`; without beams always greedy.
+    """Translate our options to arguments of `generate`; greedy unless beams are sampled.
 
-    They are the only ones, see `generation_config`. Samples are drawn by `drawing.Drawn`.
+    No others apply, see `generation_config`. `Drawn` draws samples.
     """
     words: dict[str, Any] = {
         "use_cache": True,
@@ -203,9 +203,9 @@ def decoding(options: GenerationOptions) -> dict[str, Any]:
 
 
 class Drawn:
-    """A logits processor that leaves each row the token that its next number falls on.
+    """A logits processor that leaves each row only the token that its next draw selects.
 
-    So a sample is what a greedy search then finds, whatever batch it is written in.
+    Greedy search then yields the sample, whatever batch it is written in.
     """
 
     def __init__(self, draws: Drawings, options: GenerationOptions) -> None:
@@ -213,7 +213,7 @@ class Drawn:
         self._step = 0
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Give scores (rows, vocabulary) of which one token of each row is possible."""
+        """Return scores (rows, vocabulary) that allow one token per row."""
         import torch
 
         numbers = [own[self._step] for own in self._draws]
@@ -225,9 +225,9 @@ class Drawn:
 
 @contextmanager
 def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
-    """Let beams that are sampled depend on the seed and their batch's first prompt alone.
+    """Make sampled beams depend only on the seed and the first prompt of their batch.
 
-    Random numbers drawn elsewhere, such as those of a training, go on as if nothing had happened.
+    Other random numbers, such as those of a training, continue undisturbed.
     """
     if options.draws or not options.temperature:
         yield

@@ -1,4 +1,4 @@
-"""Where the weights of this process lie, its GPU or the CPU, and in which precision they work."""
+"""Chooses the device (GPU or CPU) and the precision of this process's weights."""
 
 import json
 import os
@@ -13,14 +13,13 @@ from aqa.config.backend_options import LocalModelOptions
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import local_rank, process_count
 
-FSDP, ZERO = "FSDP", "DeepSpeed's ZeRO stage 3"  # what spreads weights over processes
+FSDP, ZERO = "FSDP", "DeepSpeed's ZeRO stage 3"  # what shards weights over processes
 
 
 def local_device() -> str:
-    """The GPU of this process, by its number on the machine, or Apple's GPU; else the CPU.
+    """Return this process's CUDA device, or Apple's GPU, or else the CPU.
 
-    Processes that train together can't share Apple's GPU: PyTorch has no way to add up gradients
-    on it.
+    Processes that train together can't use Apple's GPU, on which PyTorch cannot reduce gradients.
 
     Raises:
         ModelError: there are more processes on this machine than GPUs.
@@ -40,10 +39,10 @@ def local_device() -> str:
 
 
 def spread_by() -> str | None:
-    """What spreads the weights, as accelerate tells in the environment; None where nothing does.
+    """Return what shards the weights, by accelerate's environment variables; None if nothing does.
 
     Raises:
-        ConfigError: it is the first FSDP, which can't mix weights that are trained and others.
+        ConfigError: it is FSDP 1, which cannot mix trained and frozen weights.
     """
     if process_count() == 1:
         return None
@@ -74,12 +73,12 @@ def _zero_stage() -> str:
 
 
 def weights_device(training: bool) -> str:
-    """Where weights are loaded to: this process's device, or the CPU to be spread from there."""
+    """Return where weights are loaded: this process's device, or the CPU before sharding."""
     return "cpu" if training and spread_by() else local_device()
 
 
 def input_device(model: Any) -> Any:
-    """Where a model takes its inputs: with its first weights, unless these are not in memory."""
+    """Return the device for a model's inputs: its first weights', unless they are offloaded."""
     import torch
 
     found = model.device
@@ -87,21 +86,20 @@ def input_device(model: Any) -> Any:
 
 
 def without_gradients() -> AbstractContextManager[object]:
-    """Where answers are written. What FSDP puts together there is used in training, too."""
+    """Disable gradients for generation; what FSDP gathers there is reused in training."""
     import torch
 
     return torch.no_grad() if spread_by() else torch.inference_mode()
 
 
 def ready_device() -> str:
-    """The device of this process, which from now on is PyTorch's own where none is named.
+    """Make this process's device PyTorch's current one, and return it.
 
-    Its allocator on CUDA may grow its segments, since batches of ever other shapes would leave
-    holes between those of fixed sizes. What the user says in the environment stays; Windows and
-    AMD's GPUs have no such segments.
+    CUDA's allocator may then grow its segments, since batches of ever-changing shapes would leave
+    holes between fixed ones. The user's own settings stay; Windows and AMD's GPUs lack this.
 
     Raises:
-        ModelError: others have the GPU for themselves, or all of its memory.
+        ModelError: others have reserved the GPU, or use all of its memory.
     """
     import torch
 
@@ -124,7 +122,7 @@ def ready_device() -> str:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw random numbers by a seed, here and on this process's GPU; later ones are as without."""
+    """Seed random numbers here and on this process's GPU, and restore their state afterwards."""
     import torch
 
     device = local_device()
@@ -135,10 +133,10 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def compute_dtype(options: LocalModelOptions) -> Any:
-    """The dtype of activations: bfloat16 where the hardware has it (float16 overflows).
+    """Return the dtype of activations: bfloat16 if the hardware has it (float16 overflows).
 
-    GPUs older than NVIDIA's Ampere only emulate bfloat16, slowly. On Apple's GPUs it depends on
-    the chip and on the system, so that it has to be asked for.
+    GPUs older than NVIDIA's Ampere emulate bfloat16 slowly. On Apple's GPUs support depends on chip
+    and system, so users must ask for it.
     """
     import torch
 
@@ -148,7 +146,7 @@ def compute_dtype(options: LocalModelOptions) -> Any:
     if device == "mps":
         return torch.float32
     if device == "cpu":
-        # oneDNN's word; builds of PyTorch without oneDNN have no such function.
+        # Builds of PyTorch without oneDNN lack this function.
         multiplies = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)
         return torch.bfloat16 if multiplies() else torch.float32
     if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -157,7 +155,7 @@ def compute_dtype(options: LocalModelOptions) -> Any:
 
 
 def hardware(options: LocalModelOptions) -> dict[str, str]:
-    """The device of this process, what it is called where it is a GPU, and the dtype used on it."""
+    """Return this process's device, its name if it is a CUDA GPU, and the dtype."""
     import torch
 
     device = local_device()
@@ -167,7 +165,7 @@ def hardware(options: LocalModelOptions) -> dict[str, str]:
 
 
 def hardware_notes(found: Mapping[str, str], training: bool) -> Iterator[str]:
-    """What to tell a user of the hardware that was `found`, before weights are loaded."""
+    """Yield what to tell the user about the hardware `found`, before weights are loaded."""
     import torch
 
     name = f" ({found['name']})" if "name" in found else ""

@@ -1,4 +1,4 @@
-"""What a library raises while a model trains or writes, as one sentence."""
+"""Turns library exceptions during training or generation into one-sentence errors."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,10 +7,10 @@ from aqa.backends.model_errors import RAISED, is_out_of_memory, said_by
 from aqa.errors import AqaError, ModelError, RunError
 from aqa.processes import process_count, process_rank
 
-# What gloo and NCCL say where another process has gone.
+# Messages of Gloo and NCCL if another process is gone.
 _LOST = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited", "NCCL error")
 
-# What PyTorch says, as a RuntimeError, of a file that it can't write, or read.
+# Messages of PyTorch's RuntimeErrors about a file that it can't write or read.
 _OF_FILES = ("PytorchStream", "inline_container.cc")
 
 WRITING = "writing answers"
@@ -18,11 +18,11 @@ WRITING = "writing answers"
 
 @contextmanager
 def explained_work(spec: str, work: str) -> Iterator[None]:
-    """Turn what a model's libraries raise into one sentence; `work` is what it was doing.
+    """Turn library exceptions into one sentence; `work` says what the model was doing.
 
     Raises:
-        ModelError: the model failed, or another process or memory was lost.
-        RunError: the run folder has no room, or its files are damaged.
+        ModelError: the model failed, memory ran out, or another process was lost.
+        RunError: the run folder has no space left, or its files are damaged.
     """
     from safetensors import SafetensorError
 
@@ -57,11 +57,11 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
 
 
 def is_lost(error: Exception) -> bool:
-    """Whether it tells that one of several processes has gone."""
-    by_torch = type(error).__name__.startswith("Dist")  # DistBackendError and its like
+    """Whether the error means that another process is gone."""
+    by_torch = type(error).__name__.startswith("Dist")  # DistBackendError and similar
     return process_count() > 1 and (by_torch or is_said(error, _LOST))
 
 
 def is_said(error: Exception, words: Sequence[str]) -> bool:
-    """Whether an error says any of these words."""
+    """Whether an error's message contains any of these words."""
     return any(each in str(error) for each in words)

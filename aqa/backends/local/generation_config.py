@@ -1,7 +1,7 @@
-"""A model's own generation config: only its tokens count, for answers are written by our options.
+"""Reduces a model's generation config to its tokens; our options decide everything else.
 
-What else may be there, as BART's for summaries, Qwen's for talk or a trainer's `use_cache: false`,
-would act beside them, in one engine and not in the other.
+Its other settings (BART's for summaries, Qwen's for chat, a trainer's `use_cache: false`) would
+also apply, and in one engine but not the other.
 """
 
 from typing import Any
@@ -9,14 +9,14 @@ from typing import Any
 from aqa.errors import ModelError
 
 TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-# What says nothing of the answers: where the file came from, and what `generate` gives back.
+# Without effect on answers: the file's origin, and what `generate` returns.
 SILENT = ("transformers_version", "use_cache", "return_dict_in_generate")
 
 
 def take_over_generation(model: Any) -> dict[str, Any]:
-    """Leave only its tokens in a model's generation config; give what else was asked for there.
+    """Keep only the tokens of a model's generation config; return its other settings.
 
-    A token that config.json alone names counts, too.
+    Tokens that only config.json names count too.
     """
     from transformers import GenerationConfig
 
@@ -36,10 +36,10 @@ def take_over_generation(model: Any) -> dict[str, Any]:
 
 
 def set_decoder_start(model: Any, spec: str) -> None:
-    """Let an encoder-decoder begin with one token, whoever asks: in training as in prediction.
+    """Make an encoder-decoder start with the same token in training and prediction.
 
-    It is that of the generation config, by which the model wrote so far; else the begin-of-text
-    token, as transformers has it.
+    It is the generation config's, with which the model has been writing, or else the begin-of-text
+    token, as in transformers.
 
     Raises:
         ModelError: no config names one.

@@ -1,4 +1,4 @@
-"""What a model can take: so many positions, and the tokens of its own vocabulary."""
+"""Checks a model's limits: its positions and its vocabulary."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,14 +18,14 @@ def check_positions(
     generation: GenerationOptions,
     note: Callable[[str], None],
 ) -> None:
-    """See whether a model has positions for all that it may read and write.
+    """Check that a model has positions for all that it may read and write.
 
-    T5's are relative and have no end. Rotary ones of causal models (Su et al. 2021) can be counted
-    on, though the model has learned nothing there: of these a note tells.
+    T5's are relative and unlimited. Rotary ones of causal models (Su et al. 2021) can be
+    extrapolated, but the model has learned nothing there: these only get a note.
 
     Raises:
-        ConfigError: it has fewer than `max_seq_length`, or than an answer may take, or rows of a
-            batch would change what others see.
+        ConfigError: it has fewer than `max_seq_length` or an answer may take, or a row would
+            depend on others in its batch.
     """
     config = model_config if model_config.is_encoder_decoder else model_config.get_text_config()
     positions, asked = _positions(config, READ), options.max_seq_length
@@ -52,7 +52,7 @@ def check_positions(
 
 
 def _seen_whole(config: Any) -> int | None:
-    """Up to how many tokens BigBird's attention, where it is a sparse one, looks at all of them."""
+    """Return up to how many tokens BigBird's sparse attention is in fact full; None elsewhere."""
     if getattr(config, "attention_type", None) != "block_sparse" or not config.is_encoder_decoder:
         return None
     return int((5 + 2 * config.num_random_blocks) * config.block_size)
@@ -60,16 +60,16 @@ def _seen_whole(config: Any) -> int | None:
 
 def _positions(config: Any, names: tuple[str, ...]) -> int | None:
     found = (getattr(config, name, None) or 0 for name in names)
-    return next((number for number in found if number > 0), None)  # XLNet has -1: no end
+    return next((number for number in found if number > 0), None)  # XLNet has -1: unlimited
 
 
 def check_vocabulary(
     prompt_id: str, encoding: Encoding, rows: int | None, tokenizer: Any, model: str
 ) -> None:
-    """See whether the model's embedding has a row for each token; `rows` are its number.
+    """Check that the model's embedding, with this many `rows`, has one for each token.
 
     Raises:
-        PromptError: the tokenizer knows a token that the model does not.
+        PromptError: the tokenizer has a token that the model lacks.
     """
     highest = max((*encoding.prompt_ids, *encoding.target_ids), default=0)
     if rows is not None and highest >= rows:

@@ -1,4 +1,4 @@
-"""What transformers loads for every local reader: tokenizer, configuration, and all weights."""
+"""Loads configs and weights through transformers, strictly: no weight missing, none left over."""
 
 import json
 from collections.abc import Iterable
@@ -18,17 +18,17 @@ from aqa.processes import process_count
 BITSANDBYTES = "bitsandbytes"
 BNB_4BIT = f"{BITSANDBYTES} 4bit"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-NUMBERS = ("F64", "F32", "F16", "BF16")  # what safetensors calls them
-SMALLEST = 1024  # bytes; a file of weights is larger, and what points to one is not
+NUMBERS = ("F64", "F32", "F16", "BF16")  # names in safetensors
+SMALLEST = 1024  # bytes; weight files are larger, Git LFS pointers smaller
 _offload_folders: list[TemporaryDirectory[str]] = []
 KINDS = {True: ("an encoder-decoder", "t5"), False: ("a causal model", "llama-qlora")}
 
 
 def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
-    """Load the configuration of a model.
+    """Load a model's config.
 
     Raises:
-        ModelError: it can't be loaded, or the model is of the other backend's kind.
+        ModelError: it can't be loaded, or the model belongs to the other backend.
     """
     from transformers import AutoConfig
 
@@ -49,11 +49,11 @@ def load_config(files: ModelFiles, options: LocalModelOptions) -> Any:
 
 
 def own_quantization(model_config: Any) -> str:
-    """The way in which a checkpoint is quantised, by its name in transformers; "" if it is not.
+    """Return transformers' name of a checkpoint's quantisation; "" if it has none.
 
     Raises:
-        ModelError: transformers does not know it, and would leave the scales out, or lacks a GPU or
-            a package for it.
+        ModelError: transformers does not know it and would omit the scales, or lacks a GPU or
+            package for it.
     """
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
@@ -84,11 +84,10 @@ def own_quantization(model_config: Any) -> str:
 
 
 def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
-    """Where weights are loaded to, in the words of `from_pretrained`.
+    """Return where weights are loaded, as arguments of `from_pretrained`.
 
     Raises:
-        ConfigError: several processes would each spread a model over all devices, or there is no
-            such GPU.
+        ConfigError: several processes would each use all devices, or there is no such GPU.
     """
     if options.device_map is None:
         return {"device_map": {"": weights_device(training)}}
@@ -106,19 +105,19 @@ def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
             " from 0; leave it out"
         )
     room = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
-    folder = TemporaryDirectory(prefix="aqa-offload-")  # removed when this process ends
+    folder = TemporaryDirectory(prefix="aqa-offload-")  # removed when the process exits
     _offload_folders.append(folder)
     return {"device_map": "auto", "max_memory": room or None, "offload_folder": folder.name}
 
 
 def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
-    """Load a model by an auto class, `kind`, and see that its files hold just its weights.
+    """Load a model by the auto class `kind`, and check that its files hold exactly its weights.
 
-    What is not there transformers draws at random, and what has no place it leaves out, such as
-    the scales of quantised weights; it only logs either.
+    transformers initialises missing weights randomly and drops unexpected ones, such as the scales
+    of quantised weights; it only logs either.
 
     Raises:
-        ModelError: no such model, or weights that are broken, absent, of another shape or unused.
+        ModelError: no such model, or weights that are broken, missing, misshapen or unused.
     """
     from transformers.utils import cached_file
 
@@ -138,10 +137,10 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
 
 
 def _codes(folder: Path, model: Any) -> set[str]:
-    """The weights of a model that are codes without scales, which count as numbers elsewhere.
+    """Return the names of quantised weights without scales, which would be read as plain numbers.
 
-    transformers turns those of a plain model into the type that is asked for, and leaves 8-bit
-    floats as they are where a quantised one lacks their scales.
+    transformers casts those of a plain model to the requested dtype, and in a quantised model keeps
+    8-bit floats as they are if their scales are missing.
     """
     from safetensors import safe_open
     from torch.nn import Linear, Parameter
@@ -168,7 +167,7 @@ def _codes(folder: Path, model: Any) -> set[str]:
 
 
 def _check_files(folder: Path, title: str) -> None:
-    """See that a model's weights are there as files that are read, where it lies in a folder."""
+    """Check that a local folder holds a model's weights in files that are read."""
     whole, pickled = [*folder.glob("*.safetensors")], [*folder.glob("*model*.bin")]
     single, index = folder / SINGLE, folder / INDEX
     if pickled and not whole:
@@ -201,10 +200,10 @@ def check_keys(
     unused: Iterable[str] = (),
     codes: Iterable[str] = (),
 ) -> None:
-    """See that the weights in a model's files are just those that it takes, by their names.
+    """Check by name that the weights in a model's files are exactly those that it needs.
 
     Raises:
-        ModelError: some are absent, of another shape, mere codes, or have no place in the model.
+        ModelError: some are missing, misshapen, quantised without scales, or unused.
     """
     for names, fault in (
         (

@@ -1,4 +1,4 @@
-"""Memory: how many tokens it has room for, at first and once it has run out; and given back."""
+"""Estimates how many tokens fit in memory, adapts when it runs out, and frees it."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,17 +12,17 @@ from aqa.heap import give_back_freed_blocks
 T = TypeVar("T")
 R = TypeVar("R")
 
-MOST = {"cpu": 32_768, "cuda": 262_144}  # tokens of keys and values; more made no answer faster
-READ = {"cpu": 2048, "cuda": 16_384}  # that are read at once; a GPU is busy with fewer
-LEAST = 512  # tokens to begin with, however little is free
-SHARE = 4  # of free memory: one part in so many for keys and values, as much for what is read
+MOST = {"cpu": 32_768, "cuda": 262_144}  # tokens of keys and values; more were no faster
+READ = {"cpu": 2048, "cuda": 16_384}  # tokens read at once; they keep a GPU busy
+LEAST = 512  # tokens to start with, however little is free
+SHARE = 4  # 1/SHARE of free memory is for keys and values, and as much for reading
 _MEMORY = Path("/proc/meminfo")
 
 
 def free_bytes(device: str) -> int | None:
-    """Memory that is free on a kind of device; None where nobody can tell.
+    """Return the free memory of a kind of device; None if unknown.
 
-    What a training left in PyTorch's own store is free to be used again.
+    Includes what PyTorch's caching allocator holds unused, for example after a training.
     """
     import torch
 
@@ -35,7 +35,7 @@ def free_bytes(device: str) -> int | None:
 
 
 def free_share() -> float | None:
-    """The part of this machine's memory that is free; None where nobody can tell."""
+    """Return the free share of this machine's memory; None if unknown."""
     free, whole = _of_machine("MemAvailable"), _of_machine("MemTotal")
     return free / whole if free and whole else None
 
@@ -48,14 +48,14 @@ def _of_machine(name: str) -> int | None:
 
 
 def kept_bytes(model_config: Any, itemsize: int) -> int:
-    """What a token takes until its answer has ended.
+    """Return the bytes that a token occupies until its answer has ended.
 
-    Of a causal model its keys and values in each layer; of an encoder-decoder those that its
-    decoder makes of each token that was read.
+    For a causal model these are its keys and values in each layer; for an encoder-decoder, the
+    decoder's for each token read.
     """
     sizes = model_config.get_text_config(decoder=True)
     layers = getattr(sizes, "num_decoder_layers", None) or sizes.num_hidden_layers
-    all_heads = _largest(sizes, "num_attention_heads") or 1  # models without attention
+    all_heads = _largest(sizes, "num_attention_heads") or 1  # for models without attention
     heads = all_heads if model_config.is_encoder_decoder else 0
     heads = heads or _largest(sizes, "num_key_value_heads") or all_heads
     width = _largest(sizes, "d_kv", "head_dim") or sizes.hidden_size // all_heads
@@ -63,16 +63,16 @@ def kept_bytes(model_config: Any, itemsize: int) -> int:
 
 
 def read_bytes(model_config: Any, itemsize: int) -> int:
-    """What a token takes while it is read: a layer's states, and those of its inner width."""
+    """Return the bytes that a token needs while it is read: hidden and inner states of a layer."""
     sizes = model_config.get_text_config()
     width = _largest(sizes, "intermediate_size", "d_ff", "ffn_dim") or 4 * sizes.hidden_size
     return int((3 * width + 8 * sizes.hidden_size) * itemsize)
 
 
 def _largest(config: Any, *names: str) -> int:
-    """The largest of a model's sizes by these names; 0 where it has none.
+    """Return a model's largest size by these names; 0 if it has none.
 
-    Some have one for each layer: in a list (Gemma 3n), or in the layers' own configs (Gemma 4).
+    Some have one per layer: in a list (Gemma 3n), or in per-layer configs (Gemma 4).
     """
     found = [
         getattr(layer, name, None) or 0
@@ -83,14 +83,14 @@ def _largest(config: Any, *names: str) -> int:
 
 
 def tokens_within(most: int, bytes_each: int, free: int | None) -> int:
-    """As many tokens as a part of what is free has room for, at most `most`."""
+    """Return how many tokens fit into their share of free memory, at most `most`."""
     if free is None:
         return most
     return max(min(most, free // SHARE // bytes_each), LEAST)
 
 
 def free_memory() -> None:
-    """Give back what is no longer referred to, the GPU's too."""
+    """Free unreferenced memory, on the GPU too."""
     import torch
 
     gc.collect()
@@ -102,10 +102,10 @@ def free_memory() -> None:
 
 
 class Room:
-    """How many tokens may be at work at once: fewer for good once memory has run out.
+    """How many tokens may be processed at once; lowered for good when memory runs out.
 
-    `read_tokens` of them, at most, are read at once. Where a process would leave others waiting in
-    the middle of a layer (`alone` is False), memory that runs out ends all.
+    At most `read_tokens` of them are read at once. If other processes would be left waiting within
+    a layer (`alone` is False), running out of memory ends everything.
     """
 
     def __init__(
@@ -122,24 +122,24 @@ class Room:
 
     @property
     def read_tokens(self) -> int:
-        """Tokens that are read at once."""
+        """The most tokens to read at once."""
         return min(self.tokens, self._read_tokens or self.tokens)
 
     def can_shrink(self, error: Exception) -> bool:
-        """Whether fewer at a time may do what failed with this error."""
+        """Whether what failed with this error may work with fewer tokens at a time."""
         return self._alone and is_out_of_memory(error)
 
     def shrink(self, prompts: int, each: int) -> None:
-        """Take half of what was tried: so many prompts, of so many tokens each at most."""
+        """Halve what was tried: this many prompts of at most `each` tokens."""
         self._note(f"out of memory with {prompts} prompts: half as many at a time from now on")
         self.tokens = max(min(self.tokens, prompts * each) // 2, 1)
 
     def fitted(self) -> None:
-        """Remember that there was room."""
+        """Remember that the current size fits."""
         self._fitted = self.tokens
 
     def give_up(self) -> None:
-        """One prompt alone was too long, so its size is no reason to take fewer of the others."""
+        """Restore the last size that fitted: one prompt alone was too long, others may fit."""
         self.tokens = self._fitted
 
 
@@ -150,10 +150,10 @@ def within(
     work: Callable[[Sequence[T]], Iterable[R]],
     give_up: Callable[[T], R],
 ) -> Iterator[R]:
-    """Work on groups in batches that there is room for; `give_up` on an item that never fits.
+    """Process groups in batches that fit in memory; `give_up` handles an item that never fits.
 
-    `tokens` are those of an item, and `work` gives its results in the batch's order: those that it
-    gave before memory ran out are not made again.
+    `tokens` counts those of an item, and `work` yields results in the batch's order: those yielded
+    before memory ran out are not computed again.
     """
     waiting = sorted_groups(groups, tokens)
     while waiting:

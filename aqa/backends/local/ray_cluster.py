@@ -1,4 +1,4 @@
-"""Ray, and the actors in which readers are loaded, each in a process of its own."""
+"""Connects to Ray, and starts the actors that load readers, each in its own process."""
 
 import logging
 import os
@@ -17,19 +17,19 @@ from aqa.errors import RunError
 from aqa.progress import SilentProgress
 from aqa.records import Prediction, Prompt
 
-PATIENCE = 10.0  # seconds until something has to answer at an address
-STORE = 256 * 2**20  # bytes of a Ray of our own for what is on its way between processes
+PATIENCE = 10.0  # seconds to wait for a connection
+STORE = 256 * 2**20  # bytes of object store in a Ray started here
 
 
 class Loaded(NamedTuple):
-    """What an actor tells of the reader that it loaded."""
+    """What an actor reports about the reader that it has loaded."""
 
     hardware: Mapping[str, str]
     notes: list[str]
 
 
 class Reading:
-    """The actor: a reader in a process of its own. `environment` is added to that process's."""
+    """The actor: a reader in its own process. `environment` is added to that process's."""
 
     def __init__(
         self, reader_type: type[Backend], config: RunConfig, environment: Mapping[str, str]
@@ -38,11 +38,11 @@ class Reading:
         self._reader_type, self._config, self._progress = reader_type, config, SilentProgress()
 
     def hardware(self) -> Mapping[str, str]:
-        """What a reader runs on here."""
+        """Return the hardware that a reader would use here."""
         return dict(self._reader_type(self._config, self._progress).hardware())
 
     def load(self, directory: Path, folder: Path | None) -> Loaded:
-        """Load the weights; the folders are those of the process that asks, if they exist here."""
+        """Load the weights; both folders are the caller's, and used if they exist here."""
         with suppress(OSError):
             os.chdir(directory)
         self._reader = self._reader_type(self._config, self._progress)
@@ -51,17 +51,17 @@ class Reading:
         return Loaded(dict(self._reader.hardware()), self._progress.notes)
 
     def answer(self, prompts: list[Prompt]) -> Iterator[tuple[int, Prediction]]:
-        """Answer prompts, each as soon as the answer is known, by its place in the data."""
+        """Yield each answer as soon as it is known, with its prompt's index in the data."""
         for prompt, prediction in self._reader.generate(prompts):
             yield prompt.index, prediction
 
     def close(self) -> None:
-        """Free what was loaded."""
+        """Free the weights."""
         self._reader.__exit__(None, None, None)
 
 
 def _check_listens(address: str | None) -> None:
-    """See that something listens at an address; Ray itself would try for minutes."""
+    """Check that something listens at an address; Ray itself would retry for minutes."""
     host, _, port = (address or "").rpartition(":")
     if host and port.isdecimal():
         try:
@@ -74,15 +74,15 @@ def _check_listens(address: str | None) -> None:
 
 
 class Cluster:
-    """Ray as RAY_ADDRESS names it, or else on this machine alone, and ended when it is left.
+    """A connection to Ray at RAY_ADDRESS, or to a local Ray that ends with it.
 
     Raises:
-        RunError: there is none at that address, or it has not what a worker wants.
+        RunError: nothing answers at that address, or it lacks what a worker needs.
     """
 
     def __init__(self, reader_type: type[Backend], config: RunConfig) -> None:
         self._reader_type, self._workers = reader_type, config.workers
-        self._config = config.model_copy(update={"data": DataOptions()})  # they may be at hand
+        self._config = config.model_copy(update={"data": DataOptions()})  # it may be large
         address = os.environ.get("RAY_ADDRESS")
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
@@ -111,13 +111,13 @@ class Cluster:
             }
         try:
             ray.init(**settings)
-        except Exception as error:  # Ray raises this very class, and many others
+        except Exception as error:  # Ray raises Exception itself, and many others
             where = f"RAY_ADDRESS={address} can't be used" if address else "Ray did not start"
             cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise RunError(f"{where}: {cause}") from error
 
     def start(self, rank: int) -> Any:
-        """Start an actor, which is one of so many processes."""
+        """Start the actor with this rank."""
         count = self._workers.count
         environment = {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": "0"}
         if not self._gpus:
@@ -128,7 +128,7 @@ class Cluster:
 
     @cached_property
     def _cpus(self) -> int:
-        """Processors for each actor: all, where there are no GPUs; it has so many threads."""
+        """Processors (and threads) per actor: an equal share if there are no GPUs."""
         if self._gpus:
             return 1
         nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
@@ -137,6 +137,6 @@ class Cluster:
         return max(int(min(nodes)) // each, 1)
 
     def leave(self) -> None:
-        """End the connection, and with it all actors and a Ray of our own."""
+        """Disconnect, which ends all actors and a Ray started here."""
         if self._is_ours:
             ray.shutdown()

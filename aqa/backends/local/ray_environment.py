@@ -1,4 +1,4 @@
-"""What Ray reads from the environment when it is imported."""
+"""Sets the environment variables that Ray reads when imported."""
 
 import os
 import secrets
@@ -8,10 +8,10 @@ from aqa.errors import MissingExtraError
 
 
 def prepare_ray() -> None:
-    """Let a Ray that is started here tell nobody, and obey nobody else; do it before the import.
+    """Keep a Ray started here from reporting usage and obeying others; call before importing it.
 
-    Its ports are open to other machines, and whoever reaches one may run programs. What the user
-    says stays, and a cluster that runs already has rules of its own.
+    Its ports are open to other machines, and whoever reaches one may run programs. The user's own
+    settings stay, and a running cluster has its own rules.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -21,8 +21,8 @@ def prepare_ray() -> None:
     variables = {"RAY_USAGE_STATS_ENABLED": "0"}
     if "RAY_ADDRESS" not in os.environ:
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # it talks to itself over loopback
-        # What an actor started ends by itself, all of it: vLLM's servers do.
+        variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # keeps it on loopback
+        # Child processes of an actor, vLLM's servers, end by themselves.
         variables["RAY_kill_child_processes_on_worker_exit"] = "0"
     for name, value in variables.items():
         os.environ.setdefault(name, value)

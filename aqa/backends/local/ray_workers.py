@@ -1,6 +1,6 @@
-"""A reader whose weights actors of Ray load, on this machine or on those of a cluster.
+"""A reader whose weights are loaded by Ray actors, on this machine or a cluster.
 
-The process that starts them makes the prompts, hands out windows of them, and takes the answers.
+The driver makes the prompts, hands them out in windows, and collects the answers.
 """
 
 import os
@@ -21,21 +21,21 @@ from aqa.backends.local.ray_cluster import Cluster, Loaded
 from aqa.errors import AqaError, ModelError, RunError
 from aqa.records import Prediction, Prompt
 
-VAIN = 3  # deaths in a row at the same questions after which nothing more is tried
-LEAVE_SECONDS = 60.0  # that idle actors may take to free what they loaded
+VAIN = 3  # give up after this many deaths in a row at the same questions
+LEAVE_SECONDS = 60.0  # for idle actors to free what they loaded
 
 
 def on_ray(reader_type: type[Backend]) -> type[Backend]:
-    """Derive a reader that actors of Ray load; here it only makes prompts."""
+    """Derive a reader whose weights Ray actors load; here it only makes prompts."""
     members = {"reader_type": reader_type}
     return cast(type[Backend], type(reader_type.__name__, (OnRay, reader_type), members))
 
 
 @dataclass(slots=True)
 class Work:
-    """Prompts that have no answer yet, by their places, and how many actors died at them in a row.
+    """Unanswered prompts by index, and how many actors in a row died at them.
 
-    Without prompts it is to load the reader.
+    Without prompts, the work is to load the reader.
     """
 
     prompts: dict[int, Prompt] | None = None
@@ -44,7 +44,7 @@ class Work:
 
 @dataclass(slots=True)
 class Worker:
-    """An actor, what it is at, if anything, and what that gives."""
+    """An actor, its current work, if any, and a reference to the results."""
 
     rank: int
     actor: Any = None
@@ -60,7 +60,7 @@ class OnRay(Backend):
     _workers: tuple[Worker, ...] = ()
 
     def __enter__(self) -> Self:
-        self._again: deque[Work] = deque()  # of actors that died
+        self._again: deque[Work] = deque()  # left by actors that died
         self._workers = tuple(map(Worker, range(self.config.workers.count)))
         with self._undone():
             for worker in self._workers:
@@ -84,7 +84,7 @@ class OnRay(Backend):
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
-        """End all actors and the connection if the work within fails, as nobody else would."""
+        """End all actors and the connection if the body fails, since nothing else would."""
         try:
             yield
         except BaseException as error:
@@ -92,13 +92,13 @@ class OnRay(Backend):
             raise
 
     def hardware(self) -> Mapping[str, str]:
-        """What the actors run on."""
+        """The hardware of the actors."""
         return self._hardware
 
     @cached_property
     def _hardware(self) -> Mapping[str, str]:
         if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
-            return super().hardware()  # this machine's
+            return super().hardware()  # this machine
         with self._undone():
             actor = self._joined().start(0)
             try:
@@ -114,17 +114,17 @@ class OnRay(Backend):
         return self._cluster
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Let each actor answer a window at a time; what one that died left, another one answers.
+        """Let each actor answer a window at a time; what a dead one left, another answers.
 
         Raises:
-            RunError: several died, one after the other, while they loaded or at the same prompts.
+            RunError: several died in a row, while loading or at the same prompts.
         """
         size = self.config.generation.window
         new = windows(prompts, size, lambda prompt: prompt.index)
         coming: Work | None = None
         self._again.clear()
         for worker in self._workers:
-            if worker.work and worker.work.prompts:  # whose answers nobody took
+            if worker.work and worker.work.prompts:  # abandoned by an earlier call
                 ray.kill(worker.actor)
                 self._start(worker)
         while True:
@@ -157,7 +157,7 @@ class OnRay(Backend):
         worker.gives = worker.actor.load.remote(Path.cwd(), self.folder)
 
     def _taken(self, worker: Worker) -> Iterator[tuple[Prompt, Prediction]]:
-        """What an actor gave: an answer, or word that it has loaded or ended; or it died."""
+        """Handle an actor's next result: loaded, an answer, finished, or died."""
         work = worker.work
         assert work is not None
         try:
@@ -175,7 +175,7 @@ class OnRay(Backend):
             yield work.prompts.pop(index), prediction
 
     def _see(self, loaded: Loaded) -> None:
-        """Pass on what the reader notes, and see that all compute alike."""
+        """Pass on the reader's notes, and check that all actors use the same dtype."""
         for note in loaded.notes:
             self.note(note)
         ours, theirs = (found.get("dtype") for found in (self.hardware(), loaded.hardware))
@@ -186,7 +186,7 @@ class OnRay(Backend):
             )
 
     def _replace(self, worker: Worker, work: Work, error: RayError) -> None:
-        """Start a worker again; what it had is asked again."""
+        """Restart a dead worker and queue its prompts again."""
         deaths = work.deaths + 1
         if deaths == VAIN:
             ids = ", ".join(prompt.id for prompt in [*(work.prompts or {}).values()][:3])
@@ -202,7 +202,7 @@ class OnRay(Backend):
 
 
 def _got(reference: Any) -> Any:
-    """What an actor gave; an error of ours as it was raised there."""
+    """Fetch an actor's result, or raise its AqaError as it was raised there."""
     try:
         return ray.get(reference)
     except RayTaskError as error:
@@ -212,6 +212,6 @@ def _got(reference: Any) -> Any:
 
 
 def _cause(error: RayError) -> str:
-    """The last thing that Ray tells of an error."""
+    """Return the last line of a Ray error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

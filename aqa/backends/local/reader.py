@@ -1,4 +1,4 @@
-"""A reader whose weights are loaded here: what all such readers do alike."""
+"""The base class of readers that load their own weights."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,10 +62,10 @@ class Row(NamedTuple):
 
 
 class LocalReader(Trainable[LocalOptionsT_co]):
-    """Encoding needs only the tokenizer; `with` or `train` load the weights."""
+    """A reader whose weights `with` and `train` load; encoding needs only the tokenizer."""
 
-    is_spread = False  # whether each process has a part of the weights alone
-    most_tokens: ClassVar[Mapping[str, int]] = MOST  # of a batch where memory is no matter
+    is_spread = False  # whether weights are sharded over processes
+    most_tokens: ClassVar[Mapping[str, int]] = MOST  # tokens of a batch if memory is no limit
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
         super().__init__(config, progress)
@@ -77,11 +77,11 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     @cached_property
     def files(self) -> ModelFiles:
-        """Where the model, or the base and its adapter, lie."""
+        """The location of the model, or of base and adapter."""
         return find_model(self.options)
 
     def sources(self) -> Mapping[str, Hashed]:
-        """The model, and its adapter where it has one."""
+        """The model, and its adapter if it has one."""
         return self._hashes
 
     @cached_property
@@ -91,55 +91,55 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     @property
     @abstractmethod
     def _tokenizer(self) -> Any:
-        """What texts are tokenized with."""
+        """The model's tokenizer."""
 
     @cached_property
     @abstractmethod
     def _model_config(self) -> Any:
-        """The model's configuration, as transformers has it."""
+        """The model's config, as transformers loads it."""
 
     @cached_property
     def _vocabulary(self) -> int | None:
-        """How many tokens the model knows; None where its configuration does not tell."""
+        """The size of the model's vocabulary; None if its config does not say."""
         return getattr(self._model_config.get_text_config(decoder=True), "vocab_size", None)
 
     def _check_positions(self) -> None:
         check_positions(self._model_config, self.options, self.config.generation, self.note)
 
     def _known(self, prompt: Prompt, encoding: Encoding) -> Encoding:
-        """The same encoding, when each of its tokens is one that the model knows."""
+        """Return the encoding, if the model knows all of its tokens."""
         check_vocabulary(prompt.id, encoding, self._vocabulary, self._tokenizer, self.options.model)
         return encoding
 
     def hardware(self) -> Mapping[str, str]:
-        """The device of this process, and the dtype of what it computes."""
+        """The device of this process and the compute dtype."""
         return hardware(self.options)
 
     def _resolved_dtype(self) -> dict[str, str]:
-        """For the identity: what `auto` came to here, which decides answers as the rest does."""
+        """The dtype that `auto` resolved to, for the identity, since it affects answers."""
         auto = self.options.compute_dtype == "auto"
         return {"dtype": self.hardware()["dtype"]} if auto else {}
 
     @property
     def confidence_kind(self) -> str:
-        """Agreement where there are samples, or else the mean log-probability."""
+        """Agreement if there are several samples, otherwise the mean log-probability."""
         return AGREEMENT if self.config.generation.samples > 1 else MEAN_LOGPROB
 
     def tokenized_by(self) -> dict[str, str | None]:
-        """What makes token ids, besides the options and the files that have hashes."""
-        commit = getattr(self._model_config, "_commit_hash", None)  # of a model on the hub
+        """Return what determines token ids, besides the options and hashed files."""
+        commit = getattr(self._model_config, "_commit_hash", None)  # for a model on the hub
         versions = {name: metadata.version(name) for name in ("tokenizers", "transformers")}
         return {"commit": commit, **versions}
 
     def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer beside a model."""
+        """Write the tokenizer to a model's folder."""
         self._tokenizer.save_pretrained(folder)
 
     def check_training(self) -> None:
-        """See that a training does not ask for what is for prediction, or can't be had here.
+        """Check that the options suit training and work here.
 
         Raises:
-            ConfigError: it does.
+            ConfigError: they don't.
         """
         if self.options.device_map:
             raise ConfigError(
@@ -150,19 +150,19 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     @abstractmethod
     def encode(self, prompt: Prompt) -> Encoding:
-        """Make token ids of a prompt and of its target; training and prediction use no others."""
+        """Return the token ids of a prompt and its target, for training and prediction alike."""
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, special tokens included."""
+        """Return the text of token ids, special tokens included."""
         text: str = self._tokenizer.decode(token_ids)
         return text
 
     def unknown_characters(self, text: str) -> tuple[int, int]:
-        """Characters of a text that the tokenizer does not know, and all but white space."""
+        """Count a text's characters unknown to the tokenizer, and all, white space excluded."""
         return unknown_characters(self._tokenizer, text)
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer prompts window by window, in batches of like length, the longest first."""
+        """Answer prompts window by window, in batches of similar length, longest first."""
         options = self.config.generation
         with sharing_processors(), explained_work(self.options.model, WRITING):
             for window in windows(prompts, options.window, lambda prompt: prompt.index):
@@ -171,9 +171,9 @@ class LocalReader(Trainable[LocalOptionsT_co]):
                 )
 
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer the prompts of a window, each batch before the next one is begun."""
+        """Answer the prompts of a window, each batch before the next is started."""
         options = self.config.generation
-        each = max(options.num_beams, options.answers_each)  # rows of a batch
+        each = max(options.num_beams, options.answers_each)  # rows per prompt
 
         def tokens(row: Row) -> int:
             return each * (len(row.encoding.prompt_ids) + options.max_new_tokens)
@@ -188,7 +188,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
             self.note(text)
 
     def _take_over_generation(self) -> None:
-        """Let our options alone decide how answers are written; say what the model asked for."""
+        """Let only our options control generation, and note what the model's config asked for."""
         dropped = take_over_generation(self.model)
         if dropped:
             asked = ", ".join(f"{name} = {value}" for name, value in sorted(dropped.items()))
@@ -199,18 +199,18 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     @property
     def _device(self) -> str:
-        """The kind of device that answers are written on."""
+        """The type of device used for generation."""
         device: str = input_device(self.model).type
         return device
 
     @property
     def _times(self) -> int:
-        """Tokens of a batch for each that is read at once, by `generation.batch_tokens`."""
+        """Tokens per batch, as a multiple of `generation.batch_tokens`."""
         return 1
 
     @cached_property
     def _room(self) -> Room:
-        """What fits: kept for all windows, so that memory runs out once for each size."""
+        """The room for tokens, kept for all windows so that memory runs out once per size."""
         kind = "cpu" if self._device == "cpu" else "cuda"
         free, itemsize = free_bytes(self._device), compute_dtype(self.options).itemsize
         kept, read = (of(self._model_config, itemsize) for of in (kept_bytes, read_bytes))
@@ -221,14 +221,14 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     @abstractmethod
     def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:
-        """Write the answers of one batch, those of each row together."""
+        """Return the answers of one batch, those of a row together."""
 
     def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         options = self.config.generation
         started = perf_counter()
         with drawing(options, self.config.seed, batch[0].prompt.id), quiet():
             answers = self._write(batch)
-        # Those of a batch that come together have equal shares of its time.
+        # Answers that come as a list share the batch's time equally.
         share = (perf_counter() - started) / len(batch) if isinstance(answers, list) else None
         for row, written in zip(batch, answers, strict=True):
             yield self._predicted(row, written, share or perf_counter() - started)
@@ -237,7 +237,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def _predicted(
         self, row: Row, answers: Sequence[Written], seconds: float | None = None
     ) -> tuple[Prompt, Prediction]:
-        """What was written for one prompt as its answer: the best, or of samples the medoid."""
+        """Make a prompt's prediction: the best answer or, of samples, the medoid."""
         tokens, decode = len(row.encoding.prompt_ids), self._answer_text
         prompt, options = row.prompt, self.config.generation
         alone = [[one] for one in answers] if options.samples > 1 else [answers]
@@ -248,7 +248,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         return prompt, replace(chosen, seconds=None if seconds is None else round(seconds, 4))
 
     def _draws(self, batch: Sequence[Row]) -> list[list[float]]:
-        """What draws each answer to the prompts of a batch, those of a prompt together."""
+        """Return the random numbers of each answer in a batch, those of a prompt together."""
         options = self.config.generation
         return [
             uniform_draws(options, self.config.seed, row.prompt.id, number)
@@ -263,9 +263,9 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         return row.prompt, Prediction(row.prompt.id, None, reason, tokens)
 
     def text_of(self, token_ids: Sequence[int]) -> str:
-        """The text of the ids of an answer, as it is in `Prediction.raw`."""
+        """Return the text of an answer's ids, as in `Prediction.raw`."""
         return self._answer_text(token_ids)[0]
 
     def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
-        """The text of what was written, and whether that is an answer."""
+        """Return the text of the ids, and whether it is an answer."""
         return self._tokenizer.decode(token_ids, skip_special_tokens=True), True

@@ -1,4 +1,4 @@
-"""What a training writes and reads: weights in safetensors alone, checkpoints that are whole."""
+"""Saves and restores trainings: weights as safetensors only, complete checkpoints."""
 
 from pathlib import Path
 
@@ -12,41 +12,41 @@ from aqa.processes import is_first_process
 
 
 class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are not followed
-    """A Trainer that writes a checkpoint before an evaluation, and reads weights strictly."""
+    """A Trainer that writes a checkpoint before each evaluation and reads weights strictly."""
 
-    _saved = 0  # the step of the last checkpoint that was written before an evaluation
+    _saved = 0  # the step of the last checkpoint written before an evaluation
 
     def write(self, folder: Path) -> None:
-        """Write what is trained, as a checkpoint holds it; all processes come here."""
+        """Write the trained weights, as in a checkpoint; a collective call."""
         raise NotImplementedError
 
     def read(self, folder: Path) -> None:
-        """Read what `write` wrote, each weight of it and no other."""
+        """Read what `write` wrote: exactly those weights."""
         raise NotImplementedError
 
     def read_best(self, checkpoint: Path) -> None:
-        """Read the best weights that the last checkpoint of a training knows of."""
+        """Read the best weights known to the last checkpoint of a training."""
         self.state = TrainerState.load_from_json(str(checkpoint / STATE))
         self._find_best()
         best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
         self.read(Path(best or checkpoint))
 
     def _find_best(self) -> None:
-        """Name the best checkpoint where it is now, should the run folder have been moved."""
+        """Correct the best checkpoint's path, in case the run folder was moved."""
         best = Path(self.args.output_dir, f"checkpoint-{self.state.best_global_step}")
         self.state.best_model_checkpoint = str(best) if best.is_dir() else None
 
     def _load_callback_state(self) -> None:
-        """Find the best checkpoint, too, of which a Trainer knows the old place."""
+        """Also correct the best checkpoint's path, which the Trainer restores as it was."""
         super()._load_callback_state()
         self._find_best()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:
-        """Read weights strictly; a Trainer logs what it does not find, and goes on."""
+        """Read weights strictly; a Trainer only logs missing ones."""
         self.read(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        """The same for the best ones."""
+        """Read the best weights strictly too."""
         if self.is_deepspeed_enabled:
             super()._load_best_model()
         else:
@@ -57,12 +57,12 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         self.write(folder)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Write weights alone: no pickled arguments, no tokenizer."""
+        """Write weights only: no pickled arguments, no tokenizer."""
         assert output_dir is not None
         self.write(Path(output_dir))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """Write them without what a Trainer adds with FSDP: the weights once more, pickled."""
+        """Leave out what a Trainer adds with FSDP: a pickled copy of the weights."""
         if not self.is_fsdp_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
             return
@@ -73,7 +73,7 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
 
     @property
     def optimizer_kind(self) -> str | None:
-        """What the optimizer's state is spread by, if anything."""
+        """What shards the optimizer's state, if anything."""
         return (
             "FSDP" if self.is_fsdp_enabled else "DeepSpeed" if self.is_deepspeed_enabled else None
         )
@@ -81,7 +81,7 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
     def _evaluate(
         self, trial: object, ignore_keys_for_eval: object, skip_scheduler: bool = False
     ) -> dict[str, float]:
-        """Evaluate, but first write what would be lost if that were broken off."""
+        """Write a due checkpoint before evaluating, in case the evaluation is interrupted."""
         if self.control.should_save:
             super()._save_checkpoint(self.model, trial)
             self._saved = self.state.global_step
@@ -89,16 +89,16 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         return scores
 
     def _save_checkpoint(self, model: object, trial: object) -> None:
-        """Write a checkpoint; where an evaluation followed on it, only what that changed."""
+        """Write a checkpoint, or just its state if it was written before the evaluation."""
         if self._saved == self.state.global_step:
             self.write_state(Path(self.args.output_dir, f"checkpoint-{self._saved}"))
         else:
             super()._save_checkpoint(model, trial)
 
     def write_state(self, checkpoint: Path) -> None:
-        """Put into a checkpoint what is known by now: the best one, and the patience that is left.
+        """Update a checkpoint's state: the best checkpoint and the remaining patience.
 
-        The names are those that transformers gives.
+        Names are transformers' own.
         """
         self._find_best()
         if not is_first_process():

@@ -1,7 +1,7 @@
-"""Weights that are spread over the processes of a training: FSDP2, or DeepSpeed's ZeRO stage 3.
+"""Weights sharded over the processes of a training by FSDP2 or DeepSpeed's ZeRO stage 3.
 
-Each layer is put together when it is used, by all processes at once, so they must go forward
-together, whether each has something to compute or not.
+All processes gather each layer when it is used, so they must run forward together, whether or not
+each has something to compute.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,13 +19,13 @@ Tensors = dict[str, torch.Tensor]
 
 
 def spread_fsdp(accelerator: Any, model: Any, optimizer: Any) -> Any:
-    """Spread a model's weights in place; give the optimizer of what is left of them here.
+    """Shard a model's weights in place; return the optimizer of this process's shards.
 
-    A training that follows finds it done.
+    A later training leaves them as they are.
     """
     embedding = model.get_input_embeddings()
     for name, module in list(model.named_modules()):
-        # accelerate knows of an output layer with the same weights, not of T5's two stacks.
+        # accelerate handles a tied output layer, but not T5's two stacks.
         if type(module) is type(embedding) and module.weight is embedding.weight:
             model.set_submodule(name, embedding)
     _, prepared = accelerator.prepare(model, optimizer)
@@ -37,14 +37,14 @@ def spread_fsdp(accelerator: Any, model: Any, optimizer: Any) -> Any:
 
 
 def gathered(model: Any, trained_only: bool) -> Tensors | None:
-    """The whole weights by name, in the first process, on the CPU; None where each has all.
+    """Return the full weights by name, in the first process and on the CPU; None if not sharded.
 
-    All processes must ask at the same place.
+    A collective call.
     """
     if spread_by() is None:
         return None
     found: Tensors = {}
-    made: dict[int, torch.Tensor] = {}  # by the parameter, which may have several names
+    made: dict[int, torch.Tensor] = {}  # by id of the parameter, which may have several names
     for name, value in model.state_dict(keep_vars=True).items():
         if trained_only and not value.requires_grad:
             continue
@@ -70,7 +70,7 @@ def _put_together(value: Any) -> Iterator[torch.Tensor]:
 
 
 def held_like(own: Mapping[str, torch.Tensor], found: Tensors) -> Tensors:
-    """Whole tensors by name, each such as the model holds its own of that name."""
+    """Convert full tensors by name to the form (sharded or not) of the model's own."""
     held = dict(found)
     for name, whole in found.items():
         if isinstance(ours := own[name], DTensor):
@@ -83,23 +83,22 @@ Calls = Mapping[str, Callable[[], object]]
 
 
 class Lockstep:
-    """Processes that go forward together; those with nothing to compute compute something small.
+    """Processes that run forward together; idle ones make a small call instead.
 
-    Of the methods by which a model is called they all take the same one in each round. `calls` have
-    a small call of each.
+    In each round all call the same method of the model. `calls` has a small call of each method.
     """
 
     def __init__(self, model: Any, calls: Calls, stopped: Callable[[], bool], device: Any) -> None:
-        self._device = device  # which this process's messages lie on
+        self._device = device  # for this process's messages
         self._model, self._names, self._calls = model, [*calls], [*calls.values()]
         self._stopped = stopped
         self._fills_in = False
-        self.ends = False  # a stop was asked for in any process
+        self.ends = False  # whether any process was asked to stop
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Within it the model is called in rounds, until no process has a call left."""
-        vars(self._model).pop("generate", None)  # a Trainer's, which puts weights together unasked
+        """Within this context the model is called in rounds, until no process has calls left."""
+        vars(self._model).pop("generate", None)  # a Trainer's own, which gathers weights too
         hook = self._model.register_forward_pre_hook(
             lambda *_: self._enter("forward"), prepend=True
         )
@@ -126,7 +125,7 @@ class Lockstep:
             self._go_along(self._names.index(name))
 
     def _go_along(self, wanted: int) -> None:
-        """Compute along with others until it is the turn of what is wanted here."""
+        """Make small calls with the others until it is the turn of the wanted method."""
         while (turn := self._turn(wanted)) != wanted:
             self._fills_in = True
             try:

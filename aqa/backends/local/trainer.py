@@ -1,9 +1,8 @@
-"""The training loop that all local readers share: transformers' Trainer, with our own ways.
+"""The training loop of all local readers, built on transformers' Trainer.
 
-What differs from a plain Trainer: loss on the answer alone, normalised over all accumulated answer
-tokens; batches of like length in an order that a resumed run repeats; evaluation by generation;
-checkpoints that count only when they are whole, written before an evaluation; Ctrl-C that first
-writes one.
+What differs from a plain Trainer: loss on answers only, normalised over all accumulated answer
+tokens; batches of similar length in an order that a resumed run repeats; evaluation by generation;
+checkpoints that are complete or ignored, written before each evaluation; Ctrl-C writes one first.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,11 +44,11 @@ from aqa.records import TrainStep
 
 
 class AnswerTrainer(SavingTrainer):
-    """A Trainer whose loss looks at answers alone and whose evaluation generates them."""
+    """A Trainer whose loss covers answers only and whose evaluation generates them."""
 
-    folder_name: ClassVar[str]  # of what was trained, in the run folder
+    folder_name: ClassVar[str]  # the folder for trained weights in the run folder
     make_collator: type[Collator]
-    answer_loss: ClassVar[Any]  # of a model, inputs and label smoothing: (summed loss, tokens)
+    answer_loss: ClassVar[Any]  # (model, inputs, label smoothing) -> (summed loss, tokens)
 
     def __init__(
         self,
@@ -78,13 +77,13 @@ class AnswerTrainer(SavingTrainer):
             ],
         )
         self.remove_callback(PrinterCallback)
-        self.model_accepts_loss_kwargs = True  # so that all accumulated labels are counted
+        self.model_accepts_loss_kwargs = True  # counts labels over all accumulated batches
         self._lockstep = self._spread() if spread_by() else None
         if self.options.torch_compile:
             compile_layers(self.model)
 
     def _spread(self) -> Lockstep:
-        """Spread the weights now, where FSDP does; DeepSpeed does when the training begins."""
+        """Shard the weights now if FSDP does it; DeepSpeed does when training starts."""
         self._reader.is_spread = True
         whole = getattr(self.model, "get_base_model", lambda: self.model)()
         if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
@@ -97,27 +96,27 @@ class AnswerTrainer(SavingTrainer):
         return Lockstep(whole, self.calls(whole), self._is_stopped, self.args.device)
 
     def calls(self, model: Any) -> Calls:
-        """The methods by which a model is called, each with a small call of it."""
+        """Return a small call of each method by which the model is called."""
         raise NotImplementedError
 
     def prepare(self, reader: Any, rows: Dataset | None) -> None:
-        """Make the reader's model such as it is trained on these rows; None where it was."""
+        """Prepare the reader's model for training on these rows; None if it has ended."""
 
     def settle(self) -> None:
-        """Make the model such as it is loaded for prediction."""
-        self.model.eval()  # dropout is for training alone
+        """Convert the model to what is loaded for prediction."""
+        self.model.eval()  # no dropout
 
     def note(self, text: str) -> None:
-        """Tell the user one thing worth knowing, once for all processes."""
+        """Show the user a note, once for all processes."""
         if is_first_process():
             self._reader.note(text)
 
     def stop(self) -> None:
-        """Write a checkpoint after this step, and stop."""
+        """Stop after this step, with a checkpoint."""
         self.stopped = True
 
     def stops(self) -> bool:
-        """Whether a stop was asked for in any process; all are told, and must ask here."""
+        """Whether any process was asked to stop; a collective call."""
         if found := any_process(self.stopped):
             self.stop()
         return found
@@ -142,20 +141,20 @@ class AnswerTrainer(SavingTrainer):
         model: Any,
         inputs: Batch,
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,  # a Trainer counts what has labels
+        num_items_in_batch: torch.Tensor | None = None,  # the Trainer counts labels
     ) -> torch.Tensor:
-        """Mean loss over the answer tokens of all accumulated batches, in all processes.
+        """Return the mean loss over the answer tokens of all accumulated batches in all processes.
 
-        Gradients are averaged over the processes, so each has its part multiplied by their number.
+        Gradients are averaged over processes, so each process multiplies its part by their number.
         """
-        with self.accelerator.autocast():  # around the encoder, too, which is called on its own
+        with self.accelerator.autocast():  # also for the encoder, which is called separately
             loss, _ = self.answer_loss(model, inputs, self.options.label_smoothing_factor)
         assert num_items_in_batch is not None
         mean: torch.Tensor = loss / num_items_in_batch
         return mean * int(self.args.world_size)
 
     def create_scheduler(self, num_training_steps: int, optimizer: object = None) -> object:
-        """Say so where the learning rate does not come to what was asked for."""
+        """Note if the learning rate will never reach the one asked for."""
         warmup, options = self.options.warmup_steps, self.options
         if options.lr_scheduler_type != "constant" and warmup >= num_training_steps:
             self.note(
@@ -168,9 +167,9 @@ class AnswerTrainer(SavingTrainer):
     def _maybe_log_save_evaluate(
         self, tr_loss: torch.Tensor, grad_norm: Any, *others: object, **named: object
     ) -> None:
-        """Log, evaluate and save as a Trainer does, unless the weights are lost.
+        """Log, evaluate and save as a Trainer does, unless loss or gradient is not finite.
 
-        In float16 a step without a finite gradient is left out; only its loss must not stay.
+        In float16, a step without a finite gradient is skipped; its loss is dropped from the sum.
         """
         control, logs = self.control, self.control.should_log
         if (logs or control.should_evaluate or control.should_save) and not self.args.fp16:
@@ -195,7 +194,7 @@ class AnswerTrainer(SavingTrainer):
         ignore_keys: object = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Score answers generated for the dev slice; add the loss where it is asked for."""
+        """Score answers generated for the dev slice; add the loss if asked for."""
         scores = dict(self.generated_scores(self.options.eval_limit))
         if self.options.metric_for_best_model == "loss":
             scores["loss"] = self.dev_loss()
@@ -205,7 +204,7 @@ class AnswerTrainer(SavingTrainer):
         return metrics
 
     def generated_scores(self, limit: int | None) -> Mapping[str, float]:
-        """Generate for the first `limit` dev prompts and score the answers, all processes together.
+        """Answer the first `limit` dev prompts in all processes together, and score the answers.
 
         Raises:
             KeyboardInterrupt: a stop was asked for.
@@ -221,7 +220,7 @@ class AnswerTrainer(SavingTrainer):
         else:
             answers = SharedEvaluation(prompts, generate, self._is_stopped).answers()
         scores = self._job.score(answers) if is_first_process() else {}
-        for _ in answers:  # the others give none, but help to make them
+        for _ in answers:  # other processes yield none, but help to compute them
             pass
         return of_all(scores)[0]
 
@@ -229,7 +228,7 @@ class AnswerTrainer(SavingTrainer):
         return self.stopped
 
     def _break_off(self) -> None:
-        """End an evaluation that a stop was asked for in; what it is of is in a checkpoint."""
+        """End an evaluation if a stop was asked for; a checkpoint was written before it."""
         if self.stops():
             raise KeyboardInterrupt
 
@@ -242,7 +241,7 @@ class AnswerTrainer(SavingTrainer):
         return [as_row(e) for e in map(self._reader.encode, prompts) if e.target_ids]
 
     def dev_loss(self) -> float:
-        """The mean loss of the answer tokens of all dev rows, each process taking its batches."""
+        """Return the mean loss per answer token of all dev rows, shared out over the processes."""
         total, tokens = 0.0, 0
         collate, size = self.make_collator(), self.args.train_batch_size
         starts = range(0, len(self._dev_rows), size)[process_rank() :: process_count()]
@@ -259,7 +258,7 @@ class AnswerTrainer(SavingTrainer):
         return loss
 
     def evaluate_late(self, checkpoint: Path) -> None:
-        """Make up for the evaluation before which a training ended with this checkpoint."""
+        """Run the evaluation that was due when a training ended with this checkpoint."""
         self.state = TrainerState.load_from_json(str(checkpoint / STATE))
         self._load_callback_state()
         self.read(checkpoint)

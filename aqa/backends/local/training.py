@@ -1,4 +1,4 @@
-"""A training from rows to saved weights, the same for all local readers."""
+"""Runs a training from rows to saved weights, for all local readers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,13 +36,13 @@ def train_reader(
     job: TrainJob,
     on_step: Callable[[TrainStep], None],
 ) -> Path:
-    """Train, leave the best weights loaded and give the folder they were saved to.
+    """Train, leave the best weights loaded and return the folder they were saved to.
 
     Raises:
-        ConfigError: an option can't be used.
+        ConfigError: an option cannot be used.
         DataError: examples have nothing to train on.
         KeyboardInterrupt: the user stopped it; a checkpoint was written.
-        RunError: the checkpoint is of processes that shared an optimizer in another way.
+        RunError: the checkpoint's optimizer was sharded differently.
     """
     model = reader.options.model
     with explained_options():
@@ -62,7 +62,7 @@ def train_reader(
     with quiet(), sharing_processors(), explained_work(model, "training"):
         with explained_options():
             trainer = trainer_type(reader, job, on_step, arguments, rows)
-            if trainer.optimizer_kind is None:  # else it is made of weights that are spread
+            if trainer.optimizer_kind is None:  # otherwise it is made from sharded weights
                 trainer.create_optimizer()
         run_training(trainer, job, on_step, start)
         folder = save_trained(job.folder / trainer.folder_name, trainer.write_trained)
@@ -78,7 +78,7 @@ def run_training(
     on_step: Callable[[TrainStep], None],
     start: Path | None,
 ) -> None:
-    """Train, from a checkpoint where there is one; the best weights stay loaded."""
+    """Train, from a checkpoint if there is one; the best weights stay loaded."""
     if start:
         check_optimizer(start, trainer.optimizer_kind, trainer.args.world_size)
     with stops_at_interrupt(trainer.stop):
@@ -98,9 +98,9 @@ def run_training(
 
 
 def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
-    """Let `save` write weights; the folder takes its name only when it is complete.
+    """Let `save` write weights; the folder appears only when it is complete.
 
-    All processes call it, and the first one writes.
+    All processes call it; the first one writes.
     """
     if is_first_process():
         with atomic_folder(folder) as draft:
@@ -113,7 +113,7 @@ def save_trained(folder: Path, save: Callable[[Path], object]) -> Path:
 
 @contextmanager
 def explained_options() -> Iterator[None]:
-    """Turn what the libraries say of an optimizer, a tracker or a layer's name into a sentence."""
+    """Turn library errors about an optimizer, a tracker or a layer's name into a ConfigError."""
     try:
         yield
     except (ImportError, RuntimeError, ValueError) as error:

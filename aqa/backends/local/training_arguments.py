@@ -1,4 +1,4 @@
-"""Our options in transformers' words."""
+"""Translates our training options to transformers' TrainingArguments."""
 
 import os
 from datetime import timedelta
@@ -19,19 +19,19 @@ from aqa.errors import ConfigError
 from aqa.processes import process_count
 from aqa.runs.names import CHECKPOINTS
 
-GLOO = "gloo"  # what processes on CPUs talk by
+GLOO = "gloo"  # for communication between processes on CPUs
 
 
 def check_options(options: TrainingOptions) -> None:
-    """Look at what can be seen before the processes meet.
+    """Check what can be checked before the processes connect.
 
     Raises:
-        ConfigError: an option can't work here.
+        ConfigError: an option cannot work here.
         ValueError: there is no such optimizer.
     """
     uses_liger(options, local_device().startswith("cuda"))
     name = OptimizerNames(optimizer_name(options))
-    if name.startswith("schedule_free"):  # evaluated and saved would be those that train
+    if name.startswith("schedule_free"):  # it would evaluate and save the training weights
         raise ConfigError(
             f"training.optim: {name.value} answers with other weights than it trains, which is not"
             " supported; choose adamw_torch"
@@ -41,26 +41,26 @@ def check_options(options: TrainingOptions) -> None:
 def training_arguments(  # long: one call
     config: RunConfig, backend: LocalModelOptions, job: TrainJob
 ) -> TrainingArguments:
-    """Translate our options into transformers' TrainingArguments.
+    """Translate our options to TrainingArguments.
 
     Raises:
-        ConfigError: an option can't work here.
+        ConfigError: an option cannot work here.
     """
     options = config.training
     dtype = compute_dtype(backend)
     device = local_device()
     cuda = device.startswith("cuda")
     bf16, fp16 = dtype == torch.bfloat16, dtype == torch.float16 and device != "cpu"
-    if not (bf16 or fp16):  # accelerate's config would count, and T5 overflow in its float16
+    if not (bf16 or fp16):  # overrides accelerate's config; T5 overflows in float16
         os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
     evaluated = bool(job.dev) and options.eval_strategy != "no"  # so there is a best checkpoint
     if process_count() > 1 and not cuda and not distributed.is_initialized():
-        # transformers would, with a timeout of its own.
+        # transformers would do it with its own timeout.
         distributed.init_process_group(GLOO, timeout=timedelta(seconds=options.ddp_timeout))
     arguments = TrainingArguments(
         output_dir=str(job.folder / CHECKPOINTS),
         num_train_epochs=options.num_train_epochs,
-        max_steps=options.max_steps or -1,  # of 0 transformers would make a single step
+        max_steps=options.max_steps or -1,  # transformers would take one step for 0
         learning_rate=options.learning_rate,
         lr_scheduler_type=options.lr_scheduler_type,
         warmup_steps=options.warmup_steps,
@@ -77,7 +77,8 @@ def training_arguments(  # long: one call
         eval_steps=options.eval_steps,
         save_strategy=options.eval_strategy if options.eval_strategy != "no" else "epoch",
         save_steps=options.eval_steps,
-        # Of 1 transformers removes the last one in the end, by which the training is known as over.
+        # With 1, transformers finally removes the last checkpoint, which shows that training is
+        # over.
         save_total_limit=max(options.save_total_limit, 2 if evaluated else 1),
         load_best_model_at_end=evaluated,
         metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
@@ -88,7 +89,7 @@ def training_arguments(  # long: one call
         ddp_backend=GLOO if process_count() > 1 and not cuda else None,
         ddp_timeout=options.ddp_timeout,
         ddp_find_unused_parameters=False,
-        # None is learned, and processes may call the model unequally often.
+        # Buffers are not learned, and processes may call the model unequally often.
         ddp_broadcast_buffers=False,
         use_liger_kernel=uses_liger(options, cuda),
         tf32=True if cuda and dtype != torch.float32 and is_torch_tf32_available() else None,
@@ -100,19 +101,19 @@ def training_arguments(  # long: one call
         disable_tqdm=True,
         logging_strategy="steps",
         logging_nan_inf_filter=False,
-        restore_callback_states_from_checkpoint=True,  # the patience that is left
+        restore_callback_states_from_checkpoint=True,  # for the remaining patience
     )
-    # One process uses one GPU: transformers would share batches out among all that it sees, so
-    # that each step took so many times the examples that the config asks for.
+    # One process uses one GPU. transformers would split batches over all visible ones, multiplying
+    # the examples per step that the config asks for.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 def uses_liger(options: TrainingOptions, cuda: bool) -> bool:
-    """Whether Liger's kernels are used: where they are installed and there is CUDA, unless told.
+    """Whether to use Liger's kernels: by default, if they are installed and there is CUDA.
 
     Raises:
-        ConfigError: they are asked for, and can't be had.
+        ConfigError: they are asked for but unavailable.
     """
     installed = find_spec("liger_kernel") is not None
     if options.use_liger_kernel == "auto":
@@ -124,7 +125,7 @@ def uses_liger(options: TrainingOptions, cuda: bool) -> bool:
 
 
 def checkpoints_gradients(options: TrainingOptions) -> bool:
-    """Whether activations are computed again in the backward pass instead of kept."""
+    """Whether activations are recomputed in the backward pass instead of stored."""
     if options.gradient_checkpointing == "auto":
         return torch.cuda.is_available()
     return options.gradient_checkpointing
@@ -133,23 +134,23 @@ def checkpoints_gradients(options: TrainingOptions) -> bool:
 def activation_bytes(
     model_config: Any, backend: LocalModelOptions, options: TrainingOptions
 ) -> int:
-    """What a training's activations take, as `estimate` tells.
+    """Estimate the memory of a training's activations.
 
-    With checkpointing one hidden state for each layer and one layer's own (about 34 values for each
-    hidden one, Korthikanti et al. 2022), without it that for every layer.
+    With checkpointing: one hidden state per layer, plus one layer's activations (about 34 bytes per
+    hidden value, Korthikanti et al. 2022). Without: the latter for every layer.
     """
     tokens = options.per_device_train_batch_size * backend.max_seq_length
-    sizes = model_config.get_text_config(decoder=True)  # of several stacks, one
+    sizes = model_config.get_text_config(decoder=True)  # one of several stacks
     layers: int = sizes.num_hidden_layers
     each = layers + 17 if checkpoints_gradients(options) else layers * 17
     return each * tokens * int(sizes.hidden_size) * 2
 
 
 def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:
-    """The optimizer by transformers' name; paged 8-bit AdamW on CUDA (Dettmers et al. 2023).
+    """Return transformers' name of the optimizer; paged 8-bit AdamW on CUDA (Dettmers et al. 2023).
 
-    All weights of a model (no `adapter`) are trained with plain AdamW, and so are those that are
-    spread, of which bitsandbytes knows nothing.
+    Full training (no `adapter`) uses plain AdamW, and so do sharded weights, which bitsandbytes
+    does not support.
     """
     if options.optim != "auto":
         return options.optim

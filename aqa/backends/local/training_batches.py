@@ -1,4 +1,4 @@
-"""The order of rows to train on, and batches of them."""
+"""Orders training rows, and collates them into batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from aqa.backends.local.batches import pad_right
 from aqa.records import Encoding
 
-IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
+IGNORED = -100  # the label that PyTorch's cross-entropy ignores
 
 Batch = Mapping[str, torch.Tensor]
 
 
 class EpochSampler(Sampler[int]):
-    """Gives row numbers in an order that depends on seed and epoch alone.
+    """Yields row numbers in an order that depends only on seed and epoch.
 
-    So a resumed run goes on with the order that the interrupted one had, whatever random numbers
-    were drawn in between. With `grouped`, batches hold rows of like length. With `examples`, the
-    number of each row's example, an epoch takes one row of each example, drawn anew.
+    So a resumed run continues in the interrupted run's order, whatever random numbers were drawn in
+    between. `grouped` puts rows of similar length into a batch. `examples` holds each row's example
+    number: an epoch then takes one random row per example.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class EpochSampler(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
+        """Set the epoch that determines the order."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -66,16 +66,16 @@ class EpochSampler(Sampler[int]):
 
 
 class Collator:
-    """Pads rows to the longest of their batch, on the right; labels are the answers alone.
+    """Right-pads rows to the longest of their batch; labels cover answers only.
 
-    `label_places` are the places whose logits predict a label: rows, and positions in them.
-    `tokens` counts the tokens that went by, padding left out.
+    `label_places` are the (row, position) indices whose logits predict a label. `tokens` counts all
+    tokens so far, without padding.
     """
 
     tokens = 0
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Give tensors of shape (rows, longest)."""
+        """Return tensors of shape (rows, longest)."""
         ids, mask = pad_right([row["input_ids"] for row in rows])
         starts = torch.tensor([row["prompt_length"] for row in rows])[:, None]
         learnt = mask.bool() & (torch.arange(ids.shape[1]) >= starts)
@@ -91,19 +91,19 @@ class Collator:
 
 
 class PackingCollator(Collator):
-    """Lays the rows of a batch one behind the other, so that there is no padding.
+    """Concatenates the rows of a batch, without padding.
 
-    `position_ids` begin anew with each row, by which attention keeps them apart.
+    `position_ids` restart with each row, by which attention keeps rows apart.
     """
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Give tensors of shape (1, tokens of all rows)."""
+        """Return tensors of shape (1, tokens of all rows)."""
         ids = torch.tensor([token for row in rows for token in row["input_ids"]])
         positions = torch.cat([torch.arange(row["length"]) for row in rows])
         labels = torch.full_like(ids, IGNORED)
         begun = 0
         for row in rows:
-            # What stands before the first token of a row is another one, which predicts nothing.
+            # A row's first token is preceded by another row, which does not predict it.
             start, stop = begun + max(row["prompt_length"], 1), begun + row["length"]
             labels[start:stop] = ids[start:stop]
             begun = stop
@@ -118,7 +118,7 @@ class PackingCollator(Collator):
 
 
 def as_row(encoding: Encoding) -> dict[str, Any]:
-    """An encoding as the collator takes it."""
+    """Convert an encoding to a row for the collator."""
     ids = [*encoding.prompt_ids, *encoding.target_ids]
     return {
         "input_ids": ids,

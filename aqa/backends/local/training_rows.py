@@ -1,6 +1,6 @@
-"""Rows to train on: token ids in Arrow files, made once and kept until the training is over.
+"""Training rows: token ids in Arrow files, made once and kept until training is over.
 
-Each process makes its part before they form a group, in which nobody may be waited for too long.
+Each process makes its part before joining the process group, whose waits have a timeout.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from aqa.runs.files import atomic, explained, hash_files, write_json
 from aqa.runs.names import ROWS_PART, ROWS_RECORD, TRAINING_ROWS
 from aqa.version import __version__
 
-FORMAT = 1  # of these files; those of another one are made again
-AT_ONCE = 1000  # rows that are held in memory
+FORMAT = 1  # version of these files; other versions are made again
+AT_ONCE = 1000  # rows in memory
 NOT_SHARED = (
     "{}: this process can't see what the others wrote there; give all processes a folder that they"
     " share"
@@ -36,7 +36,7 @@ NOT_SHARED = (
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file of rows: its hash, and what its prompts lost."""
+    """A file of rows: its hash, and what its prompts lost to fit."""
 
     sha256: str
     cuts: Cuts
@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(slots=True)
 class Made:
-    """What one process did: its parts, of so many, and ids of prompts with nothing to learn."""
+    """What one process made: its parts out of `count`, and ids of prompts with nothing to learn."""
 
     count: int
     parts: dict[int, Part] = field(default_factory=dict)
@@ -53,11 +53,10 @@ class Made:
 
 
 class TrainingRows:
-    """The rows of a training: made, or kept by the one that it goes on with.
+    """The rows of a training: new ones, or those kept by the training that it resumes.
 
-    There are as many parts as there were processes when they were made. Kept ones are used where
-    they were made from the same, and as long as each file is as it was written. A training that
-    had `ended` needs to know only what they lost.
+    There is one part per process that made them. Kept parts are reused if they were made from the
+    same inputs and their files are unchanged. A training that had `ended` needs only their cuts.
     """
 
     def __init__(self, reader: LocalReader, job: TrainJob, ended: bool = False) -> None:
@@ -69,7 +68,7 @@ class TrainingRows:
         self._ended = ended and bool(self._kept)
 
     def make(self) -> None:
-        """Make this process's parts that were not kept; of a failure `all` tells."""
+        """Make this process's parts that were not kept; `all` raises any failure."""
         own = self._own
         try:
             with explained_work(self._reader.options.model, "making the rows to train on"):
@@ -79,13 +78,13 @@ class TrainingRows:
             own.failure = error
 
     def all(self) -> Dataset | None:
-        """The rows that all processes made, mapped into memory; all must come here.
+        """Return the rows of all processes, memory-mapped; a collective call.
 
-        None where a training had ended, unless it is not known what they lost.
+        None if the training had ended, unless it is unknown what the prompts lost.
 
         Raises:
-            AqaError: a process failed; all tell why.
-            DataError: examples have no answer to train on; some ids are named. Or no row is left.
+            AqaError: a process failed; all raise its error.
+            DataError: examples have no answer to train on (some are named), or no row is left.
             RunError: the processes do not share the run folder.
         """
         made = of_all(self._own)
@@ -105,7 +104,7 @@ class TrainingRows:
         return self._folder / ROWS_PART.format(number)
 
     def _kept_part(self, number: int) -> Part | None:
-        """What is known of a part that was kept, if its file is whole."""
+        """Return the record of a kept part, if its file is unchanged."""
         if not self._kept:
             return None
         path, kept = self._path(number), self._kept[number]
@@ -122,7 +121,7 @@ class TrainingRows:
         return Part(hash_files(path), cuts)
 
     def _read_record(self) -> list[Part]:
-        """The parts that were kept; none where they were made from something else."""
+        """Return the kept parts; none if they were made from other inputs."""
         try:
             found = json.loads((self._folder / ROWS_RECORD).read_bytes())
             if found["made_from"] != self._made_from:
@@ -132,31 +131,31 @@ class TrainingRows:
             return []
 
     def _keep(self, parts: Sequence[Part]) -> None:
-        """Write down what the parts were made from; remove files that are no longer of use."""
+        """Record what the parts were made from, and remove files that are no longer used."""
         used = {self._path(number) for number in range(len(parts))}
         for path in set(self._folder.iterdir()) - used:
-            with suppress(OSError):  # a folder, or what NFS keeps for who has it open
+            with suppress(OSError):  # a folder, or a file that NFS keeps while it is open
                 path.unlink()
         record = {"made_from": self._made_from, "parts": list(map(asdict, parts))}
         write_json(self._folder / ROWS_RECORD, record)
 
 
 def discard_rows(run_folder: Path) -> None:
-    """Remove the rows of a training that has ended, but not the record of what they lost."""
+    """Remove the rows of a finished training, but keep the record of what they lost."""
     for path in (run_folder / TRAINING_ROWS).glob(ROWS_PART.format("*")):
         path.unlink(missing_ok=True)
 
 
 def made_from(reader: LocalReader, job: TrainJob) -> str:
-    """A hash of all that decides the rows of a training."""
+    """Return a hash of everything that determines the rows of a training."""
     facts = [FORMAT, __version__, reader.tokenized_by(), job.made_from]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def write_rows(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> list[str]:
-    """Write token ids to an Arrow file; give the ids of prompts without an answer to learn.
+    """Write token ids to an Arrow file; return the ids of prompts without an answer to learn.
 
-    `example` numbers the example that a row was made of: there may be a row for each answer.
+    `example` is the number of the example that a row comes from: it may have a row per answer.
     """
     import pyarrow
 
@@ -170,7 +169,7 @@ def write_rows(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> list[s
         ]
     )
     untaught: list[str] = []
-    # Of an earlier file nothing changes, which another training may have mapped into its memory.
+    # An earlier file must not change: another training may have mapped it into memory.
     with atomic(path) as file, pyarrow.ipc.new_stream(file, schema) as writer:
         stream = iter(encoded)
         while part := list(islice(stream, AT_ONCE)):
@@ -181,7 +180,7 @@ def write_rows(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> list[s
 
 
 def check_taught(untaught: Sequence[str]) -> None:
-    """Refuse prompts without an answer to learn, by a DataError that names the first ids."""
+    """Raise a DataError if there are prompts without an answer to learn, naming the first ones."""
     if untaught:
         raise DataError(
             f"{len(untaught)} training examples have no answer to learn"
@@ -191,11 +190,11 @@ def check_taught(untaught: Sequence[str]) -> None:
 
 
 def read_rows(paths: Iterable[Path]) -> Dataset:
-    """Map files of rows into memory, as one data set.
+    """Map files of rows into memory as one data set.
 
     Raises:
-        DataError: there is no row in them.
-        RunError: one is not there.
+        DataError: they hold no row.
+        RunError: a file is missing.
     """
     try:
         rows = concatenate_datasets([Dataset.from_file(str(path)) for path in paths])

@@ -1,4 +1,4 @@
-"""What happens beside a training's steps: they are told of, and may be the last ones."""
+"""Reports the steps of a training, and stops it after one on request."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +11,10 @@ from aqa.records import TrainStep
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Tells of steps and evaluations, and stops after a step when asked to.
+    """Reports steps and evaluations, and stops after a step on request.
 
-    `save_steps` are those between two checkpoints, if any; `tokens` tells how many were trained on
-    so far, and `stops` whether any process was asked to stop.
+    `save_steps` is the number of steps between checkpoints, if any; `tokens` returns how many were
+    trained on so far, and `stops` whether any process was asked to stop.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._on_step, self._save_steps = on_step, save_steps
         self._tokens, self._stops = tokens, stops
         self._stopped = False
-        self._seconds = 0.0  # spent on steps, evaluations left out
+        self._seconds = 0.0  # spent on steps, without evaluations
         self._last = 0.0
         self._breaks_off = False
         self._random: list[torch.Tensor] = []
@@ -35,7 +35,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **kwargs: Any
     ) -> None:
-        """Pass on a step's loss, or an evaluation's scores."""
+        """Report a step's loss, or an evaluation's scores."""
         scores = {k.removeprefix("eval_"): v for k, v in logs.items() if k.startswith("eval_")}
         if "loss" not in logs and not scores:
             return
@@ -58,27 +58,24 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock of the training speed."""
+        """Start the clock for the training speed."""
         self._last = time.perf_counter()
 
     def on_epoch_begin(
         self, args: Any, state: Any, control: Any, train_dataloader: Any, **kwargs: Any
     ) -> None:
-        """Choose the order of the epoch.
-
-        Of one that is gone on with by several processes, accelerate would not tell the sampler.
-        """
+        """Set the epoch's order: accelerate would not, if several processes resume it."""
         train_dataloader.set_epoch(int(state.epoch or 0))
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leave the time of an evaluation out of the training speed."""
+        """Exclude evaluation time from the training speed."""
         self._last = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Write a checkpoint where it is time, and stop where the user asked for it.
+        """Write a checkpoint when one is due, and stop if asked to.
 
-        At the end of an epoch that is left to what happens there, so that a resumed run has the
-        same evaluations.
+        At the end of an epoch the usual checkpoint follows, so that a resumed run has the same
+        evaluations.
         """
         self._random = random_states()
         every = self._save_steps
@@ -89,15 +86,15 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 control.should_save = True
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Break off a step of several batches, where the user asked for a stop."""
+        """Abort a step of several batches if asked to stop."""
         if self._stops():
             self._breaks_off = control.should_training_stop = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Do not evaluate on the way out of an epoch that is not over.
+        """Skip the evaluation if the epoch is not over.
 
-        Of a step that is broken off nothing remains: the checkpoint is of the one before, unless
-        that is of an earlier session, and has one.
+        An aborted step leaves no trace: the checkpoint is of the step before, unless that belongs
+        to an earlier session, which has saved it.
         """
         if self._breaks_off:
             control.should_evaluate = False
@@ -108,13 +105,13 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
 
 
 def random_states() -> list[torch.Tensor]:
-    """The state of the random numbers of this process, on the CPU and on its GPU."""
+    """Return the random states of this process, on the CPU and on its GPU."""
     on_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
     return [torch.get_rng_state(), *on_gpu]
 
 
 def set_random_states(states: Sequence[torch.Tensor]) -> None:
-    """Go on with random numbers from that state."""
+    """Restore these random states."""
     for state in states[:1]:
         torch.set_rng_state(state)
     for state in states[1:]:
