@@ -1,1 +1,1 @@
-"""What predictions are worth: from prediction files to scores, comparisons and reports."""
+"""From prediction files to scores, comparisons and reports."""

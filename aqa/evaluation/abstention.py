@@ -1,4 +1,4 @@
-"""When a reader had better not answer: its silence, and the errors left at each confidence."""
+"""Abstention, risk-coverage curves, and the calibration of confidences."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import AGREEMENT, MEAN_LOGPROB
 from aqa.runs.files import Facts
 
-POINTS = 100  # of a curve: more are not seen apart
+POINTS = 100  # in a curve; more can't be told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +29,17 @@ class Rate:
 
     @classmethod
     def of(cls, values: Sequence[float], clusters: Clusters) -> "Rate":
-        """Take the mean of values, 0..100, of examples in clusters."""
+        """Average values, 0..100, of examples in clusters."""
         return cls(fmean(values), *mean_interval(values, clusters)[:2])
 
 
 @dataclass(frozen=True, slots=True)
 class Abstention(Facts):
-    """How often a reader gave no answer, where there is one and where there is none.
+    """How often a reader abstained, on answerable and on unanswerable questions.
 
-    `precision` is the share of what it left open that has no answer, `recall` the share of what
-    has no answer that it left open; None where there is nothing to take a share of. A missing or
-    failed prediction is no abstention.
+    `precision` is the share of its abstentions that are unanswerable, `recall` the share of
+    unanswerable questions on which it abstained; None if there are none. A missing or failed
+    prediction is not an abstention.
     """
 
     abstained: int
@@ -51,13 +51,13 @@ class Abstention(Facts):
 
 @dataclass(frozen=True, slots=True)
 class RiskCoverage:
-    """What is wrong among the answers kept, when those of the least confidence are left out.
+    """Errors among the answers that remain when the least confident are left out.
 
-    `curve` holds points (coverage, risk): the share of examples kept and the share of wrong ones
-    (by exact match) among them, 0..100. `area` is the mean risk over every coverage (AURC), `best`
-    that of a confidence that puts each right answer before each wrong one; one that says nothing
-    comes to the last risk of the curve. `confident` examples have a confidence; the others are
-    kept last.
+    `curve` holds points (coverage, risk): the share of examples kept and the share of these that
+    are wrong by exact match, 0..100. `area` is the mean risk over all coverages (AURC), `best`
+    the area if confidence ranked all right answers first; for an uninformative confidence it is
+    the risk at full coverage. `confident` counts the examples with a confidence; the others are
+    ranked last.
     """
 
     confident: int
@@ -66,7 +66,7 @@ class RiskCoverage:
     curve: tuple[tuple[float, float], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Return what metrics.json contains."""
         coverage, risk = zip(*self.curve, strict=True)
         return {
             "confident": self.confident,
@@ -78,7 +78,7 @@ class RiskCoverage:
 
 
 def abstention(pairs: Pairs, clusters: Clusters) -> Abstention | None:
-    """Count a reader's silence; None where it answered all, and all has an answer."""
+    """Count a reader's abstentions; None if it answered everything and all is answerable."""
     silent = [found is True for found in pairs.abstained]
     open_ended = [not found for found in pairs.answerable]
     if not any(silent) and not any(open_ended):
@@ -94,12 +94,12 @@ def abstention(pairs: Pairs, clusters: Clusters) -> Abstention | None:
 
 
 def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCoverage | None:
-    """Rank the answers by confidence; None where the file gives none. `rows` follow the pairs.
+    """Rank the answers by confidence; None if the file has none. `rows` match the pairs.
 
-    The curve is that of El-Yaniv & Wiener (2010), "On the Foundations of Noise-free Selective
-    Classification", JMLR 11; its area (AURC) and the best one are those of Geifman, Uziel &
-    El-Yaniv (2019), "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR. Every
-    prediction counts, an abstention as the answer "", a missing one as wrong.
+    The curve: El-Yaniv & Wiener (2010), "On the Foundations of Noise-free Selective
+    Classification", JMLR 11. Its area (AURC) and the best one: Geifman, Uziel & El-Yaniv (2019),
+    "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR. Every prediction
+    counts, an abstention as the answer "", a missing one as wrong.
     """
     confidences = [confidence_of(row) for row in rows]
     confident = len(confidences) - confidences.count(None)
@@ -120,9 +120,9 @@ def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCover
 def calibration(
     pairs: Pairs, rows: Sequence[AnsweredRow | None], clusters: Clusters
 ) -> Calibration | None:
-    """Compare confidences with exact match; None where they are of no kind that is a probability.
+    """Compare confidences with exact match; None if their kind is not a probability.
 
-    Runs of earlier versions say no kind: theirs are mean log-probabilities.
+    Runs of earlier versions record no kind; theirs are mean log-probabilities.
     """
     kinds = confidence_kinds(rows)
     kind = kinds[0] if kinds else MEAN_LOGPROB
@@ -141,7 +141,7 @@ def calibration(
 
 
 def confidence_cautions(name: str, rows: Sequence[AnsweredRow | None]) -> Iterator[str]:
-    """Say why confidences that should be probabilities have no calibration."""
+    """Warn if confidences that should be probabilities can't be checked for calibration."""
     kinds = confidence_kinds(rows)
     if len(kinds) > 1:
         yield (
@@ -160,10 +160,10 @@ def confidence_cautions(name: str, rows: Sequence[AnsweredRow | None]) -> Iterat
 
 
 def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> list[float]:
-    """Give the mean loss of the 1, 2, ... n most confident examples.
+    """Return the mean loss of the 1, 2, ... n most confident examples.
 
-    No order is known within equal confidences, so each of them loses as much as all on average:
-    the mean over their orders.
+    Examples of equal confidence each count with their mean loss, which is the expectation over
+    all their orders.
     """
     ranked = sorted(zip(confidences, losses, strict=True), key=itemgetter(0), reverse=True)
     risks: list[float] = []
@@ -184,7 +184,7 @@ def _rate(facts: Sequence[bool], among: Sequence[bool], clusters: Clusters) -> R
 
 
 def confidence_of(row: AnsweredRow | None) -> float | None:
-    """How sure the reader was of its answer, by the file; None where that says nothing usable."""
+    """Return a row's confidence; None if it has no usable one."""
     if row is None or row.prediction is None:
         return None
     found = row.metadata.get("confidence")
@@ -192,14 +192,14 @@ def confidence_of(row: AnsweredRow | None) -> float | None:
         return None
     try:
         return float(found) if -inf < found < inf else None
-    except OverflowError:  # a whole number that no float holds
+    except OverflowError:  # an integer too large for a float
         return None
 
 
 def confidence_kinds(rows: Iterable[AnsweredRow | None]) -> list[str]:
-    """Name the kinds of the rows' confidences; those that say none are of the kind of the others.
+    """Return the kinds of the rows' confidences; rows without a kind are assumed to match.
 
-    So a run that an earlier version began, which knew one kind alone, goes on.
+    So runs begun by an earlier version, which had one kind only, can be resumed.
     """
     sure = (row for row in rows if row is not None and confidence_of(row) is not None)
     found = (row.metadata.get("confidence_kind") for row in sure)

@@ -1,4 +1,4 @@
-"""Systems side by side: their predictions, the references they share, and what does not fit."""
+"""Align systems' predictions with their references, and report what does not match."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,14 +18,14 @@ from aqa.runs.folder import read_manifest
 
 References = dict[str, tuple[str, ...]]
 
-PASSAGE_FACTS = ("ids", "ranks", "characters", "cut_characters")  # of a row's evidence
+PASSAGE_FACTS = ("ids", "ranks", "characters", "cut_characters")  # in a row's evidence
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The predictions of one file, under the name it is shown by.
+    """The predictions of one file, under its display name.
 
-    `plan` is the evidence plan of predictions at hand; None leaves it to the file's run folder.
+    `plan` is the evidence plan of predictions in memory; None: read it from the run folder.
     """
 
     name: str
@@ -35,10 +35,10 @@ class System:
 
 
 def system_names(files: Sequence[Path]) -> list[str]:
-    """Name each system by its file or run folder, or by the nearest folder that tells them apart.
+    """Name each system by its file or run folder, or by the nearest folder that distinguishes them.
 
-    So runs/llama/predict-dev and runs/t5/predict-dev are "llama" and "t5". Where no folder does,
-    each has its whole path.
+    For example, runs/llama/predict-dev and runs/t5/predict-dev become "llama" and "t5". If no
+    folder does, each gets its whole path.
     """
     if not files:
         raise UsageError("give at least one file of predictions")
@@ -59,7 +59,7 @@ def _named_after(file: Path) -> Path:
 
 
 def data_references(examples: Iterable[Example], form: Form) -> tuple[References, list[str]]:
-    """Take the data's references, and the ids without; DataError for an id twice, or no data."""
+    """Return the data's references and the ids without; DataError for repeated ids or no data."""
     found: References = {}
     without = []
     for example in examples:
@@ -76,7 +76,7 @@ def data_references(examples: Iterable[Example], form: Form) -> tuple[References
 
 
 def file_references(systems: Sequence[System], form: Form) -> References:
-    """Take the references that the files give; they must agree, and leave no id without."""
+    """Return the files' own references; they must agree and cover every id."""
     found: dict[str, tuple[str, ...] | None] = {}
     different = []
     for system in systems:
@@ -100,17 +100,17 @@ def file_references(systems: Sequence[System], form: Form) -> References:
 
 
 def _texts(references: Iterable[str]) -> set[str]:
-    """Leave out the empty ones: [""] and [] both say that there is no answer."""
+    """Drop empty references: [""] and [] both mean that there is no answer."""
     return {text for text in references if text.strip()}
 
 
 def check_ids(
     systems: Sequence[System], expected: References, has_data: bool, without: Sequence[str]
 ) -> None:
-    """See that each file has an id in common with the rest, and each example has references.
+    """Check that each file shares an id with the rest, and that each example has references.
 
     Raises:
-        DataError: a file has none; or the data gives none for the examples `without`.
+        DataError: a file shares none; or the data lack references for the examples `without`.
     """
     for system in systems:
         others = [other.rows.keys() for other in systems if other is not system]
@@ -138,7 +138,7 @@ def check_ids(
 def check_alignment(
     systems: Sequence[System], expected: References, has_data: bool, form: Form
 ) -> Iterator[str]:
-    """Tell what does not line up; DataError if references may have been read as answers."""
+    """Yield warnings on mismatches; DataError if references may have been read as answers."""
     yield from same_rows({system.name: system.rows for system in systems})
     for system in systems:
         missing = [key for key in expected if key not in system.rows]
@@ -158,7 +158,7 @@ def _other_references(system: System, expected: References, form: Form) -> Itera
     for key, row in system.rows.items():
         own, there = _texts(map(form, row.answers or ())), _texts(expected.get(key, ()))
         is_known = row.answers is not None and key in expected
-        if is_known and (not own <= there or bool(own) != bool(there)):  # many tools keep one
+        if is_known and (not own <= there or bool(own) != bool(there)):  # many tools keep just one
             different.append(key)
     if different:
         ids = counted_ids(different)
@@ -168,12 +168,12 @@ def _other_references(system: System, expected: References, form: Form) -> Itera
 def compare_evidence(
     systems: Sequence[System], expected: References, allowed: bool
 ) -> Iterator[str]:
-    """Tell what keeps systems from being compared on equal evidence, as far as their runs say.
+    """Yield warnings if systems are not known to have had equal evidence.
 
-    What else they answered than the `expected` questions is not looked at.
+    Only the `expected` questions are compared.
 
     Raises:
-        DataError: their evidence plans differ, or what was chosen by them, and that is not allowed.
+        DataError: evidence plans or the passages that they chose differ, and that is not allowed.
     """
     if len(systems) < 2:
         return
@@ -202,7 +202,7 @@ def compare_evidence(
 
 
 def _unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
-    """Tell of systems whose prediction has not come to its end, so that examples may be missing."""
+    """Warn of systems whose prediction runs are unfinished, so that examples may be missing."""
     for system in systems:
         manifest = manifest_of(system)
         status = manifest.get("status", "done")
@@ -214,14 +214,14 @@ def _unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
 
 
 def manifest_of(system: System) -> Mapping[str, Any]:
-    """Give the manifest of the run that a system is; empty where it is none."""
+    """Return the manifest of a system's run; empty if it is not a run."""
     file = Path(system.file)
     is_run = system.plan is None and (file.is_dir() or file.name in RUN_FILES)
     return _manifest(file) if is_run else {}
 
 
 def evidence_plan_of(system: System) -> Mapping[str, Any]:
-    """Give what chose the evidence of a system's answers; empty where nobody knows."""
+    """Return the evidence plan of a system's answers; empty if unknown."""
     if system.plan is not None:
         return system.plan
     plan = _manifest(Path(system.file)).get("evidence")
@@ -233,7 +233,7 @@ def _manifest(file: Path) -> Mapping[str, Any]:
 
 
 def different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Say in what two plans of evidence differ; "" where they don't."""
+    """Describe how two evidence plans differ; "" if they don't."""
     return ", ".join(
         f"{key} {_of_plan(key, one)} and {_of_plan(key, other)}"
         for key in {**one, **other}
@@ -249,7 +249,7 @@ def _of_plan(key: str, plan: Mapping[str, Any]) -> str:
 
 
 def _different_passages(one: System, other: System) -> str:
-    """Tell of examples with other passages under one plan, which are those of other data."""
+    """Describe examples whose passages differ under one plan, because the data differ."""
     different = []
     for key in (key for key in one.rows if key in other.rows):
         chosen, others = _chosen_passages(one.rows[key]), _chosen_passages(other.rows[key])
@@ -259,7 +259,7 @@ def _different_passages(one: System, other: System) -> str:
 
 
 def _chosen_passages(row: AnsweredRow) -> Mapping[str, Any]:
-    """What tells the passages that the plan chose; nothing where the reader cut them further."""
+    """The facts that identify a row's passages; none if the reader cut them further."""
     if _was_cut_by_reader(row):
         return {}
     evidence = evidence_of(row)
@@ -272,11 +272,11 @@ def _was_cut_by_reader(row: AnsweredRow) -> bool:
 
 
 def counted_ids(ids: Sequence[str]) -> str:
-    """Say how many ids there are, and the first three."""
+    """Format the number of ids and the first three."""
     return f"{len(ids)} id{'s' * (len(ids) > 1)} ({first_ids(ids)})"
 
 
 def first_ids(ids: Iterable[str]) -> str:
-    """Write out the first three."""
+    """Format the first three ids."""
     found = list(ids)
     return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

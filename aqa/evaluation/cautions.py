@@ -1,4 +1,4 @@
-"""What a reader of scores should know of the texts compared, and if they are the right ones."""
+"""Warnings that scores may not mean what they seem to: wrong profile, texts or files."""
 
 import re
 from collections import Counter
@@ -14,12 +14,12 @@ from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import form_warnings
 from aqa.runs.cleaning import phrase_key
 
-SHARE = 0.1  # of the unanswerable questions: a phrase given to so many may mean that
-TOLD = 3  # phrases
+SHARE = 0.1  # of the unanswerable questions; a phrase used so often may mean "no answer"
+TOLD = 3  # phrases reported
 SHOWN = 60  # characters of an answer
-MANY = 10  # answers that are hardly those of something else by chance
+MANY = 10  # answers; so many are hardly equal by chance
 NEARLY = 0.95  # of the answers
-# What is around answers: how it is known, what it is, and what to do.
+# Text around answers: its pattern, what it is, and what to do.
 WRAPPINGS = (
     (
         re.compile(
@@ -44,7 +44,7 @@ Rows = Mapping[str, AnsweredRow]
 
 
 def profile_cautions(profile: str, languages: Sequence[str]) -> Iterator[str]:
-    """Tell of languages that the profile's words do not fit."""
+    """Warn of languages that the profile does not suit."""
     if profile == "squad" and KOREAN in languages:
         yield "the squad profile compares whole words: for Korean, use korquad"
     spaceless = Counter(language for language in languages if language in WITHOUT_SPACES)
@@ -56,7 +56,7 @@ def profile_cautions(profile: str, languages: Sequence[str]) -> Iterator[str]:
 
 
 def reference_cautions(pairs: Pairs) -> Iterator[str]:
-    """Tell of gold answers of which nothing is left once normalised."""
+    """Warn of gold answers that are empty once normalised."""
     silent = [place for place, found in enumerate(pairs.silent_references) if found]
     if silent:
         count = len(silent)
@@ -68,7 +68,7 @@ def reference_cautions(pairs: Pairs) -> Iterator[str]:
 
 
 def system_cautions(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> Iterator[str]:
-    """Tell of one system what may make its scores lower than they should be."""
+    """Warn of anything that may make one system's scores lower than they should be."""
     for caution in (*form_warnings(pairs), *_wrapped(pairs)):
         yield f"{name}: {caution}"
     phrases = _phrases_for_no_answer(pairs, no_answer)
@@ -82,7 +82,7 @@ def system_cautions(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> I
 
 
 def _wrapped(pairs: Pairs) -> Iterator[str]:
-    """Tell of answers that hold more than their text, where the references hold nothing alike."""
+    """Warn of wrapped answers, unless references are wrapped in the same way."""
     for mark, what, advice in WRAPPINGS:
         found = [
             text
@@ -98,7 +98,7 @@ def _wrapped(pairs: Pairs) -> Iterator[str]:
 
 
 def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str, int]]:
-    """Find what a system says to unanswerable questions again and again, and no gold answer is."""
+    """Find frequent answers to unanswerable questions that are no gold answer anywhere."""
     said: dict[str, list[str]] = {}
     for text, texts, abstained in zip(
         pairs.predictions, pairs.expected, pairs.abstained, strict=True
@@ -116,7 +116,7 @@ def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str
 
 
 def same_rows(systems: Mapping[str, Rows]) -> Iterator[str]:
-    """Tell of files that hold the same."""
+    """Warn of files with identical predictions."""
     for (name, rows), (other, others) in combinations(systems.items(), 2):
         if len(rows) >= MANY and rows == others:
             yield f"{name} and {other} hold the same predictions; was one file given for the other?"
@@ -125,10 +125,10 @@ def same_rows(systems: Mapping[str, Rows]) -> Iterator[str]:
 def references_as_answers(
     name: str, rows: Rows, expected: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
-    """Tell of answers that are what a reader is compared with, unless they are sure to be its own.
+    """Warn if answers equal the first references, unless their column is certain.
 
     Raises:
-        DataError: nearly all are, and the row has another column that may hold the answers.
+        DataError: nearly all do, and another column of the row may hold the answers.
     """
     asked = [(row, expected[key][0]) for key, row in rows.items() if expected.get(key)]
     alike = sum(row.prediction == first for row, first in asked)
@@ -151,7 +151,7 @@ def references_as_answers(
 
 
 def _other_texts(rows: Sequence[AnsweredRow]) -> list[str]:
-    """The columns of many texts that are no part of a question."""
+    """Return the columns with many texts that are not part of a question."""
     found = []
     for column in rows[0].metadata:
         cells = (row.metadata.get(column) for row in rows)

@@ -1,4 +1,4 @@
-"""By what questions hang together: an article, a passage, or a column that the user names."""
+"""Cluster questions that are not independent: by article, passage or a named column."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,22 +13,22 @@ from aqa.runs.cluster_labels import PASSAGE, TITLE, cluster_labels, read_labels
 
 AUTO, NONE = "auto", "none"
 
-Labels = Mapping[str, str]  # of an example, by what they are made from
+Labels = Mapping[str, str]  # of an example, by what they derive from
 
 
 def example_labels(example: Example, key: str) -> Labels:
-    """Label an example of the data; `key` may name one of its columns."""
+    """Return the labels of an example in the data; `key` may name one of its columns."""
     return {**_column(example.metadata, key), **cluster_labels(example)}
 
 
 def row_labels(row: AnsweredRow, key: str) -> Labels:
-    """Label a prediction by what its own row tells."""
+    """Return the labels of a prediction, from its own row."""
     own = row.metadata
     return {**_column(own, TITLE), **_column(own, key), **read_labels(own.get("clusters"))}
 
 
 def agreed_labels(given: Iterable[Labels]) -> tuple[Labels, bool]:
-    """Put the labels of an example together, the first of each kind; tell whether they agree."""
+    """Merge an example's labels, the first of each kind winning; also whether they agree."""
     found: dict[str, str] = {}
     agree = True
     for labels in given:
@@ -38,13 +38,13 @@ def agreed_labels(given: Iterable[Labels]) -> tuple[Labels, bool]:
 
 
 def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
-    """Put together the examples that share a label; one without is a cluster of its own.
+    """Cluster the examples that share a label; an example without one is its own cluster.
 
-    `auto` takes the coarsest grouping of at least ten clusters: by title, else by passage, else
+    `auto` takes the coarsest grouping with at least ten clusters: title, then passage, then
     none.
 
     Raises:
-        UsageError: no example has such a label, or all have the same.
+        UsageError: no example has such a label, or all have the same one.
     """
     apart = Clusters.apart(len(labels))
     if key == NONE:
@@ -67,7 +67,7 @@ def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
 
 
 def clusters_note(clusters: Clusters) -> str:
-    """Say what intervals and tests go by."""
+    """Describe the clusters that intervals and tests use."""
     if clusters.by == NONE:
         return (
             "Clusters: none, as there are fewer than 10 titles or passages; each question counts as"
@@ -80,7 +80,7 @@ def clusters_note(clusters: Clusters) -> str:
 
 
 def cluster_cautions(key: str, labels: Sequence[Labels], clusters: Clusters) -> Iterator[str]:
-    """Warn of examples that a named grouping says nothing of, and of too few clusters."""
+    """Warn of examples without the named label, and of too few clusters."""
     without = sum(key not in own for own in labels)
     if key not in (AUTO, NONE) and without:
         yield f'{without} of {len(labels)} examples have no "{key}", and count as independent'

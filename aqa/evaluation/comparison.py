@@ -1,6 +1,6 @@
-"""Which system is better, by how much, and could it be chance: pairs of systems, metric by metric.
+"""Compare pairs of systems metric by metric: difference, interval and significance.
 
-Every difference is b - a of two systems that answered the same questions.
+Every difference is b - a, over the same questions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,20 +20,20 @@ from aqa.tables import shown_chance
 
 SIGNIFICANT = 0.05
 SEQUENCE = "sequence"
-_EPSILON = 1e-9  # sums of the same scores in another order may differ by this
+_EPSILON = 1e-9  # tolerance for sums of the same scores in another order
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Facts):
-    """The metric's mean difference b - a over the same questions, and what chance could do.
+    """The mean difference b - a of a metric over the same questions, and its significance.
 
     `low` and `high` are its 95 % interval. `p_holm` is `p` after Holm's correction over all pairs
-    of the metric. `wins` counts the examples that b scores higher, or, of a score of the whole
-    corpus, that raise b's more than a's. `detectable` is the true difference that a test of fixed
-    size, corrected alike, finds in four of five samples like this one; None where it can find none,
-    however large.
+    of the metric. `wins` counts the examples that b scores higher on, or, for a corpus-level
+    score, that raise b's score more than a's. `detectable` is the true difference that a
+    fixed-size test, corrected alike, would find in four of five such samples; None if no
+    difference could be found.
     """
 
     a: str
@@ -53,12 +53,12 @@ class Comparison(Facts):
 
     @property
     def is_real(self) -> bool:
-        """Whether chance alone is an unlikely reason."""
+        """Whether chance alone is an unlikely explanation."""
         return self.p_holm < SIGNIFICANT and self.difference != 0
 
     @property
     def differing(self) -> float | None:
-        """The share of examples that differ, where answers are right or wrong and nothing else."""
+        """The share of examples that differ, if answers are only right or wrong; else None."""
         count = self.wins + self.losses
         total = count + self.ties
         is_whole = abs(self.difference * total - 100 * (self.wins - self.losses)) < _EPSILON * total
@@ -66,9 +66,9 @@ class Comparison(Facts):
 
     @property
     def interval(self) -> str:
-        """The interval in words, with p where one says that chance did it and the other does not.
+        """The interval as text, with p if only one of them is significant.
 
-        The interval is that of this pair alone, p is corrected for all pairs and of another method.
+        The interval is uncorrected; p is corrected for all pairs and comes from another method.
         """
         doubt = ""
         if (self.low > 0 or self.high < 0) != self.is_real:
@@ -76,12 +76,12 @@ class Comparison(Facts):
         return f"95 %: {self.low:z.1f} to {self.high:z.1f}{doubt}"
 
     def turned(self) -> "Comparison":
-        """Give the same comparison as a - b."""
+        """Return the same comparison as a - b."""
         return replace(
             self,
             a=self.b,
             b=self.a,
-            difference=0.0 - self.difference,  # of no difference, not -0.0
+            difference=0.0 - self.difference,  # avoids -0.0
             low=0.0 - self.high,
             high=0.0 - self.low,
             wins=self.losses,
@@ -91,10 +91,10 @@ class Comparison(Facts):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A difference that is not yet corrected for the others of its family.
+    """A difference before correction for multiple comparisons.
 
-    `alone` is a comparison as if there were no other; `error` is its standard error, `tails` are
-    those of its clusters' sums, see `detectable_difference`, and `clusters` those of its examples.
+    `alone` is the uncorrected comparison; `error` is its standard error; `tails` describes its
+    clusters' sums, see `detectable_difference`; `clusters` are those of its examples.
     """
 
     alone: Comparison
@@ -103,12 +103,12 @@ class Measured:
     clusters: Clusters
 
     def detectable(self, level: float) -> float | None:
-        """Give the true difference that a test at that level finds in four of five samples."""
+        """The true difference that a test at that level finds in four of five samples."""
         examples = self.clusters.examples
         if self.alone.test == MCNEMAR:
             share = power.detectable_share(examples, self.alone.wins + self.alone.losses, level)
             return None if share is None else 100.0 * share
-        # No difference seen does not mean that any would be: as if one example differed.
+        # If no example differs, calculate as if one did: no observed spread is not no spread.
         error = self.error or 100.0 / examples
         found = power.detectable_difference(error, self.clusters.count, level, self.tails)
         if found is not None and self.alone.differing is not None:
@@ -127,10 +127,10 @@ class Compared:
 def compare(
     values: Values, clusters: Clusters, baseline: str | None = None, seed: int = SEED
 ) -> Compared:
-    """Compare each two systems, or each with the baseline (then a), by the metrics they share.
+    """Compare all pairs of systems, or each with the baseline (as a), by shared metrics.
 
-    `values` holds the values per example, 0..100, by system and metric. Differences that someone
-    looked at while there were ever more examples are tested by the clusters' `sequence`.
+    `values` holds per-example values, 0..100, by system and metric. Differences monitored while
+    examples came in are tested by the clusters' `sequence`.
 
     Raises:
         UsageError: the baseline is none of the systems.
@@ -151,7 +151,7 @@ def compare(
 def measure(
     values: Values, clusters: Clusters, baseline: str | None = None, seed: int = SEED
 ) -> dict[str, list[Measured]]:
-    """Measure the differences of each pair of systems, by the metrics that both have."""
+    """Measure the differences of each pair of systems, for the metrics that both have."""
     measured = _measure(values, clusters, baseline, seed)
     if clusters.sequence is None:
         return measured
@@ -207,7 +207,7 @@ def _measure(
 
 
 def corrected(family: Sequence[Measured]) -> list[Comparison]:
-    """Correct the comparisons of a family for their number, and tell what each would find."""
+    """Correct a family's comparisons for their number, and add what each could detect."""
     chances = [one.alone.p for one in family]
     found = []
     for one, p, level in zip(family, holm(chances), _levels(chances), strict=True):
@@ -215,18 +215,18 @@ def corrected(family: Sequence[Measured]) -> list[Comparison]:
         detectable = one.detectable(level)
         is_followed = comparison.test.startswith(SEQUENCE)
         if detectable is not None and not comparison.is_real and not is_followed:
-            detectable = max(detectable, abs(comparison.difference))  # this one wasn't found
+            detectable = max(detectable, abs(comparison.difference))  # it was not detected
         found.append(replace(comparison, detectable=detectable))
     return found
 
 
 def written(metric: str) -> str:
-    """Write a score's name as sentences have it: "EM", "F1", "rougeL"."""
+    """Format a metric's name for sentences: "EM", "F1", "rougeL"."""
     return metric.upper() if len(metric) < 3 else metric
 
 
 def check_baseline(baseline: str | None, systems: Sequence[str]) -> None:
-    """Refuse a baseline that is not one of the systems, or the only one, by a UsageError."""
+    """Raise UsageError if the baseline is not one of several systems."""
     if baseline is not None and baseline not in systems:
         raise UsageError(
             f'the baseline "{baseline}" is not one of the systems {", ".join(systems)}'
@@ -244,9 +244,9 @@ def _pairs(systems: Sequence[str], baseline: str | None) -> list[tuple[str, str]
 
 
 def _levels(chances: Sequence[float]) -> list[float]:
-    """Give the level that Holm's correction tests each chance at, the others being what they are.
+    """Return the level at which Holm's correction tests each p, given all the others.
 
-    His steps through all others, until one is not found, decide it.
+    It follows Holm's steps through the others until one is not significant.
     """
     order = sorted(range(len(chances)), key=chances.__getitem__)
     total, found = len(order), 0
@@ -254,7 +254,7 @@ def _levels(chances: Sequence[float]) -> list[float]:
         found += 1
     levels = [SIGNIFICANT / (total - found) if found < total else SIGNIFICANT] * total
     for step, place in enumerate(order[:found]):
-        # Without this one, the next are held against stricter levels.
+        # Without this one, the next are tested at stricter levels.
         others = step
         for other in order[step + 1 : found]:
             if chances[other] * (total - others) >= SIGNIFICANT:

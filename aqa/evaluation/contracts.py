@@ -1,4 +1,4 @@
-"""Contracts of silence in files: made from a reader's scores, kept by it, and looked at again."""
+"""Contracts (of silence): make one from a reader's scores, store it, and check it later."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -17,19 +17,19 @@ from aqa.runs.fingerprints import differences
 from aqa.runs.names import MANIFEST
 
 KIND, VERSION = "contract of silence", 1
-DEFAULTS = (95.0, "em=100")  # level and wrong answers of a promise
-OF_READER = ("backend", "evidence", "prompt", "reader")  # of a run's fingerprint
+DEFAULTS = (95.0, "em=100")  # confidence level, and the score that a right answer needs
+OF_READER = ("backend", "evidence", "prompt", "reader")  # parts of a run's fingerprint
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Answers less sure than `threshold` are withheld: at most `risk` % of the others are wrong.
+    """Withhold answers with a confidence below `threshold`: at most `risk` % of the rest are wrong.
 
-    That holds with `level` % confidence for questions like those that it was made with, `questions`
-    in `clusters` made `by` something; of these `coverage` % are answered, of which `error` % are
-    wrong: they have less than `limit` of the `score`. `reader` is what it holds for, of a run's
-    fingerprint; None where the predictions were of no run. `confidence_kind` is "" in contracts of
-    earlier versions, which knew mean log-probabilities alone.
+    This holds with `level` % confidence for questions like the `questions` that it was made with,
+    in `clusters` made `by` a label; `coverage` % of these are answered, of which `error` % are
+    wrong: their `score` is less than `limit`. `reader` is the fingerprint that it holds for; None
+    if the predictions were not a run's. `confidence_kind` is "" in contracts of earlier versions,
+    which all used mean log-probabilities.
     """
 
     threshold: float
@@ -53,12 +53,12 @@ class Contract:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give what its file, and the manifest of a run that keeps it, hold."""
+        """Return what its file and the manifest of a run that applies it contain."""
         return {"kind": KIND, "version": VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, found: object, place: str) -> "Contract":
-        """Read what `to_json` gave; ConfigError for everything else."""
+        """Read what `to_json` returned; ConfigError for anything else."""
         from pydantic import TypeAdapter, ValidationError
 
         if not isinstance(found, dict) or found.get("kind") != KIND:
@@ -68,7 +68,7 @@ class Contract:
             )
         fields = {name: value for name, value in found.items() if name not in ("kind", "version")}
         try:
-            cls(**fields)  # which knows all names
+            cls(**fields)  # rejects unknown names
             contract = TypeAdapter(cls).validate_json(json.dumps(fields), strict=True)
             shares = (contract.risk, contract.level, contract.limit)
             is_valid = isfinite(contract.threshold) and all(0 < share <= 100 for share in shares)
@@ -82,7 +82,7 @@ class Contract:
         return contract
 
     def check_confidence(self, kind: str | None) -> None:
-        """Refuse a reader without confidences, or with another `kind` of them, by a ConfigError."""
+        """Raise ConfigError unless the reader's confidences are of this contract's kind."""
         if kind is None:
             raise ConfigError(
                 "this reader's answers have no confidence, so all would be withheld; set"
@@ -96,7 +96,7 @@ class Contract:
             )
 
     def check_reader(self, fingerprint: Mapping[str, Any]) -> None:
-        """Refuse a run of another reader, prompt or evidence plan, or if its own is not known."""
+        """Raise ConfigError unless reader, prompt and evidence plan are this contract's."""
         way_out = "make one for this reader, or add --allow-other-reader"
         if self.reader is None:
             raise ConfigError(
@@ -112,11 +112,11 @@ class Contract:
 
 
 def make_contract(report: Report, promise: Promise) -> Contract:
-    """Find the threshold under which the one system of a report should be silent.
+    """Find the threshold below which the single system of a report should abstain.
 
     Raises:
         UsageError: it has no such score for each example.
-        DataError: its answers can't promise that.
+        DataError: its answers can't support that promise.
     """
     (system,) = report.systems
     clusters = report.clusters or Clusters.apart(len(report.ids))
@@ -149,7 +149,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
 
 
 def check_promise(promise: Promise, systems: int, known: Collection[str] | None) -> None:
-    """Refuse several systems, or a score that is not `known`, if any are; by a UsageError."""
+    """Raise UsageError for several systems or for a score that is not `known`."""
     if systems != 1:
         raise UsageError("--choose-threshold is for one reader; give its predictions alone")
     if known is not None and promise.score not in known:
@@ -159,7 +159,7 @@ def check_promise(promise: Promise, systems: int, known: Collection[str] | None)
 def kept_contracts(
     systems: Sequence[SystemScores], clusters: Clusters
 ) -> tuple[list[Kept], list[str]]:
-    """Say how systems did whose run folders say that they keep a contract, or why nobody knows."""
+    """Report how runs that apply a contract kept it; also the reasons where that is unknown."""
     found, unknown = [], []
     for system in systems:
         if "silence" not in system.manifest:
@@ -186,7 +186,7 @@ def _is_known(name: str, system: SystemScores) -> bool:
 
 
 def read_contract(path: Path) -> Contract:
-    """Read the file of a contract; ConfigError where it can't be read, or is something else."""
+    """Read a contract file; ConfigError if it is unreadable or something else."""
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:
@@ -197,7 +197,7 @@ def read_contract(path: Path) -> Contract:
 
 
 def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
-    """Read `risk=5` and `em=100`, None where no `risk` is named; UsageError for anything else."""
+    """Parse `risk=5` and `em=100`; None without a `risk`; UsageError for anything else."""
     if risk is None:
         if (level, wrong) != DEFAULTS:
             raise UsageError("--level and --wrong-under are for --choose-threshold; add it")
@@ -216,7 +216,7 @@ def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
 
 
 def named_number(word: str) -> tuple[str, float | None]:
-    """Read `f1=70`; None where that is no number."""
+    """Parse `f1=70`; the value is None if it is not a number."""
     name, _, text = word.partition("=")
     try:
         return name.strip(), float(text)
@@ -225,7 +225,7 @@ def named_number(word: str) -> tuple[str, float | None]:
 
 
 def _reader(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """What a contract holds for; a condition of a stress test shows how it does elsewhere."""
+    """The fingerprint that a contract holds for, stress conditions not included."""
     found = {name: fingerprint.get(name) for name in OF_READER}
     plan = dict(found["evidence"] or {})
     plan.pop("stress", None)
@@ -246,5 +246,5 @@ def _no_score(promise: Promise) -> UsageError:
 
 
 def _given(system: SystemScores) -> Sequence[bool]:
-    """Which examples the system answers: neither failed nor left open."""
+    """Whether the system answered each example, rather than failing or abstaining."""
     return [bool(prediction) for prediction in system.predictions]

@@ -1,4 +1,4 @@
-"""Whether a run may stop: its answers beside those of a reference run, wave by wave."""
+"""Decide wave by wave whether a run may stop, comparing it with a reference run."""
 
 import hashlib
 import json
@@ -31,8 +31,8 @@ FEWEST = 50  # questions in common
 class StopRule:
     """Stop once it is decided whether this run is better than the `reference`.
 
-    Decided by EM or by F1 (the second score of the profile). With a `margin`, in points, a run also
-    stops when the difference is surely smaller.
+    Compared by EM or F1 (the profile's second score). With a `margin`, in points, a run also
+    stops once the difference is known to be smaller.
     """
 
     reference: Path
@@ -42,10 +42,10 @@ class StopRule:
 
 @dataclass(frozen=True, slots=True)
 class Decision(Facts):
-    """What a run that stops by itself came to: b is the run, a the reference.
+    """The outcome of a run that stops by itself: b is the run, a the reference.
 
     `difference`, `low` and `high` are of b - a, in points, after `asked` of `questions`. Interval
-    and verdict hold with 95 % confidence at whatever moment this is.
+    and verdict hold with 95 % confidence whenever the run stops.
     """
 
     a: str
@@ -84,15 +84,15 @@ class Decision(Facts):
 class Contest:
     """The questions that the reference answered, in the order in which a run asks them.
 
-    The order is fixed by the seed. Questions on one article or passage stay together, and every
-    part of the order has its share of each language and of questions without an answer.
+    The order depends on the seed. Questions of one article or passage stay together, and
+    languages and unanswerable questions are spread evenly over it.
     """
 
     def __init__(self, rule: StopRule, names: tuple[str, str], aligned: Aligned, seed: int) -> None:
-        """Take the one system of `aligned` as the reference; `names` are its own and the run's.
+        """Take the only system of `aligned` as the reference; `names` are its own and the run's.
 
         Raises:
-            DataError: too few questions have an answer of the reference.
+            DataError: the reference answered too few questions.
         """
         (system,), (self.a, self.b) = aligned.systems, names
         self._margin = rule.margin
@@ -135,14 +135,14 @@ class Contest:
         }
 
     def waves(self, growth: float) -> Iterator[Sequence[int]]:
-        """Give the places in the data of each wave's questions; see `wave_ends`."""
+        """Yield the data indices of each wave's questions; see `wave_ends`."""
         start = 0
         for end in wave_ends(list(map(len, self._clusters)), growth):
             yield [place for own in self._clusters[start:end] for place in own]
             start = end
 
     def decide(self, answers: Mapping[int, str | None]) -> Decision:
-        """Decide after a wave, by its answers and those of the earlier ones; None has failed."""
+        """Decide after a wave by all answers so far; the answer None has failed."""
         self._answered |= self._scores(answers)
         done = [own for own in self._clusters if all(place in self._answered for place in own)]
         totals = np.array(
@@ -167,9 +167,9 @@ class Contest:
         )
 
     def sight(self, answers: Mapping[int, str | None]) -> tuple[Sight, bool]:
-        """Tell what these questions show, and whether by answers of the run: there are enough.
+        """Return what these questions can detect, and whether both readers' answers were used.
 
-        Else it is planned as if both varied like the reference, and each for itself.
+        With too few common answers, both are assumed to vary like the reference, independently.
         """
         known = np.array(list(self._known.values()))
         both = [at for at, place in enumerate(self._known) if place in answers]
@@ -181,14 +181,14 @@ class Contest:
             return Sight(found.detectable, len(both), clusters.count, found.differing), True
         clusters = self._apart
         error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)
-        if error == 0:  # nothing varies: as if only what the difference takes did, a cluster each
+        if error == 0:  # no variation: assume only that of the difference, one cluster each
             share = detectable_share(clusters.count, 0)
             return Sight(share and 100 * share, len(known), clusters.count, 0.0), False
         detectable = detectable_difference(error, clusters.count)
         return Sight(detectable, len(known), clusters.count), False
 
     def _scores(self, answers: Mapping[int, str | None]) -> dict[int, float]:
-        """Score the answers to some of the questions, by their places in the data."""
+        """Score answers, by their indices in the data."""
         all_of, places = self._pairs, list(answers)
         pairs = Pairs(
             list(answers.values()),
@@ -200,7 +200,7 @@ class Contest:
         return dict(zip(places, self._metric(pairs).per_example, strict=True))
 
     def _strata(self, clusters: Iterable[Sequence[int]]) -> list[tuple[str, bool]]:
-        """Take clusters together of one language, and by whether most questions have an answer."""
+        """Return each cluster's stratum: its language, and whether most of it is answerable."""
         answerable, languages = self._pairs.answerable, self._pairs.languages
         return [
             (languages[own[0]], 2 * sum(answerable[place] for place in own) > len(own))

@@ -1,4 +1,4 @@
-"""Differences as tables: between systems and within slices, under stress, across prompts."""
+"""Tables of differences: between systems, within slices, under stress, across prompts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,12 +9,12 @@ from aqa.evaluation.results import Report
 from aqa.evaluation.stress import StressCard
 from aqa.tables import Cell, Figure, Row, Table, figures, shown_chance, shown_interval, texts
 
-MOST = 60  # differences within slices that are all shown
+MOST = 60  # differences within slices; beyond that, only one score is shown
 DIFFERENCE = ("b - a", "95 % interval", "p (Holm)")
 
 
 def difference_tables(report: Report) -> Iterator[Table]:
-    """Give what is known of differences: in all, under stress, across prompts."""
+    """Yield the tables of all differences except those within slices."""
     if report.comparisons:
         yield comparison_table(report.comparisons)
     yield from card_tables(report.stress, report.between_readers)
@@ -23,7 +23,7 @@ def difference_tables(report: Report) -> Iterator[Table]:
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """A row for each two systems and score."""
+    """Make a table with a row per pair of systems and score."""
     rows = [
         _row([one.a, one.b, one.metric], one, 2, [f"{one.wins}/{one.ties}/{one.losses}"])
         for one in comparisons
@@ -33,7 +33,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
 
 
 def slice_comparison_table(report: Report, key: str) -> Table:
-    """A row for each group, two systems and score; of very many, by one score alone."""
+    """Make a table with a row per group, pair and score, or of one score if there are many."""
     compared = report.slice_comparisons.get(key, {})
     listed = [(group, found) for group, own in compared.items() for found in own]
     if len(listed) > MOST and report.disagreement is not None:
@@ -44,7 +44,7 @@ def slice_comparison_table(report: Report, key: str) -> Table:
 
 
 def prompt_tables(found: PromptReport) -> Iterator[Table]:
-    """A table of the readers' spreads, and one of their differences where there are any."""
+    """Yield a table of each reader's spread over prompts, and one of any differences."""
     rows = []
     for one in found.spreads:
         low, high = (choose(one.by_prompt, key=one.by_prompt.get) for choose in (min, max))  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ def prompt_tables(found: PromptReport) -> Iterator[Table]:
 def card_tables(
     cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
 ) -> Iterator[Table]:
-    """Give a card for each reader, and the differences `between` them."""
+    """Yield a table per reader, and one of the differences `between` readers."""
     for card in cards:
         plain: list[Cell] = ["plain", card.n, _score_of(card.plain[card.metric]), "", ""]
         rows = [Row(plain, ends_section=True)]
@@ -95,7 +95,7 @@ def card_tables(
 def _row(
     lead: Sequence[Cell], found: Comparison, digits: int = 2, more: Sequence[Cell] = ()
 ) -> Row:
-    """What leads to a difference, the difference, its interval, and what chance could do."""
+    """Format a difference with its interval and p."""
     difference = Figure(found.difference, digits, is_signed=True)
     interval = shown_interval(found.low, found.high)
     cells = [*lead, difference, interval, shown_chance(found.p_holm), *more]
@@ -103,7 +103,7 @@ def _row(
 
 
 def _beside(lead: Sequence[Cell], found: Comparison) -> Row:
-    """The same with the interval beside the difference, where room is short."""
+    """Format a difference with its interval in the same cell, where space is short."""
     difference = Figure(found.difference, 1, found.low, found.high, is_signed=True)
     cells = [*lead, difference, shown_chance(found.p_holm)]
     return Row(cells, "strong" if found.is_real else "")

@@ -1,9 +1,9 @@
-"""Which rule makes one reader of several, and what it gains: learned and held out by groups.
+"""Learn the rule that combines several readers into one, and estimate its gain.
 
-Every rule is fitted to some groups of questions and looked at on the others. So that the choice
-among the rules is held out, too, it is made anew for each part left out, by parts within the rest
-(nested cross-validation: Varma & Simon 2006, BMC Bioinformatics 7:91). The best member that this is
-compared with is chosen alike.
+Every rule is fitted to some groups of questions and tested on the others. The choice among rules
+is cross-validated, too: it is repeated within the rest for each part left out (nested
+cross-validation: Varma & Simon 2006, BMC Bioinformatics 7:91). So is the choice of the best
+member, with which the ensemble is compared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,19 +30,19 @@ from aqa.metrics.votes import (
 
 FOLDS = 5
 BEST, ENSEMBLE = "the best member", "the ensemble"
-_BINS, _PER_BIN = 10, 20  # of a confidence, and the fewest answers of each
+_BINS, _PER_BIN = 10, 20  # of confidence, and the fewest answers in each
 _CUTS = 20  # thresholds of a cascade, at equal shares of the questions
-_SUREST = 1e300  # of a confidence; no infinite number is in JSON
-_SAME = 1e-6  # of sums of the same scores in another order
+_SUREST = 1e300  # confidence, since JSON has no infinity
+_SAME = 1e-6  # tolerance for sums of the same scores in another order
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
     """Questions that all members were asked, as arrays.
 
-    `scores` are (questions, members) 0..100, by the score that rules are chosen by; an answer that
-    failed has 0. `costs` are what a question costs with each member, in any unit; infinite of the
-    other answers in its n-best list.
+    `scores` are (questions, members), 0..100, by the score that rules are chosen by; failures
+    score 0. `costs` are per question and member, in any unit; infinite for the lower entries of
+    n-best lists.
     """
 
     votes: Votes
@@ -51,23 +51,23 @@ class Answered:
     clusters: Clusters
 
     def at(self, places: Places) -> "Answered":
-        """Give some of the questions."""
+        """Return some of the questions."""
         votes, clusters = self.votes.at(places), self.clusters.at(places.tolist())
         return Answered(votes, self.scores[places], self.costs, clusters)
 
     def scored(self, readers: Places) -> Matrix:
-        """Give the score of each chosen answer."""
+        """Return the score of each chosen answer."""
         own = self.scores[np.arange(len(readers)), readers]
         return np.where(readers == NOBODY, 0.0, own)
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """The rule to use, and what is known of it.
+    """The rule to use, and what is known about it.
 
-    `gain` compares what the whole procedure chose for questions that it had not seen with the best
-    member, chosen alike; `held_out` is whose answer that was. `rules` are the mean scores of each
-    rule on questions it had not seen. `oracle` is the mean of the best answer to each question.
+    `gain` compares the choices of the whole procedure on held-out questions with those of the
+    best member, chosen alike; `held_out` says whose answers were chosen. `rules` are each rule's
+    mean held-out scores. `oracle` is the mean score of the best answer to each question.
     """
 
     rule: Rule
@@ -78,17 +78,17 @@ class Learned:
 
     @property
     def is_gain(self) -> bool:
-        """Whether chance is an unlikely reason of the gain."""
+        """Whether chance is an unlikely explanation of the gain."""
         return self.gain.is_real and self.gain.difference > 0
 
 
 def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> Learned:
-    """Choose a rule; the best member where none of the `wanted` is better beyond chance.
+    """Choose a rule: the best member, unless one of the `wanted` is significantly better.
 
-    One rule alone that is `wanted` is taken, whatever it gains.
+    If only one is `wanted`, it is used regardless of its gain.
 
     Raises:
-        DataError: the groups are too few.
+        DataError: there are too few groups.
     """
     clusters = answered.clusters
     if clusters.count < FEW:
@@ -114,7 +114,7 @@ def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> 
 
 
 def possible_rules(votes: Votes, costs: Sequence[float]) -> list[str]:
-    """Name the rules that these answers allow: some need to know how sure the readers are."""
+    """Return the rules that these answers allow; some need confidences."""
     found = [Majority.name, MinimumRisk.name]
     sure = has_confidence(votes)
     if all(sure):
@@ -125,13 +125,13 @@ def possible_rules(votes: Votes, costs: Sequence[float]) -> list[str]:
 
 
 def has_confidence(votes: Votes) -> list[bool]:
-    """Tell of each reader whether all of its answers have a confidence."""
+    """Return for each reader whether all of its answers have a confidence."""
     is_known = ~np.isnan(votes.confidences) | ~votes.answered
     return [bool(own.all()) for own in is_known.T]
 
 
 def fit(name: str, answered: Answered) -> Rule:
-    """Fit the rule of that name."""
+    """Fit the rule with that name."""
     means = answered.scores.mean(axis=0)
     order = tuple(sorted(range(len(means)), key=lambda place: -means[place]))
     if name == Majority.name:
@@ -146,7 +146,7 @@ def fit(name: str, answered: Answered) -> Rule:
 
 
 def _chosen(answered: Answered, names: Sequence[str], seed: int) -> Rule:
-    """Fit the rule that does best on questions that it was not fitted to; of equals the first."""
+    """Fit the rule with the best held-out score, the first of equals."""
     if len(names) == 1:
         return fit(names[0], answered)
     return fit(max(names, key=lambda name: _mean_held_out(answered, name, seed)), answered)
@@ -158,7 +158,7 @@ def _mean_held_out(answered: Answered, name: str, seed: int) -> float:
 
 
 def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -> Places:
-    """Give whose answers rules choose that were made of the other groups."""
+    """Return whose answers are chosen by rules fitted to the other groups."""
     clusters = answered.clusters
     count = min(FOLDS, clusters.count)
     order = np.random.default_rng(seed).permutation(clusters.count)
@@ -172,7 +172,7 @@ def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -
 
 
 def _curve(answered: Answered, reader: int) -> Curve:
-    """Fit a reader's expected score by its confidence: bins of it, made to rise.
+    """Fit a reader's expected score as a rising function of its confidence, in bins.
 
     By pooling adjacent violators: Ayer, Brunk, Ewing, Reid & Silverman (1955), Annals of
     Mathematical Statistics 26(4).
@@ -184,7 +184,7 @@ def _curve(answered: Answered, reader: int) -> Curve:
     if not len(known):
         return Curve(mean)
     order = known[np.argsort(confidences[known], kind="stable")]
-    pools: list[tuple[float, float, int]] = []  # sums of confidences and of scores, and their count
+    pools: list[tuple[float, float, int]] = []  # sums of confidences and scores, and the count
     for part in np.array_split(order, max(1, min(_BINS, len(order) // _PER_BIN))):
         pool = (float(confidences[part].sum()), float(scores[part].sum()), len(part))
         while pools and pools[-1][1] / pools[-1][2] >= pool[1] / pool[2]:
@@ -199,7 +199,7 @@ def _curve(answered: Answered, reader: int) -> Curve:
 
 
 def _cascade(answered: Answered) -> Cascade:
-    """Find the two readers and the threshold that score best; of equals the cheapest."""
+    """Find the pair of readers and threshold with the best score, the cheapest of equals."""
     votes, count = answered.votes, answered.clusters.examples
     shares = np.rint(np.linspace(0, count - 1, _CUTS + 1)).astype(np.intp)
     best, found = -np.inf, (0, 0, 0.0)
@@ -207,7 +207,7 @@ def _cascade(answered: Answered) -> Cascade:
         sure = np.where(votes.answered[:, cheap], votes.confidences[:, cheap], -_SUREST)
         order = np.argsort(sure, kind="stable")
         sure = sure[order]
-        cuts = np.unique(np.append(np.searchsorted(sure, sure[shares]), count))  # none within ties
+        cuts = np.unique(np.append(np.searchsorted(sure, sure[shares]), count))  # not within ties
         differences = (answered.scores[:, dear] - answered.scores[:, cheap])[order]
         gained = np.concatenate(([0.0], np.cumsum(differences)))[cuts]
         totals = answered.scores[:, cheap].sum() + gained
@@ -221,7 +221,7 @@ def _cascade(answered: Answered) -> Cascade:
 
 
 def _pairs(sure: Sequence[bool], costs: Sequence[float]) -> list[tuple[int, int]]:
-    """Cheap and dear readers that may follow each other; of equal costs, as they are listed."""
+    """Pairs of a cheap and an expensive reader for a cascade; equal costs keep their order."""
     order = sorted(_apart(costs), key=costs.__getitem__)
     return [
         (cheap, dear)
@@ -232,5 +232,5 @@ def _pairs(sure: Sequence[bool], costs: Sequence[float]) -> list[tuple[int, int]
 
 
 def _apart(costs: Sequence[float]) -> list[int]:
-    """The readers themselves, without what else they would have said."""
+    """The readers themselves, without the lower entries of n-best lists."""
     return [place for place, cost in enumerate(costs) if isfinite(cost)]

@@ -1,4 +1,4 @@
-"""What an evaluation found, in sentences, as they stand below its tables."""
+"""The findings of an evaluation in sentences, shown below its tables."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from aqa.evaluation.comparison import SEQUENCE, Comparison, written
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
 
-VERDICTS = 12  # differences that are all put in words; of more, those by one score
+VERDICTS = 12  # differences put in words; beyond that, only those of one score
 SHARES = {
     (MISSING, "answered"): "answers {} of questions whose evidence is missing",
     (MISSING, "unchanged"): "still gives {} of its answers when their evidence is missing",
@@ -16,7 +16,7 @@ SHARES = {
 
 
 def in_words(report: Report) -> Iterator[str]:
-    """Say what differences mean, then what plans, labels, stress, prompts and contracts came to."""
+    """Yield sentences on differences, plans, labels, stress, prompts and contracts."""
     shown = report.comparisons
     if len(shown) > VERDICTS and report.disagreement is not None:
         score = report.disagreement.score
@@ -34,7 +34,7 @@ def in_words(report: Report) -> Iterator[str]:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say in plain words what a comparison came to."""
+    """Put a comparison's result into words."""
     metric = written(comparison.metric)
     if comparison.test.startswith(SEQUENCE):
         power = "valid at any time"
@@ -54,7 +54,7 @@ def verdict(comparison: Comparison) -> str:
 
 
 def power_in_words(comparisons: Iterable[Comparison], sample: str) -> Iterator[str]:
-    """Say once what the verdicts on comparisons made with a `sample` call detectable, if any do."""
+    """Explain, once, what the comparisons' verdicts call detectable."""
     fixed = [found for found in comparisons if not found.test.startswith(SEQUENCE)]
     if any(found.detectable is not None for found in fixed):
         yield (
@@ -66,7 +66,7 @@ def power_in_words(comparisons: Iterable[Comparison], sample: str) -> Iterator[s
 
 
 def _condition_in_words(name: str, passages: int) -> str:
-    """Say when a condition holds: "when the answer is last of 20"."""
+    """Describe a condition: "when the answer is last of 20"."""
     family, _, part = name.partition("-")
     if family == "position":
         place = "in the middle" if part == "middle" else part
@@ -83,7 +83,7 @@ def _condition_in_words(name: str, passages: int) -> str:
 def stress_in_words(
     cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
 ) -> Iterator[str]:
-    """Say what the cards say, then what is between their readers in each condition."""
+    """Describe each reader's results under stress, then differences between readers."""
     for card in cards:
         yield from card_in_words(card)
     if between:
@@ -91,7 +91,7 @@ def stress_in_words(
 
 
 def card_in_words(card: StressCard) -> Iterator[str]:
-    """Say what a card found, then what it did not find, and could have found."""
+    """Describe what a card shows, then the differences that it did or could not show."""
     score = written(card.metric)
     not_found: list[tuple[str, Comparison]] = []
     for name, own in card.conditions.items():
@@ -122,7 +122,7 @@ def card_in_words(card: StressCard) -> Iterator[str]:
 
 
 def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> Iterator[str]:
-    """Say in which conditions one reader is better, by the card's score, and where none is."""
+    """Say in which conditions one reader is better by the card's score, and where none is."""
     score = written(card.metric)
     not_found: dict[str, list[tuple[str, Comparison]]] = {}
     for name, compared in between.items():
@@ -146,7 +146,7 @@ def _change(found: Comparison, score: str) -> str:
 
 
 def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
-    """Name the conditions with their differences, and what such tests would find."""
+    """List conditions with their differences and detectable differences."""
     differences = ", ".join(f"{name} ({found.difference:+z.1f})" for name, found in not_found)
     some = [(name, one.detectable) for name, one in not_found if one.detectable is not None]
     where = " in {}" if len(some) < len(not_found) else ""

@@ -1,4 +1,4 @@
-"""What an evaluation works on: predictions beside their references, read as its user wants it."""
+"""Read and align predictions and references as the user's options ask."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from aqa.evaluation.judge.panel import Panel
 
 
-Predicted = Path | NamedPredictions | System  # what is scored: in a file, or at hand
+Predicted = Path | NamedPredictions | System  # what to score: in a file or in memory
 
 
 def file_of(each: Predicted) -> Path | None:
-    """Give the file or run folder that predictions lie in; None of those at hand."""
+    """Return the file or run folder of predictions; None if they are in memory."""
     found = each.found if isinstance(each, NamedPredictions) else each
     return found if isinstance(found, Path) else None
 
@@ -46,15 +46,14 @@ def file_of(each: Predicted) -> Path | None:
 class Scoring:
     """What to score, and how.
 
-    No `metrics` mean those that fit the examples' languages, see `default_metrics`. `normalize` is
-    "none", "nfc" or "nfkc", for both sides. `no_answer` phrases count as "". `answer` says how much
-    of the raw texts in run folders is the answer; None leaves it as the runs took it.
-    `prediction_fields` name columns of the files, see `predictions.fields`. Systems are
-    compared pair by pair, or each with the `baseline`, a system's name or file. `slices` are keys
-    to score parts of the examples by. The metric "evidence" is such a key: whether the answer was
-    in what the reader saw. `plan` is a difference to plan questions for, in points.
-    `cluster` tells which examples hang together, see `clustering`. The `seed` is that of tests.
-    The metric "judge" asks the `judge`, whose verdicts are compared with people's `judge_labels`.
+    Without `metrics`, they depend on the examples' languages, see `default_metrics`. `normalize`
+    is "none", "nfc" or "nfkc", for both sides. `no_answer` phrases count as "". `answer` says how
+    much of a run's raw text is the answer; None keeps the run's own choice. `prediction_fields`
+    name columns of the files, see `predictions.fields`. Systems are compared pairwise, or each
+    with the `baseline`, a system's name or file. `slices` are the columns to group scores by; the
+    metric "evidence" is one, too: whether the answer was in what the reader saw. `plan` is the
+    difference, in points, to plan questions for. `cluster`: see `clustering`. `seed` is for
+    tests. The metric "judge" asks the `judge`, whose verdicts are compared with `judge_labels`.
     """
 
     metrics: Sequence[str] = ()
@@ -80,7 +79,7 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """Systems beside their references: what is scored, and what does not fit.
+    """Systems aligned with their references, and warnings.
 
     `columns` are those of the data that were asked for, by example.
     """
@@ -101,7 +100,7 @@ def align(
     scoring: Scoring,
     columns: Sequence[str] = (),
 ) -> Aligned:
-    """Read the predictions, put them beside their references, and tell what does not fit."""
+    """Read the predictions, align them with their references, and collect warnings."""
     warnings: list[str] = []
     form = unicode_form(scoring.normalize)
     contexts: dict[str, _Context] = {}
@@ -162,7 +161,7 @@ def _read_systems(
 
 
 def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
-    """Give each file its name, see `system_names`; the others have names."""
+    """Name each file with `system_names`; the others already have names."""
     files = [each for each in sources if isinstance(each, Path)]
     names = iter(alignment.system_names(files) if files or not sources else ())
     for each in sources:
@@ -171,7 +170,7 @@ def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """What an example is beside its references: its question, passages, and what it belongs to."""
+    """What is known of an example besides its references."""
 
     question: str = ""
     language: str = ""  # of the passages
@@ -182,7 +181,7 @@ class _Context:
 def _keep_contexts(
     examples: Iterable[Example], found: dict[str, _Context], cluster: str, keys: Sequence[str]
 ) -> Iterator[Example]:
-    """Hand the examples on and keep, by id, what is known of them."""
+    """Pass the examples on, keeping by id what is known of them."""
     for example in examples:
         passages = language_of_passages(passage.text for passage in example.passages)
         labels = clustering.example_labels(example, cluster)
@@ -200,7 +199,7 @@ def _labels(
     cluster: str,
     warnings: list[str],
 ) -> list[Labels]:
-    """Label the examples by the data, and by the predictions where the data don't tell."""
+    """Return the examples' labels, from the data or else from the predictions."""
     found: list[Labels] = []
     different = []
     for key in expected:
@@ -218,7 +217,7 @@ def _labels(
 
 
 def _contexts_of_rows(systems: Sequence[System]) -> dict[str, _Context]:
-    """Take the questions of the predictions themselves, where they hold any."""
+    """Take questions from the predictions' own rows, if they have any."""
     found: dict[str, _Context] = {}
     for system in systems:
         for key, row in system.rows.items():
@@ -229,7 +228,7 @@ def _contexts_of_rows(systems: Sequence[System]) -> dict[str, _Context]:
 
 
 def read_references(source: Source, progress: Progress) -> Iterable[Example]:
-    """Check the data's examples, by a DataError; they can be read any number of times."""
+    """Return the data's examples, checked and re-iterable; DataError if they are bad."""
     found = survey(source)
     for note in found.notes:
         progress.note(note)
@@ -238,7 +237,7 @@ def read_references(source: Source, progress: Progress) -> Iterable[Example]:
 
 @dataclass(frozen=True, slots=True)
 class Anew:
-    """Examples that are read anew each time."""
+    """Examples that are read again on each iteration."""
 
     read: Callable[[], Iterator[Example]]
 
@@ -247,7 +246,7 @@ class Anew:
 
 
 def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> System:
-    """The system with its answers cleaned again, from raw texts where its rows have them."""
+    """Clean a system's answers again, from raw texts where its rows have them."""
     raw = {key: cleaned_again(row.metadata, kept) for key, row in system.rows.items()}
     if all(text is None for text in raw.values()):
         warnings.append(f"{system.name}: it has no raw texts, so its stored answers are cleaned")

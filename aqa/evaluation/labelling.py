@@ -1,4 +1,4 @@
-"""The answers whose verdicts by people would narrow a comparison most, and what these say."""
+"""Choose the answers that people should label, and estimate a difference from their labels."""
 
 import csv
 import json
@@ -32,18 +32,18 @@ COLUMNS = (
     BLIND_KEY, "id", "question", "passages", "references", "answer", "label", "probability",
     "chosen",
 )  # fmt: skip
-SURELY, PERHAPS = 0.98, 0.1  # how likely an answer of full score is right, and one of no score
-EQUAL = 0.01  # doubt where both say the same: a verdict is the same for both, whatever it is
-FEWEST = 4  # answers on which the systems differ: fewer tell nothing
-SCORES = ("f1", "rouge_w", "em")  # the first there is takes the place of people's verdicts
+SURELY, PERHAPS = 0.98, 0.1  # probability that an answer with the full score, or 0, is right
+EQUAL = 0.01  # doubt where both answer alike, so that any verdict counts for both
+FEWEST = 4  # answers on which the systems differ, to estimate anything
+SCORES = ("f1", "rouge_w", "em")  # proxies for people's verdicts; the first available is used
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that people may judge: of a system, to the example at a place.
+    """An answer that people may label: a system's, to the example at index `place`.
 
-    `sign` is how it counts in b - a; 0 where both systems say the same. `proxy` is the verdict, as
-    0..100, that is expected of people; `doubt` how far theirs may be off, as a share.
+    `sign` is how it counts in b - a, 0 if both systems answer alike. `proxy` is the expected
+    verdict, 0..100; `doubt` is the standard deviation of the real one from it, as a share.
     """
 
     system: str
@@ -55,9 +55,9 @@ class Answer:
 
 
 def expected(scores: Sequence[float]) -> float:
-    """Give how likely people call an answer right, by the scores, 0..100, that speak of it.
+    """Return the probability that people call an answer right, given its scores, 0..100.
 
-    They rarely see it otherwise than a full score, and an answer of no score may still be right.
+    They rarely disagree with a full score; an answer that scores 0 may still be right.
     """
     return fmean(
         SURELY if one == 100 else PERHAPS + (1 - 2 * PERHAPS) * one / 100 for one in scores
@@ -65,20 +65,20 @@ def expected(scores: Sequence[float]) -> float:
 
 
 def doubt(share: float) -> float:
-    """Give the doubt of an answer that is right so likely, the largest half way."""
+    """Return the doubt about an answer with this probability to be right; highest at 0.5."""
     return sqrt(share * (1 - share))
 
 
 def choose(
     report: Report, count: int, seed: int, examples: Iterable[Example] = ()
 ) -> list[list[str | float]]:
-    """Choose the answers to label: the rows of their sheet, see `COLUMNS`.
+    """Choose the answers to label and return the rows of their sheet, see `COLUMNS`.
 
-    They do not tell whose an answer is; its passages are those of the `examples` that were read.
+    Rows hide whose answer it is; passages come from the `examples` that were read.
 
     Raises:
-        UsageError: there are not two systems.
-        DataError: they say the same everywhere, or nearly.
+        UsageError: there are not exactly two systems.
+        DataError: they answer alike everywhere, or nearly.
     """
     answers = list(_answers(report))
     differing = sum(one.sign != 0 for one in answers)
@@ -108,14 +108,14 @@ def _own_question(row: AnsweredRow | None) -> str:
 
 
 def _passages(example: Example, row: AnsweredRow | None) -> str:
-    """Write out what the reader of an answer saw, as people read it."""
+    """Format the passages that an answer's reader saw."""
     read = seen(example, row).passages
     texts = ("\n".join(filter(None, (one.title, one.text))) for one in read)
     return "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
 
 
 def write_choice(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
-    """Write a sheet of answers to label; spreadsheets know by its first bytes that it is UTF-8."""
+    """Write a sheet of answers to label, with a BOM so that spreadsheets read it as UTF-8."""
     sheet = StringIO(newline="")
     writer = csv.writer(sheet, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -127,10 +127,10 @@ def write_choice(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
 def difference_by_labels(
     report: Report, labels: Mapping[tuple[str, str], Sampled]
 ) -> LabelledDifference:
-    """Estimate the difference that people's verdicts would show, by those of `choose`.
+    """Estimate the difference by people's verdicts from their labels of `choose`'s answers.
 
     Raises:
-        UsageError: there are not two systems.
+        UsageError: there are not exactly two systems.
         DataError: labels are of other answers, or too few.
     """
     all_answers = list(_answers(report))
@@ -168,10 +168,10 @@ def difference_by_labels(
 
 
 def are_same(kept: str, text: str) -> bool:
-    """Whether a text is what a spreadsheet made of another one.
+    """Whether `kept` is what a spreadsheet may have made of a text.
 
-    They write ends of lines and numbers in their own way: 007 as 7, 1,204 as 1204, and numbers of
-    many digits by their first ones.
+    Spreadsheets change line ends and numbers: 007 becomes 7, 1,204 becomes 1204, and long numbers
+    are rounded.
     """
     if kept.split() == text.split() or kept.strip().casefold() == text.strip().casefold():
         return True
@@ -183,7 +183,7 @@ def are_same(kept: str, text: str) -> bool:
 
 
 def check_two(systems: Sequence[object]) -> None:
-    """Refuse labels for anything but two systems, by a UsageError."""
+    """Raise UsageError unless there are exactly two systems."""
     if len(systems) != 2:
         raise UsageError(
             "labels are for the difference of two systems; give two files of predictions, not"
@@ -192,9 +192,9 @@ def check_two(systems: Sequence[object]) -> None:
 
 
 def _answers(report: Report) -> Iterator[Answer]:
-    """Give each answer that says something, those on which both agree once.
+    """Yield each non-empty answer, once if both systems answer alike.
 
-    Of silence everybody knows what it counts.
+    Abstentions need no label.
     """
     check_two(report.systems)
     a, b = report.systems
@@ -212,7 +212,7 @@ def _answers(report: Report) -> Iterator[Answer]:
 
 
 def _known(report: Report, answers: Iterable[Answer]) -> NDArray[np.float64]:
-    """Give b - a of each example by what is expected of people; silence is what it counts."""
+    """Return the expected b - a of each example; abstentions count as scored."""
     known = np.zeros(len(report.ids))
     spoken = set()
     for one in answers:
@@ -226,7 +226,7 @@ def _known(report: Report, answers: Iterable[Answer]) -> NDArray[np.float64]:
 
 
 def _scores_of(system: SystemScores) -> list[Sequence[float]]:
-    """The scores that speak of each answer: F1 or EM, and a judge's verdicts if one was asked."""
+    """Return an answer's proxies: F1 or EM, and a judge's verdicts if there are any."""
     for name in SCORES:
         if name in system.scores:
             judged = [] if system.verdicts is None else [system.verdicts.values]

@@ -1,4 +1,4 @@
-"""All that an evaluation found as one table for programs: a row for each figure."""
+"""All figures of an evaluation as one long table for programs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,9 +11,9 @@ NOTHING = ("", "", "")
 
 
 def long_table(report: Report) -> Table:
-    """A row for each system and score, and for each group of a slice: all that is known of it.
+    """Make a table with a row per system and score, overall and for each group of a slice.
 
-    A row with a system under `minus` holds how far its score is below, in all or in a group.
+    In a row with a system under `minus`, the value is the difference to that system's score.
     """
     rows = [row for system in report.systems for row in _scores(system, len(report.ids))]
     rows += [row for system in report.systems for row in _calibration(system)]
@@ -38,13 +38,13 @@ def _row(
     minus: Sequence[Cell] = NOTHING,
     lost: Sequence[Cell] = ("", ""),
 ) -> Row:
-    """A value with its interval; `minus` is a system with both p, `lost` are missing and failed."""
+    """Format a value with its interval; `minus`: a system, both p; `lost`: missing and failed."""
     shown = [None if value is None else Figure(value) for value in values]
     return Row([system, metric, *shown, count, *lost, *part, *minus])
 
 
 def _scores(system: SystemScores, count: int) -> Iterator[Row]:
-    """The scores of all questions, of those with and without an answer, and of slices."""
+    """Yield the scores of all questions, of answerable and unanswerable ones, and of slices."""
     lost = (system.missing, system.failed)
     for score in system.scores.values():
         yield _row(system.name, score.name, (score.value, score.low, score.high), count, lost=lost)
@@ -78,7 +78,7 @@ def _difference(found: Comparison, part: tuple[str, str] = ("", "")) -> Row:
 
 
 def stress_rows(card: StressCard) -> Iterator[Row]:
-    """Give the rows of a card: the key is "stress", the group a condition."""
+    """Yield the rows of a card, with the key "stress" and the condition as group."""
     for name, own in card.conditions.items():
         part = ("stress", name)
         for metric, rate in (*own.scores.items(), *own.shares.items()):

@@ -1,4 +1,4 @@
-"""What kind of mistake each answer is: one category an example."""
+"""Classify each answer by its kind of mistake, one category per example."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.metrics.match import closed, holds
 from aqa.metrics.pairs import Pairs
 
-# Every example falls into exactly one, the first that holds of:
+# Every example is in the first category that applies:
 CATEGORIES = {
     "missing": "no prediction, or a failed one",
     "answered_unanswerable": "answered the unanswerable",
@@ -19,11 +19,11 @@ CATEGORIES = {
     "wrong_without_evidence": "wrong, without the answer in the evidence",
     "wrong": "wrong; the file does not record the evidence",
 }
-PARTIAL = 50.0  # F1 over characters is above 0 for almost any two Korean texts
+PARTIAL = 50.0  # character F1 is above 0 for almost any two Korean texts
 
 
 def categorize(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> tuple[str, ...]:
-    """Name the category of each example; `rows` follow the pairs."""
+    """Return the category of each example; `rows` match the pairs."""
     return tuple(_category(pairs, place, row) for place, row in enumerate(rows))
 
 
@@ -37,7 +37,7 @@ def _category(pairs: Pairs, place: int, row: AnsweredRow | None) -> str:
     if not pairs.expected[place]:
         return "answered_unanswerable"
     if pairs.abstained[place]:
-        # A phrase that means so was made "" of; white space and bare marks say nothing.
+        # Cleaning turned a no-answer phrase into ""; white space and bare marks are just empty.
         was_said = row.metadata.get("abstained") is True or bool(row.prediction and not prediction)
         return "abstained_wrongly" if was_said else "empty"
     answer = profile.normalize(prediction)

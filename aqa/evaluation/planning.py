@@ -1,4 +1,4 @@
-"""How many questions would show a difference: planned from those that were asked."""
+"""Plan how many questions would show a difference, from the questions already asked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from aqa.runs.files import Facts
 
 @dataclass(frozen=True, slots=True)
 class Need(Facts):
-    """Questions, in clusters like those asked, that show a true `difference` in four of five tests.
+    """The questions needed to show a true `difference` in four of five tests.
 
-    `questions` and `clusters` are None where those asked show no difference at all, so that
-    nothing can be planned from them.
+    They are clustered like those asked. `questions` and `clusters` are None if those asked can
+    show no difference, so that nothing can be planned from them.
     """
 
     a: str
@@ -36,9 +36,9 @@ class Need(Facts):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The `detectable` difference, in points, that so many questions in clusters show.
+    """The `detectable` difference, in points, of `questions` in `clusters`, in four of five tests.
 
-    That is in four of five tests; None where they can show none. `differing`: see `Comparison`.
+    None if they can show none. `differing`: see `Comparison`.
     """
 
     detectable: float | None
@@ -58,7 +58,7 @@ class Sight:
 def plan(
     comparisons: Sequence[Comparison], clusters: Clusters, difference: float
 ) -> tuple[Need, ...]:
-    """Plan each comparison anew, corrected alike, for a true difference of so many points."""
+    """Plan each comparison, corrected alike, for a true difference in points."""
     return tuple(
         Sight(one.detectable, clusters.examples, clusters.count, one.differing).need(
             one.a, one.b, one.metric, difference

@@ -1,1 +1,1 @@
-"""A language model as the judge of answers."""
+"""A language model as judge of the answers."""

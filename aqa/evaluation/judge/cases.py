@@ -1,4 +1,4 @@
-"""An answer as a judge is shown it, and what the judge says of all."""
+"""The cases shown to a judge, and its verdicts on them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from aqa.records import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An answer to be judged, with all that the judge is shown.
+    """An answer to judge, with everything that the judge is shown.
 
-    `system` and `id` name it; `references` () mean that there is no answer to give. `language` is
-    "ko" or "en", that of the profile that compares the answer.
+    `system` and `id` identify it; empty `references` mean that the question is unanswerable.
+    `language` is "ko" or "en", that of the profile that compares the answer.
     """
 
     system: str
@@ -25,14 +25,14 @@ class Case:
     language: str
 
 
-Cases = Callable[[], Iterable[Case]]  # the same ones each time
+Cases = Callable[[], Iterable[Case]]  # the same ones on each call
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdicts on each answer, by system and id, and what is worth telling of the judge.
+    """The verdicts on each answer, by system and id, and facts about the judge.
 
-    Each answer was judged `repeats` times. Of a panel, `judges` hold the same of each, by its name.
+    Each answer was judged `repeats` times. For a panel, `judges` holds the same per judge.
     """
 
     verdicts: Mapping[tuple[str, str], tuple[Verdict, ...]]

@@ -1,4 +1,4 @@
-"""Ask a model what it thinks of answers: the judge, its journal, and what it costs."""
+"""Ask a model for verdicts on answers, journal them, and estimate their cost."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ from aqa.spent import CostEstimate
 
 TEMPLATES = {"en": "judge_eng", "ko": "judge_kor"}
 JUDGE_VARIABLES = (*VARIABLES, "references", "answer")
-VERB = "judge"  # of the manifest in the judge's folder
+VERB = "judge"  # in the manifest of the judge's folder
 
 
 class JudgeVerdict(BaseModel):
@@ -48,22 +48,22 @@ class JudgeVerdict(BaseModel):
 
 
 def _plain(verdict: str) -> str:
-    """A verdict as the schema spells it: servers that ignore it write "**Partially correct**."."""
+    """Normalise a verdict, since servers that ignore the schema write "**Partially correct**."."""
     return re.sub(r"[\W_]+", "_", verdict.lower()).strip("_")
 
 
 VERDICT = ResponseSchema.of("verdict", JudgeVerdict, lambda found: StructuredAnswer(found.verdict))
 
 
-Known = dict[str, tuple[int, Verdict]]  # by key: the place in the journal, and what was said
+Known = dict[str, tuple[int, Verdict]]  # by key: the index in the journal, and the verdict
 
 
 class Judging:
-    """A judge and the folder in which its verdicts are kept.
+    """A judge and the folder that holds its verdicts.
 
-    The same question, evidence, references and answer are judged once, whichever systems gave that
-    answer and however often scores are computed; only failed verdicts are asked for again. Each
-    way of judging has a folder of its own in `folder`.
+    Equal question, evidence, references and answer are judged only once, across systems and
+    sessions; only failed verdicts are asked for again. Each configuration has its own folder
+    inside `folder`.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class Judging:
         repeats: int = 1,
         template: str | None = None,
     ) -> None:
-        """Check what is needed to ask.
+        """Check what asking needs.
 
-        `template` takes the place of the one that fits the language.
+        `template` replaces the default for each language.
         """
         self._config, self._progress = config, progress
         self._repeats = repeats
-        self._left_out: Sequence[str] = ()  # parameters that the server was found to refuse
+        self._left_out: Sequence[str] = ()  # parameters that the server refused
         names = TEMPLATES if template is None else dict.fromkeys(TEMPLATES, template)
         self._templates = {
             language: load_template(name, JUDGE_VARIABLES) for language, name in names.items()
@@ -102,13 +102,13 @@ class Judging:
         return self._config.backend.model
 
     def signature_of(self, model: str) -> str:
-        """Say how judges of these names judge, in the way of this one."""
+        """Return the signature of judges with these names and this configuration."""
         prompts = "+".join(
             dict.fromkeys(f"{made.name}@{made.sha256[:8]}" for made in self._templates.values())
         )
         temperature = f"{self._config.generation.temperature:g}"
         if "temperature" in self._left_out:
-            temperature = "default"  # the model's, which takes no other
+            temperature = "default"  # the model's own, the only one it accepts
         others = "+".join(name for name in self._left_out if name != "temperature")
         options: Any = self._config.backend
         top_p = self._config.generation.top_p
@@ -123,14 +123,14 @@ class Judging:
         return f"model:{model}|{way}{more}"
 
     def check_access(self) -> None:
-        """Raise a ConfigError where a key, an address or the price that a cap needs is missing."""
+        """Raise ConfigError if a key, an address or the price needed for a cap is missing."""
         self._reader(0).check_access()
 
     def ask(self, cases: Cases) -> Judged:
         """Get the verdicts on all cases, from the journal or from the judge.
 
         Raises:
-            AqaError: the server can't be asked, or the cap on cost is reached; verdicts are kept.
+            AqaError: the server can't be asked, or the cost cap is reached; verdicts are kept.
         """
         with (
             open_run(self.folder, VERB) as run,
@@ -157,7 +157,7 @@ class Judging:
         return Judged(verdicts, facts, self._repeats)
 
     def estimate(self, cases: Cases) -> CostEstimate:
-        """Tell what the verdicts would cost that are not known yet; nothing is asked or written."""
+        """Estimate the cost of the verdicts not yet known; nothing is asked or written."""
         known = _read_verdicts(read_lines(self.folder / JOURNAL))
         found = []
         for repeat in range(self._repeats):
@@ -167,7 +167,7 @@ class Judging:
         return reduce(add, found)
 
     def _reader(self, repeat: int) -> Gpt4Backend:
-        """One for each repeat, with a seed of its own: the same would give the same verdict."""
+        """Make the reader of a repeat; with the same seed, verdicts would be the same."""
         config = self._config.model_copy(update={"seed": self._config.seed + repeat})
         return Gpt4Backend(config, self._progress, VERDICT)
 
@@ -179,7 +179,7 @@ class Judging:
         known: Known,
         keys: dict[tuple[str, str], list[str]],
     ) -> dict[str, tuple[Case, Prompt]]:
-        """Find the prompts that no verdict is known to, and note the key of every case."""
+        """Find the prompts without a known verdict, and record the key of every case."""
         todo: dict[str, tuple[Case, Prompt]] = {}
         places = count(1 + max((place for place, _ in known.values()), default=-1))
         for case in cases():
@@ -224,7 +224,7 @@ def _digest(value: Mapping[str, Any]) -> str:
 
 
 def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what nobody knows, such as the money where there is no price."""
+    """Drop unknown values, such as money without a price."""
     return {
         name: _known(value) if isinstance(value, Mapping) else value
         for name, value in facts.items()
@@ -237,7 +237,7 @@ def _served(reader: Gpt4Backend, journal: Journal) -> dict[str, Any]:
 
 
 def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
-    """What the journal keeps of a verdict; the case is the first one that it was asked for."""
+    """Build the journal row of a verdict; its case is the first one it was asked for."""
     row: dict[str, Any] = {"id": prediction.id, "example": case.id, "system": case.system}
     said = Verdict(None, prediction.error or "")
     if prediction.error is None and prediction.raw is not None:

@@ -1,4 +1,4 @@
-"""What a judge is shown of each system's answers, and what becomes of its verdicts."""
+"""Choose what a judge sees of each system's answers, and turn its verdicts into scores."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,10 +26,10 @@ def judge_systems(
 ) -> tuple[Aligned, dict[str, Any]]:
     """Ask the judge about every system's answers, and compare it with people's labels.
 
-    Gives the systems with their verdicts, and what is worth telling of the judge.
+    Returns the systems with their verdicts, and facts about the judge.
 
     Raises:
-        AqaError: it can't be asked, or there is nothing to compare it with.
+        AqaError: it can't be asked, or there are no matching labels.
     """
     judged = judge.ask(cases_of(examples, aligned, judge.joined))
     ids = list(aligned.expected)
@@ -49,7 +49,7 @@ def judge_systems(
 
 
 def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
-    """Tell of verdicts that failed, of a panel by each judge."""
+    """Warn of failed verdicts, for each judge of a panel."""
     if verdicts.failed:
         none = "; as there are no others, there is no judge score" * verdicts.are_none
         yield (
@@ -67,7 +67,7 @@ def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
 def _verdicts(
     system: str, pairs: Pairs, signature: str, judged: Judged, ids: Iterable[str]
 ) -> Verdicts:
-    """Take a system's verdicts in the order of its pairs; of a panel each judge's, too."""
+    """Order a system's verdicts like its pairs, for a panel also per judge."""
     ids = list(ids)
     given = tuple(judged.verdicts.get((system, key), ()) for key in ids)
     judges = {name: _verdicts(system, pairs, name, own, ids) for name, own in judged.judges.items()}
@@ -77,7 +77,7 @@ def _verdicts(
 def _corrected(
     system: str, verdicts: Verdicts, labels: Labels, ids: Sequence[str], clusters: Clusters
 ) -> Verdicts:
-    """Add the score that people would give, as far as they labelled this system's answers."""
+    """Add the score corrected by people's labels, as far as they cover this system."""
     found = {place: _label(labels, system, key) for place, key in enumerate(ids)}
     counted = {place: VERDICTS[label] for place, label in found.items() if label is not None}
     asked = list(map(bool, verdicts.examples))
@@ -89,12 +89,12 @@ def _label(labels: Labels, system: str, key: str) -> str | None:
 
 
 def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cases:
-    """Give what makes a case of every answer that says something, any number of times.
+    """Return a function that yields a case for every non-empty answer.
 
-    With the passages that its reader saw: where a file does not tell them, all of the example.
+    A case shows the passages that its reader saw, or all of the example's if that is unknown.
 
     Raises:
-        UsageError: a run was given a retriever's passages, and they were not joined here.
+        UsageError: a run used a retriever's passages, which were not joined here.
     """
     systems, pairs = aligned.systems, aligned.pairs
     if not joined:
@@ -126,7 +126,7 @@ def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cas
 
 
 def seen(example: Example, row: AnsweredRow | None) -> Evidence:
-    """Give the passages that a reader saw; all there are where its row does not tell them."""
+    """Return the passages that a reader saw, or all of them if its row does not say."""
     by_rank = {passage.rank: passage for passage in example.passages}
     ranks = evidence_of(row).get("ranks")
     if ranks is not None and all(rank in by_rank for rank in ranks):
@@ -135,7 +135,7 @@ def seen(example: Example, row: AnsweredRow | None) -> Evidence:
 
 
 def check_passages(manifests: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse systems that were given a retriever's passages which were not joined here."""
+    """Raise UsageError for systems that used a retriever's passages, which were not joined."""
     for name, manifest in manifests.items():
         sources = manifest.get("sources")
         given = sources.get("passages") if isinstance(sources, dict) else None
@@ -147,10 +147,10 @@ def check_passages(manifests: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def compare_labels(labels: Labels, found: Mapping[str, Verdicts], ids: Sequence[str]) -> Agreement:
-    """Compare the verdicts with the labels that people gave the same answers.
+    """Compare the verdicts with people's labels of the same answers.
 
     Raises:
-        DataError: no labelled answer was judged, or it is not known whose answers are labelled.
+        DataError: no labelled answer was judged, or the labels' systems are not known.
     """
     if len(found) > 1 and any(system is None for system, _ in labels):
         raise DataError("the labels need a column system, for several systems are evaluated")

@@ -1,4 +1,4 @@
-"""Files in which people say what they think of answers, in the judge's own words."""
+"""Read files of people's labels of answers, which use the judge's verdicts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from aqa.errors import DataError
 from aqa.metrics.verdicts import VERDICTS
 
 LABEL_COLUMNS = ("label", "verdict")
-BLIND_KEY = "blind_key"  # a column that stands for the system, so that nobody knows whose it is
+BLIND_KEY = "blind_key"  # a column that replaces the system, to hide whose answer it is
 WHOSE = ("system", fold(BLIND_KEY))
-_LETTERS = str.maketrans("0123456789", "ghijklmnop")  # spreadsheets take 12e4 for a number
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")  # else spreadsheets read 12e4 as a number
 
 Labels = dict[tuple[str | None, str], str]  # by system (None: not given) and id
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A label of an answer that was drawn with a probability; None: the answer is not given."""
+    """The label of an answer drawn with a probability; `answer` is None if the file omits it."""
 
     label: str
     probability: float
@@ -30,18 +30,18 @@ class Sampled:
 
 
 def blinded(system: str, key: str) -> str:
-    """Give what stands for the system of the answer to this id."""
+    """Return the blind key that hides the system of the answer to this id."""
     whose = f"{system}\0{key}".encode("utf-8", "surrogatepass")
     return blake2b(whose, digest_size=6).hexdigest().translate(_LETTERS)
 
 
 def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
-    """Read what people made of the sheet of `aqa evaluate --label`, by system and id.
+    """Read labels made in the sheet of `aqa evaluate --label`, by system (or blind key) and id.
 
-    What is `blinded` may stand for the system. There is nothing where no row tells a probability.
+    Returns nothing if no row has a probability.
 
     Raises:
-        DataError: labels, systems, probabilities or rows are missing, or are not valid.
+        DataError: labels, systems, probabilities or rows are missing or not valid.
     """
     rows = list(_rows(path))
     if not any(row.get("probability") for _, row in rows):
@@ -68,7 +68,7 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
 
 
 def _number(cell: object) -> float:
-    """Read a number, also as spreadsheets of many countries write it (0,25); 0 where it is none."""
+    """Parse a number, also with a decimal comma (0,25); 0 if it is not one."""
     try:
         return float(str(cell or 0).replace(",", "."))
     except ValueError:
@@ -98,14 +98,14 @@ def read_labels(path: Path) -> Labels:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    """Rows as all data files have them, or those of an object of labels by id."""
+    """Read rows as from any data file, or the labels of a JSON object by id."""
     try:
         with open_bytes(path) as file:
             is_object = file.read(1024).lstrip()[:1] == b"{"
     except OSError as error:
         raise DataError(f"{path}: can't read these labels: {error.strerror}") from error
     if not is_object or path.suffix.lower() != ".json":
-        # Spreadsheets leave rows behind in which nothing is written.
+        # Spreadsheets leave empty rows behind.
         rows = read_row_file(path)
         return (
             row for row in rows if any(str("" if c is None else c).strip() for c in row[1].values())

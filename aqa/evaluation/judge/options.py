@@ -1,4 +1,4 @@
-"""Which models judge, and how, in the words of a user."""
+"""The user's options for judging: which models, and how."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from aqa.config.ranges import check_list
 class JudgeOptions:
     """Who judges answers, and how.
 
-    No `models` mean the default one, several make a panel. `max_cost` is in US dollars, for each
-    judge. `repeats` is how often each answer is judged. `settings` are values of the judge's own
-    config by dotted keys. `labels` is a file of people's verdicts.
+    Without `models`, the default one is used; several make a panel. `max_cost` is in US dollars
+    per judge. `repeats` is how often each answer is judged. `settings` are config values of the
+    judge by dotted key. `labels` is a file of people's verdicts.
     """
 
     models: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""One judge, or several of the same answers, of whom the majority counts, made as asked for."""
+"""Make one judge, or a panel that decides by majority."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -26,10 +26,9 @@ from aqa.spent import CostEstimate
 
 
 class Panel:
-    """Judges that are asked one after the other; each has a journal and a cap on cost of its own.
+    """Judges that are asked one after the other; each has its own journal and cost cap.
 
-    They differ by their models alone. `joined` tells that a retriever's passages were joined to the
-    data.
+    They differ only in the model. `joined`: a retriever's passages were joined to the data.
     """
 
     def __init__(self, judges: Sequence[Judging], joined: bool) -> None:
@@ -38,21 +37,21 @@ class Panel:
 
     @property
     def signature(self) -> str:
-        """Who judges, and how."""
+        """The signature of the panel's score."""
         first = next(iter(self._judges.values()))
         several = "|panel:majority" * (len(self._judges) > 1)
         return first.signature_of("+".join(self._judges)) + several
 
     def check_access(self) -> None:
-        """Raise a ConfigError where one of the judges can't be asked."""
+        """Raise ConfigError if one of the judges can't be asked."""
         for judge in self._judges.values():
             judge.check_access()
 
     def ask(self, cases: Cases) -> Judged:
-        """Get every judge's verdicts on all cases, and the majority's; of one judge those alone.
+        """Get every judge's verdicts on all cases, and the majority's if there are several judges.
 
         Raises:
-            AqaError: a server can't be asked, or a cap on cost is reached; verdicts are kept.
+            AqaError: a server can't be asked, or a cost cap is reached; verdicts are kept.
         """
         found = {model: judge.ask(cases) for model, judge in self._judges.items()}
         first = next(iter(found.values()))
@@ -60,7 +59,7 @@ class Panel:
             return first
         opinions = {key: [own.verdicts[key] for own in found.values()] for key in first.verdicts}
         agreed = panel_agreement([list(map(most_given, given)) for given in opinions.values()])
-        # Money is added up only where all know theirs.
+        # Costs are added up only if all are known.
         spent = [own.facts["spent"] for own in found.values()]
         known = [name for name in spent[0] if all(name in own for own in spent)]
         facts = {
@@ -74,17 +73,17 @@ class Panel:
         return Judged(verdicts, facts, judges=found)
 
     def estimate(self, cases: Cases) -> CostEstimate:
-        """Tell what the verdicts of all would cost that are not known yet."""
+        """Estimate what all verdicts not yet known would cost."""
         return reduce(add, (judge.estimate(cases) for judge in self._judges.values()))
 
 
 def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: bool) -> Panel:
     """Make a panel of one judge or several, with its verdicts in the folder.
 
-    `joined` says that a retriever's passages were joined to the data.
+    `joined`: a retriever's passages were joined to the data.
 
     Raises:
-        AqaError: what the options ask for cannot be had.
+        AqaError: the options are not valid.
     """
     if not options.models and "backend.model" not in options.settings:
         progress.note(
@@ -99,7 +98,7 @@ def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: 
 
 
 def _configure(options: JudgeOptions, model: str | None) -> tuple[RunConfig, str | None]:
-    """Make the config of one judge, and name its template where one was given."""
+    """Return one judge's config and template name, if one was given."""
     chosen: RawConfig = {}
     ours: RawConfig = {"generation": {"max_new_tokens": JUDGE_MAX_NEW_TOKENS}}
     if options.repeats > 1:

@@ -1,4 +1,4 @@
-"""Files of predictions in every shape that is in use, read as they are."""
+"""Read predictions from files of any common format."""
 
 import errno
 import os
@@ -43,9 +43,9 @@ __all__ = [
     "evidence_of", "read_predictions",
 ]  # fmt: skip
 
-RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of one under way
+RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of an unfinished one
 LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
-TABLES = {".csv", ".tsv", ".parquet", ".arrow"}  # whose programs write lists as texts
+TABLES = {".csv", ".tsv", ".parquet", ".arrow"}  # in which lists are often stored as text
 PACKED = (".gz", ".zst")
 HEAD_BYTES = 4096
 OUR_ANSWER = "predicted_answer"
@@ -59,11 +59,11 @@ def read_predictions(
     fields: Fields = AS_USUAL,
     note: Note = lambda _: None,
 ) -> dict[str, AnsweredRow]:
-    """Read predictions by id: those of a file or a run folder, or at hand.
+    """Read predictions by id from a file, a run folder or memory.
 
-    The shape is found by what the file holds: see `shapes` for those of other tools, `columns` for
-    rows of any kind. Answers without ids are joined to the `ids` of the data by their `questions`,
-    or by their order; `note` is given what is not certain.
+    The format is detected from the content: see `shapes` for other tools', `columns` for rows in
+    general. Answers without ids are matched to the data's `ids` by `questions` or by order;
+    `note` receives any uncertainty.
 
     Raises:
         DataError: says where and why the file can't be read, and what to do.
@@ -83,7 +83,7 @@ def read_predictions(
 
 @contextmanager
 def _under(path: Path) -> Iterator[None]:
-    """Give the places in messages the whole path: files of several systems may share a name."""
+    """Put the whole path into messages, since files of several systems may share a name."""
     try:
         yield
     except DataError as error:
@@ -98,7 +98,7 @@ def _of_table(rows: Iterable[Row]) -> list[Entry]:
 
 
 def _with_seconds(file: Path, rows: dict[str, AnsweredRow]) -> dict[str, AnsweredRow]:
-    """Add how long each answer of a finished run took, which its journal alone holds."""
+    """Add each answer's seconds in a finished run, which only its journal has."""
     if file.name != PREDICTIONS:
         return rows
     for line in journal_lines(file.with_name(JOURNAL)):
@@ -111,7 +111,7 @@ def _read_entries(
     file: Path, entries: list[Entry], asked: Asked | None, fields: Fields, note: Note
 ) -> dict[str, AnsweredRow]:
     is_journal = bool(entries) and is_header(entries[0].value)
-    if is_journal:  # a later try takes the place of an earlier one
+    if is_journal:  # later attempts replace earlier ones
         lines = [entry for entry in entries if not is_header(entry.value)]
         rows = (answered_row(line.value, line.place) for line in lines)
         found = {row.id: row for row in rows}
@@ -127,7 +127,7 @@ def _read_entries(
 
 
 def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
-    """Take a line of a journal as it was before it was written."""
+    """Read a journal row that has not been written to a file."""
     found = read_row(Entry(place, row), row, AS_USUAL)
     if "id" not in found.ids:
         raise DataError(f"{place}: no id, which each line of a journal has")
@@ -135,7 +135,7 @@ def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
 
 
 def check_there(file: Path) -> None:
-    """Raise a DataError where there is no such file or folder, before other work is done."""
+    """Raise DataError early if there is no such file or folder."""
     if not file.exists():
         raise DataError(f"{file} can't be read: {os.strerror(errno.ENOENT)}")
 
@@ -150,7 +150,7 @@ def _file_in(folder: Path) -> Path:
 
 
 def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
-    """Take a file apart, whatever its format."""
+    """Split a file of any format into entries."""
     try:
         with open_bytes(file) as opened:
             head = opened.read(HEAD_BYTES)
@@ -174,13 +174,13 @@ def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[En
 
 
 def _suffix(file: Path) -> str:
-    """The end of the name that tells the format, before that of a packed file."""
+    """The suffix that shows the format, ignoring that of a compressed file."""
     suffix = file.suffix.lower()
     return Path(file.stem).suffix.lower() if suffix in PACKED else suffix
 
 
 def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Found]:
-    """The predictions of the rows that are wanted."""
+    """Yield the predictions of the rows that are wanted."""
     met: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
     count = 0
     for entry in without_matches(entries):
@@ -193,7 +193,7 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
                 count += 1
                 key = None if entry.key is None else composed(entry.key)
                 ids = {} if key is None else {KEY: key}
-                question = key or ""  # some go by questions
+                question = key or ""  # some files are keyed by question
                 yield Found(entry.place, AnsweredRow("", text), ids, question)
                 continue
             values = {column: look_up(row, column) for column in given.rows}
@@ -212,13 +212,13 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
 
 
 def _is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
-    """Tell whether a row is of a run of ours, which no --prediction-field is meant for."""
+    """Whether a row is from one of our runs, to which --prediction-field does not apply."""
     named = (*fields.ids, *fields.answers, *fields.rows)
     return OUR_ANSWER in row and all(look_up(row, path) is MISSING for path in named)
 
 
 def _plain(entry: Entry, fields: Fields) -> Sequence[Any]:
-    """The rows of an entry with columns that can be known by their names."""
+    """Convert an entry to rows whose columns are recognised by name."""
     row = entry.value
     if not isinstance(row, dict) or fields.answers or has_answer(row):
         return [row]

@@ -1,4 +1,4 @@
-"""One prediction, as everything after its file knows it."""
+"""One prediction, independent of its file's format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from aqa.metrics.pairs import Citation
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRow:
-    """One prediction. `prediction` is None where there is none, `failed` where it is an error.
+    """One prediction. `prediction` is None if there is none; `failed` if it is an error.
 
-    `answers` are the references that the file itself gives: () means unanswerable, None that it
-    gives none. `metadata` holds the other columns. `column` is where the answer stood:
-    "" where in none, None where it is sure to be the answer, by its name or a user's word.
+    `answers` are the file's own references: () means unanswerable, None that it has none.
+    `metadata` holds the other columns. `column` is where the answer was found: "" for none, None
+    if its name or the user makes it certain to be the answer.
     """
 
     id: str
@@ -25,9 +25,10 @@ class AnsweredRow:
 
 
 def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
-    """What the row tells of the evidence that its reader saw; empty where it tells nothing.
+    """Return what the row says about the evidence that its reader saw; may be empty.
 
-    Any file may have a column of that name: what is not as our journals have it is left out.
+    Any file may have a column of that name, so values that our journals would not have are
+    ignored.
     """
     found = row.metadata.get("evidence") if row is not None else None
     if not isinstance(found, dict):
@@ -36,7 +37,7 @@ def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
 
 
 def citation_of(row: AnsweredRow | None, is_answerable: bool) -> Citation | None:
-    """What the row tells of the passages that its answer goes by; None where it tells nothing."""
+    """Return the passages that the answer cites; None if the row does not say."""
     evidence = evidence_of(row)
     named, gold = evidence.get("named_ranks"), evidence.get("gold_ranks")
     if named is None or (gold is None and is_answerable):
@@ -46,7 +47,7 @@ def citation_of(row: AnsweredRow | None, is_answerable: bool) -> Citation | None
 
 
 def _is_ours(name: str, value: object) -> bool:
-    """Tell whether a fact of the evidence has the type that `aqa.runs.journal` writes it in."""
+    """Whether an evidence field has the type that `aqa.runs.journal` writes."""
     if name in ("ranks", "gold_ranks", "named_ranks"):
         return isinstance(value, list) and all(type(rank) is int for rank in value)
     if name == "ids":

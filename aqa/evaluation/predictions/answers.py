@@ -1,4 +1,4 @@
-"""Which column of a row is the answer, by its name and by what stands beside it."""
+"""Find the column of a row that holds the answer, by its name and the other columns."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from aqa.evaluation.predictions.fields import Fields, take_named
 from aqa.evaluation.predictions.named import ROWS, refuse
 from aqa.evaluation.predictions.texts import list_columns
 
-# Names as `fold` gives them, the likeliest first.
-# Of an answer: each line goes before the next. A row that has two names of one line, with
-# different texts, is refused.
+# Names as folded by `fold`, the likeliest first.
+# Earlier lines take precedence; a row with different texts under two names of one line is
+# refused.
 ANSWERS = (
     ("predictedanswer",), ("predictiontext",), ("prediction",), ("finalanswer",),
     ("pred", "preds", "predict", "predicted", "predictions", "predictedtext", "predictedanswers",
@@ -28,17 +28,17 @@ ANSWERS = (
      "replies", "bestspanstr", "생성답변", "모델답변"),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
-SURE_ANSWERS = {name for names in ANSWERS[:4] for name in names}  # whatever stands beside them
+SURE_ANSWERS = {name for names in ANSWERS[:4] for name in names}  # regardless of other columns
 REFERENCES = (
     *SURE, "references", "gold", "goldtext", "expected", "ideal", "answers", "answer", "targets",
     "target", "labels", "label",
 )  # fmt: skip
-OF_REFERENCES = (("answer",), ("answers",))  # lines of ANSWERS; by ids they are references, as ours
+OF_REFERENCES = (("answer",), ("answers",))  # lines of ANSWERS that, keyed by id, are references
 OF_REFERENCE_NAMES = {"answer", "answers"}
 SURE_REFERENCES = {*REFERENCES} - {"answers", "answer", "targets", "target", "labels", "label"}
 ANSWER_NAMES = {name for names in ANSWERS for name in names}
 WEAK = {"answer", "answers", "output", "outputs", "text", "content", "result"}  # may be references
-# Names of answers that nobody knows, such as "gpt4_answer", but not those of other things.
+# Names such as "gpt4_answer" that are not known but end like an answer.
 LIKE_ANSWERS = re.compile(
     r"(?!raw|full|long|original|human|prompt|true|real|ground|gold|gt|reference|expected|correct|target|(?:has|is|no)answer)"
     r".*(?:answer|response|output|prediction|reply|답변)"
@@ -49,18 +49,18 @@ TAKEN_OUT = re.compile(
 )
 QUESTIONS = COLUMNS["question"]
 OF_DATA = {"context", "contexts", "passages", "ctxs", "documents", "isimpossible"}
-# "text" and the like are the answer only where no other column makes them part of a question.
+# "text" and the like are the answer only if no other column makes them part of a question.
 AS_GOOD_AS_INPUT = {"text", "content", "result"}
 OF_OUR_TABLE = {"text", "confidence", "error"}  # columns of `aqa.Predictions.to_frame`
 OF_QUESTIONS = {*REFERENCES, *QUESTIONS, *OF_DATA, "title"}
-# Before columns of LangSmith, Azure and Opik: on which side of the system they are.
+# Prefixes of LangSmith, Azure and Opik, for the system's inputs and outputs.
 OF_A_TRACE = re.compile(r"^(?:inputs?|outputs?|evaluation_task)\.")
 ASKED = re.compile(r"^inputs?\.")
 
 
-@lru_cache(1024)  # each row of a file has the same names
+@lru_cache(1024)  # all rows of a file have the same names
 def by_folded_name(columns: tuple[str, ...]) -> Mapping[str, str]:
-    """Give a row's columns by their folded names; of two of one name, what the system gave."""
+    """Map folded names to a row's columns; of two with one name, the system's output wins."""
     found: dict[str, str] = {}
     for column in sorted(columns, key=_is_said, reverse=True):
         found.setdefault(fold(OF_A_TRACE.sub("", column)), column)
@@ -68,19 +68,19 @@ def by_folded_name(columns: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def _is_asked(column: str) -> bool:
-    """Tell whether a column is of what a system was given, whatever its name says."""
+    """Whether a column is an input of the system, whatever its name."""
     return ASKED.match(column) is not None
 
 
 def _is_said(column: str) -> bool:
-    """Tell whether a column is of what a system gave."""
+    """Whether a column is an output of the system."""
     return OF_A_TRACE.match(column) is not None and not _is_asked(column)
 
 
 def find_answer(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], fields: Fields
 ) -> tuple[str | None, Any]:
-    """Give the column of the answer, and its value; None where there is no such column."""
+    """Return the answer's column and value; None if there is no such column."""
     if fields.answers:
         return take_named(entry.place, row, fields.answers)
     if _may_be_data(row, by_name):
@@ -102,14 +102,14 @@ def find_answer(
 
 
 def has_answer(row: Mapping[str, Any]) -> bool:
-    """Tell whether a text stands under a name of its own for an answer, whatever is beside it."""
+    """Whether a column is sure to be the answer, regardless of other columns."""
     return any(isinstance(row[name], str) and fold(name) in SURE_ANSWERS for name in row)
 
 
 def _refuse_another(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], column: str
 ) -> None:
-    """See that "answer" is no reference beside an answer, and a reply not what one came from."""
+    """Raise DataError if "answer" may be a reference, or a reply the source of an answer."""
     may_be_reference = fold(column) in ("answer", "answers", "답변", "답")
     for name, other in by_name.items():
         if may_be_reference:
@@ -129,7 +129,7 @@ def _refuse_two(entry: Entry, columns: Sequence[str]) -> NoReturn:
 
 
 def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
-    """Tell whether a row's only answer may be its reference: it is one of data, with passages."""
+    """Whether a row may be data, so that its only "answer" is a reference."""
     names = by_name.keys()
     if not ANSWER_NAMES & names <= WEAK or SURE_REFERENCES & names:
         return False
@@ -145,7 +145,7 @@ def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
 def refuse_without_answer(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str]
 ) -> NoReturn:
-    """Say that a row has no answer, or what it is instead; DataError."""
+    """Raise a DataError saying that a row has no answer, or what it is instead."""
     refuse(ROWS, row, f"{entry.place}: this is")
     columns = list_columns(row)
     problem = f"no answer among the columns {columns}; name the right one"

@@ -1,4 +1,4 @@
-"""Zip archives: Inspect's logs are read, other known ones named."""
+"""Read zip archives: Inspect's logs; other known formats are named in the error."""
 
 import io
 import json
@@ -13,16 +13,16 @@ from aqa.data.unusable import describe_archive
 from aqa.errors import DataError
 from aqa.evaluation.predictions.entries import Entry
 
-ZSTANDARD_METHOD = 93  # of zip, since 2020; Python knows it since 3.14
-LOCAL_HEADER = 30  # bytes before the name of a member
+ZSTANDARD_METHOD = 93  # in zip files since 2020; supported by Python from 3.14
+LOCAL_HEADER = 30  # bytes before a member's name
 
 
 def read_archive(file: Path) -> list[Entry]:
-    """Read the samples of an Inspect log (.eval), with what counts of each.
+    """Read the relevant parts of each sample of an Inspect log (.eval).
 
     Raises:
-        DataError: it is another archive, or damaged.
-        MissingExtraError: it is packed by Zstandard, and what unpacks that is not installed.
+        DataError: it is another kind of archive, or damaged.
+        MissingExtraError: it is compressed by Zstandard, and the decompressor is not installed.
     """
     try:
         with zipfile.ZipFile(file) as archive:

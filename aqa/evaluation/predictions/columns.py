@@ -1,4 +1,4 @@
-"""Rows of named columns: what each says of an answer, its id, question and references."""
+"""Read rows with named columns: the answer, its id, question and references."""
 
 import math
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import Fields, take_named
 from aqa.evaluation.predictions.texts import as_text
 
-# Names as `fold` gives them, the likeliest first.
+# Names as folded by `fold`, the likeliest first.
 IDS = (
     "referenceexampleid", "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid",
     "instanceid", "topicid", "narrativeid", "qaid", "itemid", "recordid", "caseid", "testid",
@@ -33,13 +33,13 @@ IDS = (
     "번호", "unnamed0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
-JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn, as people write them
+JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn
 TURN = f"id{JOINTS[0]}turn"
-KEY = "(key)"  # the column of ids where rows are the members of an object
+KEY = "(key)"  # the column of ids if rows are the members of an object
 NO_ERROR = {*NO, *NOTHING, "<na>"}
-REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # wherever they were found
+REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # for any column
 VERDICTS = {"pass", "fail", "correct", "incorrect", "supported", "unsupported", "hallucinated"}
-BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # of data; "answerable" a system may say, too
+BESIDE_REFERENCES = (*ALIASES, "isimpossible")  # in data; a system may have "answerable", too
 USED = ("predictedanswer", "predictiontext", "prediction", "answer", "answers")
 PROMPTS = ("prompt", "messages", "originprompt", "instruction", "inputtext")
 NO_ANSWERS = {*OF_QUESTIONS, *IDS, *PROMPTS}
@@ -47,10 +47,10 @@ NO_ANSWERS = {*OF_QUESTIONS, *IDS, *PROMPTS}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A prediction as its row gives it, before it is known which id joins it to the data.
+    """A prediction as its row has it, before the id that joins it to the data is known.
 
-    `said` lacks its id, and its metadata still hold the ids' columns. `ids` holds the values of the
-    columns that may be it, the likeliest first. `prompt` is a text that should hold the question.
+    `said` has no id yet, and its metadata still include the id columns. `ids` holds the possible
+    ids by column, the likeliest first. `prompt` is a text that should contain the question.
     """
 
     place: str
@@ -61,7 +61,7 @@ class Found:
 
 
 def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
-    """Take what counts of a row; DataError where it has no answer, or more than one."""
+    """Read the relevant parts of a row; DataError if it has no answer or more than one."""
     place = entry.place
     by_name = by_folded_name(tuple(row))
     failed = _says_something(row.get("error"))
@@ -82,7 +82,7 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
 
 
 def unlisted(found: list[Found]) -> list[Found]:
-    """Take each answer out of its list, where a table's program wrote all of them as such."""
+    """Unwrap answers that are all written as one-item lists, as some table writers do."""
     said = [row.said.prediction for row in found if row.said.prediction]
     if not said or not all(text[0] == "[" and text[-1] == "]" for text in map(str.strip, said)):
         return found
@@ -97,7 +97,7 @@ def unlisted(found: list[Found]) -> list[Found]:
 
 
 def _says_something(error: Any) -> bool:
-    """Tell whether a value is an error, and not what tables have where there is none."""
+    """Whether an error column holds an error, rather than a table's placeholder for none."""
     if isinstance(error, str):
         return error.strip().casefold() not in NO_ERROR
     return bool(error) and error == error
@@ -106,7 +106,7 @@ def _says_something(error: Any) -> bool:
 def _references(
     place: str, row: Mapping[str, Any], by_name: Mapping[str, str], answer: str | None
 ) -> tuple[str, ...] | None:
-    """The references of the first column that holds some; a label may be a class instead."""
+    """Return the references of the first column with any; a label may be a class instead."""
     for name in REFERENCES:
         column = by_name.get(name)
         if column is None or column == answer:
@@ -130,7 +130,7 @@ def _holds_texts(value: Any) -> bool:
 def _ids(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], fields: Fields
 ) -> dict[str, str]:
-    """The values that may be the row's id, by column; one that is named is the only one."""
+    """Return the possible ids by column; a named column is the only one."""
     if fields.ids:
         path, value = take_named(entry.place, row, fields.ids)
         if (named := _as_id(value)) is None:
@@ -144,7 +144,7 @@ def _ids(
                 found[column] = key
             elif name in SURE_IDS:
                 _refuse_id(entry.place, column, row[column])
-    if "turnid" in by_name and "id" in by_name:  # of a conversation
+    if "turnid" in by_name and "id" in by_name:  # a conversation
         story, turn = found.get(by_name["id"]), row[by_name["turnid"]]
         found |= {f"id{joint}turn": f"{story}{joint}{turn}" for joint in JOINTS}
     return found
@@ -161,7 +161,7 @@ def _refuse_id(place: str, column: str, value: Any) -> NoReturn:
 
 
 def _text_in(row: Mapping[str, Any], by_name: Mapping[str, str], names: tuple[str, ...]) -> str:
-    """The first text of the columns; of a chat, its last message from the user."""
+    """Return the first text in the columns; of a chat, the last user message."""
     for name in names:
         value = row[by_name[name]] if name in by_name else None
         if isinstance(value, list):
@@ -174,5 +174,5 @@ def _text_in(row: Mapping[str, Any], by_name: Mapping[str, str], names: tuple[st
 
 
 def _finite(value: Any) -> Any:
-    """JSON of Python has NaN where there is nothing; ours has null."""
+    """Python's JSON writes missing values as NaN; ours uses null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

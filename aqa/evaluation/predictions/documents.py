@@ -1,4 +1,4 @@
-"""JSON, or answers at hand, taken apart: lines, or the members that are the predictions."""
+"""Split JSON documents, or answers in memory, into entries: one per prediction."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from aqa.evaluation.predictions.named import DOCUMENTS, refuse
 from aqa.records import Prediction
 from aqa.runs.files import known
 
-# Under which the answers lie, where a document holds more than them, as HotpotQA's "answer".
+# Keys of the answers in documents that hold more than these, such as HotpotQA's "answer".
 CONTAINERS = (
     "predictions", "preds", "prediction", "answer", "answers", "results", "samples", "testcases",
     "testrundata", "testresults", "records", "rows", "items", "examples", "data", "outputs",
@@ -31,10 +31,10 @@ CONTAINERS = (
 
 @dataclass(frozen=True, slots=True)
 class NamedPredictions:
-    """Predictions under a name of their own: a file, or answers at hand.
+    """Predictions with an explicit name: a file, or answers in memory.
 
-    Answers at hand are texts or `Prediction`s by id, a stream of `Prediction`s, or rows as files
-    have them.
+    Answers in memory are texts or `Prediction`s by id, a stream of `Prediction`s, or rows as in
+    files.
     """
 
     name: str
@@ -42,9 +42,9 @@ class NamedPredictions:
 
 
 def read_document(file: Path, is_json: bool) -> list[Entry] | None:
-    """Read a document of JSON, or JSON Lines under another name.
+    """Read a JSON document, or JSON Lines with another suffix.
 
-    None where it is neither, and nothing says that it is.
+    None if it seems to be neither.
 
     Raises:
         DataError: `is_json`, but it can't be parsed.
@@ -68,7 +68,7 @@ def read_document(file: Path, is_json: bool) -> list[Entry] | None:
 
 
 def read_lines(file: Path) -> Iterator[Entry]:
-    """Read JSON Lines; of a journal, the last line may be broken off."""
+    """Read JSON Lines; the last line of a journal may be incomplete."""
     is_journal = False
     for place, line in text_lines(file):
         if line.isspace():
@@ -84,7 +84,7 @@ def read_lines(file: Path) -> Iterator[Entry]:
 
 
 def members(file: Path, document: Any) -> list[Entry]:
-    """Give the predictions of a document, each with its place; DataError where it holds none."""
+    """Return a document's predictions, each with its place; DataError if it has none."""
     if isinstance(document, list):
         return list(_items(str(file), document))
     if not isinstance(document, dict):
@@ -107,10 +107,10 @@ def members(file: Path, document: Any) -> list[Entry]:
 def told_by_ids(
     entries: Sequence[Entry], ids: Collection[str], questions: Collection[str]
 ) -> Sequence[Entry]:
-    """The entries with their ids as keys, where the ids of the data tell them.
+    """Use ids of the data, where they are recognised, as the entries' keys.
 
-    They stand in pairs with the answers; or in objects of several systems' answers, by system or
-    below each id: then each answer is a row of its own.
+    They may be paired with answers, or key objects with the answers of several systems (or the
+    reverse); then each answer becomes an entry.
     """
     pairs = [each.value for each in entries]
     if all(isinstance(pair, list) and len(pair) == 2 and _is_simple(pair) for pair in pairs):
