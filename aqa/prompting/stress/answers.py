@@ -1,4 +1,4 @@
-"""Other examples' answers by type, to replace a date by a date or a name by a name."""
+"""Find another answer of the same form: other figures, or a name from another example."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,24 +8,21 @@ from itertools import islice
 from random import Random
 
 from aqa.metrics.kiwi import analyse
-from aqa.metrics.languages import has_hangul
+from aqa.metrics.languages import has_hangul, language_of
 from aqa.prompting.other_passages import sample
+from aqa.prompting.stress.figures import MONTH, NUMBER, other_figures
 from aqa.records import Example
 
-MOST = 5000  # answers kept
-LONGEST = 60  # characters in an answer that can have a type
-MOST_WORDS, LETTERS_OF_UNIT = 8, 12
-KOREAN = "korean name"
+MOST = 5000  # answers of the pool
+LONGEST = 60  # characters of an answer that has a type
+MOST_WORDS = 8
+MOST_LETTERS = 12  # beside figures; a Hangul syllable counts twice
+FIGURES, NAME, KOREAN = "figures", "name", "korean name"
 
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-BEGINS_AS_NUMBER = re.compile(r"[-+~≈$€£¥₩]*\d")
+HANGUL = re.compile("[가-힣]")
 NOT_LETTERS = re.compile(r"[\W\d_]+")
-MONTH = re.compile(
-    r"\b(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
-    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b"
-)
 KOREAN_DATE = re.compile(r"\d{3}\s*년|\d\s*월|\d\s*일(?!\s*(?:간|동안))")
-YEAR = re.compile(r"(?:1\d|20)\d\d")
+MARKS = re.compile(r"""[,"'“”‘’《》〈〉「」『』()&/]|^the\b|\.$""", re.IGNORECASE)
 WHO = re.compile(r"\b(?:who|whom|whose)\b|누구|누가|인물|사람")
 WHERE = re.compile(
     r"\b(?:where|country|countries|city|cities|state|continent)\b|어디|나라|국가|도시|지역"
@@ -34,19 +31,24 @@ SMALL_WORDS = {
     "of", "the", "and", "de", "la", "le", "du", "des", "del", "da", "di", "van", "von", "der",
     "den", "al", "el", "bin", "ibn", "in", "on", "at", "for", "to",
 }  # fmt: skip
+PREPOSITIONS = {
+    "in", "on", "at", "for", "to", "by", "of", "from", "with", "under", "during", "after", "before",
+    "between", "through", "near", "as",
+}  # fmt: skip
 NOUNS = ("NN", "NP", "NR", "SL", "SH", "SN", "XPN", "XSN", "SS", "SP", "SO", "SW", "W_")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The type of an answer and its form: how a number is written, or what kind of name it is."""
+    """The type of an answer; for a name also how it is written, and what is asked for."""
 
     name: str
-    form: str
+    form: str = ""
+    asked: str = ""
 
 
 def kind_of(answer: str, question: str) -> Kind | None:
-    """Recognise a date, a number or a name, Korean or not; None for any other phrase."""
+    """Recognise figures, such as a date or an amount, and names; None for any other phrase."""
     kind = _likely_kind(answer, question)
     return None if kind is None or (kind.name == KOREAN and not is_noun(answer)) else kind
 
@@ -58,30 +60,44 @@ def _likely_kind(answer: str, question: str) -> Kind | None:
         return None
     if text.count("(") != text.count(")"):
         return None  # a fragment
-    lower = text.lower()
-    if YEAR.fullmatch(lower) or MONTH.fullmatch(lower):
-        return Kind("date", "year" if lower[0].isdigit() else "month")
-    if NUMBER.search(lower):
-        form = MONTH.sub("month", NUMBER.sub("0", lower))
-        if MONTH.search(lower) or KOREAN_DATE.search(lower):
-            return Kind("date", form)
-        if BEGINS_AS_NUMBER.match(lower) and len(NOT_LETTERS.sub("", lower)) <= LETTERS_OF_UNIT:
-            return Kind("number", form)
+    if MONTH.fullmatch(text):
+        return Kind(FIGURES)
+    is_name = _is_name(text)
+    if NUMBER.search(text):
+        letters = len(NOT_LETTERS.sub("", text)) + len(HANGUL.findall(text))
+        is_date = MONTH.search(text) or KOREAN_DATE.search(text)
+        return Kind(FIGURES) if is_name or is_date or letters <= MOST_LETTERS else None
+    is_korean = has_hangul((text,))
+    if not is_korean and not is_name:
+        return None
     question = question.lower()
-    form = "who" if WHO.search(question) else "where" if WHERE.search(question) else ""
-    if has_hangul((text,)):
-        return Kind(KOREAN, form)
-    return Kind("name", form) if _is_name(text) else None
+    asked = "who" if WHO.search(question) else "where" if WHERE.search(question) else ""
+    return Kind(KOREAN if is_korean else NAME, _form(answer.strip()), asked)
+
+
+def _form(name: str) -> str:
+    """The number of words, their scripts, whether all is in capitals, and marks such as &."""
+    letters = sorted(filter(None, {language_of(letter) for letter in name}))
+    size = ["large"] if name.isupper() else []
+    return " ".join([str(len(name.split())), *letters, *size, *MARKS.findall(name.lower())])
+
+
+def _ending(name: str) -> str:
+    """What hints at the sort of a name: its last word, or the last Hangul syllable."""
+    last = name.lower().split()[-1]
+    return last[-1] if has_hangul((last,)) else last
 
 
 def _is_name(text: str) -> bool:
-    """Whether all words are capitalised, except small words and numbers after the first."""
+    """Whether all words are capitalised or numbers, except small words."""
     words = [word.strip("\"'()“”‘’,") for word in text.split()]
-    first = words[1:2] if words[0].lower() == "the" else words[:1]
+    if words[0].lower() in PREPOSITIONS:
+        return False
     large = [word for word in words if word.lower() not in SMALL_WORDS]
-    are_right = all(word[:1].isupper() or word[:1].isdigit() for word in large)
-    # "In 1066" is not a name.
-    return are_right and bool(large) and all(word[:1].isupper() for word in (*first, large[0]))
+    capital = [word[:1].isupper() for word in large]
+    return any(capital) and all(
+        is_one or word[:1].isdigit() for is_one, word in zip(capital, large, strict=True)
+    )
 
 
 @lru_cache(maxsize=1 << 14)
@@ -92,21 +108,27 @@ def is_noun(text: str) -> bool:
 
 
 class OtherAnswers:
-    """A sample of the distinct answers of all examples, by type."""
+    """A sample of the distinct names among the answers of all examples, by form."""
 
     def __init__(self, examples: Iterable[Example]) -> None:
         found = ((each.answers[0], each.question) for each in examples if each.answers)
         likely = ((answer, _likely_kind(answer, question)) for answer, question in found)
-        typed = ((each[0].casefold(), each) for each in likely if each[1] is not None)
-        self._by_kind: dict[str, dict[str, list[str]]] = {}
-        for answer, kind in sample(typed, MOST):
+        named = ((own[0].casefold(), own) for own in likely if own[1] and own[1].name != FIGURES)
+        self._by_form: dict[str, dict[str, list[str]]] = {}
+        for answer, kind in sample(named, MOST):
             assert kind is not None, "others are left out"
-            self._by_kind.setdefault(kind.name, {}).setdefault(kind.form, []).append(answer)
+            self._by_form.setdefault(kind.form, {}).setdefault(kind.asked, []).append(answer)
 
-    def like(self, kind: Kind, chance: Random, most: int) -> Iterator[str]:
-        """Draw up to twice `most` answers of that type, those of the same form first."""
-        forms = self._by_kind.get(kind.name, {})
-        others = [answer for form, own in forms.items() if form != kind.form for answer in own]
-        for answers in (forms.get(kind.form, []), others):
-            drawn = chance.sample(answers, min(4 * most, len(answers)))
-            yield from islice((a for a in drawn if kind.name != KOREAN or is_noun(a)), most)
+    def like(self, answer: str, kind: Kind, chance: Random, most: int) -> Iterator[str]:
+        """Draw answers of its form, of each likeness up to `most`, the most alike names first."""
+        if kind.name == FIGURES:
+            changed = (other_figures(answer, chance) for _ in range(most))
+            yield from filter(None, changed)
+            return
+        names = self._by_form.get(kind.form, {})
+        own = names.get(kind.asked, [])
+        others = [name for asked, some in names.items() if asked != kind.asked for name in some]
+        alike = [name for name in own if _ending(name) == _ending(answer)]
+        for found in (alike, own, others):
+            drawn = chance.sample(found, min(4 * most, len(found)))
+            yield from islice((one for one in drawn if kind.name != KOREAN or is_noun(one)), most)

@@ -1,4 +1,4 @@
-"""Passages that contradict the answer: another of the same type replaces it."""
+"""A passage that says something else: another answer of the same type in the place of its own."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from aqa.metrics.languages import has_hangul
 from aqa.metrics.match import holds
 from aqa.metrics.normalize import PROFILES
 from aqa.prompting.gold_passages import text_finder
-from aqa.prompting.stress.answers import OtherAnswers, kind_of
+from aqa.prompting.stress.answers import FIGURES, Kind, OtherAnswers, kind_of
 from aqa.prompting.stress.particles import agreeing
 from aqa.records import Example, Passage
 
@@ -34,17 +34,17 @@ def contradict(
 ) -> Contradicted | None:
     """Replace an example's answers in passages by one that is in none of `beside`.
 
-    None if the passages don't state an answer, no other of its type fits, or the old one would
+    None if the passages don't state an answer, no other of its form fits, or the old one would
     remain: inside a longer word or in other words.
     """
-    olds = _to_replace(example, passages)
-    kind = kind_of(olds[0], example.question) if olds else None
+    chosen = _to_replace(example, passages)
     says_old = text_finder(example)
-    if kind is None or not any(map(says_old, passages)):
+    if chosen is None or not any(map(says_old, passages)):
         return None
     if says_old(Passage(example.question)):
         return None  # the question itself gives the answer away
-    for new in others.like(kind, chance, TRIED):
+    kind, olds = chosen
+    for new in others.like(olds[0], kind, chance, TRIED):
         says_new = text_finder(replace(example, answers=(new,)))
         given = (*passages, *beside, Passage(example.question))
         if any(map(says_new, given)) or any(_are_alike(old, new) for old in olds):
@@ -57,18 +57,22 @@ def contradict(
     return None
 
 
-def _to_replace(example: Example, passages: Sequence[Passage]) -> list[str]:
-    """Return the longest answer that has a type and occurs verbatim, then the others.
+def _to_replace(example: Example, passages: Sequence[Passage]) -> tuple[Kind, list[str]] | None:
+    """Return the type of the answer to replace, and the answer before the others.
 
-    Of "1988" and "in 1988" only the former is replaced, which changes both.
+    It occurs verbatim, and is the shortest with figures, or else the longest name. Of "1988" and
+    "in 1988" only the former is replaced, which changes both.
     """
-    answers = sorted({answer.strip() for answer in example.answers or ()} - {""}, key=len)[::-1]
+    answers = sorted({answer.strip() for answer in example.answers or ()} - {""}, key=len)
     texts = [passage.text for passage in passages]
     said = (each for each in answers if any(each in text for text in texts))
-    chosen = next((each for each in said if kind_of(each, example.question) is not None), None)
-    if chosen is None:
-        return []
-    return [chosen, *(each for each in answers if chosen.lower() not in each.lower())]
+    typed = [(kind, each) for each in said if (kind := kind_of(each, example.question))]
+    if not typed:
+        return None
+    figures = [each for each in typed if each[0].name == FIGURES]
+    kind, chosen = figures[0] if figures else typed[-1]
+    rest = [each for each in answers[::-1] if chosen.lower() not in each.lower()]
+    return kind, [chosen, *rest]
 
 
 def _are_alike(old: str, new: str) -> bool:

@@ -1,11 +1,14 @@
 """Another answer in the place of the old one: types, whole words, Korean particles."""
 
+from random import Random
+
 import pytest
 
 from aqa.metrics.kiwi import has_kiwi
-from aqa.prompting.stress.answers import kind_of
+from aqa.prompting.stress.answers import FIGURES, KOREAN, NAME, Kind, OtherAnswers, kind_of
 from aqa.prompting.stress.contradiction import replaced
 from aqa.prompting.stress.particles import agreeing
+from aqa.records import Example
 
 needs_kiwi = pytest.mark.skipif(not has_kiwi(), reason="needs kiwipiepy (the extra korean)")
 
@@ -76,39 +79,53 @@ def test_particles_agree(ending: str, old: str, new: str, expected: str | None) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "question", "name", "form"),
+    ("answer", "question", "kind"),
     [
-        ("1988", "", "date", "year"),
-        ("September 17, 1988", "", "date", "month 0, 0"),
-        ("1988년 9월 17일", "", "date", "0년 0월 0일"),
-        ("5년", "", "number", "0년"),
-        ("4,000 people", "", "number", "0 people"),
-        ("$3.5 million", "", "number", "$0 million"),
-        ("the Broncos", "Who won?", "name", "who"),
-        ("The Who", "", "name", ""),
-        ("Peter (the Great)", "", "name", ""),
-        ("University of Warsaw", "In which city?", "name", "where"),
-        ("Apollo 11", "", "name", ""),
+        *((text, "Who?", Kind(FIGURES)) for text in ("1988", "September 17, 1988", "May", "5년")),
+        *((text, "", Kind(FIGURES)) for text in ("$3.5 million", "In 1066", "the 1960s", "제3차")),
+        *((text, "", Kind(FIGURES)) for text in ("Apollo 11", "2012 Summer Olympics")),
+        ("the Broncos", "Who won?", Kind(NAME, "2 latin the", "who")),
+        ("The Who", "", Kind(NAME, "2 latin the")),
+        ("Peter (the Great)", "", Kind(NAME, "3 latin ( )")),
+        ("University of Warsaw", "In which city?", Kind(NAME, "3 latin", "where")),
+        ("NASA", "", Kind(NAME, "1 latin large")),
+        ("U.S.", "", Kind(NAME, "1 latin large .")),
+        ("Zoë", "", Kind(NAME, "1 latin")),
     ],
 )
-def test_types(answer: str, question: str, name: str, form: str) -> None:
-    kind = kind_of(answer, question)
-    assert kind is not None
-    assert (kind.name, kind.form) == (name, form)
+def test_types(answer: str, question: str, kind: Kind) -> None:
+    assert kind_of(answer, question) == kind
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        *("to save money", "in the Palace", "three", "", "A" * 61, "to be or not " * 4),
-        *("In 1066", "In the 1060s", "the", "Of the", "Peter (the Great"),
+        *("to save money", "in the Palace", "In London", "three", "", "A" * 61, "to be or " * 5),
+        *("the", "Of the", "Peter (the Great", "about three hundred of 1,000 people"),
     ],
 )
 def test_what_has_no_type(answer: str) -> None:
     assert kind_of(answer, "Who?") is None
 
 
+def test_names_of_the_same_form_come_in_the_order_of_their_likeness() -> None:
+    asked = {"Who?": ["Ada King", "Ben Hur"], "Where?": ["Oslo Bay", "Lake Como", "NASA", "Rome"]}
+    asked["In which country?"] = ["Hudson Bay", "Oslo Bay 7", "1988"]
+    examples = [
+        Example(name, question, (), answers=(name,))
+        for question, names in asked.items()
+        for name in names
+    ]
+    kind = kind_of("Green Bay", "Where?")
+    assert kind is not None
+    found = list(OtherAnswers(examples).like("Green Bay", kind, Random(1), 9))
+    assert set(found[:2]) == {"Oslo Bay", "Hudson Bay"}
+    assert set(found[2:5]) == {"Oslo Bay", "Hudson Bay", "Lake Como"}
+    assert set(found[5:]) == {"Ada King", "Ben Hur"}
+
+
 @needs_kiwi
 def test_korean_names() -> None:
-    assert kind_of("서울특별시", "어디인가?") is not None
+    assert kind_of("서울특별시", "어디인가?") == Kind(KOREAN, "1 ko", "where")
+    assert kind_of("송나라(宋)", "") == Kind(KOREAN, "1 ko zh ( )")
     assert kind_of("서울에서 열린 회의", "어디인가?") is None

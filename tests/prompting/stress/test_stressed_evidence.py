@@ -104,9 +104,10 @@ def test_a_conflict_says_another_answer_wherever_the_old_one_was() -> None:
     rows = examples(retrieved=True)
     evidence, found = stressed(rows, "conflict")
     for row, example in zip(rows, found, strict=True):
-        (new,) = example.answers or ()
-        assert new not in (row.answers or ())
-        assert new in {answer for other in rows for answer in other.answers or ()}
+        (old,), (new,) = row.answers or (), example.answers or ()
+        assert new != old
+        assert new.split()[0] == old.split()[0]  # figures change where they stand
+        assert len(new) == len(old)
         texts = read(evidence, example)
         number = row.id.removeprefix("q")
         assert texts[1] == f"Person {number} lives in {new}."
