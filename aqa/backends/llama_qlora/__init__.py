@@ -1,1 +1,1 @@
-"""The backend llama-qlora: causal models with LoRA adapters."""
+"""The backend `llama-qlora`: causal models with LoRA adapters."""

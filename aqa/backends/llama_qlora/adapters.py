@@ -1,4 +1,4 @@
-"""Trained adapters: put one over its base model, and see that it fits."""
+"""Loads trained adapters over their base models, and checks that they fit."""
 
 import json
 import re
@@ -17,9 +17,9 @@ from aqa.library_output import quiet
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-LEARNT_PROMPT = "prompt_embeddings"  # the weights of prompt and prefix tuning
+LEARNT_PROMPT = "prompt_embeddings"  # weights of prompt and prefix tuning
 TWICE = re.compile(r"\.(modules_to_save|original_module)\.")
-# The whole embedding or output layer, by the names that models have for them.
+# Names of embedding and output layers in various models.
 EMBEDDING = re.compile(
     r"\.(embed_tokens|wte|word_embeddings|embed_in|lm_head|embed_out)"
     r"(\.modules_to_save|(\.token_adapter)?\.base_layer)?\.weight$"
@@ -27,10 +27,10 @@ EMBEDDING = re.compile(
 
 
 def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
-    """Say what an adapter's config asks for that peft does not know, and leaves out.
+    """Note what an adapter's config asks for that peft does not know and ignores.
 
     Raises:
-        ModelError: it is of a kind that peft does not know.
+        ModelError: peft does not know this kind of adapter.
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, __version__
 
@@ -42,7 +42,7 @@ def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
             f" {asked.get('peft_type')}; pip install -U peft, or name another one"
         )
     known = signature(kind).parameters
-    # What is off does nothing, such as options of a later peft that nobody chose.
+    # Falsy values have no effect: they are options of a later peft that nobody set.
     if odd := {key: value for key, value in asked.items() if value and key not in known}:
         named = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(odd.items()))
         note(
@@ -53,7 +53,7 @@ def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
 
 
 def made_ready(model: Any, adapter: Path | None, options: LlamaQloraOptions, packs: bool) -> Any:
-    """A model for prediction, an adapter over it; who saves its weights lets none be packed."""
+    """Prepare a model for prediction, with its adapter; `packs` must be False to save weights."""
     from aqa.backends.llama_qlora.attention import attend_in_blocks
     from aqa.backends.llama_qlora.packed import pack
 
@@ -66,10 +66,10 @@ def made_ready(model: Any, adapter: Path | None, options: LlamaQloraOptions, pac
 
 
 def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
-    """Put a trained adapter over its base model, whose vocabulary it may have widened.
+    """Load a trained adapter over its base model, extending the vocabulary if necessary.
 
     Raises:
-        ModelError: its weights are not there as safetensors, or do not fit the base, or that does
+        ModelError: it has no safetensors weights, it does not fit the base, or the base does
             not fit in memory.
     """
     from peft import PeftModel, set_peft_model_state_dict
@@ -82,7 +82,7 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
         )
     if (
         "disk" in (getattr(model, "hf_device_map", None) or {}).values()
-    ):  # peft would write the base anew
+    ):  # peft would rewrite the base
         raise ModelError(
             f"{folder}: this adapter's base does not fit in memory, and peft can't keep a part of"
             " it on disk; allow more memory (backend.max_memory), or merge the two (aqa train ..."
@@ -94,9 +94,9 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
     )
     _widen(model, folder)
     with explained(str(folder)), quiet():
-        # peft only warns of weights that are not there, and leaves them as they were drawn.
+        # peft only warns about missing weights, and leaves them random.
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-        warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)  # told of
+        warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)  # noted
         try:
             placed = placement(options, training=False) if options.device_map else {}
             adapted = PeftModel.from_pretrained(model, folder, torch_device="cpu", **placed)
@@ -104,21 +104,21 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
             if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
                 raise
             raise ModelError(unfit) from error
-        # Of weights that have no place it says nothing; it writes some layers down twice.
+        # peft ignores unexpected weights; it also saves some layers twice.
         found = set_peft_model_state_dict(adapted, load_file(folder / ADAPTER_WEIGHTS))
-    unexpected = set(found.unexpected_keys) - {LEARNT_PROMPT}  # which it reads by itself
+    unexpected = set(found.unexpected_keys) - {LEARNT_PROMPT}  # peft reads these separately
     if [name for name in unexpected if not TWICE.search(name)]:
         raise ModelError(unfit)
     return adapted
 
 
 def check_fit(model_config: Any, folder: Path, options: LlamaQloraOptions) -> None:
-    """See by the shapes alone that a trained adapter fits its base model.
+    """Check that an adapter fits its base model, by shapes only.
 
-    Of a model that transformers has no causal one for, or that brings its own code, nobody knows.
+    Skips models with their own code, and those without a causal class in transformers.
 
     Raises:
-        ModelError: it does not, or its weights are not there as safetensors.
+        ModelError: it does not fit, or has no safetensors weights.
     """
     import torch
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
@@ -133,9 +133,9 @@ def check_fit(model_config: Any, folder: Path, options: LlamaQloraOptions) -> No
 
 
 def fast_adapter(model: Any, dtype: Any, spread: bool) -> AbstractContextManager[None]:
-    """Compute an adapter fused for a while, for peft does it in float32 beside the layers.
+    """Fuse an adapter within this context, since peft computes it in float32 beside the layers.
 
-    Not where weights come to a process when they are needed, be they spread or on the disk.
+    Not if weights are sharded or offloaded, and so arrive only when needed.
     """
     places = (getattr(model, "hf_device_map", None) or {}).values()
     if spread or {"cpu", "disk"} & {*places} or not hasattr(model, "peft_config"):
@@ -146,16 +146,16 @@ def fast_adapter(model: Any, dtype: Any, spread: bool) -> AbstractContextManager
 
 
 def embedding_rows(folder: Path) -> int | None:
-    """How many tokens the embedding has that an adapter brings along; None where it brings none.
+    """Return the vocabulary size of an adapter's own embedding; None if it has none.
 
     Raises:
-        ModelError: its weights are no safetensors.
+        ModelError: its weights are not safetensors.
     """
     return max(_embeddings(folder).values(), default=None)
 
 
 def _embeddings(folder: Path) -> dict[str, int]:
-    """The whole embedding and output layers that an adapter brings along, with their tokens."""
+    """Return the embedding and output layers in an adapter's file, with their vocabulary sizes."""
     from safetensors import safe_open
 
     path = folder / ADAPTER_WEIGHTS
@@ -167,10 +167,10 @@ def _embeddings(folder: Path) -> dict[str, int]:
 
 
 def _widen(model: Any, folder: Path) -> None:
-    """Give a base the tokens that were added to it before an adapter was trained.
+    """Extend a base by the tokens that were added to it before an adapter was trained.
 
     Raises:
-        ModelError: their rows of a layer are not there, and would be drawn at random.
+        ModelError: a layer's rows for them are missing, and would be random.
     """
     held, layer = _embeddings(folder), model.get_input_embeddings()
     rows = max(held.values(), default=layer.num_embeddings)
@@ -187,7 +187,7 @@ def _widen(model: Any, folder: Path) -> None:
 
 
 def read_adapter(model: Any, folder: Path) -> None:
-    """Read an adapter's weights into one of a model; ModelError where they are not just its own."""
+    """Read weights into a model's adapter; ModelError unless they are exactly its own."""
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 

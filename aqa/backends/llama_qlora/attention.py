@@ -1,7 +1,7 @@
-"""Attention of prompts on a CPU, a block of queries at a time, as two matrix products.
+"""Attention for prompts on a CPU: a block of queries at a time, as two matrix products.
 
-PyTorch's own takes 1.4 to 1.9 times as long there (avx512_bf16, 150 to 450 tokens), and knows no
-queries of the last tokens alone, which follow a beginning that was read before.
+PyTorch's takes 1.4 to 1.9 times as long there (avx512_bf16, 150 to 450 tokens), and does not
+support queries for the last tokens only, which continue a cached beginning.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +19,18 @@ from aqa.backends.llama_qlora.prefixes import can_share
 from aqa.backends.local.devices import local_device, without_gradients
 from aqa.config.backend_options import LlamaQloraOptions
 
-NAME = "aqa_blocks"  # of it among transformers' implementations
-BLOCK = 64  # queries at most,
-LEAST = 8  # and at least,
-SCORES = 1 << 22  # for so many scores at a time
+NAME = "aqa_blocks"  # its name in transformers
+BLOCK = 64  # the most queries in a block
+LEAST = 8  # the fewest
+SCORES = 1 << 22  # scores to compute at once, which decides in between
 
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Rows of other lengths that lie one behind the other, and do not see each other.
+    """Rows of different lengths, concatenated without padding, that don't attend to each other.
 
-    `places` (rows, longest) are those of each row's tokens, its last one's where it has no more;
-    `inside` tells where it has. `used` are the modules that attended to them, in turn.
+    `places` (rows, longest) are the indices of each row's tokens, the last one repeated after the
+    end of a row; `inside` is the mask of real ones. `used` records the modules that attended.
     """
 
     places: torch.Tensor
@@ -39,19 +39,19 @@ class Apart:
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> "Apart":
-        """Rows of these lengths."""
+        """Make it from the rows' lengths."""
         sizes = torch.tensor(lengths)[:, None]
         steps = torch.arange(max(lengths))
         return cls(sizes.cumsum(0) - sizes + torch.minimum(steps, sizes - 1), steps < sizes)
 
     @property
     def positions(self) -> torch.Tensor:
-        """The number of each token in its row, of shape (1, tokens)."""
+        """Each token's position in its row, of shape (1, tokens)."""
         return torch.arange(self.inside.shape[1]).expand_as(self.inside)[self.inside][None]
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Let attention within it know; only what follows their last tokens is asked for."""
+        """Make attention separate these rows; only the logits after their last tokens are valid."""
         token = _APART.set(self)
         try:
             yield
@@ -59,7 +59,7 @@ class Apart:
             _APART.reset(token)
 
     def columns(self, states: torch.Tensor) -> torch.Tensor:
-        """Padded rows of (1, heads, tokens, width); what is before all of them is each one's."""
+        """Split (1, heads, tokens, width) into padded rows, each after the shared beginning."""
         before = states.shape[2] - int(self.inside.sum())
         shared = torch.arange(before).expand(len(self.places), -1)
         columns = torch.cat([shared, self.places + before], dim=1)
@@ -68,14 +68,14 @@ class Apart:
 
 
 class _OwnWayError(Exception):
-    """A layer attends in a way of its own."""
+    """A layer has its own kind of attention."""
 
 
 _APART: ContextVar[Apart | None] = ContextVar("apart", default=None)
 
 
 def attend_in_blocks(model: Any, options: LlamaQloraOptions) -> None:
-    """Let a model that is on the CPU, and has PyTorch's attention by transformers' way, take it."""
+    """Use this attention in a model that runs on the CPU with transformers' standard SDPA."""
     if (
         options.attn_implementation == "auto"
         and options.device_map is None
@@ -95,9 +95,9 @@ def attend_in_blocks(model: Any, options: LlamaQloraOptions) -> None:
 
 
 def _modules_used(model: Any) -> Sequence[torch.nn.Module]:
-    """What reads two short rows, in turn; empty where a layer attends in a way of its own.
+    """Return the attention and MLP modules that read two short rows, in order.
 
-    That is what attends, and what then maps each token on its own.
+    Empty if a layer has its own kind of attention.
     """
     apart = Apart.of([1, 2])
     ids = torch.ones(1, 3, dtype=torch.long)
@@ -116,8 +116,8 @@ def _modules_used(model: Any) -> Sequence[torch.nn.Module]:
 
 
 def _map_last_tokens(layer: Any) -> None:
-    """Let the last layer map only the last token of each row: no other is looked at behind it."""
-    if not hasattr(layer, "down_proj"):  # it attended, or chooses experts
+    """Let the last MLP map only each row's last token, since no later layer reads the others."""
+    if not hasattr(layer, "down_proj"):  # an attention layer or a mixture of experts
         return
     whole: Callable[..., Any] = layer.forward
 
@@ -137,12 +137,12 @@ def _map_last_tokens(layer: Any) -> None:
 
 
 def reads_on(model: Any) -> bool:
-    """Whether tokens without a mask may follow others that were read before."""
+    """Whether the model can continue from cached tokens without a mask."""
     return bool(model.config._attn_implementation == NAME)
 
 
 def _mask(*sizes: Any, **words: Any) -> torch.Tensor | None:
-    """None where there is no padding, and each token sees all before it."""
+    """Return None if there is no padding and each token attends to all before it."""
     if _APART.get() is not None:
         return None
     whole = words.get("attention_mask") is None and words.get("local_size") is None
@@ -160,7 +160,7 @@ def _attention(
     attention_mask: torch.Tensor | None,
     **words: Any,
 ) -> tuple[torch.Tensor, None]:
-    """That of (rows, heads, tokens, width), as (rows, tokens, heads, width)."""
+    """Map (rows, heads, tokens, width) to (rows, tokens, heads, width)."""
     apart, causal = _APART.get(), words.get("is_causal")
     if causal is None:
         causal = getattr(module, "is_causal", True)
@@ -184,11 +184,11 @@ def _attention(
 def causal_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """Attention of the last tokens to all; scores and their softmax are float32."""
+    """Compute the attention of the last tokens to all; scores and softmax are in float32."""
     rows, heads, tokens, width = query.shape
     groups, columns = key.shape[1:3]
     each, before = heads // groups, columns - tokens
-    # Tokens before the heads that share keys: a block of them is one matrix.
+    # Tokens come before the heads that share keys, so that a block of tokens is one matrix.
     queries = (query.float() * scale).view(rows, groups, each, tokens, width).transpose(2, 3)
     queries = queries.reshape(rows * groups, tokens * each, width)
     keys = key.float().reshape(rows * groups, columns, width).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""The backend llama-qlora: causal models in 4 bits, fine-tuned with LoRA adapters."""
+"""The backend `llama-qlora`: causal models in 4 bits, fine-tuned with LoRA adapters."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
-    """A causal reader, whose adapter is trained."""
+    """A causal model, of which an adapter is trained."""
 
     Options: ClassVar[type[BackendOptions]] = LlamaQloraOptions
     merges: ClassVar[bool] = True
-    _dequantizes = False  # to be merged, or written for another engine
-    _vllm: "VllmEngine | None" = None  # opened, where that engine answers
+    _dequantizes = False  # for merging, or for another engine
+    _vllm: "VllmEngine | None" = None  # set if this engine is in use
 
     def __enter__(self) -> Self:
         if self.options.engine == "vllm":
@@ -96,11 +96,11 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return self._encoder.tokenizer
 
     def check(self) -> None:
-        """Look at the model's configuration, its tokenizer and the machine.
+        """Check the model's config, its tokenizer and the hardware.
 
         Raises:
             ConfigError: it has fewer positions than `max_seq_length`.
-            ModelError: the model can't be loaded, is no causal one, or can't run here in 4 bits.
+            ModelError: it cannot be loaded, is not causal, or can't run here in 4 bits.
         """
         if self.options.engine == "vllm":
             check_engine(self.options, self.files, self.config.generation, self._encoder)
@@ -112,10 +112,10 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         self._encoder  # noqa: B018  (loads the tokenizer)
 
     def check_training(self) -> None:
-        """See that the model is a base: an adapter in the place of one would be left aside.
+        """Check that the model is a base; an adapter in its place would be ignored.
 
         Raises:
-            ConfigError: another engine is named, which trains nothing.
+            ConfigError: the engine cannot train.
             ModelError: it is an adapter, or a run folder with one.
         """
         if self.options.engine != "transformers":
@@ -136,22 +136,22 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     @property
     def begin_token_id(self) -> int | None:
-        """The begin-of-text token, where the tokenizer has one."""
+        """The begin-of-text token, if the tokenizer has one."""
         begin: int | None = self._tokenizer.bos_token_id
         return begin
 
     def encode(self, prompt: Prompt) -> Encoding:
-        """Make token ids by the model's chat template."""
+        """Tokenize a prompt with the model's chat template."""
         return self._known(prompt, self._encoder.encode(prompt))
 
     @cached_property
     def _vocabulary(self) -> int | None:
-        """That of the base, unless the adapter widened it."""
+        """The base's vocabulary size, unless the adapter extended it."""
         adapter = self.files.adapter
         return (embedding_rows(adapter) if adapter else None) or super()._vocabulary
 
     def identity(self) -> Mapping[str, object]:
-        """The model, its and its adapter's hash, and everything that influences decoding."""
+        """The model, its hash and its adapter's, and everything that influences decoding."""
         adapter = self.sources().get("adapter")
         return {
             "model": self.files.spec,
@@ -165,7 +165,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         }
 
     def _engine_identity(self) -> dict[str, object]:
-        """What of the engine, and of the weights as it holds them, decides the answers."""
+        """Return what affects answers in the engine and its form of the weights."""
         options = self.options
         if options.vllm.urls:
             return options.vllm.identity()
@@ -181,14 +181,14 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         }
 
     def hardware(self) -> Mapping[str, str]:
-        """The device and dtype of this process, or those of a server that it starts."""
+        """The device and dtype of this process, or of the server that it starts."""
         found = super().hardware()
         if self.options.engine != "vllm":
             return found
         return engine_facts(self.options, found["dtype"])
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer prompts window by window, in batches of like length, or as servers do."""
+        """Answer prompts window by window in batches of similar length, or through servers."""
         if self._vllm is not None:
             for prompt, written in self._vllm.write(map(self.encoded, prompts)):
                 row = Row(prompt, prompt.encoding or self.encode(prompt))
@@ -202,7 +202,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             yield from super().generate(prompts)
 
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer the prompts of a window in continuous batches, where the model takes them."""
+        """Answer a window in continuous batches, if the model supports them."""
         options = self.config.generation
         ids = [row.encoding.prompt_ids for row in rows]
         if not is_continuous(self.model, options, ids):
@@ -212,17 +212,17 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         draws = self._draws(rows)
         answers = write_continuously(self.model, ids, self._ends, options, self._room, draws)
         while True:
-            with quiet():  # not while somebody else is at work with an answer
+            with quiet():  # not while the caller processes an answer
                 found = next(answers, None)
             if found is None:
                 return
             row, written = rows[found[0]], found[1]
             given += 1
-            share = (perf_counter() - started) / given  # of the window's time so far
+            share = (perf_counter() - started) / given  # the average time in this window so far
             yield self._predicted(row, written, share) if written else self._out_of_memory(row)
 
     def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
-        """Without what the template puts around an answer; of a mere thought all that it says."""
+        """Strip the template's frame from an answer; return an unfinished thought whole."""
         answer = self._encoder.written.answer(token_ids)
         if answer is None:
             return super()._answer_text(token_ids)[0], False
@@ -240,7 +240,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return Ends(self._encoder.end_token_ids, written.cut if written.stop_text else None)
 
     def estimate(self) -> TrainEstimate:
-        """Count parameters and memory of a training on the shapes alone."""
+        """Count parameters and memory of a training without loading weights."""
         with quiet():
             from aqa.backends.llama_qlora.estimate import estimate_training
 
@@ -248,8 +248,8 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             return estimate_training(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
-        """Fine-tune an adapter; see `training`. The best one stays loaded."""
-        with quiet():  # what it imports has hints of its own
+        """Fine-tune an adapter and leave the best one loaded; see `training`."""
+        with quiet():  # its imports print hints
             from aqa.backends.llama_qlora.training import AdapterTrainer
             from aqa.backends.local.training import train_reader
 
@@ -257,14 +257,14 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return train_reader(AdapterTrainer, self, job, on_step)
 
     def merge(self, run_folder: Path, prompts: Sequence[Prompt]) -> Merged:
-        """Merge the run's adapter into its base; see `merging`. What is loaded is freed before."""
+        """Unload everything, then merge the run's adapter into its base; see `merging`."""
         from aqa.backends.llama_qlora.merging import merge_adapter
 
         self.__exit__()
         return merge_adapter(self._dequantizing_reader, self.config, run_folder, prompts)
 
     def check_export(self) -> None:
-        """See that llama.cpp's converter is installed; else ModelError."""
+        """Raise a ModelError unless llama.cpp's converter is installed."""
         find_converter()
 
     def export(self, merged: Path, kind: str, prompts: Sequence[Prompt]) -> Merged:
@@ -275,7 +275,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return export_gguf(reader, reader._ends, merged, kind, prompts)
 
     def _load(self, training: bool) -> None:
-        """Load the base model, and for prediction its adapter if it has one."""
+        """Load the base model and, for prediction, its adapter if it has one."""
         self.check()
         self._tell_hardware(training)
         files = self.files = convert_gguf(self.files, self._progress)

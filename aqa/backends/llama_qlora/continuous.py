@@ -1,7 +1,7 @@
-"""Continuous batches: rows leave as soon as they have ended, and others take their places.
+"""Continuous batching: finished rows leave at once, and others take their places.
 
-So the steps of a window's answers are full, however unlike their lengths are. What a row writes
-depends on no other row, up to rounding.
+So every step's batch is full, however different the lengths of answers. What a row writes does not
+depend on other rows, up to rounding.
 """
 
 from collections import deque
@@ -21,29 +21,29 @@ from aqa.backends.local.memory import Room, free_memory
 from aqa.config.options import GenerationOptions
 from aqa.contention import small_operations
 
-ROUND = 8  # steps, after which rows may join
-STEPS = 32  # for which there is room before all rows are moved
-ENDED = 8  # a round ends early when one row in so many has ended,
-JOINED = 4  # and rows join others when they are one in so many of all
+ROUND = 8  # steps between chances to join
+STEPS = 32  # steps with room before all rows must be moved
+ENDED = 8  # a round ends early once one row in this many has ended
+JOINED = 4  # rows join once they are one in this many of all
 
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """An answer that is written to a prompt, which is the window's by that `number`."""
+    """An answer in progress to the prompt with this `number` in the window."""
 
     number: int
     prompt: Row
-    group: int  # of prompts that share their first tokens,
-    shared: int  # so many
-    draws: Sequence[float] = ()  # in [0, 1), one a token, where tokens are drawn
+    group: int  # index of the group of prompts that share a prefix
+    shared: int  # length of that prefix
+    draws: Sequence[float] = ()  # in [0, 1), one per token, if tokens are sampled
     tokens: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
     ended: bool = False
-    fits: bool = True  # or else memory ran out with this one alone
+    fits: bool = True  # False if memory ran out with this one alone
 
 
 class Writer:
-    """Writes the answers of a window, never more at a time than there is room for."""
+    """Writes the answers of a window, as many at a time as memory allows."""
 
     def __init__(self, model: Any, ends: Ends, options: GenerationOptions, room: Room) -> None:
         self._model = model
@@ -52,13 +52,13 @@ class Writer:
         self._room = room
         self._waiting: deque[list[Answer]] = deque()
         self._joining: list[Answer] = []
-        self._open: list[Answer] = []  # in the order of their places
+        self._open: list[Answer] = []  # in the order of their slots
         self._places = Places()
-        self._firsts: list[Row] = []  # what each group shares
-        self._begun: Layers | None = None  # what all of them begin with
+        self._firsts: list[Row] = []  # each group's prefix
+        self._begun: Layers | None = None  # the prefix that all groups share
 
     def write(self, groups: Iterable[Sequence[Answer]]) -> Iterator[Answer]:
-        """Give the answers as they end; a group's prompts are read together where they fit."""
+        """Yield answers as they end; a group's prompts are read together if they fit."""
         self._wait(groups)
         self._firsts = [group[0].prompt[: group[0].shared] for group in self._waiting]
         while self._waiting or self._open:
@@ -66,12 +66,12 @@ class Writer:
             yield from self._give_way() if ended is None else ended
 
     def _wait(self, groups: Iterable[Sequence[Answer]]) -> None:
-        """Let groups wait, the longest first."""
+        """Queue groups, longest first."""
         waiting = [*self._waiting, *map(list, groups)]
         self._waiting = deque(sorted(waiting, key=_longest, reverse=True))
 
     def _go_on(self) -> list[Answer] | None:
-        """Let rows join, or write a few tokens more; None where memory ran out."""
+        """Let rows join or write more tokens; return finished answers, None if out of memory."""
         try:
             with without_gradients():
                 if chosen := self._choose():
@@ -87,9 +87,9 @@ class Writer:
         return None
 
     def _choose(self) -> list[list[Answer]]:
-        """The groups that join now: as many as fit, of one that never does a part.
+        """Choose the groups that join now: as many as fit, or part of one that never fits.
 
-        Reading few rows takes as long as reading some more, so they wait until it is worth it.
+        Reading a few rows takes as long as reading some more, so they wait until it is worthwhile.
         """
         if not self._waiting:
             return []
@@ -114,7 +114,7 @@ class Writer:
         return chosen
 
     def _join(self, groups: Sequence[Sequence[Answer]]) -> None:
-        """Read prompts, write their answers' first tokens, and let them join those that write."""
+        """Read prompts, write the first token of each answer, and add them to the open rows."""
         self._joining = [answer for group in groups for answer in group]
         rows, longest = len(self._open) + len(self._joining), _longest(self._joining)
         if self._begun is None:
@@ -129,7 +129,7 @@ class Writer:
         self._joining = []
 
     def _write_round(self) -> None:
-        """Write so many tokens of each row, or fewer if enough rows end before."""
+        """Write up to `ROUND` tokens in each row, fewer if enough rows end before."""
         self._places.reserve(0, 0, ROUND)
         mask, lengths = self._places.begin(ROUND)
         columns, written = mask.shape[1] - ROUND, 0
@@ -146,7 +146,7 @@ class Writer:
         self._places.grow(written)
 
     def _write_tokens(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
-        """Write one token more of each that has not ended; logits are (answers, vocabulary)."""
+        """Append a token to each unfinished answer; logits are (answers, vocabulary)."""
         drawn = [a.draws[len(a.tokens)] if a.draws and not a.ended else 0.0 for a in answers]
         found = zip(*chosen_tokens(logits, drawn, self._options), strict=True)
         for answer, (token, log_probability) in zip(answers, found, strict=True):
@@ -157,7 +157,7 @@ class Writer:
                 answer.ended = full or self._ends.ended(answer.tokens)
 
     def _let_go(self) -> list[Answer]:
-        """Free the places of those that have ended."""
+        """Free the slots of finished answers."""
         ended = []
         for place in reversed(range(len(self._open))):
             if self._open[place].ended:
@@ -168,7 +168,7 @@ class Writer:
         return ended
 
     def _give_way(self) -> list[Answer]:
-        """After memory ran out: let fewer write, and those that have not ended start over."""
+        """After running out of memory, lower the limit and restart unfinished answers."""
         tried = [*self._open, *(a for a in self._joining if a not in self._open)]
         self._joining, self._open, self._places = [], [], Places()
         free_memory()

@@ -1,4 +1,4 @@
-"""What a training of an adapter will need, told before it begins."""
+"""Estimates what training an adapter needs, without loading weights."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ from aqa.library_output import quiet
 def estimate_training(
     model_config: Any, options: LlamaQloraOptions, training: TrainingOptions
 ) -> TrainEstimate:
-    """Count parameters on the shapes alone and estimate the memory of a training.
+    """Count parameters without weights and estimate the memory of a training.
 
-    Weights: 4 bits and 0.127 bits of double-quantised constants for each weight of a linear layer
-    but the last (Dettmers et al. 2023), 16 bits for the rest. Adapter: weight, gradient and two
-    moments in 32 bits, or 8-bit moments.
+    Weights: 4.127 bits with double-quantised constants per weight of a linear layer except the last
+    (Dettmers et al. 2023), 16 bits for others. Adapter: weight, gradient and two moments in 32
+    bits, or 8-bit moments.
     """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(
@@ -35,7 +35,7 @@ def estimate_training(
     total = sum(parameter.numel() for parameter in model.parameters())
     with torch.device("meta"), quiet():
         lora = options.lora
-        if lora.variant == "pissa":  # its shapes are those of a plain one
+        if lora.variant == "pissa":  # its shapes are the same
             lora = lora.model_copy(update={"variant": "lora"})
         adapted = add_adapter(model, lora, "")
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)

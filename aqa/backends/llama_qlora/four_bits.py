@@ -1,4 +1,4 @@
-"""A base as its 4 bits hold it, in 16 or 32: for an engine that would load other weights."""
+"""Dequantises a 4-bit base to a folder, for an engine that would load the original weights."""
 
 import json
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from aqa.runs.files import Hashed, atomic_folder
 
 
 def learned_over(options: LlamaQloraOptions, files: ModelFiles) -> bool:
-    """Whether there is an adapter that learned over 4 bits."""
+    """Whether there is an adapter that was trained over 4 bits."""
     return files.adapter is not None and options.quantization == "4bit"
 
 
 def is_dequantized(options: LlamaQloraOptions, files: ModelFiles) -> bool:
-    """Whether vLLM is given such an adapter's base as its 4 bits hold it: not where it has one."""
+    """Whether vLLM gets such an adapter's base dequantised: not if it quantises or runs already."""
     return learned_over(options, files) and not (options.vllm.urls or options.vllm.quantization)
 
 
@@ -33,9 +33,9 @@ def dequantize_once(
     source: Hashed,
     dtype: str,
 ) -> ModelFiles:
-    """Write the base of `files`, once for this user, with the weights of its 4 bits.
+    """Write the dequantised base of `files`, once per user.
 
-    Other processes wait for it. `open_reader` has to dequantise; `source` says which base it is.
+    Other processes wait. `open_reader` must dequantise; `source` identifies the base.
     """
     base = config.backend.model_copy(update={"model": files.spec, "engine": "transformers"})
     names = {"revision", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant"}

@@ -1,4 +1,4 @@
-"""Fresh LoRA adapters over a base model: where they lie, how they begin, and what they learnt."""
+"""Creates LoRA adapters over a base model, and converts PiSSA ones for the original base."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -10,9 +10,9 @@ from aqa.errors import ConfigError, ModelError
 
 
 def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
-    """Freeze a base model and put a fresh LoRA adapter over its linear layers.
+    """Freeze a base model and add a fresh LoRA adapter to its linear layers.
 
-    Over the weights of experts peft has no dropout, so there is none in such a model.
+    peft has no dropout over the weights of experts, so such models get none at all.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -37,7 +37,7 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
             )
         config.lora_dropout = 0.0
     adapted = get_peft_model(model, config)
-    local = Path(base).is_dir()  # the adapter must find it from other folders, too
+    local = Path(base).is_dir()  # so that the adapter finds it from other folders too
     adapted.peft_config["default"].base_model_name_or_path = (
         str(Path(base).resolve()) if local else base
     )
@@ -45,13 +45,13 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
 
 
 def check_readable(model: Any, base: str) -> None:
-    """See that what a fresh adapter is written down as is what peft reads again.
+    """Check that peft can reload a fresh adapter as it saves it.
 
-    On the way it renames layers as transformers does, and of some kinds of models to no layer's
-    name, which it then leaves out without a word.
+    When loading, it renames layers as transformers does, for some kinds of models to names that do
+    not exist, whose weights it silently drops.
 
     Raises:
-        ModelError: it is not.
+        ModelError: it cannot.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
@@ -66,14 +66,14 @@ def check_readable(model: Any, base: str) -> None:
 
 
 def _beginning(options: LoraOptions) -> bool | str:
-    """How an adapter begins, in peft's words."""
+    """Return the initialisation in peft's terms."""
     if options.variant == "pissa":
         return f"pissa_niter_{options.pissa_niter}" if options.pissa_niter else "pissa"
     return True if options.init == "default" else options.init
 
 
 def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
-    """Refuse, by a ConfigError, quantised weights that an adapter would begin as a part of."""
+    """Raise a ConfigError for PiSSA over quantised weights, part of which it would take out."""
     if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
         raise ConfigError(
             "backend.lora.variant = pissa moves a part of the weights into the adapter, and the"
@@ -83,14 +83,14 @@ def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
 
 
 def trained_weights(model: Any) -> dict[str, Any]:
-    """What of a model is trained, by its names."""
+    """Return the trainable weights of a model, by name."""
     return {name: weights for name, weights in model.named_parameters() if weights.requires_grad}
 
 
 def beyond_beginning(config: Any, trained: dict[str, Any], begun: dict[str, Any]) -> Any:
-    """Give a pissa adapter's config and weights for a base from which nothing was taken out.
+    """Convert a PiSSA adapter's config and weights to an adapter for the original base.
 
-    What it learnt is s B A - s B0 A0 = s [B, -B0] [A; A0]: an adapter of twice the rank.
+    It learnt s B A - s B0 A0 = s [B, -B0] [A; A0]: an adapter of twice the rank.
     """
     import torch
 
@@ -100,12 +100,12 @@ def beyond_beginning(config: Any, trained: dict[str, Any], begun: dict[str, Any]
         else torch.cat([learnt, -begun[name].to(learnt.device)], 1)
         for name, learnt in trained.items()
     }
-    twice = {"r": 2 * config.r, "lora_alpha": 2 * config.lora_alpha}  # so the scaling stays
+    twice = {"r": 2 * config.r, "lora_alpha": 2 * config.lora_alpha}  # keeps the scaling
     return replace(config, **twice, init_lora_weights=True), weights
 
 
 def routers(model: Any) -> list[str]:
-    """The linear layers that choose experts and give more than their product, as Llama 4's do."""
+    """Return the linear layers that route to experts and return more than a product (Llama 4)."""
     from torch.nn import Linear
 
     return [
@@ -116,7 +116,7 @@ def routers(model: Any) -> list[str]:
 
 
 def _unread(model: Any) -> list[str]:
-    """The linear layers whose weights kernels read, past an adapter over them: those of Mamba."""
+    """Return linear layers whose weights kernels read directly, bypassing adapters (Mamba)."""
     return [
         f"{name}.out_proj"
         for name, mixer in model.named_modules()
@@ -125,7 +125,7 @@ def _unread(model: Any) -> list[str]:
 
 
 def adapts_experts(model: Any, config: Any) -> bool:
-    """Whether an adapter of this config lies over experts, whose weights are no layers."""
+    """Whether an adapter of this config covers the weights of experts, which are not layers."""
     from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 
     settled = deepcopy(config)

@@ -1,9 +1,9 @@
-"""Adapters at prediction speed: one fused addition instead of several float32 passes.
+"""Fast adapters for prediction: one fused addition instead of several float32 passes.
 
-peft computes an adapter in float32 beside the layer; for the 4,096 rows of a batch that takes a CPU
-two to four times as long as the layer itself, and a GPU goes over float32 states. Here it is a
-rank-r update in the layer's own type, added within a matrix product, which sums in float32 and
-rounds once.
+peft computes an adapter in float32 beside the layer, which for a batch of 4,096 rows takes a CPU
+two to four times as long as the layer, and makes a GPU read and write float32 states. Here it is a
+rank-r update in the layer's dtype, added within a matrix product that sums in float32 and rounds
+once.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class FusedLora(torch.nn.Module):
         self.register_buffer("up", up.to(dtype).t().contiguous())
 
     def __getattr__(self, name: str) -> Any:
-        """What a model asks of the layer that lies below: Jamba's takes its bias off again."""
+        """Look up attributes in the base layer: Jamba, for one, uses its bias."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -38,7 +38,7 @@ class FusedLora(torch.nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Map states of shape (..., in) to (..., out).
 
-        On GPUs a training's autocast gives them in float32 behind some kinds of norms.
+        On GPUs, a training's autocast produces float32 states after some kinds of norms.
         """
         rows = states.reshape(-1, states.shape[-1]).to(self.down.dtype)
         update = torch.nn.functional.linear(rows, self.down)
@@ -48,7 +48,7 @@ class FusedLora(torch.nn.Module):
 
 @contextmanager
 def fused_adapter(model: Any, dtype: torch.dtype) -> Iterator[None]:
-    """Put fused layers in the place of plain LoRA layers for a while; others stay as they are."""
+    """Replace plain LoRA layers by fused ones within this context; others stay as they are."""
     replaced = {name: layer for name, layer in model.named_modules() if _is_plain(layer)}
     for name, layer in replaced.items():
         model.set_submodule(name, FusedLora(layer, layer.active_adapters[0], dtype))
@@ -60,14 +60,14 @@ def fused_adapter(model: Any, dtype: torch.dtype) -> Iterator[None]:
 
 
 def _is_plain(layer: object) -> bool:
-    """A LoRA layer over a linear one, without variants (DoRA) or biases of its own."""
+    """Whether it is a LoRA layer over a linear one, without variants (DoRA) or its own biases."""
     return (
         isinstance(layer, LoraLayer)
         and isinstance(layer.get_base_layer(), torch.nn.Linear)
         and len(layer.active_adapters) == 1
         and not layer.lora_variant
         and not getattr(layer, "fan_in_fan_out", False)
-        # AdaLoRA's parts are no layers, and so have no such attribute.
+        # AdaLoRA's parts are not layers, and have no such attribute.
         and all(
             getattr(part, "bias", part) is None
             for part in (*layer.lora_A.values(), *layer.lora_B.values())

@@ -1,6 +1,6 @@
-"""Generate answers to token ids: in continuous batches, or by transformers' `generate` as a whole.
+"""Generates answers from token ids, in continuous batches or with transformers' `generate`.
 
-The latter is for beams, and for models whose keys and values can't be moved from batch to batch.
+The latter is for beams, and for models whose keys and values cannot move between batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,16 +28,16 @@ def is_continuous(model: Any, options: GenerationOptions, rows: Rows) -> bool:
 
 
 def _are_steady(model: Any, rows: Rows, options: GenerationOptions) -> bool:
-    """Whether positions mean the same to each row as they would if it were alone."""
+    """Whether each row's positions are the same as if it were alone."""
     return max(map(len, rows), default=0) + options.max_new_tokens <= steady_length(model.config)
 
 
 def write_continuously(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, room: Room, draws: Drawings
 ) -> Iterator[tuple[int, list[Written] | None]]:
-    """Give the numbers of rows, and their answers, as they end; None where memory is too small.
+    """Yield row numbers and their answers as they end; None instead if memory is too small.
 
-    `draws` are those of each answer, where tokens are drawn.
+    `draws` holds the random numbers of each answer, if tokens are sampled.
     """
     from aqa.backends.llama_qlora.continuous import Answer, Writer
 
@@ -63,7 +63,7 @@ def write_continuously(
 def write_answers(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings = ()
 ) -> list[list[Written]]:
-    """Give each row's answers, of `max_new_tokens` at most; one, unless several are asked for."""
+    """Return each row's answers, of at most `max_new_tokens`; one, unless several are asked for."""
     if not (takes_padding(model) and _are_steady(model, rows, options)):
         forget_lengths(model)
         if len({len(row) for row in rows}) > 1:
@@ -80,7 +80,7 @@ def write_answers(
 def _write_by_length(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
 ) -> list[list[Written]]:
-    """The same for a model to which other rows' lengths matter: those of one at a time."""
+    """Write answers to rows of one length at a time, for models that other lengths would affect."""
     found: dict[int, list[Written]] = {}
     for length in sorted({len(row) for row in rows}, reverse=True):
         places = [place for place, row in enumerate(rows) if len(row) == length]
@@ -106,7 +106,7 @@ def _write_whole(
 def _generate(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, **words: Any
 ) -> tuple[Any, int]:
-    """What `generate` gives, and where answers begin in it."""
+    """Return the output of `generate`, and where answers start in it."""
     import torch
 
     ids, mask = pad_left(rows, ends.ids[0])
@@ -129,7 +129,7 @@ def _generate(
 
 
 def _write_beams(model: Any, rows: Rows, ends: Ends, options: GenerationOptions) -> list[Written]:
-    """The answers are read once more for their log-probabilities."""
+    """Write answers with beam search, then read them again for their log-probabilities."""
     import torch
 
     from aqa.backends.llama_qlora.reading import forward, logits_at
@@ -160,9 +160,9 @@ def _write_beams(model: Any, rows: Rows, ends: Ends, options: GenerationOptions)
 
 
 def pad_left(rows: Rows, filling: int) -> tuple[Any, Any]:
-    """Token ids and attention mask of shape (rows, longest), padded on the left.
+    """Return ids and attention mask of shape (rows, longest), padded on the left.
 
-    Padding is told by the mask alone: its token may well be the end-of-turn token.
+    Only the mask marks padding: its token may also be the end-of-turn token.
     """
     ids, mask = pad_right([row[::-1] for row in rows], filling)
     return ids.flip(1), mask.flip(1)

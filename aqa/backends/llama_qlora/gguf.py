@@ -1,4 +1,4 @@
-"""Convert a GGUF model to safetensors, once for each user."""
+"""Converts a GGUF model to safetensors, once per user."""
 
 import io
 from contextlib import redirect_stderr
@@ -13,13 +13,13 @@ from aqa.progress import Progress
 
 
 def convert_gguf(files: ModelFiles, progress: Progress) -> ModelFiles:
-    """Convert a GGUF model to safetensors, once for this user; other processes wait for it.
+    """Convert a GGUF model to safetensors, once for this user, while other processes wait.
 
-    transformers refuses to save a model that it read from GGUF, so its weights go into a fresh
-    model of the same configuration.
+    transformers refuses to save a model that it read from GGUF, so its weights are copied to a new
+    model with the same config.
 
     Raises:
-        ModelError: it is no GGUF that transformers can read, or not all weights are in it.
+        ModelError: transformers cannot read it, or weights are missing.
     """
     if files.gguf_file is None:
         return files
@@ -36,7 +36,7 @@ def _convert(files: ModelFiles, gguf_file: str, target: Path, progress: Progress
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     draft = target.with_name(f"{target.name}.draft")
-    no_bar = redirect_stderr(io.StringIO())  # transformers draws one of its own
+    no_bar = redirect_stderr(io.StringIO())  # hides transformers' own
     with progress.task(f"Converting {gguf_file} (once)", 3, "steps") as task, quiet(), no_bar:
         tokenizer = AutoTokenizer.from_pretrained(files.base, gguf_file=gguf_file)
         task.advance()

@@ -1,4 +1,4 @@
-"""Write a merged model as a file for llama.cpp, and see whether that answers alike."""
+"""Exports a merged model to llama.cpp, and compares the answers of both."""
 
 import shutil
 import subprocess
@@ -16,11 +16,11 @@ from aqa.errors import ModelError
 from aqa.records import Prompt
 
 CONVERTER = "convert_hf_to_gguf.py"  # llama.cpp's own
-LLAMA_CPP = "llama_cpp"  # the package llama-cpp-python, as it is imported
+LLAMA_CPP = "llama_cpp"  # the import name of llama-cpp-python
 
 
 def find_converter() -> Path:
-    """Where llama.cpp's converter lies, on the PATH or beside llama-cpp-python; else ModelError."""
+    """Find llama.cpp's converter on the PATH or beside llama-cpp-python; else raise ModelError."""
     on_path = shutil.which(CONVERTER)
     package = find_spec(LLAMA_CPP)
     places = [] if on_path is None else [Path(on_path)]
@@ -36,10 +36,10 @@ def find_converter() -> Path:
 
 
 def convert_to_gguf(model: Path, kind: str) -> Path:
-    """Convert a model's folder; the file lies beside it, its numbers of the `kind` f16 or q8_0.
+    """Convert a model's folder to a GGUF file beside it, of the `kind` f16 or q8_0.
 
     Raises:
-        ModelError: the converter is not installed, or can't convert this model.
+        ModelError: the converter is not installed, or cannot convert this model.
     """
     target = model.with_name(f"{model.name}-{kind}.gguf")
     draft = model.with_name(f".{model.name}-{kind}.draft.gguf")
@@ -57,10 +57,7 @@ def convert_to_gguf(model: Path, kind: str) -> Path:
 def export_gguf(
     reader: LocalReader, ends: Ends, model: Path, kind: str, prompts: Sequence[Prompt]
 ) -> Merged:
-    """Convert the model that a reader will load, and compare both's greedy answers to `prompts`.
-
-    They are compared where llama-cpp-python is installed.
-    """
+    """Convert the reader's model and, if llama-cpp-python is installed, compare greedy answers."""
     file = convert_to_gguf(model, kind)
     if find_spec(LLAMA_CPP) is None:
         return Merged(file, 0, 0)
@@ -76,7 +73,7 @@ def export_gguf(
 def write_answers(
     file: Path, prompts: Sequence[Sequence[int]], ends: Ends, room: int
 ) -> Iterator[list[int]]:
-    """What llama.cpp writes greedily for prompts of token ids, `room` tokens at most."""
+    """Yield llama.cpp's greedy answers to prompts of token ids, at most `room` tokens each."""
     from llama_cpp import Llama
 
     longest = max(map(len, prompts), default=0) + room

@@ -1,4 +1,4 @@
-"""Keys and values of rows that write together: rows join and leave, and no step copies them all."""
+"""A key-value cache that rows join and leave without copying all rows at each step."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-ROOM = 32  # columns that are free behind the rows whenever all of them are moved
+ROOM = 32  # spare columns after the rows whenever all are moved
 
 
 class Span(NamedTuple):
-    """Where the tokens of a row lie: in which row of a cache, from which column to which."""
+    """Where a row's tokens are: a row of a cache, and its columns from `start` to `stop`."""
 
     row: int
     start: int
@@ -18,7 +18,7 @@ class Span(NamedTuple):
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers' types are not followed
-    """One layer's keys and values, with room for more rows and columns than can be seen."""
+    """One layer's keys and values, with capacity for more rows and columns than are visible."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
@@ -27,14 +27,14 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers' types are
         self._start = 0
 
     def show(self, rows: int, start: int, stop: int) -> None:
-        """Let the model see these rows and columns."""
+        """Make these rows and columns visible to the model."""
         self._start = start
         self.keys, self.values = (room[:rows, :, start:stop] for room in self.room)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write behind what can be seen, instead of copying it (as DynamicLayer does)."""
+        """Append after the visible columns, instead of copying as DynamicLayer does."""
         rows, start = len(key_states), self._start + self.keys.shape[-2]
         stop = start + key_states.shape[-2]
         for room, states in zip(self.room, (key_states, value_states), strict=True):
@@ -44,7 +44,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers' types are
 
 
 class Places:
-    """Places of rows, all of which end at the same column: what is before a row is masked."""
+    """Slots for rows, which all end at the same column; columns before a row are masked."""
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
@@ -54,17 +54,17 @@ class Places:
 
     @property
     def columns(self) -> int:
-        """Those that the model sees: as many as the longest row has tokens."""
+        """The number of visible columns: the length of the longest row."""
         return max(self.lengths, default=0)
 
     def reserve(self, rows: int, longest: int, steps: int) -> None:
-        """Have room for so many rows, the longest of so many tokens, and further steps."""
+        """Ensure capacity for this many rows, at most `longest` tokens in each, and more steps."""
         columns = max(longest, self.columns)
         held_rows, held_columns = self._planned
         if rows <= held_rows and self._end >= columns and self._end + steps <= held_columns:
             return
         self._planned = (max(rows, len(self.lengths)), columns + max(steps, ROOM))
-        for layer in self.cache.layers:  # one after the other, each of which frees its old room
+        for layer in self.cache.layers:  # one at a time, to free its old room
             keys, values = layer.room
             layer.room = (self._moved(keys, columns), self._moved(values, columns))
             layer.show(0, 0, 0)
@@ -77,12 +77,12 @@ class Places:
         return moved
 
     def _empty(self, like: torch.Tensor) -> torch.Tensor:
-        """Of zeros: whatever lies under a mask is multiplied by 0, which nan would outlive."""
+        """Return zeros, since masked values are multiplied by 0, which NaN would survive."""
         rows, columns = self._planned
         return like.new_zeros((rows, like.shape[1], columns, like.shape[3]))
 
     def add(self, found: Sequence[tuple[torch.Tensor, torch.Tensor]], spans: list[Span]) -> None:
-        """Copy rows that were read, of each layer keys and values; `reserve` goes before."""
+        """Copy rows, given as keys and values per layer, to free slots; call `reserve` first."""
         if not self.cache.layers:
             layers = [RoomyLayer(*map(self._empty, pair)) for pair in found]
             self.cache = Cache(layers=layers)
@@ -94,7 +94,7 @@ class Places:
         self.lengths += [stop - start for _, start, stop in spans]
 
     def remove(self, place: int) -> None:
-        """Free a place; the last row moves there."""
+        """Free a slot by moving the last row there."""
         last, length = len(self.lengths) - 1, self.lengths[-1]
         for layer in self.cache.layers if place < last else ():
             for room in layer.room:
@@ -104,16 +104,16 @@ class Places:
         self.lengths.pop()
 
     def begin(self, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Show the rows to the model; give their mask with room for `steps`, and their lengths."""
+        """Make all rows visible; return their mask, with room for `steps`, and their lengths."""
         rows, columns = len(self.lengths), self.columns
         for layer in self.cache.layers:
             layer.show(rows, self._end - columns, self._end)
-        device = self.cache.layers[0].device  # to which a mask is moved once for all steps
+        device = self.cache.layers[0].device  # moves the mask once for all steps
         lengths = torch.tensor(self.lengths, device=device)[:, None]
         mask = torch.arange(columns + steps, device=device) >= columns - lengths
         return mask.long(), lengths
 
     def grow(self, steps: int) -> None:
-        """Count tokens that each row has got."""
+        """Count the tokens that each row has gained."""
         self.lengths = [length + steps for length in self.lengths]
         self._end += steps

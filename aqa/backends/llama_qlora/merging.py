@@ -1,4 +1,4 @@
-"""Merge a trained adapter into its base model, and see whether the answers stay the same."""
+"""Merges a trained adapter into its base model, and compares the answers of both."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,12 +28,11 @@ def merge_adapter(
     run_folder: Path,
     prompts: Sequence[Prompt],
 ) -> Merged:
-    """Write the run's model as one, `run_folder/merged`, and compare greedy answers to `prompts`.
+    """Write the merged model to `run_folder/merged`, and compare greedy answers to `prompts`.
 
-    `open_reader` has to dequantise a 4-bit base: the adapter was trained over those weights, not
-    over the ones that they were rounded from. The manifest in the folder makes `aqa predict` take
-    the merged weights as they are. Sums are rounded to the compute type once more than beside an
-    adapter, so that a few answers may differ.
+    `open_reader` must dequantise a 4-bit base: the adapter was trained over those weights, not the
+    original ones. The manifest in the folder makes `aqa predict` load the weights as they are. They
+    are rounded to the compute dtype once more than with an adapter, so a few answers may differ.
     """
     options = config.backend
     adapted = _greedy(config, options.model_copy(update={"model": str(run_folder)}))
@@ -47,14 +46,14 @@ def merge_adapter(
             manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
             write_json(draft / MANIFEST, {**manifest, "config": as_raw(settled)})
     with open_reader(merged) as reader:
-        anew = map(replace, prompts)  # without token ids: it has a tokenizer of its own
+        anew = map(replace, prompts)  # without token ids: it has its own tokenizer
         after = {prompt.id: answer.raw for prompt, answer in reader.generate(anew)}
     different = sum(before[key] != after[key] for key in before)
     return Merged(folder, len(before), different)
 
 
 def merged_config(config: RunConfig, folder: Path) -> RunConfig:
-    """That of the merged model in a folder, which answers greedily."""
+    """Return the config of the merged model in a folder, for greedy answers."""
     whole = {"model": str(folder), "quantization": "none"}
     return _greedy(config, config.backend.model_copy(update=whole))
 
@@ -66,14 +65,13 @@ def _greedy(config: RunConfig, backend: BackendOptions) -> RunConfig:
 
 
 def _write(reader: LocalReader, folder: Path) -> None:
-    """Merge the loaded adapter in place and save the whole."""
     with quiet():
         model = reader.model.merge_and_unload(safe_merge=True)
     write_model(reader, model, folder)
 
 
 def write_model(reader: LocalReader, model: Any, folder: Path) -> None:
-    """Save what a reader has loaded, and its tokenizer."""
+    """Save the loaded model and its tokenizer."""
     with quiet():
         if own_quantization(load_config(reader.files, reader.options)):
             model = never_quantized(model)
@@ -86,11 +84,11 @@ def write_model(reader: LocalReader, model: Any, folder: Path) -> None:
 
 
 def rope_keys(config: Mapping[str, Any], kind: Any) -> dict[str, Any]:
-    """What `rope_parameters` holds, under the keys that it had before transformers 5.
+    """Return what `rope_parameters` holds under the keys used before transformers 5.
 
-    Programs of that time, llama.cpp's converter among them, find the base of rotary positions
-    nowhere else, and take 10,000 without a word. Models with windows have one more for these.
-    Where that `kind` of config (Laguna's) would now read one scaling for all layers, it gets none.
+    Programs of that time, such as llama.cpp's converter, look for the rotary base only there, and
+    silently assume 10,000. Models with sliding windows have a second base. The scaling is left out
+    if this `kind` of config (Laguna's) would now apply it to all layers.
     """
     rope = config.get("rope_parameters") or {}
     whole = rope.get("full_attention", rope)
@@ -100,7 +98,7 @@ def rope_keys(config: Mapping[str, Any], kind: Any) -> dict[str, Any]:
     if theta := rope.get("sliding_attention", {}).get("rope_theta"):
         found["rope_local_base_freq"] = theta
     if whole is not rope and "rope_scaling" in found:
-        with catch_warnings(action="ignore"):  # that the key is an old one
+        with catch_warnings(action="ignore"):  # about the old key
             again = kind.from_dict({**found, **config}).rope_parameters
         if "full_attention" not in again:
             del found["rope_scaling"]

@@ -1,4 +1,4 @@
-"""Load causal language models, in 4 bits where the options say so."""
+"""Loads causal language models, in 4 bits if the options say so."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,16 +33,16 @@ WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run withou
 def load_model(
     files: ModelFiles, options: LlamaQloraOptions, training: bool, dequantizes: bool = False
 ) -> Any:
-    """Load the base weights, in 4 bits where the options say so.
+    """Load the base weights, in 4 bits if the options say so.
 
-    Who merges an adapter, or writes the base for another engine, `dequantizes` it: an adapter's
-    layers are made for what lies under them, so that it can't be done once they are there.
+    `dequantizes` reverts that, to merge an adapter or write the base for another engine. It must
+    come before the adapter, whose layers depend on the ones below.
 
-    On CPUs bitsandbytes would repack the weights in place at the first forward pass in evaluation
-    mode, and every backward pass after that returns garbage; so that is switched off.
+    On CPUs bitsandbytes would repack weights in place at the first forward pass in evaluation mode,
+    after which backward passes return garbage; this is switched off.
 
     Raises:
-        ModelError: no such model, or weights that are broken or not there.
+        ModelError: the model does not exist, or weights are broken or missing.
     """
     with quiet():
         from transformers import AutoModelForCausalLM
@@ -74,8 +74,8 @@ def load_model(
     at_once = four_bit and options.dequantize_on_cpu and local_device() == "cpu"
     if (at_once and not training) or (dequantizes and getattr(model, "is_quantized", False)):
         model = dequantize(model, files.title)
-    # A slice of the hidden states that is not contiguous makes PyTorch copy the head's weights
-    # for every row of the batch: measured as a third of all prediction time on a CPU.
+    # Given a slice of hidden states that is not contiguous, PyTorch copies the head's weights for
+    # every row of the batch: a third of all prediction time on a CPU.
     model.get_output_embeddings().register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(), *inputs[1:])
     )
@@ -85,28 +85,28 @@ def load_model(
 
 
 def _check_order(model: Any, title: str) -> None:
-    """See that a model does not read ahead, by rows of one batch, lest they be rounded differently.
+    """Check that a model does not read ahead, in one batch so that both rows are rounded equally.
 
     Raises:
-        ModelError: what it says of a first token depends on the last one.
+        ModelError: the logits of the first token depend on the last one.
     """
     import torch
 
     rows = torch.tensor([[5, 6, 7], [5, 6, 8]], device=input_device(model))
-    with torch.no_grad():  # what a model keeps from it may be used in training, too
+    with torch.no_grad():  # the model may cache tensors that training uses
         found = model(input_ids=rows, use_cache=False).logits
     check_causal(model, title, *found[:, 0])
 
 
 def linear_4bit(model: Any) -> Iterator[Any]:
-    """The 4-bit linear layers of a model."""
+    """Return the 4-bit linear layers of a model."""
     from bitsandbytes.nn import Linear4bit
 
     return (module for module in model.modules() if isinstance(module, Linear4bit))
 
 
 def in_half_to(model: Any, dtype: Any) -> None:
-    """Turn what a quantised checkpoint left in 16 bits into the dtype that all else computes in."""
+    """Convert the 16-bit parts of a quantised checkpoint to the compute dtype."""
     import torch
 
     halves = {torch.float16, torch.bfloat16}
@@ -116,13 +116,13 @@ def in_half_to(model: Any, dtype: Any) -> None:
 
 
 def dequantize(model: Any, title: str) -> Any:
-    """The same model without 4 bits, its layers of the kinds that they are saved as.
+    """Return the model without 4 bits, with the layer types of its checkpoint.
 
-    transformers leaves linear layers where GPT-2 and its kin have some of their own kind, whose
-    weights lie the other way round.
+    transformers leaves linear layers where GPT-2 and similar models have Conv1D, whose weights are
+    transposed.
 
     Raises:
-        ModelError: there is no room for it.
+        ModelError: it does not fit in memory.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -151,7 +151,7 @@ def dequantize(model: Any, title: str) -> Any:
 
 
 def never_quantized(model: Any) -> Any:
-    """The same weights in a model that transformers will not save as the checkpoint was."""
+    """Copy the weights to a model that transformers does not save as quantised."""
     import torch
 
     with torch.device("meta"):
@@ -162,9 +162,9 @@ def never_quantized(model: Any) -> Any:
 
 
 def _attention(options: LlamaQloraOptions, training: bool) -> str | None:
-    """Measured on a CPU at 150 tokens: plain attention trains 1.4x as fast as PyTorch's SDPA.
+    """Choose plain attention for training on a CPU: at 150 tokens it is 1.4x as fast as SDPA.
 
-    None leaves it to transformers, which takes SDPA for the models that have it.
+    None leaves the choice to transformers, which prefers SDPA if the model has it.
     """
     if options.attn_implementation != "auto":
         return options.attn_implementation
@@ -172,16 +172,16 @@ def _attention(options: LlamaQloraOptions, training: bool) -> str | None:
 
 
 def save_attention_memory(model: Any) -> None:
-    """Let attention keep no memory that grows with the length squared, if the model knows how."""
-    with quiet(), suppress(ValueError):  # it has plain attention only
+    """Switch to attention without memory quadratic in the length, if the model has it."""
+    with quiet(), suppress(ValueError):  # it has only plain attention
         model.set_attn_implementation("sdpa")
 
 
 def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
-    """See whether 4-bit weights can be had and can work here, where they are asked for.
+    """Check that 4-bit weights are possible here, if they are asked for.
 
     Raises:
-        ModelError: they can't; says what to choose.
+        ModelError: they are not; says what to choose.
     """
     own = own_quantization(model_config)
     if options.quantization == "none" and own != BNB_4BIT:
@@ -208,12 +208,12 @@ def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
 
 
 def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
-    """See that rows which lie one behind the other do not see each other.
+    """Check that concatenated rows do not attend to each other.
 
     Raises:
-        ConfigError: attention would take the square of all their tokens.
-        ModelError: the model carries a state over, can't be told where rows begin, or turns
-            positions by the longest row.
+        ConfigError: attention would be quadratic in all their tokens.
+        ModelError: the model carries state across rows, takes no positions, or scales them by
+            the longest row.
     """
     flash = options.attn_implementation.startswith("flash_attention")
     if not flash or not local_device().startswith("cuda"):
@@ -239,9 +239,9 @@ def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
 def _quantization(
     options: LlamaQloraOptions, own: str, dtype: Any, training: bool
 ) -> dict[str, Any]:
-    """What is asked of bitsandbytes; nothing of a checkpoint with a quantisation of its own.
+    """Return the settings for bitsandbytes; none for a checkpoint with its own quantisation.
 
-    None would do for "nothing" where a model has none, and take the scales from one that has.
+    Passing None would work for unquantised models, but drop the scales of quantised ones.
     """
     from transformers import BitsAndBytesConfig
 
@@ -252,7 +252,7 @@ def _quantization(
         bnb_4bit_quant_type=options.bnb_4bit_quant_type,
         bnb_4bit_use_double_quant=options.bnb_4bit_use_double_quant,
         bnb_4bit_compute_dtype=dtype,
-        # What is spread has to be of a floating type, and of the others' for them to travel along.
+        # Sharded weights must have a floating dtype, the same as the weights sharded with them.
         bnb_4bit_quant_storage=dtype if training and spread_by() else None,
     )
     return {"quantization_config": settings}

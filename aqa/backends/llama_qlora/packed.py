@@ -1,7 +1,7 @@
-"""Weights of linear layers in the order in which oneDNN multiplies, for prediction on a CPU.
+"""Linear layers whose weights are kept in oneDNN's layout, for prediction on a CPU.
 
-PyTorch has them put into that order anew by every product: of few rows that takes as long as the
-product itself, and of 2,048 still a tenth (bfloat16) or a fifth (float32) of the time.
+Otherwise PyTorch converts them in every product, which for few rows takes as long as the product,
+and for 2,048 still a tenth (bfloat16) or a fifth (float32) of the time.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from aqa.heap import give_back_freed_blocks
 
 
 class PackedLinear(torch.nn.Linear):
-    """A linear layer whose weights lie in oneDNN's order, and nowhere else."""
+    """A linear layer that keeps its weights only in oneDNN's layout."""
 
     packed: torch.Tensor
 
@@ -27,7 +27,7 @@ class PackedLinear(torch.nn.Linear):
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]  # a copy
-        """The weights in their usual order."""
+        """The weights in the usual layout."""
         return self.packed.to_dense()
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
@@ -39,19 +39,19 @@ class PackedLinear(torch.nn.Linear):
 
 
 def pack(model: Any) -> None:
-    """Pack a model's plain linear layers, one after the other; not what it shares with others."""
+    """Pack a model's plain linear layers one by one, except those with shared weights."""
     uses = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
     plain = [name for name, layer in model.named_modules() if type(layer) is torch.nn.Linear]
-    for name in plain:  # no list of layers, which would keep the weights of all of them
+    for name in plain:  # names, since a list of layers would keep all weights alive
         layer = model.get_submodule(name)
         if uses[id(layer.weight)] == 1 and _packs(layer):
             model.set_submodule(name, PackedLinear(layer))
             del layer
-            give_back_freed_blocks()  # those of threads that loaded weights are of no use to others
+            give_back_freed_blocks()  # blocks of loader threads are not reused by others
 
 
 def _packs(layer: torch.nn.Linear) -> bool:
-    """Whether this machine's oneDNN, if there is one, multiplies in the layer's type."""
+    """Whether this machine has oneDNN and it supports the layer's dtype."""
     if layer.weight.device.type != "cpu":
         return False
     sample = torch.nn.Linear(8, 8, dtype=layer.weight.dtype)

@@ -1,4 +1,4 @@
-"""Prompts that begin alike, such as questions on one passage: their beginning is read once."""
+"""Finds prompts with a shared prefix, such as questions on one passage, to read it only once."""
 
 import inspect
 import math
@@ -8,24 +8,24 @@ from functools import cache
 from typing import Any
 
 Row = Sequence[int]
-# Model types whose forward leaves the attention mask out, at least where it sums tokens up.
+# Model types whose forward ignores the attention mask, at least when summing over tokens.
 UNMASKED = ("rwkv", "xlstm", "recurrent_gemma", "deepseek_v4", "xlm")
-LENGTHENED = ("longrope", "dynamic")  # positions that depend on how long a row is
-WHOLE = ("full_attention", "global")  # layers that look at all tokens; the latter is GPT-Neo's name
+LENGTHENED = ("longrope", "dynamic")  # rotary scaling that depends on a row's length
+WHOLE = ("full_attention", "global")  # attention to all tokens; the latter is GPT-Neo's name
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that share their first `length` tokens; `members` are the rows' numbers."""
+    """Rows that share their first `length` tokens; `members` are their indices."""
 
     length: int
     members: tuple[int, ...]
 
 
 def group_by_prefix(rows: Sequence[Row]) -> list[Group]:
-    """Group rows that share at least half of their tokens from the beginning on.
+    """Group rows that share at least half of their tokens as a prefix.
 
-    Of each row at least the last token is left over, to be read on its own.
+    The prefix never includes a row's last token, which is read separately.
     """
     groups: list[Group] = []
     for number in sorted(range(len(rows)), key=lambda number: tuple(rows[number])):
@@ -41,9 +41,9 @@ def group_by_prefix(rows: Sequence[Row]) -> list[Group]:
 
 
 def groups_within(numbers: Sequence[int], lengths: Sequence[int]) -> list[Group]:
-    """The groups of a batch, some of whose members may be in another one.
+    """Return the groups in a batch, some of whose members may be in another batch.
 
-    `numbers` tell for each row of the batch which group it is of, `lengths` what that shares.
+    For each row, `numbers` holds its group, and `lengths` the length of that group's prefix.
     """
     members: dict[int, list[int]] = {}
     for row, number in enumerate(numbers):
@@ -52,29 +52,29 @@ def groups_within(numbers: Sequence[int], lengths: Sequence[int]) -> list[Group]
 
 
 def shared_tokens(one: Row, other: Row) -> int:
-    """How many tokens two rows share from their beginning on."""
+    """Return how many tokens two rows have in common at their start."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def can_share(model: Any) -> bool:
-    """Whether a prefix can be read once for many rows, with padding behind it.
+    """Whether a prefix can be read once for many rows, with padding after it.
 
-    For that every layer must keep the keys and values of all tokens, and the distance of two tokens
-    must be counted by the mask, not by their places.
+    Every layer must keep the keys and values of all tokens, and the distance of two tokens must
+    follow from the mask rather than from their columns.
     """
     config = model.config.get_text_config()
     layers = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None) or ()
     whole = all(layer in WHOLE for layer in layers)
     window = getattr(config, "sliding_window", None)
-    # Activated LoRA acts behind certain tokens, which it looks for in what it is given at once.
+    # Activated LoRA starts after certain tokens, which it looks for in each input.
     activated = any(getattr(a, "alora_invocation_tokens", None) for a in _adapters(model))
     return (
         window is None
         and "past_key_values" in _arguments(model)
         and whole
         and not activated
-        # It can be told positions, or makes them of the mask (as Bloom, unlike MPT).
+        # It accepts positions, or computes them from the mask (like Bloom, unlike MPT).
         and (model.config.model_type == "bloom" or takes_positions(model))
         and takes_padding(model)
     )
@@ -83,9 +83,9 @@ def can_share(model: Any) -> bool:
 def takes_padding(model: Any) -> bool:
     """Whether a mask can hide the padding before a row.
 
-    It can't where an adapter puts tokens of its own before that (prompt and prefix tuning), from
-    which a row would then be farther away, nor in models that carry a state past all they read, or
-    count their positions from the padding on.
+    Not if an adapter puts its own tokens before the padding (prompt and prefix tuning), which would
+    increase their distance, nor if the model carries state over all it reads, or counts positions
+    from the padding.
     """
     learns_prompt = any(adapter.is_prompt_learning for adapter in _adapters(model))
     is_unmasked = getattr(model.config, "model_type", "") in UNMASKED or counts_padding(model)
@@ -93,9 +93,9 @@ def takes_padding(model: Any) -> bool:
 
 
 def counts_padding(model: Any) -> bool:
-    """Whether positions are counted from the padding on: by BART's kind, which can't be told them.
+    """Whether positions include padding: in models like BART, which accept no positions.
 
-    And by RoBERTa's, whose first one comes after that of the padding token.
+    Also in models like RoBERTa, whose first position follows that of the padding token.
     """
     is_told = takes_positions(model)
     return any(
@@ -114,9 +114,9 @@ def _adapters(model: Any) -> Collection[Any]:
 
 
 def steady_length(config: Any) -> float:
-    """Tokens up to which positions mean the same to a row, whatever else is in its batch.
+    """Return the length up to which a row's positions do not depend on the rest of its batch.
 
-    Beyond it longrope (Phi 3 and 4) and dynamic scaling turn all rows as the longest one needs.
+    Beyond it, longrope (Phi 3 and 4) and dynamic scaling rotate all rows for the longest one.
     """
     config = config.get_text_config()
     ropes = getattr(config, "rope_parameters", None) or {}
@@ -132,15 +132,15 @@ def steady_length(config: Any) -> float:
 
 
 def forget_lengths(model: Any) -> None:
-    """Let positions that are scaled dynamically not be those of the longest row so far."""
+    """Make dynamically scaled positions forget the longest row so far."""
     for module in model.modules():
-        for name in vars(module):  # one for each kind of layers, where these have their own
+        for name in vars(module):  # one per layer type, if these differ
             if name.endswith("max_seq_len_cached"):
                 setattr(module, name, 0)
 
 
 def takes_positions(model: Any) -> bool:
-    """Whether a model can be told the positions of tokens."""
+    """Whether a model accepts the positions of tokens."""
     return "position_ids" in _arguments(model)
 
 

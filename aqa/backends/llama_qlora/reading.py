@@ -1,4 +1,4 @@
-"""Read prompts: their keys and values, and the logits of the first token of each answer."""
+"""Reads prompts: computes their keys and values, and the logits of each answer's first token."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from aqa.backends.llama_qlora.prefixes import Group, Row, shared_tokens, takes_p
 from aqa.backends.local.batches import pad_right
 from aqa.backends.local.devices import input_device
 
-Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]  # of each layer keys and values
-WORTH = 64  # tokens that are not read, for one more reading of a beginning
+Layers = Sequence[tuple[torch.Tensor, torch.Tensor]]  # keys and values of each layer
+WORTH = 64  # tokens that must be saved for reading a prefix on its own
 
 
 class Read(NamedTuple):
-    """What was read of some rows; `logits` are (rows, vocabulary) in float32."""
+    """The result of reading rows; `logits` are (rows, vocabulary) in float32."""
 
     layers: Layers
     spans: list[Span]
@@ -27,15 +27,15 @@ class Read(NamedTuple):
 
 @contextmanager
 def logits_at(model: Any, rows: torch.Tensor, positions: torch.Tensor) -> Iterator[None]:
-    """Within it, a model gives logits of shape (1, places, vocabulary), at these places alone.
+    """Make a model return logits of shape (1, places, vocabulary), only at these places.
 
-    What a model does to logits it does to each on its own, so it may well be given fewer.
+    Models process the logits of each place separately, so fewer can be computed.
     """
 
     def select(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         states, *others = inputs
         if states.shape[:-1].numel() == 1:
-            return inputs  # only one place, be it of a call that fills in for others
+            return inputs  # a single place, perhaps in a small call of `Lockstep`
         device = states.device
         return (states[rows.to(device), positions.to(device)][None], *others)
 
@@ -47,7 +47,7 @@ def logits_at(model: Any, rows: torch.Tensor, positions: torch.Tensor) -> Iterat
 
 
 def read_beginning(model: Any, rows: Sequence[Row]) -> Layers:
-    """Read what all rows begin with, but for their last tokens, if it is worth its own reading."""
+    """Read the prefix of all rows, without their last tokens, if that saves enough."""
     shared = min((shared_tokens(rows[0], row[:-1]) for row in rows), default=0)
     if shared * (len(rows) - 2) < WORTH or not reads_on(model):
         return ()
@@ -57,9 +57,9 @@ def read_beginning(model: Any, rows: Sequence[Row]) -> Layers:
 
 
 def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group], begun: Layers = ()) -> Read:
-    """Read rows, the beginning that a group of them shares only once.
+    """Read rows, with the prefix of each group read only once.
 
-    What all share may be read before, see `read_beginning`.
+    `begun` is the result of `read_beginning`.
     """
     firsts = [rows[group.members[0]][: group.length] for group in groups]
     if len(groups) == len(rows):
@@ -81,7 +81,7 @@ def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group], begun: L
 
 
 def _read_flat(model: Any, rows: Sequence[Row], begun: Layers) -> tuple[Layers, torch.Tensor]:
-    """Read rows that lie one behind the other in a single one, without padding between them."""
+    """Read rows that are concatenated into one, without padding."""
     cache = DynamicCache(config=model.config)
     for number, pair in enumerate(begun):
         cache.update(*pair, number)
@@ -97,7 +97,7 @@ def _read_flat(model: Any, rows: Sequence[Row], begun: Layers) -> tuple[Layers, 
 
 
 def _read_on(model: Any, begun: Read, numbers: Sequence[int], rests: Sequence[Row]) -> Read:
-    """Read the rests of rows; the beginnings of them were read as rows of these numbers."""
+    """Read the rest of each row, whose beginning was read as the row of this number."""
     before = [begun.spans[number] for number in numbers]
     lengths = [stop - start for _, start, stop in before]
     steps, places = max(map(len, rests)), Places()
@@ -121,10 +121,10 @@ def _read(
     positions: torch.Tensor | None = None,
     **arguments: Any,
 ) -> torch.Tensor:
-    """Read rows on; give the logits behind the last token of each.
+    """Read rows and return the logits after the last token of each.
 
-    Without a mask, which nothing needs where all rows begin at the first column, attention may
-    take its fastest way. What is behind a row no token of it sees.
+    If all rows start at the first column, no mask is needed, and attention can use its fastest
+    kernel. Tokens after a row are invisible to it.
     """
     last = torch.tensor([len(row) - 1 for row in rows])
     with logits_at(model, torch.arange(len(rows)), last):
@@ -138,7 +138,7 @@ def forward(
     positions: torch.Tensor | None,
     **arguments: Any,
 ) -> torch.Tensor:
-    """Logits of a model, which is told positions if it takes them."""
+    """Return a model's logits; positions are passed if it accepts them."""
     device = input_device(model)
     if mask is not None:
         arguments["attention_mask"] = mask.to(device)

@@ -1,4 +1,4 @@
-"""Fine-tune a LoRA adapter over a (4-bit) causal model; logits only where there are labels."""
+"""Fine-tunes a LoRA adapter over a (4-bit) causal model; computes logits only for labels."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,19 +26,19 @@ from aqa.config.backend_options import LlamaQloraOptions
 from aqa.processes import is_first_process
 from aqa.runs.names import ADAPTER
 
-# Plain attention, which trains faster on a CPU, keeps memory that grows with the length squared:
-# at 512 tokens it takes 3.8 GB more than PyTorch's.
+# Plain attention, which trains faster on a CPU, needs memory quadratic in the length: at 512 tokens
+# 3.8 GB more than PyTorch's.
 PLAIN_ATTENTION_LENGTH = 256
 
 
 def answer_loss(
     model: Any, inputs: Batch, label_smoothing: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Summed cross-entropy over the answers' tokens, and how many they are.
+    """Return the summed cross-entropy over the answers' tokens, and their number.
 
-    Logits are computed for the labels of each row alone: those of a batch are often its largest
-    tensor, of rows * length * vocabulary in float32. Padding comes after the rows, where no token
-    sees it, so there is no mask, which would keep attention from its fastest kernel.
+    Logits are computed only for labels: those of a whole batch are often its largest tensor, rows *
+    length * vocabulary in float32. Padding is on the right, where no token sees it, so there is no
+    mask, which would keep attention from its fastest kernel.
     """
     rows, positions = inputs["label_places"]
     first, *others = _logits(model, inputs)
@@ -51,11 +51,11 @@ def answer_loss(
 
 
 def _logits(model: Any, inputs: Batch) -> Iterator[torch.Tensor]:
-    """Those of the labels, read together, or row by row where other rows would turn positions.
+    """Yield the labels' logits: all at once, or by row if other rows would change positions.
 
-    Not where weights are spread, whose processes have to call the model equally often.
+    Sharded weights always use one call, since processes must call the model equally often.
     """
-    whole = getattr(model, "module", model)  # out of the wrapper that adds up several processes'
+    whole = getattr(model, "module", model)  # unwrap DistributedDataParallel
     (rows, positions), ids = inputs["label_places"], inputs["input_ids"]
     if ids.shape[1] <= steady_length(whole.config) or "position_ids" in inputs or spread_by():
         read = {key: inputs[key] for key in ("input_ids", "position_ids") if key in inputs}
@@ -70,15 +70,15 @@ def _logits(model: Any, inputs: Batch) -> Iterator[torch.Tensor]:
 
 
 class AdapterTrainer(AnswerTrainer):
-    """Trains and saves the adapter alone."""
+    """Trains and saves only the adapter."""
 
     folder_name: ClassVar[str] = ADAPTER
     make_collator: type[Collator] = Collator
     answer_loss: ClassVar[Any] = staticmethod(answer_loss)
-    _begun: dict[str, torch.Tensor] | None = None  # what a pissa adapter began as, by name
+    _begun: dict[str, torch.Tensor] | None = None  # the initial weights of a PiSSA adapter, by name
 
     def prepare(self, reader: LocalReader[LlamaQloraOptions], rows: Dataset | None) -> None:
-        """Add the adapter that is trained."""
+        """Add the adapter to train."""
         options = reader.options
         if reader.config.training.packing:
             self.make_collator = PackingCollator
@@ -96,22 +96,22 @@ class AdapterTrainer(AnswerTrainer):
             self._begun = {n: weights.detach().cpu().clone() for n, weights in trained.items()}
 
     def read(self, folder: Path) -> None:
-        """Read an adapter's weights into that of the model."""
+        """Read an adapter's weights into the model's adapter."""
         read_adapter(self.model, folder)
 
     def calls(self, model: Any) -> Calls:
-        """A causal model is called as a whole."""
+        """Call the model as a whole."""
         one = torch.zeros(1, 1, dtype=torch.long, device=self.args.device)
         return {"forward": lambda: model(input_ids=one, use_cache=False)}
 
     def write(self, folder: Path) -> None:
-        """Write the adapter, the same bytes for the same weights."""
+        """Write the adapter; equal weights give equal bytes."""
         whole = gathered(self.model, trained_only=True)
         if is_first_process():
             self._write(folder, self.model.peft_config["default"], whole)
 
     def write_trained(self, folder: Path) -> None:
-        """Write the adapter for the base as it is, whatever it began with."""
+        """Write the adapter for the original base, even if PiSSA changed it."""
         if self._begun is None:
             super().write_trained(folder)
             return
@@ -124,7 +124,7 @@ class AdapterTrainer(AnswerTrainer):
     def _write(self, folder: Path, config: Any, weights: dict[str, torch.Tensor] | None) -> None:
         for names in ("target_modules", "target_parameters"):
             if isinstance(found := getattr(config, names), set):
-                setattr(config, names, sorted(found))  # else in any order
+                setattr(config, names, sorted(found))  # otherwise in arbitrary order
         own = self.model.peft_config["default"]
         self.model.peft_config["default"] = config
         self.model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)

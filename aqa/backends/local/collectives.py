@@ -29,8 +29,8 @@ _evaluations = count()  # the same number in all processes
 def let_threads_finish() -> None:
     """Wait until two checks in a row see no Gloo thread at work; one may wait for Python.
 
-    A Gloo thread frees a tensor after waking the thread that waits for it, which needs Python. If
-    Python shuts down in between, as happens on a busy machine, the process aborts.
+    A Gloo thread wakes the thread that waits for a tensor, and then frees the tensor, for which it
+    needs Python. If Python shuts down in between, as happens on a busy machine, the process aborts.
     """
     calm = 0 if distributed.is_initialized() else 2
     for _ in range(EXIT_LOOKS):

@@ -1,1 +1,1 @@
-"""The engine vLLM: servers, started here or elsewhere, that are asked for answers by token ids."""
+"""The engine vLLM: servers, started here or elsewhere, that answer prompts of token ids."""

@@ -1,4 +1,4 @@
-"""What vLLM is started with for a model and its adapter, or why it can't be, seen beforehand."""
+"""Chooses vLLM's arguments for a model and its adapter, and checks beforehand that they work."""
 
 import json
 from pathlib import Path
@@ -16,9 +16,9 @@ from aqa.config.options import GenerationOptions
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import process_count
 
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, that vLLM makes room for
-LOGPROBS = 20  # tokens of a step, by default; its beam search wants two of each beam
-# What vLLM leaves out, or does not start with, by the keys of an adapter's config.
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM allocates them
+LOGPROBS = 20  # per step, by default; beam search needs two per beam
+# Keys of an adapter's config that vLLM ignores or refuses.
 UNKNOWN = {
     "modules_to_save": "trains whole layers",
     "use_dora": "splits weights into direction and size",
@@ -27,13 +27,13 @@ UNKNOWN = {
     "trainable_token_indices": "trains single tokens",
     "lora_bias": "has biases of its own",
 }
-BASE, ADAPTER = "base", "adapter"  # what a server that is started here calls them
+BASE, ADAPTER = "base", "adapter"  # names in servers started here
 
 
 def server_arguments(
     engine: Vllm, files: ModelFiles, options: LlamaQloraOptions, dtype: str, beams: int
 ) -> list[str]:
-    """Those behind the model's name; ours overrule what the model's own files ask for."""
+    """Return the arguments after the model's name; ours override the model's own files."""
     vllm = options.vllm
     memory = vllm.gpu_memory_utilization or (_own_memory() if engine.on_cpu else None)
     found = [
@@ -56,14 +56,14 @@ def server_arguments(
         found += ["--gpu-memory-utilization", str(memory)]
     if files.adapter is not None:
         highest = _highest(_config(files.adapter))
-        rank = next(rank for rank in RANKS if rank >= highest)  # the smallest with room for it
+        rank = next(rank for rank in RANKS if rank >= highest)  # the smallest that fits
         found += ["--enable-lora", "--max-lora-rank", str(rank)]
         found += ["--lora-modules", f"{ADAPTER}={files.adapter.absolute()}"]
     return [*found, *vllm.arguments]
 
 
 def _own_memory() -> float | None:
-    """Half of what is free, shared by processes that each start a server.
+    """Return half of free memory, divided by processes that each start a server.
 
     On a CPU the default, 92 % of the machine's memory, is never free.
     """
@@ -72,7 +72,7 @@ def _own_memory() -> float | None:
 
 
 def check_adapter(folder: Path) -> None:
-    """Refuse an adapter that vLLM can't put beside its base, by a ModelError with a way out."""
+    """Raise a ModelError with a workaround if vLLM cannot load an adapter."""
     config = _config(folder)
     kind = str(config.get("peft_type", "LORA")).upper()
     problems = [f"{why} ({key})" for key, why in UNKNOWN.items() if config.get(key)]
@@ -95,7 +95,7 @@ def check_adapter(folder: Path) -> None:
 
 
 def _scalings(config: dict[str, Any]) -> set[float]:
-    """What an adapter's products are multiplied by; vLLM takes one for all layers."""
+    """Return the factors of an adapter's products; vLLM allows one for all layers."""
     ranks, alphas = (config.get(f"{name}_pattern") or {} for name in ("rank", "alpha"))
     power = 0.5 if config.get("use_rslora") else 1.0
     r, alpha = config.get("r") or 1, config.get("lora_alpha") or 1
@@ -119,10 +119,10 @@ def check_engine(
     generation: GenerationOptions,
     encoder: ChatEncoder,
 ) -> None:
-    """See that the engine is there, or its servers' addresses are such, and that it can do it.
+    """Check the engine, or its servers' addresses, and that it supports what is asked for.
 
     Raises:
-        AqaError: it isn't, they aren't, or it can't.
+        AqaError: it is missing, one is invalid, or it does not.
     """
     if generation.num_beams > 1 and generation.temperature:
         raise ConfigError(
@@ -142,12 +142,12 @@ def check_engine(
         find_vllm(options.vllm.python)
     if files.adapter is not None:
         check_adapter(files.adapter)
-        # Of another base vLLM takes what fits into its own matrices.
+        # For a different base, vLLM would load whatever fits its matrices.
         check_fit(load_config(files, options), files.adapter, options)
 
 
 def engine_facts(options: LlamaQloraOptions, dtype: str) -> dict[str, str]:
-    """The engine, its version and dtype, as far as it is started here."""
+    """Return the engine and, if it is started here, its version and dtype."""
     if options.vllm.urls:
         return {"engine": "vllm"}
     return {"engine": f"vllm {find_vllm(options.vllm.python).version}", "dtype": dtype}

@@ -1,4 +1,4 @@
-"""The engine vLLM as a reader uses it: servers are started or found, asked, and ended."""
+"""Runs vLLM for a reader: starts or connects to servers, asks them, and shuts them down."""
 
 import asyncio
 import tempfile
@@ -31,14 +31,14 @@ from aqa.progress import Progress
 from aqa.records import Prompt
 from aqa.runs.names import VLLM_LOG
 
-CONNECT = 15.0  # seconds that a connection may take
-LOOK = 0.25  # seconds between two looks whether a server is up
+CONNECT = 15.0  # seconds to connect
+LOOK = 0.25  # seconds between checks whether a server is up
 
 
 class VllmEngine:
-    """Opens with `with`; then answers prompts that carry their token ids.
+    """Answers prompts that carry their token ids; open it with `with`.
 
-    `folder` takes the log of a server that is started here. `dtype` is what that computes in.
+    `folder` holds the log of a server that is started here, and `dtype` is what it computes in.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class VllmEngine:
         self._open.close()
 
     def write(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, list[Written] | Failed]]:
-        """Answer prompts in the order in which the servers do, many at a time.
+        """Yield answers to many prompts at a time, in the order in which they arrive.
 
         Raises:
             ModelError: no server is left.
@@ -107,7 +107,7 @@ class VllmEngine:
         beams = self._requests.options.num_beams
         words = server_arguments(found, self._files, self._options, self._dtype, beams)
         log = folder.absolute() / VLLM_LOG
-        if rank := process_rank():  # each of several processes has a server of its own
+        if rank := process_rank():  # each process has its own server
             log = log.with_suffix(f".{rank}.log")
         model = self._files.base
         if Path(model).exists():
@@ -118,7 +118,7 @@ class VllmEngine:
         return process
 
     def _tell_of_base(self) -> None:
-        """Say what many answers may differ by: an adapter over other weights than it learned on."""
+        """Note if an adapter runs over weights other than those it was trained on."""
         adapter = self._options, self._files
         if learned_over(*adapter) and not is_dequantized(*adapter):
             held = "as it was started" if self._vllm.urls else f"in {self._vllm.quantization}"
@@ -131,7 +131,7 @@ class VllmEngine:
         self._wait(self._pool.add(server, self._requests.probe(), self._requests.read))
 
     def _add_those_that_run(self) -> None:
-        """Take in the servers that can be asked; tell which can't."""
+        """Add the servers that can be asked, and note which can't."""
         urls, lost = server_urls(self._vllm), []
         for url in urls:
             try:
@@ -162,11 +162,11 @@ class VllmEngine:
                 seen = lines
 
     def _runs(self) -> bool:
-        """Whether a server that was started here still runs; of others nothing is known."""
+        """Whether the server started here still runs; True for others, which are unknown."""
         return self._process is None or self._process.alive
 
     async def _make_client(self, key: str) -> httpx2.AsyncClient:
-        """A client within the loop; what goes to this machine goes through no proxy."""
+        """Make a client within the loop; requests to this machine bypass any proxy."""
         seconds = self._vllm.request_timeout
         return httpx2.AsyncClient(
             headers=key_header(key),
@@ -176,7 +176,7 @@ class VllmEngine:
         )
 
     async def _close(self) -> None:
-        # First the requests: to them a client that closes would be a server that is away.
+        # Requests first: to them, a closed client would look like a lost server.
         await cancel_all()
         await self._client.aclose()
 

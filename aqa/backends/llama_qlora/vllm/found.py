@@ -1,4 +1,4 @@
-"""Servers that run already: their addresses, and which of their models is the one to ask."""
+"""Servers that are already running: checks their addresses, and finds the model to ask."""
 
 import os
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.vllm_options import VllmOptions
 from aqa.errors import ConfigError
 
-KEY = "AQA_VLLM_API_KEY"  # the environment variable that holds it
+KEY = "AQA_VLLM_API_KEY"  # an environment variable
 
 
 def server_urls(options: VllmOptions) -> list[str]:
-    """The addresses, without the path that all servers have.
+    """Return the servers' addresses, without the path that all have.
 
     Raises:
-        ConfigError: one is no address, or not encrypted, or named twice.
+        ConfigError: one is invalid, not encrypted, or repeated.
     """
     allow = None if options.allow_http else "allow it with --set backend.vllm.allow_http=true"
     setting = Setting("backend.vllm.urls", KEY, allow)
@@ -33,7 +33,7 @@ def server_urls(options: VllmOptions) -> list[str]:
 def choose_model(
     url: str, listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFiles
 ) -> str:
-    """What a server calls the model: as the options say, or by where it lies.
+    """Return a server's name for the model, from the options or by its location.
 
     Raises:
         ConfigError: it has no such model, or reads fewer tokens at once.
@@ -64,7 +64,7 @@ def choose_model(
 
 
 def _by_place(listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFiles) -> str | None:
-    """The one model that lies where ours does; a base is not what its adapter makes of it."""
+    """Return the only model at our model's location; a base does not stand for its adapter."""
     ours = {str(files.adapter)} if files.adapter else {files.spec, files.base}
     places = {*ours, options.model, *(os.path.realpath(place) for place in ours)}
     found = [
@@ -77,12 +77,12 @@ def _by_place(listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFi
 
 
 def environment_key() -> str:
-    """The servers' key; "" where they want none."""
+    """Return the servers' API key; "" if they need none."""
     return os.getenv(KEY, "").strip()
 
 
 def key_header(key: str) -> dict[str, str]:
-    """What a key is sent in, nothing without one; ConfigError for what can't be a key."""
+    """Return the header with the key, empty without one; ConfigError for an invalid key."""
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"the environment variable {KEY} is not a valid key; copy it again")
     return {"Authorization": f"Bearer {key}"} if key else {}

@@ -1,4 +1,4 @@
-"""Servers that answer the same questions: each goes to the one with the fewest open requests."""
+"""A pool of servers: each question goes to the one with the fewest open requests."""
 
 import asyncio
 import json
@@ -12,18 +12,18 @@ from aqa.backends.llama_qlora.vllm.requests import Json, RefusedError
 from aqa.backends.servers import shown, without_secrets
 from aqa.errors import AqaError, ConfigError, ModelError
 
-DOUBTS = (0.0, 0.5, 1.0, 2.0)  # seconds before each look whether a server that failed is there
-ATTEMPTS = 5  # of a question, where the server is still there
-ENDED = 3  # servers that end at a question before nobody else is asked it
-PAUSE = 0.25  # seconds, doubled before each attempt
-HEALTH = 10.0  # seconds that a server has to say that it is there
+DOUBTS = (0.0, 0.5, 1.0, 2.0)  # seconds before each check of a failed server
+ATTEMPTS = 5  # per question, while its server is up
+ENDED = 3  # a question that this many servers crash at is given up
+PAUSE = 0.25  # seconds, doubled with each attempt
+HEALTH = 10.0  # seconds to wait for a health check
 
 
 @dataclass(slots=True)
 class Server:
-    """One server: its address, and what it calls the model.
+    """One server: its address, and its name for the model.
 
-    `answered` is when it last did, by the event loop's clock; `lost` tells that it is left out.
+    `answered` is the time of its last answer by the event loop's clock; `lost`: no longer asked.
     """
 
     url: str
@@ -39,12 +39,10 @@ class NoServerError(ModelError):
 
 
 class Pool:
-    """Asks servers. `runs` tells whether one that was started here still does.
+    """Sends requests to servers. `runs` says whether a server started here is still running.
 
-    Many requests wait in a server's queue, maybe for long: it has not answered in time once nobody
-    got an answer from it for so many seconds of `patience`.
-
-    Should a server repeat the `key` that it was sent, nobody is told.
+    Requests may wait in a server's queue for long: it times out if nobody has had an answer from it
+    for `patience` seconds. The `key` is masked in all that servers say.
     """
 
     def __init__(
@@ -60,7 +58,7 @@ class Pool:
         self._servers: list[Server] = []
 
     async def is_up(self, url: str) -> bool:
-        """Whether a server says that it can answer."""
+        """Whether a server reports that it can answer."""
         try:
             reply = await self._client.get(f"{url}/health", timeout=HEALTH)
         except httpx2.HTTPError:
@@ -68,10 +66,10 @@ class Pool:
         return reply.status_code == 200
 
     async def models(self, url: str) -> list[Json]:
-        """What a server has: for each model its name (`id`), where it lies (`root`), and more.
+        """Return a server's models, each with its name (`id`), location (`root`) and more.
 
         Raises:
-            AqaError: it can't be asked; says why.
+            AqaError: it can't be asked, and why.
         """
         try:
             reply = await self._client.get(f"{url}/v1/models")
@@ -88,7 +86,7 @@ class Pool:
         return found
 
     async def add(self, server: Server, probe: Json, read: Callable[[Json, Json], object]) -> None:
-        """Take a server in, once it has answered one small request that can be `read`.
+        """Add a server once it has answered a small request that can be `read`.
 
         Raises:
             AqaError: it has not.
@@ -100,12 +98,12 @@ class Pool:
         self._servers.append(server)
 
     async def ask(self, body: Json) -> Json:
-        """The reply to a request, of whichever server.
+        """Return a server's reply to a request.
 
         Raises:
-            RefusedError: none will answer it.
-            NoServerError: all are left out.
-            AqaError: the key is wrong; the run has to stop.
+            RefusedError: no server will answer it.
+            NoServerError: no server is left.
+            AqaError: the key is wrong, and the run must stop.
         """
         why, tried, ended = "", 0, 0
         while tried < ATTEMPTS and ended < ENDED:
@@ -132,12 +130,12 @@ class Pool:
         return min(left, key=lambda server: server.open)
 
     async def _post(self, server: Server, body: Json) -> Json:
-        """One request.
+        """Make one request.
 
         Raises:
             RefusedError: the server says that this request is wrong.
-            AqaError: no request can be right.
-            HTTPError: anything else, after which it may be made again.
+            AqaError: any request would be wrong.
+            HTTPError: anything else, after which it may be repeated.
         """
         reply = await self._reply(server, body)
         _check_allowed(server.url, reply)
@@ -155,7 +153,7 @@ class Pool:
         return found
 
     async def _reply(self, server: Server, body: Json) -> httpx2.Response:
-        """What a server answers, which may take longer while it answers others."""
+        """Return a server's reply, waiting longer while it answers other requests."""
         clock = asyncio.get_running_loop().time
         limits = httpx2.Timeout(self._patience, connect=self._client.timeout.connect, read=None)
         url, asked = f"{server.url}/v1/completions", clock()
@@ -174,7 +172,7 @@ class Pool:
         return reply
 
     async def _look_after(self, server: Server, why: str) -> None:
-        """See whether a server that failed is still there; else leave it out from now on."""
+        """Check whether a failed server is still up; if not, stop asking it."""
         async with server.doubt:
             for pause in DOUBTS:
                 if server.lost:
@@ -191,7 +189,7 @@ class Pool:
                 )
 
     def _reported(self, reply: httpx2.Response) -> str:
-        """What a server says of an error."""
+        """Return a server's error message."""
         try:
             found = reply.json()
             said = found.get("error", found)
@@ -201,7 +199,6 @@ class Pool:
         return self._shown(text) or f"it answers {reply.status_code}"
 
     def _why(self, error: BaseException) -> str:
-        """What failed, in a few words."""
         if isinstance(error, httpx2.HTTPStatusError):
             return self._reported(error.response)
         if isinstance(error, AqaError):

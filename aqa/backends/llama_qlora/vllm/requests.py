@@ -1,4 +1,4 @@
-"""What a server is asked for, in token ids, and what it answers."""
+"""Builds vLLM requests from token ids, and parses the replies."""
 
 import zlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from aqa.errors import ModelError
 from aqa.records import Prompt
 
 Json = dict[str, Any]
-MOST_IDS = 2**31  # more than any vocabulary has
+MOST_IDS = 2**31  # above any vocabulary's size
 
 TOO_OLD = (
     "its answers hold no token ids and log-probabilities (return_token_ids, logprobs), which vLLM"
@@ -19,7 +19,7 @@ TOO_OLD = (
 
 
 class RefusedError(ModelError):
-    """There is no answer to this question; to others there may be."""
+    """A question that gets no answer; others may."""
 
 
 class Failed(NamedTuple):
@@ -30,10 +30,10 @@ class Failed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Makes the requests of a run, and reads their answers.
+    """Builds the requests of a run, and parses their replies.
 
-    `stop` is a text that ends an answer, if any does. The sampling that a model's own files ask
-    for is overruled by ours: see `generation_config`.
+    `stop` is a text that ends answers, if any. Our sampling options override the model's own: see
+    `generation_config`.
     """
 
     options: GenerationOptions
@@ -42,7 +42,7 @@ class Requests:
     stop: str
 
     def body(self, prompt: Prompt) -> Json:
-        """The request for a prompt's answers; samples depend on the seed and the prompt alone."""
+        """Return the request for a prompt's answers; samples depend only on the seed and prompt."""
         assert prompt.encoding is not None
         seeded = {"seed": self.seed ^ zlib.crc32(prompt.id.encode())}
         return {
@@ -52,7 +52,7 @@ class Requests:
         }
 
     def probe(self) -> Json:
-        """The smallest request, which shows whether a server knows what it will be asked for."""
+        """Return a minimal request, to check that a server supports what it will be asked for."""
         return {"prompt": [self.ends.ids[0]], **self._common, "max_tokens": 1}
 
     @property
@@ -80,16 +80,16 @@ class Requests:
                 "use_beam_search": True,
                 "n": options.num_beams,
                 "length_penalty": options.length_penalty,
-                "include_stop_str_in_output": True,  # or else the end has no log-probability
+                "include_stop_str_in_output": True,  # otherwise the end has no log-probability
             }
         return found
 
     def read(self, body: Json, reply: Json) -> list[Written]:
-        """The answers to a request, as many as are wanted, the likeliest first.
+        """Return the answers to a request, as many as are wanted, likeliest first.
 
         Raises:
-            ModelError: the server gives no token ids, or read others than it was sent.
-            RefusedError: it gave fewer answers.
+            ModelError: the reply has no token ids, or the server read others than it was sent.
+            RefusedError: there are too few answers.
         """
         try:
             choices = reply["choices"]

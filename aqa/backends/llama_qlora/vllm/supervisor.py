@@ -1,9 +1,9 @@
-"""Runs a server, and ends it with all its processes once whoever started this one is gone.
+"""Runs a server, and ends all its processes once the process that started this one is gone.
 
-A program of its own, which needs the standard library alone. It is started with the seconds that
-the server's processes have to end once they are asked to, and with the server's command; its
-standard input is a pipe that closes when its starter ends, however that ends. It prints the
-server's process id. It is in a session of its own, so that Ctrl-C on the terminal reaches neither.
+A standalone program that needs only the standard library. Its arguments are the seconds that the
+server's processes have to end when asked to, and the server's command. Its standard input is a pipe
+that closes when its parent ends, for whatever reason. It prints the server's process id. It has its
+own session, so Ctrl-C on the terminal reaches neither.
 """
 
 import ctypes
@@ -16,12 +16,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-LOOK = 0.2  # seconds between two looks at who is still there
+LOOK = 0.2  # seconds between checks
 DIE_WITH_PARENT, ADOPT_ORPHANS = 1, 36  # Linux: PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
 
 
 def supervise(grace: float, command: list[str]) -> int:
-    """Run the command until it ends, the pipe closes, or a signal asks for it."""
+    """Run the command until it ends, the pipe closes, or a signal arrives."""
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *got: asked.append(got[0]))
@@ -45,13 +45,13 @@ def supervise(grace: float, command: list[str]) -> int:
 
 
 def _control(option: int, value: int) -> None:
-    """Ask Linux for something that other systems don't have."""
+    """Call prctl, which only Linux has."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _end(server: "subprocess.Popen[bytes]", grace: float) -> None:
-    """Ask the server's processes to end, and after a while end those that are left."""
+    """Ask the server's processes to end, and kill those left after `grace` seconds."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(server.pid, signal.SIGTERM)
     until = time.monotonic() + grace
@@ -67,7 +67,7 @@ def _end(server: "subprocess.Popen[bytes]", grace: float) -> None:
 
 
 def _left(server: "subprocess.Popen[bytes]") -> set[int]:
-    """The processes below this one that still run; those that ended are laid to rest."""
+    """Return the running descendants of this process, and reap those that have ended."""
     server.poll()
     found = descendants()
     for process in found:
@@ -80,11 +80,11 @@ def _left(server: "subprocess.Popen[bytes]") -> set[int]:
 
 
 def descendants() -> set[int]:
-    """Those that /proc knows of, orphans among them."""
+    """Return all descendants in /proc, including orphans."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            # Behind the name, which may hold anything: the state, and the parent's id.
+            # After the name, which may contain anything: the state, and the parent's id.
             words = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
             parents[int(folder.name)] = int(words[1])
     found: set[int] = set()
