@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from aqa.data.unusable import refuse_unusable
-from aqa.errors import DataError, MissingExtraError
+from aqa.errors import DataError
 
 # A row with the place it was read at ("dev.jsonl, line 12").
 Row = tuple[str, Mapping[str, object]]
@@ -25,43 +25,6 @@ SPOOLED = "standard input"  # the name of the file that it is kept in
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 BUFFER_BYTES = 1 << 16
-
-
-class _ZstandardFrames(io.RawIOBase):
-    """Reads one Zstandard frame after the other; a frame cut short is an EOFError."""
-
-    def __init__(self, stored: BinaryIO) -> None:
-        try:
-            import zstandard
-        except ImportError:
-            raise MissingExtraError("zstandard", "zstd") from None
-        self._stored = stored
-        self._decompressor = zstandard.ZstdDecompressor()
-        self._damage = zstandard.ZstdError
-        self._frame = self._decompressor.decompressobj()
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: bytearray | memoryview) -> int:  # type: ignore[override]
-        while not self._ready:
-            stored = self._frame.unused_data if self._frame.eof else b""
-            stored = stored or self._stored.read(BUFFER_BYTES)
-            if not stored:
-                if self._frame.eof:
-                    return 0
-                raise EOFError("the last frame is cut short")
-            if self._frame.eof:
-                self._frame = self._decompressor.decompressobj()
-            try:
-                self._ready = memoryview(self._frame.decompress(stored))
-            except self._damage as damage:
-                raise EOFError(str(damage)) from None
-        size = min(len(target), len(self._ready))
-        target[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
 
 
 @cache
@@ -130,7 +93,10 @@ def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
     if magic[:2] == GZIP:
         return io.BufferedReader(gzip.GzipFile(fileobj=stored), BUFFER_BYTES)
     if magic == ZSTANDARD:
-        return io.BufferedReader(_ZstandardFrames(stored), BUFFER_BYTES)
+        import pyarrow
+
+        unpacked: Any = pyarrow.CompressedInputStream(stored, "zstd")
+        return io.BufferedReader(unpacked, BUFFER_BYTES)
     return stored
 
 

@@ -87,9 +87,10 @@ def test_compressed(tmp_path: Path, name: str, kind: str) -> None:
     if kind == "gzip":
         data = gzip.compress(data)
     else:
-        zstandard = pytest.importorskip("zstandard")
+        import pyarrow
+
         parts = [data] if kind == "zstd" else [data[:50], data[50:]]
-        data = b"".join(zstandard.ZstdCompressor().compress(part) for part in parts)
+        data = b"".join(pyarrow.compress(part, "zstd", asbytes=True) for part in parts)
     (tmp_path / name).write_bytes(data)  # the suffix is only a hint
     assert essence(list(read_examples(Source(str(tmp_path / name))))) == EXPECTED
 
