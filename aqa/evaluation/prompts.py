@@ -1,4 +1,4 @@
-"""Readers across prompts: how far their scores spread, and whether their ranking holds."""
+"""Compare readers across prompts: the spread of their scores, and whether their ranking holds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
 from aqa.runs.files import Facts, known
 
-# A ranking turns where each reader is better under some prompt beyond chance; it may turn where the
-# order differs, but chance could do that.
+# A ranking "turns" if each reader is significantly better under some prompt; it "may turn" if the
+# order differs, but perhaps by chance.
 Ranking = Literal["turns", "may turn", "holds"]
-OVER_ALL = ""  # in the place of a prompt's name, which is never empty
+OVER_ALL = ""  # in place of a prompt's name, which is never empty
 
 Scores = Mapping[str, Mapping[str, Sequence[float]]]  # per example, by prompt and metric
 
 
 @dataclass(frozen=True, slots=True)
 class Spread(Facts):
-    """A reader's score, 0..100, over its prompts and by each."""
+    """A reader's mean score, 0..100, over its prompts and for each of them."""
 
     reader: str
     metric: str
@@ -33,9 +33,9 @@ class Spread(Facts):
 
 @dataclass(frozen=True, slots=True)
 class Ranked(Facts):
-    """Two readers by one score: their difference under each prompt, and of their means over all.
+    """Two readers by one score: their difference under each prompt, and between their means.
 
-    With one prompt in common these are the same, and there is no ranking that could turn.
+    With a single common prompt these are equal, and there is no ranking to check.
     """
 
     by_prompt: Mapping[str, Comparison]
@@ -43,7 +43,7 @@ class Ranked(Facts):
 
     @property
     def verdict(self) -> Ranking | None:
-        """Whether the same reader is ahead under each prompt, if there are several."""
+        """Whether the same reader leads under each prompt; None for a single prompt."""
         if len(self.by_prompt) == 1:
             return None
         real = {one.difference > 0 for one in self.by_prompt.values() if one.is_real}
@@ -71,19 +71,19 @@ class Ranked(Facts):
         return f"{pair}: {order} ({mean.b} - {mean.a}: {listed}); over all prompts {difference}"
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Return what metrics.json contains."""
         return known({"verdict": self.verdict, **Facts.to_json(self)})
 
 
 @dataclass(frozen=True, slots=True)
 class PromptReport:
-    """What readers that were asked with several prompts came to."""
+    """The results of readers that were asked with several prompts."""
 
     spreads: tuple[Spread, ...]
     ranked: tuple[Ranked, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Return what metrics.json contains."""
         spreads, ranked = ([one.to_json() for one in own] for own in (self.spreads, self.ranked))
         return {"readers": spreads, "rankings": ranked}
 
@@ -91,9 +91,9 @@ class PromptReport:
 def across_prompts(
     readers: Mapping[str, Scores], clusters: Clusters, seed: int = SEED
 ) -> PromptReport:
-    """Compare readers by the prompts that they have in common, all corrected together by score.
+    """Compare readers over their common prompts, corrected together for each score.
 
-    `readers` hold the scores per example by reader, prompt and metric.
+    `readers` maps reader, prompt and metric to per-example scores.
     """
     spreads = []
     for reader, prompts in readers.items():

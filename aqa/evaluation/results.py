@@ -1,4 +1,4 @@
-"""What an evaluation found: scores of systems, as metrics.json holds them."""
+"""The results of an evaluation, and what metrics.json contains of them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 from aqa.runs.files import Facts, known
 
-MOST = 10  # examples on which systems differ that metrics.json names
+MOST = 10  # disputed examples that metrics.json lists
 SCORE_FIELDS = ("value", "low", "high", "design_effect", "signature")
 LOOKED_AT = "confidence sequence; of a fixed size, and too narrow, in calibration.ece"
 
@@ -31,7 +31,7 @@ LOOKED_AT = "confidence sequence; of a fixed size, and too narrow, in calibratio
 class Disagreement:
     """How far apart the systems' scores of each example are.
 
-    `spreads` are the highest less the lowest value of the score per example, 0..100.
+    `spreads` are the highest minus the lowest value of the score per example, 0..100.
     """
 
     score: str
@@ -40,12 +40,12 @@ class Disagreement:
 
     @cached_property
     def order(self) -> tuple[int, ...]:
-        """The places of the examples that systems differ on, widest first, ties as in the data."""
+        """Indices of the examples on which systems differ, widest first, ties as in the data."""
         places = [place for place, spread in enumerate(self.spreads) if spread > 0]
         return tuple(sorted(places, key=lambda place: -self.spreads[place]))
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Return what metrics.json contains."""
         most = [{"id": self.ids[at], "spread": self.spreads[at]} for at in self.order[:MOST]]
         return {"score": self.score, "n": len(self.order), "most": most}
 
@@ -53,11 +53,11 @@ class Disagreement:
 def disagreement(
     ids: Sequence[str], values: Sequence[Mapping[str, Sequence[float]]]
 ) -> Disagreement | None:
-    """Compare the systems example by example; None where there is but one.
+    """Compare the systems example by example; None for a single one.
 
-    `values` holds each system's values per example by score. The profile's second score is taken
-    where all have it, for it tells near misses from misses; else the first that they share, exact
-    match last.
+    `values` holds each system's per-example values by score. The profile's second score is used
+    if all have it, since it distinguishes near misses from misses; otherwise the first that they
+    share, exact match last.
     """
     if len(values) < 2:
         return None
@@ -71,7 +71,7 @@ def disagreement(
 
 @dataclass(frozen=True, slots=True)
 class LabelledDifference(Facts):
-    """The difference b - a that people's verdicts would show, in points, by n labels."""
+    """The difference b - a by people's verdicts, in points, estimated from n labels."""
 
     a: str
     b: str
@@ -90,13 +90,13 @@ class LabelledDifference(Facts):
 
 @dataclass(frozen=True, slots=True)
 class SystemScores:
-    """One system's scores. `groups` holds `has_answer` and `no_answer`: n and the mean scores.
+    """One system's scores. `groups` holds `has_answer` and `no_answer`: n and mean scores.
 
-    `slice_places` are the examples of the groups of `slices`.
-    `predictions` (as they were compared), `categories` (see `mistakes`) and `rows` (as they
-    were read) follow the ids. `abstention` is None where there is nothing to tell, `risk_coverage`
-    where no confidence is, `calibration` where none is a probability. `verdicts` are a judge's. The
-    `manifest` is that of the run whose answers they are; empty where they are of none.
+    `slice_places` are the indices of the examples in each group of `slices`. `predictions` (as
+    compared), `categories` (see `mistakes`) and `rows` (as read) match the ids. `abstention` is
+    None if it answered everything and all is answerable, `risk_coverage` without confidences,
+    `calibration` if none is a probability. `verdicts` are a judge's. `manifest` is that of the
+    run, empty if there is none.
     """
 
     name: str
@@ -118,12 +118,12 @@ class SystemScores:
 
     @property
     def errors(self) -> dict[str, int]:
-        """How many examples each category has, where it has any."""
+        """The number of examples in each category that occurs."""
         counts = Counter(self.categories)
         return {name: counts[name] for name in CATEGORIES if counts[name]}
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Return what metrics.json contains."""
         parts = {
             "slices": self.slices,
             "abstention": self.abstention and self.abstention.to_json(),
@@ -148,14 +148,13 @@ class SystemScores:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an evaluation found; `references` and the values per example follow the `ids`.
+    """The results of an evaluation; `references` and per-example values match the `ids`.
 
-    `clusters` tell which examples hang together, `slice_comparisons` how the systems differ within
-    groups of slices. `judge` holds what is worth telling of the one that was asked: models,
-    requests, money. `silence` says how those systems did that keep a contract of silence,
-    `needs` how many questions would show a difference, if that was asked for. `stress` holds a card
-    for each system that was asked under stress, `prompts` what readers of several prompts came to,
-    `labelled` what people's verdicts on a part of the answers say of the difference.
+    `clusters` group dependent examples; `slice_comparisons` compare systems within groups of
+    slices. `judge` holds facts about the judge: models, requests, money. `silence` reports how
+    contracts were kept, `needs` how many questions would show a difference, if asked for.
+    `stress` has a card per system asked under stress, `prompts` the results across prompts,
+    `labelled` the difference estimated from people's labels of some answers.
     """
 
     profile: str
@@ -176,7 +175,7 @@ class Report:
 
     @property
     def sample(self) -> str:
-        """Say what the scores were made with: "240 questions in 48 clusters by title"."""
+        """Describe the sample: "240 questions in 48 clusters by title"."""
         questions = f"{len(self.ids):,} question{'s' * (len(self.ids) != 1)}"
         if self.clusters is None or self.clusters.by == "none":
             return questions
@@ -185,13 +184,13 @@ class Report:
 
     @property
     def by_answer(self) -> Mapping[str, str]:
-        """The heads of scores of questions with and without an answer; none if all have one."""
+        """The heads of scores of answerable and of unanswerable questions, if there are any."""
         are_open = any(system.groups.get("no_answer", {}).get("n") for system in self.systems)
         return {"has_answer": "HasAns", "no_answer": "NoAns"} if are_open else {}
 
     @property
     def signatures(self) -> tuple[str, ...]:
-        """How each score was made, as far as systems do not differ (by what is missing, say)."""
+        """The scores' signatures, reduced to what all systems have in common."""
         own = [[one.signature.split("|") for one in each.scores.values()] for each in self.systems]
         return tuple(
             "|".join(part for part in first if all(part in other for other in others))
@@ -200,11 +199,11 @@ class Report:
 
     @property
     def between_readers(self) -> Mapping[str, Sequence[Comparison]]:
-        """How the readers differ under each condition of stress."""
+        """The readers' differences under each stress condition."""
         return self.slice_comparisons.get(STRESS, {})
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds: unrounded, without the values per example."""
+        """Return what metrics.json contains: unrounded, without per-example values."""
         clusters = self.clusters
         parts = {
             "cluster": clusters

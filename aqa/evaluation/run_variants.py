@@ -1,4 +1,4 @@
-"""Folders of several runs among what is evaluated: by prompt, and under stress."""
+"""Evaluate folders with several runs: by prompt, and under stress."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,12 +20,12 @@ from aqa.progress import Progress, SilentProgress
 from aqa.runs.folder import read_manifest
 from aqa.runs.variants import prompt_runs, stress_runs
 
-METRICS = ("em", "f1")  # of a card, unless others are asked for
+METRICS = ("em", "f1")  # of a card, unless the user asks for others
 NEED_MORE = {"judge", "evidence"}  # models, or a slice
 
 
 def each_prompt(predictions: Sequence[Predicted]) -> list[Predicted]:
-    """Put the runs of all prompts in the place of the folder that they lie in."""
+    """Replace a folder of runs by prompt with its runs."""
     found: list[Predicted] = []
     for each in predictions:
         name, runs = _runs_of(each)
@@ -35,14 +35,14 @@ def each_prompt(predictions: Sequence[Predicted]) -> list[Predicted]:
 
 
 def _runs_of(each: Predicted) -> tuple[str, dict[str, Path]]:
-    """The runs of a reader by prompt, if there are several, and its name, if it was given one."""
+    """Return a reader's runs by prompt, if there are several, and its given name, if any."""
     path = file_of(each)
     runs = {} if path is None else prompt_runs(path)
     return (each.name if runs and isinstance(each, NamedPredictions) else ""), runs
 
 
 def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) -> Report:
-    """Add what the readers of several prompts came to, if there are such among the predictions."""
+    """Add results across prompts, if a reader has runs with several."""
     systems = {Path(system.file): system for system in report.systems}
     readers: dict[str, Scores] = {}
     for each in predictions:
@@ -60,16 +60,16 @@ def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) ->
             for prompt, run in runs.items()
         }
     if not all(own for prompts in readers.values() for own in prompts.values()) or not readers:
-        return report  # scores of the whole corpus alone
+        return report  # there are only corpus-level scores
     clusters = report.clusters or Clusters.apart(len(report.ids))
     return replace(report, prompts=across_prompts(readers, clusters, seed))
 
 
 def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
-    """Add the cards of a report's systems, by the conditions that lie in their run folders.
+    """Add the systems' cards, from the stress conditions in their run folders.
 
-    Of each condition all readers are scored together, so that other evidence is refused. What a
-    run has not answered yet tells nothing of a condition, and is left out.
+    All readers are scored together in each condition, so that different evidence is refused.
+    Questions that a run has not answered yet are left out.
 
     Raises:
         DataError: a system is not a run folder with conditions.
@@ -109,7 +109,7 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
 
 
 def check_stress(predictions: Sequence[Predicted], data: Source | None) -> None:
-    """Refuse data, by a UsageError, and what has no runs under stress, by a DataError."""
+    """Raise UsageError for data, DataError for predictions without runs under stress."""
     if data is not None:
         raise UsageError(
             "--stress goes by the answers that are right under each condition, which --data does"
@@ -120,7 +120,7 @@ def check_stress(predictions: Sequence[Predicted], data: Source | None) -> None:
 
 
 def _asked_alike(report: Report, scoring: Scoring) -> Scoring:
-    """Score as the plain runs were, by cheap metrics, without what tells of other things."""
+    """Score like the plain runs, by cheap metrics only and without other analyses."""
     metrics = [name for name in scoring.metrics if name not in NEED_MORE] or METRICS
     without = replace(scoring, slices=(), baseline=None, plan=None, judge=None, judge_labels=None)
     return replace(without, metrics=metrics, profile=report.profile)
@@ -154,7 +154,7 @@ def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _asked_of(systems: Sequence[SystemScores]) -> list[int]:
-    """The places of the questions that all systems were asked, though an answer may have failed."""
+    """Indices of the questions that all systems were asked, even if some failed."""
     rows = zip(*(system.rows for system in systems), strict=True)
     return [place for place, own in enumerate(rows) if None not in own]
 
@@ -192,7 +192,7 @@ def _runs_in(file: Path, is_run: bool = True) -> Mapping[str, Path]:
 
 
 def _passages(runs: Mapping[str, Path]) -> int:
-    """Among how many passages the gold one was moved."""
+    """The number of passages among which the gold one was moved."""
     for name, folder in runs.items():
         plan: Any = read_manifest(folder).get("evidence") if name.startswith("position") else None
         stress = plan.get("stress") if isinstance(plan, dict) else None

@@ -1,4 +1,4 @@
-"""What an evaluation leaves for programs: scores per example, and limits that they must reach."""
+"""Output for programs: per-example scores, and limits that scores must reach."""
 
 import json
 import os
@@ -15,20 +15,20 @@ from aqa.records import Score
 from aqa.runs.files import atomic
 from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 
-ROUNDING = 1e-9  # sums of floats may be off by this
-SCORES_BESIDE = "scores"  # what --output does not name, since it names something else
+ROUNDING = 1e-9  # tolerance for sums of floats
+SCORES_BESIDE = "scores"  # for scores without a flag, if --output names another file
 ANEW = "scores and no contract of silence"  # what --output and its neighbour hold
 HOLDS = {"--report": "report", "--per-example": "scores of examples"}
-OWN_REPORT = b'<meta name="generator" content="aqa '  # within the first bytes of a report
-OWN_EXAMPLE = {"id", "references", "systems"}  # keys of a line of ours
+OWN_REPORT = b'<meta name="generator" content="aqa '  # within the first bytes of our reports
+OWN_EXAMPLE = {"id", "references", "systems"}  # keys of our lines
 FIRST = 4096
-OF_A_RUN = (MANIFEST, JOURNAL, PREDICTIONS)  # of a run folder: what no evaluation can make anew
+OF_A_RUN = (MANIFEST, JOURNAL, PREDICTIONS)  # what an evaluation could not recreate
 
 
 def write_per_example(path: Path, report: Report) -> None:
-    """Write a line for each example: what each system answered, how it scored, and its kind.
+    """Write a line per example: each system's answer, scores and category.
 
-    Two systems or more also have a `disagreement`: the spread of their scores.
+    With two systems or more, also a `disagreement`: the spread of their scores.
     """
     with atomic(path, locked=False) as file:
         for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
@@ -54,7 +54,7 @@ def write_per_example(path: Path, report: Report) -> None:
 
 
 def parse_limits(words: Sequence[str]) -> dict[str, float]:
-    """Read `f1=70`; UsageError for anything else, and where a score has two limits."""
+    """Parse `f1=70`; UsageError for anything else, or for two limits of one score."""
     limits: dict[str, float] = {}
     for word in words:
         name, limit = named_number(word)
@@ -68,7 +68,7 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
 
 
 def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None) -> None:
-    """Refuse limits for scores that there are not, by a UsageError; None: nobody knows them yet."""
+    """Raise UsageError for limits of scores that don't exist; `known` None skips the check."""
     for name in limits:
         if known is not None and name not in known:
             raise UsageError(
@@ -77,7 +77,7 @@ def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None
 
 
 def check_directions(limits: Mapping[str, float], report: Report) -> None:
-    """Refuse limits for a score of which nobody knows whether higher is better, or that is none."""
+    """Raise UsageError for limits of scores that don't exist or have no known direction."""
     found = report.systems[0].scores
     check_limit_names(limits, [*found, *(["judge"] if report.judge is not None else [])])
     for name in limits:
@@ -89,12 +89,12 @@ def check_directions(limits: Mapping[str, float], report: Report) -> None:
 
 
 def check_limits(limits: Mapping[str, float], report: Report) -> None:
-    """Compare every system's scores with the worst they may be.
+    """Compare every system's scores with their limits.
 
-    That is the least, or the most where lower is better.
+    A limit is a minimum, or a maximum if lower is better.
 
     Raises:
-        ScoreError: a score is worse than its limit, or is none, since its judge failed.
+        ScoreError: a score is worse than its limit, or missing because its judge failed.
     """
     failures = [
         f"{system.name}: {failure}"
@@ -112,19 +112,19 @@ def _failure(name: str, score: Score | None, limit: float) -> str:
     sign, side = (1, "over") if score.better == "lower" else (-1, "under")
     if sign * (score.value - limit) <= ROUNDING:
         return ""
-    # As many digits as show on which side of the limit the value is.
+    # Enough digits to show on which side of the limit the value is.
     digits = next((n for n in range(2, 9) if sign * round(score.value, n) > sign * limit), 9)
     return f"{name} {score.value:.{digits}f} is {side} {limit:.10g}"
 
 
 def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
-    """See whether files can be written where they shall be, before there is anything to write.
+    """Check that files can be written, before there is anything to write.
 
-    `written` goes by the flag that names the place.
+    `written` maps each file's flag to its path.
 
     Raises:
-        RunError: a folder does not exist or can't be written in, or a file that is needed, or
-            that an evaluation did not write, would be overwritten.
+        RunError: a folder does not exist or is not writable, or a file would be overwritten
+            that is needed or that an evaluation did not write.
     """
     taken = {on_disk(path): str(path) for path in read}
     for folder in {path if path.is_dir() else path.parent for path in read}:
@@ -137,7 +137,7 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
         folder = on_disk(path).parent if path.is_symlink() else path.parent
         if folder not in folders and not folder.is_dir():
             raise RunError(f"{flag} {path}: there is no folder {folder}; make it first")
-        place = path if path.exists() and not path.is_file() else folder  # a device: itself
+        place = path if path.exists() and not path.is_file() else folder  # e.g. a device
         if folder.is_dir() and not os.access(place, os.W_OK):
             raise RunError(f"{flag} {path}: no permission to write there; name another place")
         if (other := taken.setdefault(on_disk(path), flag)) != flag:
@@ -152,9 +152,9 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
 
 
 def _may_be_overwritten(flag: str, path: Path) -> bool:
-    """Tell whether there is no file, an empty one, or what the same flag writes anew.
+    """Whether the file is missing, empty, or an earlier result of the same flag.
 
-    A sheet of answers to label is no such file: people may have written into it.
+    A sheet of answers to label may not be overwritten, since people may have filled it in.
     """
     if not path.is_file() or not path.stat().st_size:
         return True

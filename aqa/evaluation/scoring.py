@@ -1,4 +1,4 @@
-"""The verb evaluate: files of predictions and their references become scores."""
+"""Score predictions against references, and compare systems."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -45,14 +45,13 @@ def evaluate(
     scoring: Scoring,
     progress: Progress,
 ) -> Report:
-    """Score predictions, of files or at hand, against the same references, side by side.
+    """Score predictions, from files or memory, against the same references, side by side.
 
-    `references` are those of the data, which then says what is scored; None takes those that the
-    files give.
+    `references` are the data's, which then decide what is scored; None uses the files' own.
 
     Raises:
-        DataError: a file can't be read, or the files do not fit each other; runs with different
-            evidence plans, too, unless that is allowed.
+        DataError: a file can't be read, or the files do not fit each other; also for runs with
+            different evidence plans, unless that is allowed.
     """
     named = [name for name in metric_names(scoring.metrics) if name != "evidence"]
     by_evidence = ["gold_in_evidence"] if "evidence" in scoring.metrics else []
@@ -64,7 +63,7 @@ def evaluate(
         progress.note(_profile_note(aligned))
     if scoring.cluster == AUTO:
         progress.note(clusters_note(aligned.clusters))
-    # What can be refused is refused before a judge or a model costs anything.
+    # Raise all errors before a judge or a model costs anything.
     check_baseline(_baseline(scoring.baseline, aligned.systems), list(aligned.pairs))
     groups = _groups_of_systems(keys, aligned)
     facts = None
@@ -98,7 +97,7 @@ def _profile_note(aligned: Aligned) -> str:
 def estimate_judge(
     sources: Sequence[Predicted], references: Iterable[Example] | None, scoring: Scoring
 ) -> "CostEstimate":
-    """Tell what the judge of these answers would cost, see `evaluate`; nothing is asked."""
+    """Estimate what the judge of `evaluate` would cost; nothing is asked."""
     judge, examples = _judge_of(scoring, references)
     aligned = align(sources, examples, scoring)
     return judge.estimate(cases_of(examples, aligned, judge.joined))
@@ -107,7 +106,7 @@ def estimate_judge(
 def _without_failed_judge(
     scorers: list[Metric], named: Sequence[str], judged: Mapping[str, Pairs]
 ) -> list[Metric]:
-    """Leave out the score of a judge with no verdict on some system; ModelError if none is left."""
+    """Drop the score of a judge without verdicts on some system; ModelError if none is left."""
     found = {name: pairs.verdicts for name, pairs in judged.items()}
     silent = [name for name, own in found.items() if own is not None and own.are_none]
     if not silent:
@@ -131,7 +130,7 @@ def _judge_of(
 
 
 def _groups_of_systems(keys: Sequence[str], aligned: Aligned) -> dict[str, Groups]:
-    """Group each system's examples: what its reader saw may put one into another group."""
+    """Group each system's examples, since groups may depend on what its reader saw."""
     groups = {}
     for system in aligned.systems:
         rows = [system.rows.get(key) for key in aligned.expected]
@@ -145,7 +144,7 @@ def _scores(pairs: Pairs, scorers: Sequence[Metric], task: Task) -> dict[str, Sc
     scores: dict[str, Score] = {}
     for scorer in scorers:
         score = scorer(pairs)
-        if score.name in scores:  # modules of one name in two folders
+        if score.name in scores:  # two modules may have the same name
             raise UsageError(f"two metrics give the score {score.name}; leave one of them out")
         scores[score.name] = score
         task.advance(1, {score.name: score.value})
@@ -153,7 +152,7 @@ def _scores(pairs: Pairs, scorers: Sequence[Metric], task: Task) -> dict[str, Sc
 
 
 def _default_scorers(languages: Sequence[str], options: MetricOptions | None) -> list[Metric]:
-    """Load what fits the languages; BERTScore, too, where a model is named for it."""
+    """Load the metrics for the languages, and BERTScore if a model is named for it."""
     names = default_metrics(languages)
     if options is not None and options.model:
         names.append("bertscore")
@@ -202,7 +201,7 @@ def _compared(
         for kind in (attrgetter("per_example"), attrgetter("influence"))
     )
     baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
-    # A score of the whole corpus is none of a part of it, and no sequence follows it.
+    # Corpus-level scores have no parts, and no confidence sequence applies to them.
     whole = means if clusters.sequence is not None else corpus
     values = {name: {**own, **whole[name]} for name, own in means.items()}
     found = compare(values, clusters, baseline, scoring.seed)
@@ -238,7 +237,7 @@ def _with_intervals(
 ) -> SystemScores:
     scores, found = dict(system.scores), dict(intervals)
     corpus = [name for name, score in scores.items() if score.influence]
-    if corpus and clusters.sequence is None:  # no sequence follows a score that is no mean
+    if corpus and clusters.sequence is None:  # a sequence applies only to means
         columns = np.column_stack([scores[name].influence for name in corpus])
         found |= zip(corpus, mean_intervals(columns, clusters, (0, 100)).intervals(), strict=True)
     for name, (low, high, effect) in found.items():

@@ -1,16 +1,16 @@
-"""A contract of silence: the confidence under which a reader says nothing, so that few answers err.
+"""Find the confidence threshold of a contract: below it, a reader abstains.
 
-The threshold is found by Learn then Test (Angelopoulos, Bates, Candès, Jordan & Lei, 2021,
-arXiv:2110.01052): each of a series of thresholds is tested for "more than the promised share of
-its answers are wrong", and the loosest of those refuted is taken. The series goes from few answers
-to all, and ends with the first that is not refuted (fixed sequence testing: Maurer, Hothorn &
-Lehmacher, 1995). So each test may have the whole level, and still none is refuted wrongly but with
-the promised confidence: the first true hypothesis would have to be.
+The threshold comes from Learn then Test (Angelopoulos, Bates, Candès, Jordan & Lei, 2021,
+arXiv:2110.01052): for each of a series of thresholds, the hypothesis "more than the promised share
+of its answers are wrong" is tested, and the loosest rejected threshold is used. The series goes
+from few answers to all, and ends at the first that is not rejected (fixed sequence testing: Maurer,
+Hothorn & Lehmacher, 1995). So each test may use the whole level: any false rejection implies that
+the first true hypothesis was rejected.
 
-A test is the exact binomial one where examples are independent: given a threshold at the answer of
-a given rank, the answers above it are independent draws. Where examples come in clusters it is
-that of the effective sample size, with the degrees of freedom of the clusters (Korn & Graubard,
-1998, Survey Methodology 24(2)).
+For independent examples, the test is the exact binomial one: given a threshold at the answer of a
+certain rank, the answers above it are independent draws. For clustered examples it uses the
+effective sample size, with the clusters' degrees of freedom (Korn & Graubard, 1998, Survey
+Methodology 24(2)).
 """
 
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ from aqa.runs.files import Facts
 
 Vector = NDArray[np.float64]
 
-STEPS = 100  # thresholds that are tested, at equal shares of the answers
-# Where they begin, chosen by tests/benchmarks/silence.py: too few answers refute nothing, and with
-# too many some samples have no contract. So many wrong answers the promised share would be there,
-# but at most so much of all answers.
+STEPS = 100  # thresholds to test, at equal shares of the answers
+# Where to begin, from tests/benchmarks/silence.py: too few answers can't reject anything, and
+# beginning with too many leaves some samples without a contract. START is the number of errors
+# expected at the promised share; LATEST caps the beginning as a share of all answers.
 START, LATEST = 12.5, 0.4
-# Of few errors, which lie in few clusters, the spread between clusters seems less than it is: it is
-# taken to be at least so much of what all errors show.
+# Few errors lie in few clusters, which makes the spread between clusters seem too small; assume at
+# least this part of the spread of all errors.
 OF_ALL = 0.75
-MOST = 10**8  # questions: whoever needs more reads that no number would do
+MOST = 10**8  # questions; a larger need is reported as impossible
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """At most `risk` % of answers wrong with `level` % confidence; wrong: `score` under `limit`."""
+    """At most `risk` % wrong answers, with `level` % confidence; wrong: `score` below `limit`."""
 
     risk: float
     level: float = 95.0
@@ -50,13 +50,13 @@ class Promise:
 
     @property
     def chance(self) -> float:
-        """How improbable the answers of a threshold have to be for it to be refuted."""
+        """The significance level of each test."""
         return 1 - self.level / 100
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Answers under `confidence` are withheld: `coverage` % are given, `error` % of them wrong."""
+    """Withhold answers below `confidence`: `coverage` % are given, of which `error` % are wrong."""
 
     confidence: float
     coverage: float
@@ -65,7 +65,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Kept(Facts):
-    """How a system that keeps a contract did: of its `answered` examples `value` % were wrong."""
+    """How a system kept its contract: of `answered` examples, `value` % were wrong."""
 
     name: str
     risk: float
@@ -93,12 +93,12 @@ def choose_threshold(
     clusters: Clusters,
     promise: Promise,
 ) -> Threshold:
-    """Find the loosest threshold that keeps the promise; examples follow each other in all three.
+    """Find the loosest threshold that keeps the promise; the arguments are parallel.
 
     An answer without a confidence (None) is always withheld.
 
     Raises:
-        DataError: these data can't promise it; the message says how many questions could.
+        DataError: these data can't support it; the message says how many questions could.
     """
     ranked = Ranked.of(confidences, is_wrong, clusters)
     best = ranked.loosest(promise)
@@ -113,7 +113,7 @@ def choose_threshold(
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """The answers from the surest down: confidences, whether they are wrong, their clusters."""
+    """Answers by descending confidence: confidences, whether they are wrong, their clusters."""
 
     confidences: Vector
     wrong: Vector
@@ -138,11 +138,11 @@ class Ranked:
         )
 
     def confidence(self, count: int) -> float:
-        """The confidence that just the first so many answers reach."""
+        """The confidence that exactly the first `count` answers reach."""
         return float(self.confidences[count - 1])
 
     def loosest(self, promise: Promise) -> int | None:
-        """How many answers the loosest threshold refuted leaves; None where none is."""
+        """The number of answers above the loosest rejected threshold; None if there is none."""
         loosest = None
         for count in self.counts(promise):
             if self.p(count, promise.risk / 100) > promise.chance:
@@ -151,7 +151,7 @@ class Ranked:
         return loosest
 
     def why_not(self, promise: Promise) -> str:
-        """Say why no threshold is refuted, and how many questions would do, were they alike."""
+        """Explain why no threshold is rejected, and how many such questions would suffice."""
         asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
         counts = self.counts(promise)
         if not counts:
@@ -159,7 +159,7 @@ class Ranked:
                 f"{asked} can't be promised: no answer has a confidence; predict with"
                 " backend.logprobs = true, or with generation.samples at a temperature"
             )
-        # Of more questions the first test would be of a smaller share, the surest ones.
+        # With more questions, the first test would be of a smaller share, the most confident.
         first, surest = counts[0], [count for count in self._steps(0) if count <= counts[0]]
         shares = {count: float(self.wrong[:count].mean()) for count in surest}
         needed = min(
@@ -178,7 +178,7 @@ class Ranked:
         return f"{asked} can't be promised by {held}; about {needed:,} like them would do"
 
     def _needed(self, count: int, share: float, promise: Promise) -> int:
-        """Questions of which the test of this threshold would refute half of the time."""
+        """The number of questions with which this threshold would be rejected half of the time."""
         risk, level = promise.risk / 100, promise.chance
         if share >= risk:
             return MOST + 1
@@ -193,17 +193,17 @@ class Ranked:
         return ceil(low * self.examples / count)
 
     def counts(self, promise: Promise) -> list[int]:
-        """How many answers are kept at each step: all that are as sure as the last of them."""
+        """The number of answers kept at each step; answers of equal confidence stay together."""
         total, risk = len(self.confidences), promise.risk / 100
         first = ceil(min(START / risk, LATEST * total))
-        # So few may say nothing, were all of them right.
+        # So few may not suffice for a rejection even if all were right.
         flawless = replace(self, wrong=np.zeros(total))
         while first < total and flawless.p(first, risk) > promise.chance:
             first = min(total, first + 1 + first // 50)
         return self._steps(first)
 
     def _steps(self, first: float) -> list[int]:
-        """The same from so many on."""
+        """The steps from `first` answers on."""
         total, found = len(self.confidences), dict[int, None]()
         for step in range(STEPS + 1):
             count = ceil(first + (total - first) * step / STEPS)
@@ -214,12 +214,12 @@ class Ranked:
         return list(found)
 
     def p(self, count: int, risk: float) -> float:
-        """How probable so few errors among the surest `count` answers are, were `risk` theirs."""
+        """The probability of so few errors among the first `count` if `risk` were their rate."""
         return _tail(*self._effective(count, risk), risk)
 
     @cached_property
     def _correlation(self) -> float:
-        """How alike errors are within clusters, by those of all answers."""
+        """The intra-cluster correlation of errors, over all answers."""
         sizes = np.bincount(self.codes).astype(np.float64)
         errors = np.bincount(self.codes, self.wrong)[sizes > 0]
         sizes = sizes[sizes > 0]
@@ -231,7 +231,7 @@ class Ranked:
         return float(intra_class_correlation(between, squares, sizes)[0])
 
     def _effective(self, count: int, risk: float) -> tuple[float, float]:
-        """Trials and errors of independent examples that would tell as much."""
+        """The equivalent number of independent trials, and of errors among them."""
         wrong = self.wrong[:count]
         errors = float(wrong.sum())
         if self.are_independent:
@@ -242,12 +242,12 @@ class Ranked:
         groups = len(sums)
         if groups < 2:
             return 0.0, 0.0
-        # Under the hypothesis, sums of wrong - risk are around 0; few are large, and one more such
-        # may be in the population for each that was seen: the largest counts twice.
+        # Under the hypothesis, the sums of wrong - risk are around 0 and few are large. For each
+        # large one seen, the population may have another: count the largest twice.
         squares = sums**2
         variance = float(squares.sum() + squares.max()) * groups / (groups - 1)
         independent = count * risk * (1 - risk)
-        alike = count**2 / float((sizes**2).sum())  # clusters of one size that would tell as much
+        alike = count**2 / float((sizes**2).sum())  # equivalent number of equal-sized clusters
         least = 1 + OF_ALL * self._correlation * (count / alike - 1)
         effect = max(1.0, variance / independent, least)
         share = errors / count
@@ -256,7 +256,7 @@ class Ranked:
 
 
 def _tail(trials: float, errors: float, risk: float) -> float:
-    """The binomial probability of at most so many errors; both may be fractions."""
+    """The binomial probability of at most `errors`; both numbers may be fractional."""
     from scipy import special
 
     if trials <= errors:
@@ -265,7 +265,7 @@ def _tail(trials: float, errors: float, risk: float) -> float:
 
 
 def _freedom_factor(few: float, many: float) -> float:
-    """How much fewer trials so few degrees of freedom are worth (Korn & Graubard's, one-sided)."""
+    """The factor on trials for fewer degrees of freedom (Korn & Graubard's, one-sided)."""
     from scipy import special
 
     upper = 0.95

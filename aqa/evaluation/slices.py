@@ -1,6 +1,6 @@
-"""Scores of parts of the examples, by a column of the data or by what an answer was made from.
+"""Scores of subsets of the examples, by a column of the data or a property of the answers.
 
-Within each part the systems are compared, too.
+Systems are also compared within each subset.
 """
 
 import re
@@ -23,27 +23,27 @@ from aqa.records import Score
 from aqa.runs.cluster_labels import read_labels
 
 UNKNOWN = "unknown"
-_NUMBER = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)(?:-[0-9]+|\+)?\Z")  # or a step from it on
+_NUMBER = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)(?:-[0-9]+|\+)?\Z")  # or a range that it starts
 MOST_GROUPS = 60
 
-Groups = dict[str, dict[str, list[int]]]  # by key and name: the places of the examples
+Groups = dict[str, dict[str, list[int]]]  # by key and name: indices of the examples
 Slices = dict[str, dict[str, dict[str, Any]]]
 SliceComparisons = Mapping[str, Mapping[str, tuple[Comparison, ...]]]  # by key and group
 Group = TypeVar("Group", bound=Hashable)
-OF_EVIDENCE = ("evidence_length", "gold_rank", "gold_in_evidence")  # known of our own runs alone
+OF_EVIDENCE = ("evidence_length", "gold_rank", "gold_in_evidence")  # only our runs record them
 
 
 class _Example(NamedTuple):
-    """What a built-in key may look at."""
+    """What a built-in key may use."""
 
-    expected: Sequence[str]  # the references that count; none where there is no answer
-    has_abstained: bool | None  # None where there is no prediction
+    expected: Sequence[str]  # the references; none for an unanswerable question
+    has_abstained: bool | None  # None without a prediction
     row: AnsweredRow | None
     language: str
 
 
 def _steps(value: object, ends: Sequence[int]) -> str | None:
-    """Name the step in which a count lies: "1-5" for 3 with ends (5, ...)."""
+    """Return the range that a count is in: "1-5" for 3 with ends (5, ...)."""
     if type(value) is not int:
         return None
     start = 1
@@ -59,7 +59,7 @@ def _yes(value: object) -> str | None:
 
 
 def _gold_rank(found: _Example) -> str | None:
-    """The best rank of a passage that holds the answer, among all that were retrieved."""
+    """Return the best rank of a passage with the answer, among all that were retrieved."""
     ranks = evidence_of(found.row).get("gold_ranks")
     if ranks is None:
         return None
@@ -68,7 +68,7 @@ def _gold_rank(found: _Example) -> str | None:
 
 BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
     "language": lambda found: KOREAN if found.language == KOREAN else "other",
-    # Characters of the shortest reference that counts.
+    # Characters of the shortest reference.
     "answer_length": lambda found: _steps(
         min(map(len, found.expected), default=0), (5, 10, 20, 50)
     ),
@@ -89,10 +89,10 @@ def group_examples(
     rows: Sequence[AnsweredRow | None],
     data: Sequence[Mapping[str, Any]],
 ) -> Groups:
-    """Group the examples by each key; `rows` and `data` (the data's own columns) follow the pairs.
+    """Group the examples by each key; `rows` and `data` (the data's columns) match the pairs.
 
-    A column of the data comes before a built-in key of that name, a built-in key before a column
-    of the predictions.
+    A column of the data takes precedence over a built-in key, and that over a column of the
+    predictions.
 
     Raises:
         UsageError: a key has too many values to be a slice.
@@ -122,7 +122,7 @@ def group_examples(
 
 
 def check_known(systems: Sequence[Groups]) -> None:
-    """Refuse a key of which no system's examples know anything, by a UsageError."""
+    """Raise UsageError for a key that is unknown for all examples."""
     for key in systems[0]:
         if all(groups[key].keys() <= {UNKNOWN} for groups in systems):
             if key in OF_EVIDENCE:
@@ -155,7 +155,7 @@ def slice_scores(
 
 
 def _row_value(row: AnsweredRow | None, key: str) -> object:
-    """What a row says: in a column, or, as run folders do of titles, among its clusters."""
+    """Return a row's value of a column or, as in run folders for titles, of a cluster label."""
     if row is None:
         return None
     found = value_called(row.metadata, key)
@@ -163,13 +163,13 @@ def _row_value(row: AnsweredRow | None, key: str) -> object:
 
 
 def _order(name: str) -> tuple[bool, float, str]:
-    """Numbers by size, then words, then the unknown."""
+    """Sort numbers by size, then words, then unknown."""
     number = _NUMBER.match(name)
     return name == UNKNOWN, float(number[1]) if number else inf, name
 
 
 def means_by_answer(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
-    """Split the means as SQuAD 2.0 does, by whether there is an answer."""
+    """Split the means as SQuAD 2.0 does, into answerable and unanswerable questions."""
     answerable = pairs.answerable
     groups: dict[str, dict[str, float]] = {}
     for name, wanted in (("has_answer", True), ("no_answer", False)):
@@ -190,8 +190,8 @@ def compare_slices(
 ) -> SliceComparisons:
     """Compare the systems within each group, corrected over all groups and pairs of a key.
 
-    `groups` and `values` are those of each system. A group that depends on what a reader saw or
-    said may hold other examples of one system than of another, and then does not compare them.
+    `groups` and `values` are by system. Groups that depend on what a reader saw or said may
+    contain other examples for another system; such systems are not compared.
     """
     found = {}
     for key in next(iter(groups.values())) if len(values) > 1 else ():
@@ -213,7 +213,7 @@ def compare_slices(
 def corrected_groups(
     measured: Iterable[tuple[Group, Mapping[str, Sequence[Measured]]]],
 ) -> dict[Group, tuple[Comparison, ...]]:
-    """Correct the comparisons of each metric together, over all groups; give those of each."""
+    """Correct each metric's comparisons over all groups; return them by group."""
     families: dict[str, list[tuple[Group, Measured]]] = {}
     for group, by_metric in measured:
         for metric, found in by_metric.items():
@@ -229,7 +229,7 @@ def corrected_groups(
 def _of_same_examples(
     groups: Mapping[str, Mapping[str, Sequence[int]]],
 ) -> Iterator[tuple[str, list[str], tuple[int, ...]]]:
-    """Put together the systems of which a group holds the same examples."""
+    """Yield each group with the systems for which it contains the same examples."""
     for group in dict.fromkeys(name for own in groups.values() for name in own):
         found: dict[tuple[int, ...], list[str]] = {}
         for system, own in groups.items():

@@ -1,4 +1,4 @@
-"""Runs that stopped when decided, or had a limit: which questions they compare, by which test."""
+"""Choose questions and tests for runs that stopped when decided, or had a limit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,12 +8,12 @@ from aqa.errors import DataError, RunError
 from aqa.evaluation.alignment import References, System, manifest_of
 from aqa.runs.names import MANIFEST
 
-DECIDING = "deciding"  # of a manifest
+DECIDING = "deciding"  # in a manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A system whose run looked at its results while it went on, and the plan that it kept."""
+    """A system whose run could stop early, with its plan and result."""
 
     system: System
     plan: Mapping[str, Any]
@@ -21,18 +21,18 @@ class Stopped:
 
     @property
     def sequence(self) -> tuple[int, int]:
-        """What its difference from the reference was followed with, see `Clusters`."""
+        """The parameters of its confidence sequence; see `Clusters`."""
         return self.plan["largest_cluster"], self.plan["clusters"]
 
     def settled(self, profile: str, cluster: str) -> tuple[str, str]:
-        """Give the profile and the clusters that it kept where `auto` leaves them open."""
+        """Return the profile and clusters of its plan in place of `auto`."""
         return (
             self.plan["profile"] if profile == "auto" else profile,
             self.plan["cluster"] if cluster == "auto" else cluster,
         )
 
     def note(self, count: int) -> str:
-        """Say what that means for an evaluation by so many questions."""
+        """Explain what this means for an evaluation on `count` questions."""
         verdict = self.result.get("verdict", "undecided")
         reference, questions = self.plan["reference"]["name"], self.plan["questions"]
         part = f"; of its {questions:,} questions only the {count:,} that were asked count"
@@ -46,7 +46,7 @@ class Stopped:
 
 
 def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
-    """Find the systems whose runs stop by themselves; RunError where a manifest was changed."""
+    """Find the systems whose runs could stop early; RunError if a manifest was edited."""
     found = []
     for system in systems:
         stored = manifest_of(system).get(DECIDING)
@@ -63,7 +63,7 @@ def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
 
 
 def _read(system: System, stored: Any) -> Stopped | None:
-    """Read the plan and the result; None where they are something else."""
+    """Read the plan and the result; None if they are malformed."""
     try:
         one = Stopped(system, stored["plan"], stored.get("result") or {})
         counts = [one.plan[name] for name in ("largest_cluster", "clusters", "questions")]
@@ -79,9 +79,9 @@ def _read(system: System, stored: Any) -> Stopped | None:
 def asked_of_all(
     stopped: Sequence[Stopped], systems: list[System], expected: References
 ) -> tuple[list[System], References, list[str]]:
-    """Leave out, of all systems alike, what a run was not asked: it stopped, or had a limit.
+    """Restrict all systems to what every run was asked before it stopped or reached its limit.
 
-    The notes say so.
+    Also returns notes that say so.
 
     Raises:
         DataError: nothing is left of a system.
@@ -113,7 +113,7 @@ def asked_of_all(
 
 
 def _limit_of(system: System) -> int:
-    """How many questions a finished run was asked at most; 0 where it tells of no limit."""
+    """The limit on questions of a finished run; 0 for none."""
     manifest = manifest_of(system)
     config = manifest.get("config")
     data = config.get("data") if isinstance(config, dict) else None

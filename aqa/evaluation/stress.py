@@ -1,8 +1,8 @@
-"""What changed evidence does to a reader: a card of its scores and habits under each condition.
+"""Cards of a reader's scores and habits under each stress condition.
 
-Differences are paired with the plain evidence, over the same questions, and corrected together for
-the number of conditions (Holm). Where the evidence is missing silence is right, so that what counts
-there is how often the reader answers all the same.
+Differences to the plain evidence are paired by question and corrected together for the number of
+conditions (Holm). Where evidence is missing the right answer is to abstain, so the card shows how
+often the reader answers anyway.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +22,17 @@ from aqa.runs.files import Facts
 STRESS = "stress"  # the key of differences between readers, in each condition
 MISSING, CONFLICT, TWO_SOURCES = "missing", "conflict", "two_sources"
 FIRST, *LATER = FAMILIES["position"]
-# Compares answers with texts, each 0 or 100.
+# Compares answers with texts; each result is 0 or 100.
 Same = Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]]
-# Shares in % that a reader which goes by the evidence stays under.
+# Shares in % that a reader which relies on the evidence stays below.
 MEMORY, UNCHANGED = 2.0, 50.0
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a reader answered under one condition; all but the last follow the `ids`.
+    """A reader's answers under one condition; all fields but the last match the `ids`.
 
-    `gold_read` is the share of questions, 0..100, whose gold passage had room in what it read.
+    `gold_read` is the share of questions, 0..100, whose gold passage fitted into the prompt.
     """
 
     ids: Sequence[str]
@@ -42,11 +42,11 @@ class Asked:
     gold_read: float | None = None
 
     def rates(self, clusters: Clusters) -> dict[str, Rate]:
-        """Give each score with its interval."""
+        """Return each score with its interval."""
         return {name: Rate.of(values, clusters) for name, values in self.scores.items()}
 
     def at(self, places: Sequence[int]) -> "Asked":
-        """Take some of the questions."""
+        """Return some of the questions."""
         return Asked(
             [self.ids[place] for place in places],
             [self.answers[place] for place in places],
@@ -58,10 +58,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class UnderStress(Facts):
-    """One condition: its scores, each with its 95 % interval, and how far they are from plain.
+    """One condition: its scores with 95 % intervals, and their differences from plain.
 
-    `shares` tell what else the reader does: "answered" and "unchanged" without the evidence, in
-    "memory" the old answer where the passage says another, "copy" what only a second source says.
+    `shares` are other habits: "answered" and "unchanged" without the evidence, "memory" (the old
+    answer although the passage gives another), "copy" (what only a second source says).
     """
 
     n: int
@@ -73,10 +73,10 @@ class UnderStress(Facts):
 
 @dataclass(frozen=True, slots=True)
 class StressCard(Facts):
-    """What a reader does under each condition that it was asked in.
+    """A reader's results under each condition that it was asked in.
 
-    `places` compare the later places of the gold passage with the first one, by score. `passages`
-    are how many it was among, `n` how many questions the plain run was asked.
+    `places` compare later positions of the gold passage with the first one, by score. `passages`
+    is the number of passages then, `n` the number of questions in the plain run.
     """
 
     reader: str
@@ -89,7 +89,7 @@ class StressCard(Facts):
 
     @property
     def findings(self) -> list[str]:
-        """Name what the reader depends on beyond chance, or does beside its evidence."""
+        """What the reader significantly depends on, or does regardless of its evidence."""
         found = ["position"] if any(one.is_real for one in self.places.get(self.metric, ())) else []
         for family, names in FAMILIES.items():
             differences = (
@@ -108,7 +108,7 @@ class StressCard(Facts):
         return own is not None and name in own.shares and own.shares[name].low > limit
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Return what metrics.json contains."""
         return {**Facts.to_json(self), "findings": self.findings}
 
 
@@ -164,7 +164,7 @@ def compare_readers(
 ) -> dict[str, tuple[Comparison, ...]]:
     """Compare the readers under each condition, corrected over all conditions and pairs.
 
-    `asked` is by reader and condition; the `clusters` are those of the `plain` questions.
+    `asked` is by reader and condition; `clusters` are those of the `plain` questions.
     """
     measured = []
     for name in CONDITIONS:
@@ -178,7 +178,7 @@ def compare_readers(
 
 
 def _shared(ids: Sequence[str], plain: Sequence[str]) -> tuple[list[int], list[int]]:
-    """The places of those questions that both have, in the one and in the other."""
+    """Return the indices of the common questions, in each of the two lists."""
     place_of = {key: place for place, key in enumerate(plain)}
     shared = [at for at, key in enumerate(ids) if key in place_of]
     return shared, [place_of[ids[at]] for at in shared]
@@ -187,7 +187,7 @@ def _shared(ids: Sequence[str], plain: Sequence[str]) -> tuple[list[int], list[i
 def _paired(
     plain: Asked, conditions: Mapping[str, Asked], clusters: Clusters
 ) -> dict[str, tuple[Asked, Asked, Clusters]]:
-    """Each condition beside plain, over the questions that both have, with their clusters."""
+    """Pair each condition with plain, over their common questions, with these clusters."""
     found = {}
     for name in CONDITIONS:
         if name in conditions:
@@ -227,7 +227,7 @@ def _under_stress(
 
 
 def exact(profile: str) -> Same:
-    """Give the function that compares answers with texts by exact match; silence equals nothing."""
+    """Return a function that compares by exact match; an abstention matches nothing."""
 
     def same(answers: Sequence[str | None], texts: Sequence[Sequence[str]]) -> list[float]:
         values = score_pairs(answers, texts, profile)["em"].per_example

@@ -1,4 +1,4 @@
-"""What an evaluation found, as tables: for people, for papers and for programs."""
+"""Tables of an evaluation's results, for people, papers and programs."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,15 +8,15 @@ from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
 from aqa.tables import Cell, Column, Figure, Row, Table, figures, shown_interval, texts
 
-DISPUTED = 3  # examples that the table shows
+DISPUTED = 3  # examples in the table
 LONGEST = 200  # characters of an answer in it
-ON_ONE_LINE = 2  # scores whose intervals are beside them in 80 columns
-KEPT = (25, 50, 75, 100)  # shares of the answers at which the table tells the risk
-ABREAST = 5  # systems that have a column each in 80 columns
+ON_ONE_LINE = 2  # scores with their intervals on one line of 80 columns
+KEPT = (25, 50, 75, 100)  # percentages of answers kept, with their risks
+ABREAST = 5  # systems with a column each within 80 columns
 
 
 def tables_for_people(report: Report) -> Iterator[Table]:
-    """Give one table after the other: scores, verdicts, slices, mistakes, ..., comparisons."""
+    """Yield all tables: scores, verdicts, slices, mistakes, ..., comparisons."""
     yield score_table(report)
     yield from verdict_tables(report)
     yield from slice_tables(report)
@@ -29,7 +29,7 @@ def tables_for_people(report: Report) -> Iterator[Table]:
 
 
 def score_table(report: Report) -> Table:
-    """A row for each system and score, and for what failed."""
+    """Make a table with a row per system and score, and for failures."""
     groups, rows = report.by_answer, list[Row]()
     for system in report.systems:
         label = system.name
@@ -47,7 +47,7 @@ def score_table(report: Report) -> Table:
 
 
 def wide_table(report: Report) -> Table:
-    """A row for each system and a column for each score, with its interval."""
+    """Make a table with a row per system and a column per score with its interval."""
     names = list(report.systems[0].scores)
     rows = [
         Row([own.name, *(Figure(s.value, low=s.low, high=s.high) for s in own.scores.values())])
@@ -60,7 +60,7 @@ def wide_table(report: Report) -> Table:
 
 
 def slice_tables(report: Report) -> Iterator[Table]:
-    """Tables for each key: of each system, a row a group and a column a score; of differences."""
+    """Yield tables for each key: each system's groups by score, then differences."""
     for key in report.systems[0].slices:
         for system in report.systems:
             names = [name for name, score in system.scores.items() if score.per_example]
@@ -76,7 +76,7 @@ def slice_tables(report: Report) -> Iterator[Table]:
 
 
 def mistake_tables(report: Report) -> Iterator[Table]:
-    """How many answers of each system are right, and what is wrong with the others."""
+    """Count each system's right answers and kinds of mistakes."""
     for systems in _side_by_side(report):
         counts = {
             meaning: [system.errors.get(name, 0) for system in systems]
@@ -87,7 +87,7 @@ def mistake_tables(report: Report) -> Iterator[Table]:
 
 
 def verdict_tables(report: Report) -> Iterator[Table]:
-    """How often each verdict of a judge fell, and how a panel's judges differ."""
+    """Count a judge's verdicts, and show how a panel's judges differ."""
     for systems in _side_by_side(report):
         found = [system.verdicts.to_json() for system in systems if system.verdicts]
         if not found:
@@ -104,7 +104,7 @@ def verdict_tables(report: Report) -> Iterator[Table]:
 
 
 def abstention_table(report: Report) -> Table:
-    """Whether each system kept silent where there is no answer, and there alone."""
+    """Make a table of precision and recall of each system's abstentions."""
     rows = []
     for system in report.systems:
         if (found := system.abstention) is not None:
@@ -121,7 +121,7 @@ def abstention_table(report: Report) -> Table:
 
 
 def confidence_table(report: Report) -> Table:
-    """How far each system's confidence tells right answers from wrong ones."""
+    """Make a table of how well confidences separate right from wrong answers."""
     rows = []
     for system in report.systems:
         if (found := system.risk_coverage) is not None:
@@ -136,7 +136,7 @@ def confidence_table(report: Report) -> Table:
 
 
 def calibration_table(report: Report) -> Table:
-    """A row for each system whose confidences are probabilities."""
+    """Make a table with a row per system whose confidences are probabilities."""
     rows = []
     for system in report.systems:
         if (found := system.calibration) is not None:
@@ -149,7 +149,7 @@ def calibration_table(report: Report) -> Table:
 
 
 def disputed_table(report: Report) -> Table:
-    """The examples on which the systems' scores are farthest apart, answer by answer."""
+    """Show the examples on which the systems' scores differ most, with all answers."""
     found = report.disagreement
     if found is None:
         return Table([], [])
@@ -168,13 +168,13 @@ def disputed_table(report: Report) -> Table:
 
 
 def _without_answer(system: SystemScores) -> str:
-    """Say how many answers are missing; nothing where none is."""
+    """Describe how many answers are missing, if any."""
     any_lost = system.missing or system.failed
     return f"missing {system.missing}, failed {system.failed}" if any_lost else ""
 
 
 def _in_slice(found: Mapping[str, float], scores: int) -> Cell:
-    """A value with its interval beside it; below it, where there are many scores."""
+    """Format a value with its interval, on a second line if there are many scores."""
     figure = Figure(found["value"], 1, found["low"], found["high"])
     if scores <= ON_ONE_LINE:
         return figure
@@ -186,7 +186,7 @@ def _count(things: Sequence[object], name: str) -> str:
 
 
 def _side_by_side(report: Report) -> Iterator[Sequence[SystemScores]]:
-    """Give as many systems at a time as fit side by side."""
+    """Yield as many systems at a time as fit side by side."""
     for start in range(0, len(report.systems), ABREAST):
         yield report.systems[start : start + ABREAST]
 
@@ -199,7 +199,7 @@ def _by_system(
 
 
 def _shortened(text: str) -> str:
-    """Cut a long text where one sees it; show one of nothing but white space in quotes."""
+    """Truncate a long text visibly; quote one that is only white space."""
     if not text.strip():
         return json.dumps(text)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

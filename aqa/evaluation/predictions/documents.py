@@ -123,7 +123,7 @@ def told_by_ids(
         return entries
     by_id = not {each.key for each in entries}.isdisjoint(ids)
     of_ids, of_systems = (values, names) if by_id else (names, values)
-    is_mixed = len(of_systems) > 1 and sum(map(len, values)) == len(of_ids)  # none twice
+    is_mixed = len(of_systems) > 1 and sum(map(len, values)) == len(of_ids)  # none overlap
     if by_id != names.isdisjoint(ids) or is_mixed:
         return entries
     own, other = ("id", "system") if by_id else ("system", "id")
@@ -144,7 +144,7 @@ def _items(place: str, listed: list[Any]) -> Iterator[Entry]:
 
 
 def _is_split(document: Mapping[str, Any]) -> bool:
-    """Tell whether it is a table as pandas splits it, and as MLflow and W&B write it."""
+    """Whether it is a table in pandas's "split" format, as MLflow and W&B write it."""
     columns, data = document.get("columns"), document.get("data")
     if not isinstance(columns, list) or not isinstance(data, list):
         return False
@@ -154,7 +154,7 @@ def _is_split(document: Mapping[str, Any]) -> bool:
 
 
 def _is_row(document: Mapping[str, Any]) -> bool:
-    """Tell whether a document is one row, or columns of rows, by the names of its members."""
+    """Whether a document is one row, or columns of rows, judging by its keys."""
     names = {fold(key): value for key, value in document.items()}
     answers = [names[name] for name in ANSWER_NAMES & names.keys()]
     alike = _places(document) is not None
@@ -166,7 +166,7 @@ def _is_row(document: Mapping[str, Any]) -> bool:
 
 
 def _places(document: Mapping[str, Any]) -> Sequence[Any] | None:
-    """The places or keys that all members have alike, as columns of a table; None of others."""
+    """The indices or keys that all members share, like a table's columns; else None."""
     kind: Any = type(next(iter(document.values()), None))
     if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
         return None
@@ -176,7 +176,7 @@ def _places(document: Mapping[str, Any]) -> Sequence[Any] | None:
 
 
 def _container(document: Mapping[str, Any]) -> str | None:
-    """The key under which the answers lie, in a list if there is one; None where keys are ids."""
+    """The key of the answers, preferably of a list; None if the keys are ids."""
     by_name = {fold(key): key for key in document}
     keys = [by_name[name] for name in CONTAINERS if name in by_name]
     for kind in (list, dict):
@@ -187,7 +187,7 @@ def _container(document: Mapping[str, Any]) -> str | None:
 
 
 def given_entries(name: str, given: Mapping[Any, Any] | Iterable[Any]) -> list[Entry]:
-    """Give each prediction with its place, for messages; DataError for what no file could hold."""
+    """Return each prediction with its place for messages; DataError for unusable objects."""
     if isinstance(given, Mapping):
         plain = {str(key): _plain(value) for key, value in given.items()}
         if any(isinstance(value, Prediction) for value in given.values()):
@@ -210,7 +210,7 @@ def _by_id(name: str, given: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def _plain(value: Any) -> Any:
-    """A prediction as a row of a run folder has it; what else there is stays as it is."""
+    """Convert a prediction to a row as in a run folder; leave anything else."""
     if isinstance(value, Prediction):
         parts = {name: getattr(value, name) for name in ("error", "confidence")}
         parts["confidence_kind"] = value.confidence_kind or None

@@ -1,4 +1,4 @@
-"""What a file of predictions is taken apart into."""
+"""The entries that a file of predictions is split into."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from aqa.runs.journal import JOURNAL_KIND
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A value of a file, its place, and its key in an object of ids."""
+    """A value of a file, its place, and its key if it is in an object keyed by id."""
 
     place: str
     value: Any
@@ -16,5 +16,5 @@ class Entry:
 
 
 def is_header(value: Any) -> bool:
-    """Tell whether a line is the first of one of our journals."""
+    """Whether a value is the header of one of our journals."""
     return isinstance(value, dict) and value.get("kind") == JOURNAL_KIND

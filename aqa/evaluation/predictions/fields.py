@@ -1,4 +1,4 @@
-"""What a user says of a file's columns: --prediction-field."""
+"""The user's choice of a file's columns: --prediction-field."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from aqa.evaluation.predictions.texts import list_columns
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Columns of the ids and of the answers, the first that a file has, and which rows to take.
+    """Columns of ids and answers, of which a file's first is used, and which rows to read.
 
-    `rows` maps a column to the value that it must have. A column within an object is named by its
+    `rows` maps a column to the value that it must have. A column inside an object is named by its
     path ("response.text", "messages.-1.content").
     """
 
@@ -23,7 +23,7 @@ class Fields:
 
     @classmethod
     def parse(cls, words: Iterable[str]) -> "Fields":
-        """Read `answer=COLUMN`, `id=COLUMN` and `COLUMN=VALUE`; UsageError for anything else."""
+        """Parse `answer=COLUMN`, `id=COLUMN` and `COLUMN=VALUE`; UsageError for anything else."""
         columns: dict[str, list[str]] = {"id": [], "answer": []}
         rows: dict[str, str] = {}
         for word in words:
@@ -41,7 +41,7 @@ class Fields:
 
 
 def take_named(place: str, row: Mapping[str, Any], paths: tuple[str, ...]) -> tuple[str, Any]:
-    """The first of the columns that a user named, and its value."""
+    """Return the first existing column that the user named, and its value."""
     for path in paths:
         if (value := look_up(row, path)) is not MISSING:
             return path, value

@@ -1,4 +1,4 @@
-"""From predictions as their file gives them to predictions by the ids of the data."""
+"""Join predictions to the data's ids."""
 
 import re
 import unicodedata
@@ -14,21 +14,21 @@ from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
 from aqa.evaluation.predictions.named import is_score
 
-VARIANTS = 50  # values, at most, of a column that tells the variants of one answer apart
-# Numbers of examples, as people and tools write them: 12, request-12, test_case_12, task-0012.
+VARIANTS = 50  # values at most in a column that distinguishes variants of an answer
+# Numbers of examples as people and tools write them: 12, request-12, test_case_12, task-0012.
 NUMBERED = re.compile(
     r"(?:(?:test_?case|request|req|task|sample|row|line|prompt)[-_ #:]?)?(\d{1,15})", re.IGNORECASE
 )
-NUMBER = re.compile(r"0*(\d+)(?:\.0+)?")  # ids that a table's program wrote in its own way
-LONG = 16  # digits of an id that counts no examples
-SCANNED = 20  # prompts in which every question of the data is looked for
+NUMBER = re.compile(r"0*(\d+)(?:\.0+)?")  # ids that a table writer reformatted
+LONG = 16  # digits; so long an id is no running number
+SCANNED = 20  # prompts to search for every question of the data
 
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The ids of the data, and its questions where they are known, in the data's order."""
+    """The data's ids, and its questions if they are known, in the data's order."""
 
     ids: Sequence[str]
     questions: Sequence[str] = ()
@@ -37,7 +37,7 @@ class Asked:
 def join(
     file: Path, found: Sequence[Found], asked: Asked | None, note: Note
 ) -> dict[str, AnsweredRow]:
-    """Give each prediction its id, by column, place or question; DataError if none is possible."""
+    """Give each prediction its id, by column, number, question or order, or raise DataError."""
     column = _id_column(found, asked)
     if column is not None:
         found = _one_each(found, lambda row: row.ids[column], note, file)
@@ -62,7 +62,7 @@ def join(
 
 
 def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
-    """The column that joins: with the most ids of the data in it, else the likeliest."""
+    """Return the column with the most ids of the data, or else the likeliest one."""
     common = [name for name in found[0].ids if all(name in row.ids for row in found)]
     if asked is not None:
         known = set(asked.ids)
@@ -71,18 +71,18 @@ def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
             return max(common, key=shared.__getitem__)
     repeated = [name for name in common if len({row.ids[name] for row in found}) < len(found)]
     for name in common:
-        is_sure = name in (KEY, *SURE_IDS) or name.endswith("_id")  # each may appear only once
+        is_sure = name in (KEY, *SURE_IDS) or name.endswith("_id")  # values must be unique
         if name not in repeated or (is_sure and TURN not in common):
             return name
     return next(iter(common), None)
 
 
 def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked) -> None:
-    """See that rows ask what the data asks under their ids.
+    """Check that rows have the data's question for their id.
 
     Raises:
-        DataError: one asks another of its questions; or ids count from 0 here and from 1 there, and
-            no question tells whether they mean the same.
+        DataError: a row has another question of the data; or ids count from 0 here and from 1
+            there, and no question shows whether they match.
     """
     questions = dict(zip(asked.ids, map(_plain, asked.questions), strict=False))
     known = set(questions.values())
@@ -106,7 +106,7 @@ def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: A
 
 
 def _counted(ids: Sequence[str]) -> range | None:
-    """The range that ids count through, all of them; None where they don't."""
+    """Return the range of consecutive numbers that the ids are; None if they are not."""
     numbers = sorted(int(each) for each in ids if each.isdecimal() and len(each) < LONG)
     span = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
     return span if len(numbers) == len(ids) > 1 and list(span) == numbers else None
@@ -115,7 +115,7 @@ def _counted(ids: Sequence[str]) -> range | None:
 def _one_each(
     found: Sequence[Found], key: Callable[[Found], str], note: Note, file: Path
 ) -> Sequence[Found]:
-    """One prediction for each key: variants must agree."""
+    """Keep one prediction per key; its variants must agree."""
     groups: dict[str, list[Found]] = {}
     for row in found:
         groups.setdefault(key(row), []).append(row)
@@ -145,7 +145,7 @@ def _one_each(
 
 
 def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
-    """The column that is different in all rows of one id, and has the fewest values."""
+    """The column that differs in all rows of one id, and has the fewest values."""
     counts = {}
     for column in next(group for group in groups if len(group) > 1)[0].said.metadata:
         values = [[row.said.metadata.get(column) for row in group] for group in groups]
@@ -171,7 +171,7 @@ def _by(keys: Sequence[str], found: Sequence[Found], column: str = "") -> dict[s
 def _by_likeness(
     file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked, note: Note
 ) -> dict[str, AnsweredRow] | None:
-    """Join by ids that are the same numbers in other digits: 1.0 or 001 for 1."""
+    """Join by ids that are equal as numbers: 1.0 or 001 for 1."""
     numbers = [NUMBER.fullmatch(key) for key in (*asked.ids, *keys)]
     plain = [match[1] for match in numbers if match]
     ids, own = plain[: len(asked.ids)], plain[len(asked.ids) :]
@@ -189,7 +189,7 @@ def _by_likeness(
 def _by_number(
     file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked, note: Note
 ) -> dict[str, AnsweredRow] | None:
-    """Take ids that count the examples, all of them, from 0 or 1, for places in the data."""
+    """Join by ids that number all examples from 0 or 1."""
     matches = [NUMBERED.fullmatch(key) for key in keys]
     numbers = [int(match[1]) for match in matches if match]
     total = len(asked.ids)
@@ -210,7 +210,7 @@ def _by_number(
 def _by_question(
     file: Path, found: Sequence[Found], asked: Asked, note: Note
 ) -> dict[str, AnsweredRow] | None:
-    """Join by the questions, where each row's is in the data just once."""
+    """Join by questions, if each row's occurs exactly once in the data."""
     questions = [_plain(question) for question in asked.questions]
     counts = Counter(questions)
     if any(not _asked_by(row) or counts[_asked_by(row)] != 1 for row in found):
@@ -237,7 +237,7 @@ def _by_order(
 
 
 def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int]) -> None:
-    """See whether the rows ask what the data asks at these places."""
+    """Check that the rows have the data's questions at these indices."""
     if not asked.questions:
         return
     questions = [_plain(question) for question in asked.questions]
@@ -256,7 +256,7 @@ def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int]
 
 
 def _numbered(file: Path, found: Sequence[Found], note: Note) -> dict[str, AnsweredRow]:
-    """Number the rows, where the file itself has their references."""
+    """Number the rows of a file that has its own references."""
     if any(row.said.answers is None for row in found):
         raise DataError(
             f"{file} holds answers without ids; give the data with --data, in the same order, or"
@@ -267,7 +267,7 @@ def _numbered(file: Path, found: Sequence[Found], note: Note) -> dict[str, Answe
 
 
 def _asked_by(row: Found) -> str:
-    """The question of a row, or the prompt that may hold it."""
+    """Return a row's question, or the prompt that may contain it."""
     return _plain(row.question or row.prompt)
 
 

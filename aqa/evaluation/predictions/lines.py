@@ -1,4 +1,4 @@
-"""Plain text: a table, lines of id and answer, or bare answers."""
+"""Read plain text: a table, lines of id and answer, or bare answers."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ TABLES = (".csv", ".tsv")
 
 
 def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> list[Entry]:
-    """Read a text that is not JSON. An entry of id and answer has a key, a bare answer has none."""
+    """Read text that is not JSON. Entries of id and answer have a key; bare answers have none."""
     lines = [line.rstrip("\r\n") for _, line in text_lines(file)]
     delimiter = max(DELIMITERS, key=lines[0].count)
     header = [fold(cell.strip('"')) for cell in lines[0].split(delimiter)]
@@ -34,13 +34,13 @@ def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> 
 
 
 def _names_answers(header: Sequence[str]) -> bool:
-    """Tell whether the cells of a first line name columns of an answer and of an id."""
+    """Whether a first line names columns of an answer and of an id."""
     answers, ids = {*header} & ANSWER_NAMES, {*header} & {*IDS} - {""}
     return bool(answers) and bool(ids - answers)
 
 
 def _filled(rows: Iterable[Row]) -> Iterator[Entry]:
-    """An empty cell is a missing value, but of an answer it is one that says nothing."""
+    """Read empty cells as missing values, except that an empty answer is ""."""
     for place, row in rows:
         filled = {
             column: "" if cell is None and fold(column) not in MAY_BE_MISSING else cell
@@ -50,7 +50,7 @@ def _filled(rows: Iterable[Row]) -> Iterator[Entry]:
 
 
 def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[Entry]:
-    """The pairs of a table whose first line was taken for a header and begins with an id."""
+    """Return the id-answer pairs of a table whose first pair was mistaken for a header."""
     header = list(entries[0].value) if entries else []
     if len(header) != 2 or header[0] not in ids:
         return entries
@@ -60,7 +60,7 @@ def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[
 
 
 def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) -> None:
-    """Refuse lines that would be taken for bare answers, but begin with ids of the data."""
+    """Raise DataError for lines that look like bare answers but start with ids of the data."""
     starts = {AFTER_ID.split(line.lstrip("-\"' "), maxsplit=1)[0].rstrip("\"'") for line in lines}
     if 2 * len(starts & ids) > len(lines) > len(ids.intersection(lines)):
         raise DataError(
@@ -70,7 +70,7 @@ def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) 
 
 
 def _pairs(file: Path, lines: Sequence[str], ids: Collection[str] | None) -> list[Entry]:
-    """Lines of an id, a tab and an answer, as FiD writes them; none where they are not."""
+    """Return lines of id, tab and answer, as FiD writes them; empty if they are not such."""
     cut = [line.partition("\t") for line in lines]
     known = set(ids or ())
     are_pairs = all(tab or key in known for key, tab, _ in cut)
@@ -84,7 +84,7 @@ def _pairs(file: Path, lines: Sequence[str], ids: Collection[str] | None) -> lis
     if not are_pairs or not any(tab for _, tab, _ in cut):
         return []
     if not begins and any(re.search(r"\s", key) for key, _, _ in cut):
-        return []  # answers that happen to hold tabs
+        return []  # answers that happen to contain tabs
     return [
         Entry(f"{file}, line {number}", text, key) for number, (key, _, text) in enumerate(cut, 1)
     ]

@@ -1,4 +1,4 @@
-"""Files that many people have and that hold no answers: named as what they are, with a way out."""
+"""Recognise common files without answers, and say what they are and what to give instead."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,9 +7,9 @@ from aqa.data.columns import fold
 from aqa.data.shape import Shape, are_objects, text_of, unreadable
 from aqa.errors import DataError
 
-OWN_SCORES = {"version", "profile", "systems"}  # keys that a metrics.json of ours is known by
+OWN_SCORES = {"version", "profile", "systems"}  # keys that identify our metrics.json
 
-# Names of scores, as `fold` gives them without "eval", "test", "predict" before them.
+# Names of scores as folded by `fold`, without the prefixes "eval", "test" or "predict".
 SCORES = {
     "exactmatch", "exact", "em", "f1", "accuracy", "acc", "loss", "rouge1", "rouge2", "rougel",
     "rougelsum", "bleu", "bleu4", "samples", "runtime", "hasansexact", "hasansf1", "total",
@@ -19,7 +19,7 @@ OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "tr
 
 
 def refuse(listed: Sequence[Shape], found: Mapping[str, Any], where: str) -> None:
-    """Name what a document or a row holds in place of answers, by a DataError, if it is known."""
+    """Raise DataError if a document or row is known to be something other than answers."""
     if text := text_of(listed, found):
         what, _, advice = text.partition("; ")
         raise DataError(f"{where} {what}, where predictions are needed; {advice}")
@@ -31,14 +31,14 @@ def _only_numbers(document: Mapping[str, Any]) -> bool:
 
 
 def _are_scores(document: Mapping[str, Any]) -> bool:
-    """Tell whether most numbers go by names of scores, as in all_results.json."""
+    """Whether most numbers have names of scores, as in all_results.json."""
     numbers = [key for key, value in document.items() if isinstance(value, int | float)]
     known = sum(map(is_score, numbers))
     return bool(numbers) and 2 * len(numbers) >= len(document) and 2 * known >= len(numbers)
 
 
 def is_score(key: str) -> bool:
-    """Tell whether a name is that of a score."""
+    """Whether a name is that of a score."""
     name = fold(key)
     for prefix in ("eval", "test", "predict", "train"):
         name = name.removeprefix(prefix)
@@ -78,7 +78,7 @@ DOCUMENTS = (
 )  # fmt: skip
 
 OF_HELM = "give display_predictions.json or scenario_state.json beside it"
-# Of rows without an answer.
+# Rows without an answer.
 ROWS = (
     unreadable(
         "a step of a training's log; predict with the trained model first",

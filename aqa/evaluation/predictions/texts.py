@@ -1,4 +1,4 @@
-"""What an answer is as text, whatever a tool wraps it in."""
+"""Get an answer's text out of whatever a tool wraps it in."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
-# Where an object holds its text; names are compared as `fold` gives them.
+# Where an object has its text; names are folded by `fold`.
 TEXT_NAMES = (
     "text",
     "answer",
@@ -26,16 +26,16 @@ SCORE_NAMES = ("probability", "score", "confidence")
 
 
 def list_columns(row: Mapping[str, Any]) -> str:
-    """The names of a row's columns for a message."""
+    """Format the names of a row's columns for a message."""
     names = ", ".join(map(one_line, list(row)[:MOST_COLUMNS])) or "(none)"
     return names + ", ..." * (len(row) > MOST_COLUMNS)
 
 
 def as_text(place: str, value: Any) -> str | None:
-    """Give the answer as text; None where there is none.
+    """Return the answer as text; None if there is none.
 
-    A number is its digits. A list holds one answer, or several with scores, of which the best is
-    taken. An object has its text under one of TEXT_NAMES.
+    A number becomes its digits. A list holds one answer, or several with scores, of which the
+    best is used. An object has its text under one of TEXT_NAMES.
 
     Raises:
         DataError: it is anything else.
@@ -48,7 +48,7 @@ def as_text(place: str, value: Any) -> str | None:
             ' answer as "", and none as null'
         )
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return composed(value)  # a table with gaps holds whole numbers as 1.0
+        return composed(value)  # integers become 1.0 in a table with gaps
     if isinstance(value, dict):
         return as_text(place, _text_of(place, value))
     if isinstance(value, list):
@@ -63,7 +63,7 @@ def as_text(place: str, value: Any) -> str | None:
 def _text_of(place: str, value: Mapping[str, Any]) -> Any:
     by_name = {fold(name): inner for name, inner in value.items()}
     if by_name.get("text") == "empty" and "startlogit" in by_name:
-        return ""  # what Hugging Face's n-best lists hold where no span is an answer
+        return ""  # in Hugging Face's n-best lists, the candidate without a span
     texts = [by_name[name] for name in TEXT_NAMES if name in by_name]
     if texts and all(text == texts[0] for text in texts):
         return texts[0]
@@ -76,7 +76,7 @@ def _text_of(place: str, value: Mapping[str, Any]) -> Any:
 
 
 def _best(place: str, listed: list[Any]) -> Any:
-    """The answer with the highest score; the first of those that are equally good."""
+    """Return the answer with the highest score, the first of equals."""
     items = [item for item in listed if isinstance(item, dict)]
     for name in SCORE_NAMES:
         found = [next((item[key] for key in item if fold(key) == name), None) for item in items]

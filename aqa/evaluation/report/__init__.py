@@ -1,4 +1,4 @@
-"""The report for people: scores, differences and every example in one HTML file."""
+"""The HTML report: scores, differences and every example in one file."""
 
 from aqa.evaluation.report.page import write_report
 

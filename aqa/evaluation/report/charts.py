@@ -1,8 +1,8 @@
 """Charts as inline SVG: dots with intervals on a shared scale, stacked bars, curves.
 
-Colours and strokes are those of page.css, by class: `s0`, `s1`, ... are the systems'. A row of a
-chart is a small picture of its own, so that its figures can be beside it in a table; grid lines
-run through the whole height and meet those of the rows above and below.
+Colours and strokes come from page.css, by class: `s0`, `s1`, ... for the systems. Each row of a
+chart is a separate picture, so that its figures fit beside it in a table; grid lines span the
+whole height and so continue across rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from aqa.records import Score
 
-SERIES = 8  # colours of systems; more systems take them again, as dashes
+SERIES = 8  # colours of systems; further systems repeat them, dashed
 WIDTH = 200  # of a row's picture, in CSS pixels
 ROW_HEIGHT = 26
 STEP = 12  # between two systems in one row
@@ -26,10 +26,10 @@ _LEFT = 40  # ... and its margin for labels
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value with what it could as well be; `low` and `high` are its own where nothing is known.
+    """A value with its interval; `low` and `high` equal the value if no interval is known.
 
-    `series` is the number of the system whose colour it takes, None for ink. A hollow dot means
-    a value that chance explains, too.
+    `series` is the system whose colour is used, None for black. A hollow dot marks a value that is
+    not significant.
     """
 
     value: float
@@ -40,12 +40,12 @@ class Interval:
 
     @property
     def spoken(self) -> str:
-        """The figures in words, for those who can't see the picture."""
+        """The figures in words, for screen readers."""
         return f"{self.value:.1f}, 95 % interval {self.low:z.1f} to {self.high:z.1f}"
 
 
 def score_interval(score: Score, series: int) -> Interval:
-    """Give a system's score with its interval, as far as that is known."""
+    """Return a system's score with its interval, if known."""
     low = score.value if score.low is None else score.low
     high = score.value if score.high is None else score.high
     return Interval(score.value, low, high, series)
@@ -53,7 +53,7 @@ def score_interval(score: Score, series: int) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A linear scale from `low` to `high` with round tick values, over a length of a picture."""
+    """A linear scale from `low` to `high` with round ticks, over a length of the picture."""
 
     low: float
     high: float
@@ -62,19 +62,19 @@ class Scale:
     end: float = WIDTH - _MARGIN
 
     def place(self, value: float) -> float:
-        """Give a value's place in the picture; values beyond the ends stay there."""
+        """Return a value's coordinate, clipped to the ends of the scale."""
         share = (value - self.low) / (self.high - self.low)
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Write the ticks with as many digits as tell them apart."""
+        """Format the ticks with the digits needed to distinguish them."""
         digits = max(0, -floor(log10(self.ticks[1] - self.ticks[0]) + 1e-9))
         return tuple(f"{tick:.{digits}f}" for tick in self.ticks)
 
 
 def fit_scale(values: Iterable[float], around: float | None = None) -> Scale:
-    """Choose round ends that hold all values, or lie evenly around one, and about five ticks."""
+    """Choose a scale with round ends and about five ticks, optionally symmetric about a value."""
     found = list(values)
     low, high = min(found), max(found)
     if around is not None:
@@ -95,9 +95,9 @@ def dots(
     zero: float | None = None,
     band: tuple[float, float] | None = None,
 ) -> Markup:
-    """Draw one row: a dot and its interval for each system, one below another.
+    """Draw one row: a dot and interval per system, one below another.
 
-    `zero` marks a value by a stronger line, `band` a range by a shade.
+    `zero` marks a value with a stronger line, `band` a range with shading.
     """
     height = ROW_HEIGHT + STEP * (len(intervals) - 1)
     spoken = "; ".join(interval.spoken for interval in intervals)
@@ -131,10 +131,10 @@ def axis(scale: Scale, signed: bool = False) -> Markup:
 def curves(
     lines: Mapping[int, Sequence[tuple[float, float]]], spoken: str, diagonal: bool = False
 ) -> Markup:
-    """Draw a line for each system over shares of the examples from 0 to 100 %.
+    """Draw a line per system over shares of the examples from 0 to 100 %.
 
-    A line begins at its first point; values are in %, too, from 0 up. The `diagonal` is where
-    both are equal.
+    A line begins at its first point; values are in %, too. The `diagonal` is where both are
+    equal.
     """
     across = Scale(0, 100, (0, 25, 50, 75, 100), _LEFT, _CURVES[0] - 12)
     highest = max(value for points in lines.values() for _, value in points)
@@ -151,7 +151,7 @@ def curves(
 def trends(
     lines: Mapping[int, Sequence[tuple[int, float]]], labels: Sequence[str], spoken: str
 ) -> Markup:
-    """Draw a line for each system over steps that have labels; points are (step, value)."""
+    """Draw a line per system over labelled steps; points are (step, value)."""
     across = Scale(0, max(1, len(labels) - 1), (), 60, _CURVES[0] - 40)
     up = _upwards(value for points in lines.values() for _, value in points)
     svg = _frame(across, up, enumerate(labels), spoken)
@@ -164,7 +164,7 @@ def trends(
 
 
 def scatter(points: Mapping[int, tuple[float, Interval]], spoken: str) -> Markup:
-    """Draw for each system its value, with the interval, over what it costs (from 0)."""
+    """Draw each system's value with its interval over its cost, from 0."""
     dearest = max(price for price, _ in points.values())
     across = replace(fit_scale([0, dearest or 1]), start=_LEFT, end=_CURVES[0] - 30)
     up = _upwards(end for _, one in points.values() for end in (one.low, one.high))
@@ -203,7 +203,7 @@ def _curve(svg: Element, series: int, places: Iterable[tuple[float, float]]) -> 
 
 
 def stacked_bar(parts: Mapping[str, int], spoken: Mapping[str, str]) -> Markup:
-    """Draw counts as parts of one bar, each in the colour of its name; `spoken` says what it is."""
+    """Draw counts as parts of one bar, coloured by name; `spoken` describes each part."""
     total = sum(parts.values()) or 1
     listed = "; ".join(f"{spoken[name]}: {count}" for name, count in parts.items())
     svg = Element("svg", {"class": "bar", "viewBox": "0 0 1000 20", "preserveAspectRatio": "none"})

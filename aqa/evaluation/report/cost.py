@@ -1,4 +1,4 @@
-"""What answers cost, beside how good they are: tokens, money and time, where journals hold them."""
+"""The cost of answers beside their score: tokens, money and time, if journals record them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from aqa.tables import Row, Table, figures, texts
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one answer, or the means of many: tokens, US dollars, seconds; None: not known."""
+    """Tokens, US dollars and seconds of one answer, or means of many; None if unknown."""
 
     read: float | None = None
     written: float | None = None
@@ -31,12 +31,12 @@ class Cost:
 
     @property
     def dollars_for_1000(self) -> float | None:
-        """What a thousand such answers cost."""
+        """The cost of a thousand such answers."""
         return None if self.dollars is None else 1000 * self.dollars
 
 
 def cost_of(row: AnsweredRow | None) -> Cost:
-    """What a row's journal says of its cost; any file may have columns of these names."""
+    """Read the cost in a row, ignoring other tools' columns of the same names."""
     columns = row.metadata if row is not None else {}
     tokens, spent = columns.get("tokens"), columns.get("spent")
     return Cost(
@@ -48,13 +48,13 @@ def cost_of(row: AnsweredRow | None) -> Cost:
 
 
 def cost_json(cost: Cost) -> dict[str, float]:
-    """What the page's script is given of an answer's cost."""
+    """Return an answer's cost for the page's script."""
     seconds = None if cost.seconds is None else round(cost.seconds, 2)
     return known({**asdict(cost), "seconds": seconds})
 
 
 def system_costs(report: Report) -> list[Cost]:
-    """The mean cost of each system's answers; seconds are the median."""
+    """Return the mean cost of each system's answers, with median seconds."""
     found = []
     for system in report.systems:
         costs = [cost_of(row) for row in system.rows if row is not None]
@@ -64,7 +64,7 @@ def system_costs(report: Report) -> list[Cost]:
 
 
 def cost_table(report: Report) -> Table:
-    """What an answer of each system costs; empty where no file holds any of it."""
+    """Make a table of each system's cost per answer; empty if no file records any."""
     rows = []
     for system, cost in zip(report.systems, system_costs(report), strict=True):
         if cost != Cost():
@@ -76,9 +76,9 @@ def cost_table(report: Report) -> Table:
 
 
 def cost_picture(report: Report) -> tuple[Markup, str] | None:
-    """Draw the primary score over the price, or over tokens where not every price is known.
+    """Draw the primary score over the price, or over tokens if a price is missing.
 
-    None where fewer than two systems have a place in it. The text says what the axes are.
+    None for fewer than two systems with both. The text names the axes.
     """
     costs = system_costs(report)
     name = primary_score(report)
@@ -108,7 +108,7 @@ def _number(columns: object, name: str) -> float | None:
 def _middle(
     costs: Iterable[Cost], name: str, of: Callable[[Sequence[float]], float]
 ) -> float | None:
-    """A mean or the like of what is known; None of nothing."""
+    """Apply `of`, such as a mean, to the known values; None if there are none."""
     found = [value for cost in costs if (value := getattr(cost, name)) is not None]
     return of(found) if found else None
 

@@ -1,4 +1,4 @@
-"""What the report's script is given: examples and passages, as JSON that no page can misread."""
+"""The data for the report's script: examples and passages, as JSON that is safe within HTML."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from aqa.evaluation.results import Report
 from aqa.records import Example, Passage
 from aqa.runs.files import known
 
-BLOCK = 256  # passages that the page unpacks at a time
+BLOCK = 256  # passages that the page unpacks at once
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 _KINDS = list(SHORT_CATEGORIES)
 
@@ -26,13 +26,13 @@ Json = dict[str, Any]
 
 
 def script_json(value: object) -> Markup:
-    """Write JSON for a script element: nothing in it can end the element, or be an entity."""
+    """Write JSON for a script element, escaping anything that could end it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(_ESCAPES))  # noqa: S704  (this is the escape)
 
 
 def facts(report: Report) -> Json:
-    """What holds for all examples: systems, scores, kinds of answers."""
+    """Return what concerns all examples: systems, scores, kinds of answers."""
     names = example_scores(report)
     primary = primary_score(report)
     return {
@@ -53,7 +53,7 @@ def _groups(report: Report, key: str) -> list[str]:
 
 
 def _slices(report: Report) -> list[list[list[int | None]]]:
-    """For each example, key and system: the number of its group among those of the facts."""
+    """Return the number of the group of each example, key and system, as listed in the facts."""
     found = []
     for key in report.systems[0].slice_places:
         numbers = {name: number for number, name in enumerate(_groups(report, key))}
@@ -70,9 +70,9 @@ def _slices(report: Report) -> list[list[list[int | None]]]:
 
 @dataclass(slots=True)
 class Library:
-    """Questions of examples, and where their passages are among the distinct ones.
+    """The examples' questions, and the numbers of their passages among the distinct ones.
 
-    Of a passage's text only a digest is kept: memory holds one block of them, however many.
+    Of passages seen, only digests are kept: memory holds the texts of one block at most.
     """
 
     questions: dict[str, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Library:
     _known: dict[bytes, int] = field(default_factory=dict)
 
     def blocks(self, examples: Iterable[Example], wanted: Iterable[str]) -> Iterator[Markup]:
-        """Take the wanted examples in; give the passages not seen before, `BLOCK` at a time."""
+        """Read the wanted examples; yield passages not seen before in blocks of `BLOCK`."""
         ids = set(wanted)
         block: list[tuple[str, str]] = []
         for example in examples:
@@ -117,7 +117,7 @@ class Library:
 
 
 def rows(report: Report, library: Library) -> Iterator[Markup]:
-    """Give one object an example: its texts, and for each system answer, kind and scores."""
+    """Yield one object per example: its texts, and each system's answer, kind and scores."""
     names = example_scores(report)
     slices = _slices(report)
     for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
@@ -158,15 +158,15 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _own_question(answered: Sequence[AnsweredRow | None]) -> str:
-    """Take the question that a file of predictions holds beside its answers, if one does."""
+    """Return the question in a file of predictions, if it has one."""
     found = (one.metadata.get("question") for one in answered if one is not None)
     return next((text for text in found if isinstance(text, str)), "")
 
 
 def _evidence(entry: Mapping[str, Any], passages: Sequence[Json]) -> Json:
-    """What a system's reader saw: how much, whether the answer was there, and which passages.
+    """Return what a system's reader saw: how much, which passages, and whether one has the answer.
 
-    Ranks are left out where these passages are not those that the reader was given.
+    Ranks are omitted if these passages are not those that the reader got.
     """
     found: Json = {}
     if "characters" in entry:

@@ -1,4 +1,4 @@
-"""What an evaluation came to, in a line, and how the report writes scores."""
+"""The report's headline finding, and how it writes scores."""
 
 from aqa.evaluation.results import Report
 from aqa.metrics import METRICS
@@ -20,31 +20,31 @@ SCORE_NAMES = {
     "lenient_f1": "Lenient F1",
 }
 
-NEAREST = 2  # systems that the finding names the distance to
+NEAREST = 2  # systems whose distance is in the finding
 
 
 def score_name(name: str) -> str:
-    """Give a score's name as people write it."""
+    """Return a score's display name."""
     plain = name.replace("_", " ").capitalize() if name in METRICS else name
     return SCORE_NAMES.get(name, plain)
 
 
 def example_scores(report: Report) -> list[str]:
-    """Name the scores that have values per example; a score of the whole corpus has none."""
+    """Return the scores with values per example, which corpus-level scores lack."""
     return [name for name, score in report.systems[0].scores.items() if score.per_example]
 
 
 def primary_score(report: Report) -> str:
-    """Name the score that the finding and the order of examples go by."""
+    """Return the score used for the finding and the order of examples."""
     if report.disagreement is not None:
         return report.disagreement.score
     return main_score(example_scores(report) or list(report.systems[0].scores))
 
 
 def finding(report: Report) -> tuple[str, str]:
-    """Say in a line what the primary score came to, and in another how near the next ones are.
+    """Return a line on the primary score, and another on how near the next systems are.
 
-    That is empty where nothing was compared with the best system.
+    The latter is empty if nothing was compared with the best system.
     """
     name = primary_score(report)
     is_lower = report.systems[0].scores[name].better == "lower"
@@ -68,16 +68,16 @@ def finding(report: Report) -> tuple[str, str]:
         return f"{others} and {rivals[-1]} can’t be told apart by {score_name(name)}", details
     if len(report.systems) == 1:
         return f"{best.name} reaches {value}", details
-    if len(met) < len(report.systems) - 1:  # each was compared with the baseline only
+    if len(met) < len(report.systems) - 1:  # systems were compared only with the baseline
         return f"{best.name} scores {side}: {value}", details
     return f"{best.name} answers best: {value}", details
 
 
 def shown_range(low: float, high: float) -> str:
-    """Write an interval."""
+    """Format an interval."""
     return with_minus(f"{low:z.1f} to {high:z.1f}")
 
 
 def with_minus(text: str) -> str:
-    """Write minus signs as such: they are as wide as a plus."""
+    """Use real minus signs, which are as wide as a plus."""
     return text.replace("-", "\N{MINUS SIGN}")

@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else: the template filled in, piece by piece, onto the disk."""
+"""Write the self-contained HTML report, streaming the filled-in template to disk."""
 
 from base64 import b64encode
 from collections.abc import Iterable
@@ -22,16 +22,16 @@ from aqa.tables import shown
 from aqa.version import __version__
 
 _FOLDER = Path(__file__).parent
-# In this order they are one.
+# Concatenated in this order.
 _SCRIPTS = ("facts.js", "table.js", "example.js", "keys.js", "crossed.js")
 
 
 def write_report(
     path: Path, report: Report, examples: Iterable[Example] | None = None, title: str = ""
 ) -> None:
-    """Write the report; the examples give questions and passages, where they are known.
+    """Write the report; questions and passages come from the examples, if given.
 
-    Memory holds the questions and one block of passages, never all of them.
+    Memory holds the questions and one block of passages at a time.
     """
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -42,7 +42,7 @@ def write_report(
     )
     style = (_FOLDER / "page.css").read_text("utf-8")
     parts = "\n".join((_FOLDER / name).read_text("utf-8") for name in _SCRIPTS)
-    script = f'"use strict";\n{{\n{parts}}}\n'  # a block of its own keeps names off the window
+    script = f'"use strict";\n{{\n{parts}}}\n'  # the block keeps names off the window object
     library = Library()
     headline, margin = finding(report)
     pieces = environment.get_template("page.html").generate(
@@ -57,7 +57,7 @@ def write_report(
         colours=SERIES,
         **_sections(report),
         facts=script_json(facts(report)),
-        # Lazily, and in this order: the passages fill the library that the rows refer to.
+        # Lazy and in this order: reading the passages fills the library that the rows use.
         blocks=library.blocks(examples or (), report.ids),
         rows=rows(report, library),
     )
@@ -91,7 +91,7 @@ def _sections(report: Report) -> dict[str, object]:
 
 
 def _policy(style: str, script: str) -> str:
-    """Allow this style and this script, by their hashes, and nothing else; no text becomes HTML."""
+    """Allow only this style and script, by hash; no text can become HTML."""
     return (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}';"
         " base-uri 'none'; form-action 'none'; require-trusted-types-for 'script';"

@@ -1,4 +1,4 @@
-"""What the report shows above the examples: scores, differences, slices, mistakes, doubts."""
+"""The report's panels above the examples: scores, differences, slices, mistakes, confidence."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from aqa.evaluation.report.finding import example_scores, score_name, shown_rang
 from aqa.evaluation.results import Report
 from aqa.tables import shown_chance
 
-# In the order of the bars: from right to nothing at all.
+# In the order of the bars: from right to no answer at all.
 SHORT_CATEGORIES = {
     "exact": "exact",
     "extra_words": "extra words",
@@ -30,9 +30,9 @@ SHORT_CATEGORIES = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a panel: its label, a figure for each column, its picture.
+    """A row of a panel: its label, a figure per column, and its picture.
 
-    `series` is the system that it is of, if it is of one.
+    `series` is the system that it belongs to, if any.
     """
 
     label: str
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The head of a column of figures; `series` is the system that it is of, if it is of one."""
+    """The head of a column of figures; `series` is the system that it belongs to, if any."""
 
     label: str
     series: int | None = None
@@ -65,7 +65,7 @@ _DIFFERENCE = tuple(
 
 
 def score_panels(report: Report) -> Iterator[Panel]:
-    """Give a panel for each score, its systems on one scale."""
+    """Yield a panel per score, with all systems on one scale."""
     groups = report.by_answer
     for name in report.systems[0].scores:
         scores = [system.scores[name] for system in report.systems]
@@ -87,15 +87,15 @@ def score_panels(report: Report) -> Iterator[Panel]:
 
 
 def difference_panels(report: Report) -> Iterator[Panel]:
-    """Give a panel for each score: each pair's difference beside zero.
+    """Yield a panel per score, with each pair's difference relative to zero.
 
-    The shade of a row is what fewer than four in five of such comparisons would find.
+    The shaded range is what fewer than four in five such comparisons would detect.
     """
     yield from _differences({"": report.comparisons}, is_shaded=True)
 
 
 def slice_panels(report: Report) -> dict[str, list[Panel]]:
-    """Give for each key a panel for each score: a row a group, a dot a system."""
+    """Return panels by key, one per score, with a row per group and a dot per system."""
     names = example_scores(report)
     return {
         key: [_slice_panel(report, key, name) for name in names] for key in report.systems[0].slices
@@ -103,13 +103,13 @@ def slice_panels(report: Report) -> dict[str, list[Panel]]:
 
 
 def slice_difference_panels(report: Report) -> dict[str, list[Panel]]:
-    """Give for each key a panel for each score: each pair's difference in each group."""
+    """Return panels by key, one per score, with each pair's difference in each group."""
     compared = report.slice_comparisons
     return {key: list(_differences(groups, is_shaded=False)) for key, groups in compared.items()}
 
 
 def mistake_bars(report: Report) -> list[Markup]:
-    """Draw for each system which part of its answers is of which kind."""
+    """Draw the share of each kind among each system's answers."""
     return [
         charts.stacked_bar(
             {name: system.errors[name] for name in SHORT_CATEGORIES if name in system.errors},
@@ -120,14 +120,14 @@ def mistake_bars(report: Report) -> list[Markup]:
 
 
 def mistake_kinds(report: Report) -> dict[str, list[int]]:
-    """Count each system's answers of each kind that any has."""
+    """Count each system's answers of each kind that occurs."""
     errors = [system.errors for system in report.systems]
     counts = {name: [own.get(name, 0) for own in errors] for name in SHORT_CATEGORIES}
     return {name: own for name, own in counts.items() if any(own)}
 
 
 def confidence_curves(report: Report) -> Markup | None:
-    """Draw the share of wrong answers over the share of answers kept; None without confidences."""
+    """Draw the share of wrong answers over the share kept; None without confidences."""
     lines = {
         series: system.risk_coverage.curve
         for series, system in enumerate(report.systems)
@@ -142,7 +142,7 @@ def confidence_curves(report: Report) -> Markup | None:
 
 
 def calibration_curves(report: Report) -> Markup | None:
-    """Draw the share of right answers over confidence; None where none is a probability."""
+    """Draw the share of right answers over confidence; None if none is a probability."""
     lines = {
         series: [(one.confidence, one.right) for one in system.calibration.bins]
         for series, system in enumerate(report.systems)
@@ -161,7 +161,7 @@ def _scale(intervals: list[Interval]) -> Scale:
 
 
 def _differences(groups: Mapping[str, Sequence[Comparison]], is_shaded: bool) -> Iterator[Panel]:
-    """Draw the differences of all groups by each score, each pair under its group's name."""
+    """Draw the differences in all groups, a panel per score, labelled by group."""
     for name in dict.fromkeys(one.metric for found in groups.values() for one in found):
         met = [(key, one) for key, found in groups.items() for one in found if one.metric == name]
         if not is_shaded:
@@ -189,7 +189,7 @@ def _difference(group: str, found: Comparison, scale: Scale, columns: int) -> Ro
 
 
 def _slice_panel(report: Report, key: str, name: str) -> Panel:
-    """Draw the groups of all systems: what a system read may put an example into another one."""
+    """Draw all systems' groups; these may differ, since they can depend on what a system read."""
     found = [system.slices[key] for system in report.systems]
     groups = {
         group: [
@@ -212,5 +212,5 @@ def _slice_panel(report: Report, key: str, name: str) -> Panel:
 
 
 def _at(points: tuple[tuple[float, float], ...], share: float) -> float:
-    """Give the risk where at least this share of the examples is kept."""
+    """Return the risk when at least this share of the examples is kept."""
     return next(risk for coverage, risk in points if coverage >= share - 1e-9)

@@ -1,4 +1,4 @@
-"""What the report shows of readers under stress."""
+"""The report's charts and panels of readers under stress."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ Curve = tuple[Markup, str]  # and its caption
 
 
 def stress_curves(report: Report) -> list[Curve]:
-    """Draw the score over the number of hard passages, and over the place of the answer."""
+    """Draw the score over the number of hard passages, and over the answer's position."""
     found = []
     score = score_name(report.stress[0].metric)
     names = [f"noise-{number}" for number in NOISE]
@@ -28,7 +28,7 @@ def stress_curves(report: Report) -> list[Curve]:
 
 
 def _curve(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> Markup | None:
-    """Draw a line for each reader that was asked under two of the conditions or more."""
+    """Draw a line for each reader that was asked under two or more of the conditions."""
     lines, spoken = {}, []
     for series, card in enumerate(report.stress):
         points = [
@@ -44,7 +44,7 @@ def _curve(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> 
 
 
 def stress_panels(report: Report) -> Iterator[Panel]:
-    """Give a panel for each reader: how far each condition is from the plain evidence."""
+    """Yield a panel per reader: each condition's difference from the plain evidence."""
     found = [
         one
         for card in report.stress

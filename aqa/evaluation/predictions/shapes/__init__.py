@@ -1,9 +1,9 @@
-"""The table of other tools' shapes; a new one is a file here and a line in it."""
+"""The table of other tools' formats; to add one, add a file here and a line below."""
 
 from aqa.data.shape import Shape
 from aqa.evaluation.predictions.shapes import batches, harnesses, readers, traces
 
-# The first that knows a row reads it; what none knows has plain columns.
+# The first match reads a row; rows without a match have plain columns.
 SHAPES: tuple[Shape, ...] = (
     harnesses.lm_eval,
     harnesses.lighteval,

@@ -1,4 +1,4 @@
-"""What servers replied, a line for each request: batches of OpenAI, Anthropic, Gemini; replies."""
+"""Replies of servers, one per line: batches of OpenAI, Anthropic and Gemini, or plain replies."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def gemini(row: Row) -> Iterator[Row]:
 
 
 def _answered(row: Row, body: Row, error: Any) -> Row:
-    """A plain row: a reply without text is a failure, too."""
+    """Make a plain row; a reply without text is a failure."""
     _refuse_several(body)
     text = None if error else reply_text(body)
     kept = {name: row[name] for name in ("custom_id", "key") if name in row}
@@ -69,7 +69,7 @@ def bedrock(row: Row) -> Iterator[Row]:
     knows=lambda row: bool({"output", "output_text"} & as_object(row["sample"]).keys()),
 )
 def eval_run(row: Row) -> Iterator[Row]:
-    """OpenAI's, as its API gives it or as a grader gets it."""
+    """Read OpenAI's evals, as returned by its API or passed to a grader."""
     asked = as_object(row.get("datasource_item", row.get("item")))
     sample = as_object(row["sample"])
     yield {
@@ -81,7 +81,7 @@ def eval_run(row: Row) -> Iterator[Row]:
 
 
 def _is_reply(row: Row) -> bool:
-    if are_objects(row.get("candidates"), "content"):  # Gemini's
+    if are_objects(row.get("candidates"), "content"):  # Gemini
         return True
     choices = row.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -91,7 +91,7 @@ def _is_reply(row: Row) -> bool:
 
 @shape(any_of=("candidates", "choices", "message"), knows=_is_reply)
 def reply(row: Row) -> Iterator[Row]:
-    """As a client of OpenAI's or Ollama's has it."""
+    """Read a reply as the clients of OpenAI or Ollama return it."""
     _refuse_several(row)
     text = reply_text(row)
     yield {

@@ -1,4 +1,4 @@
-"""Tools that run and score models: lm-eval, Inspect, promptfoo, HELM, OpenAI's evals, MT-bench."""
+"""Evaluation tools: lm-eval, Inspect, promptfoo, HELM, OpenAI's evals, MT-bench."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,8 @@ from aqa.data.shape import Row, UnreadableError, are_objects, as_object, as_obje
 from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
-PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # nothing that a score needs
-# In tables of promptfoo, after each column with the answers to a prompt, "[provider] prompt".
+PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # not needed for scores
+# Columns of promptfoo's tables that follow each prompt's answers, "[provider] prompt".
 OF_EACH_PROMPT = {"Reasoning", "Status", "Score", "Named Scores", "Grader Reason", "Comment"}
 AGAIN = re.compile(r"\.\d+$")
 PROVIDER = re.compile(r"\[(.+?)\] ")
@@ -25,7 +25,7 @@ def lm_eval(row: Row) -> Iterator[Row]:
             "a sample of lm-eval with likelihoods of choices, not an answer; give those of a task"
             ' whose output_type is "generate_until"'
         )
-    if isinstance(first, str) and isinstance(responses, list):  # beside likelihoods, as of SQuAD 2
+    if isinstance(first, str) and isinstance(responses, list):  # with likelihoods, as for SQuAD 2
         responses = [each for each in responses if not _is_likelihood(each)]
     yield {
         **_without_passages(as_object(row.get("doc"))),
@@ -97,7 +97,7 @@ def promptfoo(row: Row) -> Iterator[Row]:
 
 @shape("Status", "Score", "Named Scores", "Grader Reason")
 def promptfoo_table(row: Row) -> Iterator[Row]:
-    """Of a table: the variables, and for each prompt its answer, what it thought, its status."""
+    """Read a table row: the variables, and each prompt's answer, reasoning and status."""
     kinds = {name: AGAIN.sub("", name) for name in row}
     names = [name for name in row if kinds[name] != "Reasoning"]
     places = [
@@ -120,7 +120,7 @@ def promptfoo_table(row: Row) -> Iterator[Row]:
 
 
 def promptfoo_names(header: Sequence[str]) -> list[str]:
-    """Number the columns that promptfoo's tables have again for each prompt, as pandas does."""
+    """Number columns that promptfoo's tables repeat for each prompt, as pandas does."""
     names = list(header)
     if "Grader Reason" not in names:
         return names
@@ -133,7 +133,7 @@ def promptfoo_names(header: Sequence[str]) -> list[str]:
 
 @shape("instance_id", "predicted_text")
 def helm(row: Row) -> Iterator[Row]:
-    texts = ("mapped_output", "truncated_predicted_text", "predicted_text")  # what it scores first
+    texts = ("mapped_output", "truncated_predicted_text", "predicted_text")  # first scored first
     yield {
         **without(row, *texts),
         "perturbation": as_object(row.get("perturbation")).get("name", ""),
@@ -167,16 +167,16 @@ def helm_state(row: Row) -> Iterator[Row]:
     ),
 )
 def evals(row: Row) -> Iterator[Row]:
-    """What was sampled; of the other events, and the spec and report around them, nothing."""
+    """Read sampling events; others, and the surrounding spec and report, are ignored."""
     data = as_object(row.get("data"))
     if "sampled" in data:
-        place = str(row["sample_id"]).rpartition(".")[2]  # after the names of the set and split
+        place = str(row["sample_id"]).rpartition(".")[2]  # after the set's and split's names
         asked = {name: data[name] for name in ("prompt", "expected") if name in data}
         yield {"sample_id": place, **asked, "prediction": data["sampled"]}
 
 
 def without_matches(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Leave out what OpenAI's evals compared, where they wrote down what was sampled, too."""
+    """Drop the match events of OpenAI's evals if there are sampling events, too."""
     kinds = [as_object(each.value).get("type") for each in entries]
     if "sampling" not in kinds or "match" not in kinds:
         return entries

@@ -1,4 +1,4 @@
-"""Readers and retrieval: DPR, FlashRAG, KILT, Haystack, LangChain, BioASQ, NQ, QuAC."""
+"""Readers and retrieval tools: DPR, FlashRAG, KILT, Haystack, LangChain, BioASQ, NQ, QuAC."""
 
 from collections.abc import Iterator
 
@@ -72,7 +72,7 @@ def _sentences(row: Row) -> object:
 
 @shape(any_of=("answer", "responses"), knows=lambda row: are_objects(_sentences(row), "citations"))
 def trec_rag(row: Row) -> Iterator[Row]:
-    """With citations after each sentence, as RAGTIME has them, too."""
+    """Read sentences with citations, as RAGTIME has them, too."""
     rest = without(row, "answer", "responses", "references")
     sentences = [str(each.get("text") or "").strip() for each in as_objects(_sentences(row))]
     yield {**as_object(row.get("metadata")), **rest, "prediction": " ".join(sentences).strip()}
@@ -83,7 +83,7 @@ def trec_rag(row: Row) -> Iterator[Row]:
 )
 def bioasq(row: Row) -> Iterator[Row]:
     exact = row.get("exact_answer")
-    if isinstance(exact, list):  # candidates, each with its synonyms; all of a list's count
+    if isinstance(exact, list):  # candidates with synonyms; for type "list", all of them count
         texts = [each[0] if isinstance(each, list) and each else each for each in exact]
         exact = joined(texts) if row.get("type") == "list" else texts[:1]
     said = row.get("ideal_answer") if exact is None else exact
@@ -92,13 +92,13 @@ def bioasq(row: Row) -> Iterator[Row]:
 
 @shape("query", "answer", "result", knows=lambda row: isinstance(row["result"], str))
 def qa_chain(row: Row) -> Iterator[Row]:
-    """The question and reference that a chain was given come back beside its result."""
+    """Read a chain's result, beside which it repeats the question and reference that it got."""
     yield {**row, "answer": None, "reference": row["answer"], "prediction": row["result"]}
 
 
 @shape("row_idx", "row", knows=lambda row: isinstance(row["row"], dict))
 def of_the_hub(row: Row) -> Iterator[Row]:
-    """As the hub's server gives rows."""
+    """Read a row as the hub's server returns it."""
     yield row["row"]
 
 

@@ -1,13 +1,13 @@
-"""The text in what a model's server replied, whoever's protocol it is."""
+"""Find the text in a model server's reply, for all common protocols."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def reply_text(body: Mapping[str, Any]) -> str | None:
-    """Find the text of a reply: chat or plain completions, responses, messages, Gemini's content.
+    """Return the text of a reply: chat or plain completions, responses, messages, Gemini's content.
 
-    None where it has no text: a refusal, a call of a tool, a thought alone.
+    None if it has no text: a refusal, a tool call, or reasoning only.
     """
     if isinstance(body.get("message"), dict):
         return _joined(body["message"])
@@ -27,7 +27,7 @@ def reply_text(body: Mapping[str, Any]) -> str | None:
 
 
 def _joined(message: Mapping[str, Any]) -> str | None:
-    """The text of a message, its parts put together, thoughts left out."""
+    """Join the text parts of a message, without reasoning."""
     for name in ("content", "parts", "text"):
         value = message.get(name)
         if isinstance(value, str):

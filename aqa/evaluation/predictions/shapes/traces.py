@@ -1,4 +1,4 @@
-"""What was asked and said as objects: LangSmith, Langfuse, Weave, Opik, Phoenix, MLflow."""
+"""Traces with inputs and outputs: LangSmith, Langfuse, Weave, Opik, Phoenix, MLflow."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ OF_A_REPLY = {"choices", "candidates", "message"}
 
 
 def _object(value: Any) -> Row:
-    """The object that a value is, or that tables hold as a text."""
+    """Return a value as an object, also if a table holds it as text."""
     try:
         return as_object(read_literal(value, "", ""))
     except DataError:
@@ -30,7 +30,7 @@ def _object(value: Any) -> Row:
 
 
 def _sides(row: Row) -> dict[str, Any]:
-    """What was asked, said and expected, by SIDES: an object, or what else it is."""
+    """Return inputs, outputs and references, named by SIDES: as objects if possible."""
     return {SIDES[name]: _object(row[name]) or row[name] for name in SIDES if name in row}
 
 
@@ -46,10 +46,10 @@ def trace(row: Row) -> Iterator[Row]:
     if OF_A_REPLY & said.keys() and (text := reply_text(said)) is not None:
         said = {"output": text}
     expected = list(as_object(sides.get("references")).values())
-    # Called as they are, so that what a message names can be given with --prediction-field.
+    # Keep these names, so that what a message names can be given with --prediction-field.
     asked_in = "input" if "input" in row else "inputs"
     said_in = "output" if "output" in row else "outputs"
-    yield {  # of two columns of one name the first counts
+    yield {  # the first of two columns with one name counts
         **{f"{said_in}.{name}": value for name, value in said.items()},
         **{f"{asked_in}.{name}": value for name, value in sides["inputs"].items()},
         **without(row, *SIDES),
@@ -66,7 +66,7 @@ def mlflow(row: Row) -> Iterator[Row]:
 
 
 def _unquoted(value: Any) -> Any:
-    """A text that was written as JSON, as it was."""
+    """Decode a text that was written as JSON."""
     try:
         return json.loads(value) if isinstance(value, str) and value[:1] == '"' else value
     except ValueError:
