@@ -1,1 +1,1 @@
-"""The backend gpt4: models behind an API that speaks OpenAI's protocol."""
+"""The backend `gpt4`: models behind an API that speaks OpenAI's protocol."""

@@ -1,4 +1,4 @@
-"""The way to an API: its address, the key, and what tells one asked model from another."""
+"""Access to an API: its address and key, and the cache key of a request."""
 
 import json
 import os
@@ -18,45 +18,45 @@ from aqa.records import Prompt
 
 OPENAI_URL = "https://api.openai.com/v1"
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105  (the name of an environment variable)
-HEADERS = "OPENAI_CUSTOM_HEADERS"  # of each request: NAME: VALUE, one per line
+HEADERS = "OPENAI_CUSTOM_HEADERS"  # sent with each request: NAME: VALUE, one per line
 SENT = {"OPENAI_ORG_ID": "organization", "OPENAI_PROJECT_ID": "project", HEADERS: "headers"}
-NO_KEY = "none"  # what servers on this machine get where there is no key
-CUTTING = {"max_seq_length", "tokenizer"}  # decide the messages alone, which the key has
-SAMPLES = "samples"  # how many there are decides none of them
+NO_KEY = "none"  # sent to servers on this machine if there is no key
+CUTTING = {"max_seq_length", "tokenizer"}  # affect only the messages, which the cache key includes
+SAMPLES = "samples"  # their number affects none of them
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where requests go, and with which key; the key never leaves this object but to the server."""
+    """The address that requests go to, and the key, which is only ever sent there."""
 
     url: str
     is_local: bool
     key: str
     key_name: str = "OPENAI_API_KEY"  # the environment variable that holds it
-    api_version: str | None = None  # of Azure, where that is
-    is_token: bool = False  # of Entra ID, sent as such in the place of a key
-    signs_in: bool = False  # tokens come from the package azure-identity, and are in `secrets`
-    secrets: set[str] = field(default_factory=set)  # what else is sent and never shown
+    api_version: str | None = None  # only for Azure
+    is_token: bool = False  # whether the key is a token of Entra ID
+    signs_in: bool = False  # whether azure-identity provides tokens, kept in `secrets`
+    secrets: set[str] = field(default_factory=set)  # other secrets that are sent but never shown
 
     def __repr__(self) -> str:
         return f"Access({self.url})"
 
     def without_key(self, text: str) -> str:
-        """The text without the key, should a server have written it there."""
+        """Return the text without the key, in case a server repeats it."""
         return without_secrets(text, (self.key, *self.secrets))
 
     def shown(self, text: str) -> str:
-        """What a server says, on one short line without the key."""
+        """Return a server's message as one short line without the key."""
         return shown(self.without_key(text))
 
 
 def is_openai(url: str) -> bool:
-    """Whether it is the address of OpenAI itself, or of one of its regions."""
+    """Whether it is an address of OpenAI itself, or of one of its regions."""
     return bool(re.match(r"https?://([\w-]+\.)*api\.openai\.com(?=[:/]|$)", url, re.I))
 
 
 def server_url(options: Gpt4Options) -> str:
-    """The address of the API; of Azure without the deployment."""
+    """Return the address of the API; for Azure, without the deployment."""
     if options.provider == "azure":
         url = options.base_url or os.getenv("AZURE_OPENAI_ENDPOINT") or ""
     else:
@@ -68,8 +68,8 @@ def find_access(options: Gpt4Options) -> Access:
     """Check the address and find the key.
 
     Raises:
-        ConfigError: the address is none, is not encrypted, or holds a password; there is no key,
-            no version of Azure's API, or what is no organization.
+        ConfigError: the address is invalid, not encrypted, or contains a password; or the key,
+            Azure's API version or the organization is missing or invalid.
     """
     url = server_url(options)
     names, version = ["OPENAI_API_KEY"], None
@@ -96,11 +96,11 @@ def find_access(options: Gpt4Options) -> Access:
 
 
 def _secrets() -> Iterator[str]:
-    """What the environment's headers hold that have a secret's name, and its proxies' passwords."""
+    """Yield secret values in the environment's headers, and its proxies' passwords."""
     for line in os.getenv(HEADERS, "").splitlines():
         name, _, value = line.partition(":")
         for part in re.split(r"[\s;,]+", value) if SECRET_HEADER.search(name) else ():
-            yield from (part, part.partition("=")[2])  # without Bearer; of cookies the value, too
+            yield from (part, part.partition("=")[2])  # without Bearer; for cookies, also the value
     for proxy in getproxies().values():
         before, _, _ = proxy.partition("//")[2].rpartition("@")
         user, _, password = map(unquote, before.partition(":"))
@@ -108,7 +108,7 @@ def _secrets() -> Iterator[str]:
 
 
 def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str]:
-    """The first of these environment variables that holds a key, and the key."""
+    """Return the first of these environment variables that holds a key, and the key."""
     name = next((name for name in names if os.getenv(name, "").strip()), names[0])
     key = os.getenv(name, "").strip()
     if not key and not optional:
@@ -123,7 +123,7 @@ def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str
 
 
 def azure_version(options: Gpt4Options) -> str | None:
-    """The version of Azure's API."""
+    """Return the version of Azure's API."""
     return options.api_version or os.getenv("OPENAI_API_VERSION")
 
 
@@ -142,7 +142,7 @@ def _check_azure(url: str, version: str | None) -> None:
 
 
 def _check_identity(options: Gpt4Options) -> None:
-    """See whether what the client sends beside the key can be in a header."""
+    """Check that what the client sends besides the key is valid in a header."""
     for name, kind in SENT.items():
         where, value = f"the environment variable {name}", os.getenv(name, "").strip()
         if kind == "organization" and options.organization is not None:
@@ -153,7 +153,7 @@ def _check_identity(options: Gpt4Options) -> None:
 
 
 def key_of(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> bytes:
-    """The hash of all that decides an answer: server, model, parameters and messages."""
+    """Return the hash of all that determines an answer: server, model, parameters, messages."""
     messages = [(turn.role, turn.content) for turn in prompt.messages]
     decisive = {name: own for name, own in identity.items() if name not in {*CUTTING, SAMPLES}}
     if sample:

@@ -1,4 +1,4 @@
-"""The APIs that a server can be asked by, and what each does not do."""
+"""The APIs that servers offer: chat completions, responses and text completions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -10,12 +10,12 @@ from aqa.backends.openai_api.tokens import plain_text
 from aqa.errors import ConfigError
 from aqa.records import Message
 
-LOGPROBS = "message.output_text.logprobs"  # how responses are asked for them
-FEWEST_TOKENS = 16  # that OpenAI takes as a limit of an answer
+LOGPROBS = "message.output_text.logprobs"  # requests log-probabilities from the responses API
+FEWEST_TOKENS = 16  # OpenAI's lowest limit for an answer
 
 
 class ResponsesParameters(Parameters):
-    """The same parameters as of chat completions, where responses have them: there is no seed."""
+    """Parameters of the responses API, which has no seed."""
 
     endpoint: ClassVar[str] = "/v1/responses"
     spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning", "logprobs": "include"}
@@ -24,7 +24,7 @@ class ResponsesParameters(Parameters):
     reads: ClassVar[Any] = staticmethod(read_response)
 
     def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
-        """The values and the chat as responses have them; the server is not to keep them."""
+        """Return the request body; tells the server not to store it."""
         if values.pop("logprobs", None):
             values["include"] = [LOGPROBS]
         if (effort := values.pop("reasoning_effort", None)) is not None:
@@ -36,18 +36,18 @@ class ResponsesParameters(Parameters):
 
 
 class CompletionsParameters(Parameters):
-    """The same parameters as of chat completions; log-probabilities are asked for by a number."""
+    """Parameters of text completions, whose log-probabilities are requested by a number."""
 
     endpoint: ClassVar[str] = "/v1/completions"
 
     def sent(self, messages: Sequence[Message]) -> tuple[Sequence[Message], Mapping[str, object]]:
-        """One text in the place of turns, and the whole."""
+        """Return the messages as one text, and the whole request."""
         return [Message("", plain_text(messages))], self.body(messages)
 
     def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
-        """The values and the text; no chat template is used."""
+        """Return the request body with plain text, without a chat template."""
         if values.pop("logprobs", None):
-            values["logprobs"] = 1  # of the token that was taken, and of the likeliest one
+            values["logprobs"] = 1  # for the chosen token and the likeliest one
         return {**values, "prompt": plain_text(messages)}
 
 
@@ -59,7 +59,7 @@ APIS: Mapping[str, type[Parameters]] = {
 
 
 def check_api(api: str, room: int, schema: ResponseSchema | None) -> None:
-    """See that an API takes answers of so many tokens, and their schema; else ConfigError."""
+    """Raise a ConfigError if an API does not support answers of this length, or their schema."""
     if api == "responses" and room < FEWEST_TOKENS:
         raise ConfigError(
             f"generation.max_new_tokens: the responses API takes {FEWEST_TOKENS} or more"

@@ -1,4 +1,4 @@
-"""Asks an API for the answer to one prompt, again and again if need be, within all limits."""
+"""Asks an API for the answer to one prompt, with retries, within all limits."""
 
 import asyncio
 import math
@@ -19,48 +19,48 @@ from aqa.backends.openai_api.waits import back_off, in_words
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
 
-ATTEMPTS = 8  # of an example, those that the server was too busy for not counted
-TIMEOUTS = 2  # of an example: a thought that takes so long takes as long again, and is paid
-DOUBTS = 2  # of an example: refusals that should concern every request
-MISFITS = 2  # times that an example is asked again for an object that follows the schema
-SHOWN_WAIT = 60.0  # seconds; the user is told of longer waits
+ATTEMPTS = 8  # per example, not counting those when the server was busy
+TIMEOUTS = 2  # per example: a retry would take as long, and costs money
+DOUBTS = 2  # per example: refusals that should concern every request
+MISFITS = 2  # retries per example for an object that follows the schema
+SHOWN_WAIT = 60.0  # seconds; longer waits are shown to the user
 
 Json = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Attempts:
-    """What was tried for one example, or one `sample` of its answer, and what it took."""
+    """The attempts at one example, or at one `sample` of its answer, and their cost."""
 
     spent: Spent
     sample: int = 0
-    until: float = math.inf  # the end of its time
+    until: float = math.inf  # its deadline
     reason: str = ""  # of the last failure
     failures: int = 0
     waits: int = 0
     misfits: int = 0
     doubts: int = 0
     timeouts: int = 0  # among the failures
-    had_last: bool = False  # it was tried once more, since others were answered
-    seconds: float = 0.0  # of the request that was answered
+    had_last: bool = False  # whether it was retried because others were answered
+    seconds: float = 0.0  # of the successful request
 
     @property
     def total(self) -> int:
-        """Requests that came to nothing."""
+        """The number of requests that failed."""
         return self.failures + self.waits + self.misfits + self.doubts
 
     @property
     def are_over(self) -> bool:
-        """Whether these are as many as make sense."""
+        """Whether further attempts make no sense."""
         return self.failures >= ATTEMPTS or self.doubts >= DOUBTS or self.timed_out
 
     @property
     def timed_out(self) -> bool:
-        """Whether the answer takes longer than a request may, however often it is asked for."""
+        """Whether the answer repeatedly takes longer than a request may."""
         return self.timeouts >= TIMEOUTS
 
     def add(self, failure: Failure) -> float:
-        """Count a failure; give the seconds to wait before the next attempt."""
+        """Count a failure; return the seconds to wait before the next attempt."""
         self.reason = failure.reason
         self.timeouts += failure.timed_out
         if failure.perhaps_alone:
@@ -83,17 +83,17 @@ class Asker:
         self._timeout, self._deadline = options.request_timeout, options.example_deadline
         self._server = ServerState(self._timeout, lambda: self.common.release(None))
         self.common = CommonFailures(self._server, lambda: pace.active)
-        # An earlier session may have seen that the server answers the run's questions.
+        # An earlier session may have had answers from this server.
         self.common.has_answered = bool(self._served.requests["answered"])
-        self._waits_until = 0.0  # of a wait that was shown
+        self._waits_until = 0.0  # the end of a wait that was shown
 
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
-        """Answer one prompt, or record why it can't be answered; `sample` counts from 0.
+        """Answer one prompt, or record why that failed; `sample` counts from 0.
 
-        What the cache holds is not asked.
+        Answers in the cache are not requested again.
 
         Raises:
-            AqaError: the run has to stop; this prompt is to be asked again by the next one.
+            AqaError: the run must stop; the next one asks this prompt again.
         """
         found = self._service.known(prompt, sample)
         if found is None:
@@ -114,8 +114,8 @@ class Asker:
                 if found is not None:
                     return found
                 continue
-            body = self._parameters.body(chat, sample)  # with what was learnt meanwhile
-            used = worst  # where it is broken off: it may be answered, and paid, nevertheless
+            body = self._parameters.body(chat, sample)  # with what has been learnt meanwhile
+            used = worst  # if interrupted, it may still be answered and billed
             try:
                 outcome, used = await self._request(body, worst, tried.until - started)
             finally:
@@ -132,7 +132,7 @@ class Asker:
                 return found
 
     async def _read(self, prompt: Prompt, reply: Reply, tried: Attempts) -> Prediction | None:
-        """What a reply means; None where the question is to be asked again."""
+        """Turn a reply into a prediction; None if the question must be asked again."""
         self._server.answered()
         if reply.error is None:
             self.common.answered()
@@ -141,7 +141,7 @@ class Asker:
         may_fit = (reply.misfit or reply.empty) and tried.misfits < MISFITS
         at_once = self.common.has_answered or (reply.empty and not tried.misfits)
         if not (may_fit and at_once):
-            # A server that gives no object at all is not paid for further tries.
+            # A server that never returns an object is not paid for more attempts.
             said = self._access.shown(reply.rejected or "")
             others_do = await self.common.own(self._access.shown(reply.error), said)
             if not (may_fit and others_do):
@@ -157,7 +157,7 @@ class Asker:
     async def _heed(
         self, prompt: Prompt, failure: Failure, body: Json, started: float, tried: Attempts
     ) -> Prediction | None:
-        """What an error means; None where the question is to be asked again."""
+        """Turn an error into a prediction; None if the question must be asked again."""
         self.common.settle()
         if failure.refused and self._learn(prompt.messages, body, failure, tried.sample):
             return None
@@ -182,7 +182,7 @@ class Asker:
         return None
 
     async def _give_up(self, prompt: Prompt, tried: Attempts) -> Prediction | None:
-        """The failure of an example, unless others are answered and it has a last chance."""
+        """Return an example's failure; None for a last attempt, if others are answered."""
         reason = self._access.shown(tried.reason)
         self._server.lost(reason)
         sort: Sort = "doubt" if tried.doubts else "trouble"
@@ -196,7 +196,7 @@ class Asker:
         return self._service.failure(prompt, f"gave up after {times}: {reason}", tried.spent)
 
     async def _start(self, likely: float, worst: Spent, tried: Attempts) -> float | None:
-        """Wait for room in the server's limits and in the budget; None where its time is over."""
+        """Wait for room in the server's limits and the budget; None if its time is up."""
         async with self._pace.turn:
             while True:
                 self._server.go_on()
@@ -218,13 +218,13 @@ class Asker:
                 self._pace.end(likely, 0)
                 self._server.go_on()
                 return None
-            self._ledger.start(worst)  # whose room can't have shrunk: nobody else starts
+            self._ledger.start(worst)  # there is still room, since nobody else starts
             return started
 
     async def _request(
         self, body: Json, worst: Spent, seconds: float
     ) -> tuple[Reply | Failure, Spent]:
-        """One request: its reply or what to do about its error, and what it took."""
+        """Make one request; return the reply or what to do about its error, and its cost."""
         self._served.requests["sent"] += 1
         try:
             async with asyncio.timeout(min(self._timeout, seconds)):
@@ -244,10 +244,10 @@ class Asker:
         return reply, self._service.counted(reply, worst, self._ledger.price_in(reply.tier))
 
     async def _send(self, body: Json) -> Any:
-        """The server's response, unread.
+        """Return the server's unread response.
 
-        Not by the client's `create`, which takes a third of a request's time to go over
-        messages that are plain text. The key of idempotency is not sent, but would be drawn anew.
+        The client's `create` is avoided: it spends a third of a request's time on walking through
+        plain messages. The idempotency key is never sent; setting it saves generating one.
         """
         import httpx2
 
@@ -259,7 +259,7 @@ class Asker:
         )
 
     def _make_way(self, failure: Failure, started: float) -> None:
-        """Ask for less where the server has too much, and for nothing while it is away."""
+        """Send less if the server is overloaded, and nothing while it is unreachable."""
         if failure.kind == "slow" or failure.timed_out:
             self._pace.slow_down(started, failure.wait)
         elif self._server.is_unwell and self._server.tries < ATTEMPTS:
@@ -274,7 +274,7 @@ class Asker:
             self._service.note(f"the server asks to wait {in_words(failure.wait)}: {asked}")
 
     def _learn(self, chat: Sequence[Message], body: Json, failure: Failure, sample: int) -> bool:
-        """Whether the request can be made again in another form, which may be learnt by now."""
+        """Whether the request can be repeated in another form, perhaps one learnt meanwhile."""
         learnt = self._parameters.learn(body, failure.param, failure.reason)
         if learnt == "" and self._parameters.body(chat, sample) == body:
             return False

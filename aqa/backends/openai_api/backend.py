@@ -1,4 +1,4 @@
-"""The backend gpt4: models behind an API that speaks OpenAI's protocol."""
+"""The backend `gpt4`: models behind an API that speaks OpenAI's protocol."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -33,14 +33,14 @@ from aqa.spent import CostEstimate, Spent
 
 
 class Gpt4Backend(Remote[Gpt4Options]):
-    """A reader that is asked through the internet, or through a server on this machine."""
+    """A reader that is asked over the internet, or through a server on this machine."""
 
     Options: ClassVar[type[BackendOptions]] = Gpt4Options
 
     def __init__(
         self, config: RunConfig, progress: Progress, schema: ResponseSchema | None = None
     ) -> None:
-        """`schema` is that of the answers, in the place of a reader's own one or of plain text."""
+        """`schema` is for the answers, instead of the reader's own or plain text."""
         super().__init__(config, progress)
         schema = schema or (READER_ANSWER if self.options.structured else None)
         self._service = Service(config, progress.note, schema)
@@ -51,15 +51,15 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     @property
     def limit(self) -> int:
-        """Tokens of prompt and answer together."""
+        """The most tokens that a prompt and its answer may take together."""
         return self._service.limit
 
     def sent(self, prompt: Prompt) -> tuple[Sequence[Message], Mapping[str, object]]:
-        """The turns, or the text, and the whole request."""
+        """Return the messages, or the text, and the whole request."""
         return self._service.parameters.sent(prompt.messages)
 
     def check_access(self) -> None:
-        """See that there are a key, an address and the price that a cap needs; else ConfigError."""
+        """Check the key, the address and, for a cap, the price; else raise ConfigError."""
         access = self._service.access
         if self.options.max_cost is not None and self._service.ledger.live_price is None:
             raise ConfigError(
@@ -70,7 +70,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
             open_cache(self.options, opened, only_found=True)
 
     def check(self) -> None:
-        """Refuse, by an AqaError, options that an API does not know, or an absent client."""
+        """Raise an AqaError for options that an API does not support, or a missing client."""
         options = self.config.generation
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:
@@ -83,20 +83,20 @@ class Gpt4Backend(Remote[Gpt4Options]):
             self._progress.note(sentence)
 
     def length(self, prompt: Prompt) -> int:
-        """Tokens of the prompt, or the likely number, and of the longest answer."""
+        """Count the tokens of the prompt, or estimate them, and add those of the longest answer."""
         return self._service.counter.count(prompt.messages) + self._service.room
 
     def fit(self, prompt: Prompt) -> Prompt:
-        """Cut the evidence to `max_seq_length` or the context, prompt and answer together."""
+        """Cut the evidence to `max_seq_length` or the model's context, with room for the answer."""
         longest = self._service.counter.at_most(prompt.messages) + self._service.room
         return prompt if longest <= self.limit else super().fit(prompt)
 
     def identity(self) -> Mapping[str, object]:
-        """The model, the server and what decides an answer."""
+        """The model, the server and what else determines an answer."""
         return self._service.identity
 
     def __enter__(self) -> Self:
-        # What fails here closes the loop as well: no process ends with a thread that waits.
+        # Failures here also close the loop: no process ends with a waiting thread.
         with ExitStack() as opened:
             self._loop = opened.enter_context(running_loop())
             self._asker = self._wait(self._make())
@@ -109,12 +109,12 @@ class Gpt4Backend(Remote[Gpt4Options]):
         return self
 
     async def _close(self) -> None:
-        # First the requests: to them a client that closes would be a server that is away.
+        # Requests first: to them, a closed client would look like a lost server.
         await cancel_all()
         await self._service.client.close()
 
     async def _make(self) -> Asker:
-        """Open the client within the loop that it will be used in."""
+        """Open the client within the loop in which it is used."""
         options = self.options
         self._service.client = open_client(self._service.access, options)
         limits = (options.requests_per_minute, options.tokens_per_minute)
@@ -127,7 +127,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self._open.close()
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer prompts in the order in which the server does, so many at a time."""
+        """Yield answers to many prompts at a time, in the order in which they arrive."""
         assert self._asker is not None
         ask: Ask[Prediction] = self._asker.ask
         if self.config.generation.samples > 1:
@@ -137,7 +137,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     @property
     def confidence_kind(self) -> str | None:
-        """Agreement of samples, or what the server says of the tokens; none by default."""
+        """Agreement of samples, or log-probabilities if asked for; otherwise None."""
         if self.config.generation.samples > 1:
             return AGREEMENT
         return MEAN_LOGPROB if self.options.logprobs else None
@@ -148,23 +148,23 @@ class Gpt4Backend(Remote[Gpt4Options]):
         return self.options.batch_api
 
     def find_batches(self, folder: Path, fresh: bool) -> bool:
-        """Read what of the run lies with the server; tell whether anything does."""
+        """Read the record of batches; return whether any are open at the server."""
         self._record = BatchRecord(folder, fresh)
         return bool(self._record.open)
 
     def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
-        """Collect what lies with the server; ask the rest through the Batch API, if told to."""
+        """Collect open batches; if asked to, answer all other questions through the Batch API."""
         run, more = self._batch_run(), self.options.batch_api
         return self._by_samples(pending, lambda asked: run.answer(asked, more))
 
     def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
-        """End what lies with the server, and give what was answered."""
+        """Cancel the open batches and yield the answers they have so far."""
         return self._by_samples(pending, self._batch_run().cancel)
 
     def _by_samples(
         self, pending: PendingPrompts, ask: Callable[[PendingPrompts], Answers]
     ) -> Answers:
-        """Ask for each sample of the questions, if they have several."""
+        """Ask for each sample of the questions, if there are several."""
         if self.config.generation.samples == 1 or self._samples is None:
             return ask(pending)
         asked = SampledQuestions(self._service, pending, self._samples)
@@ -176,11 +176,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
         return BatchRun(self._service, self._record, server, self._progress)
 
     def count_elsewhere(self, spent: Spent) -> None:
-        """Count what other runs have spent against this one's caps."""
+        """Count what other runs have spent towards this run's caps."""
         self._service.ledger.elsewhere = spent
 
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
-        """Count what earlier sessions spent against the caps, and go on counting requests."""
+        """Count what earlier sessions spent towards the caps, and continue their statistics."""
         self._service.served.resume(facts)
         self._spending = SpendingRecord(folder, fresh)
         self._samples = SampleRecord(folder, fresh)
@@ -188,11 +188,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self._service.parameters.recall(texts(facts.get("left_out")))
 
     def _kept(self, spent: Spent) -> Spent:
-        """The same with what the record of batches knows of, beside the journal."""
+        """Add what the record of batches knows to what the journal does."""
         return spent if self._record is None else spent + self._record.lost
 
     def facts(self, spent: Spent) -> Mapping[str, object]:
-        """The models that answered, requests, prices and money of all sessions."""
+        """The models that answered, requests, prices and costs of all sessions."""
         record, service = self._record, self._service
         return {
             **service.served.to_json(service.parameters.learnt),
@@ -203,11 +203,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
         }
 
     def live(self) -> Mapping[str, float | str]:
-        """Tokens and money so far, to show."""
+        """Tokens and money so far, for display."""
         return self._service.ledger.live()
 
     def estimate_cost(self, prompts: Iterable[Prompt]) -> CostEstimate:
-        """Count the prompts, and price them with answers of one token and of the longest."""
+        """Count the prompts, and price them with answers of one token and of full length."""
         examples, cached, samples = 0, 0, self.config.generation.samples
         service = self._service
         with ExitStack() as opened:

@@ -1,4 +1,4 @@
-"""Answers of an API kept across runs, so that the same question is not paid for twice."""
+"""Caches an API's answers across runs, so that no question is paid for twice."""
 
 import json
 import os
@@ -18,34 +18,34 @@ from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
 
 FILE = "responses.sqlite"
-LAYOUT = 1  # of the file; another one is refused
+LAYOUT = 1  # version of the file; others are refused
 LOCKED = 10.0  # seconds to wait for another process that writes
-ONE_RUNS_OWN = {"id", "error", "spent", "saved", "unread", "seconds"}  # fields that are not kept
-AskSample = Callable[[Prompt, int], Awaitable[Prediction]]  # the second counts samples from 0
+ONE_RUNS_OWN = {"id", "error", "spent", "saved", "unread", "seconds"}  # fields that are not cached
+AskSample = Callable[[Prompt, int], Awaitable[Prediction]]  # the sample's number, from 0
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
 
 
 def cache_path(given: str | None) -> Path:
-    """The file that is meant: the one given, or that of this user."""
+    """Return the given path, or that of this user's cache."""
     return at_home(given) if given else user_cache_path("aqa") / FILE
 
 
 class ResponseCache:
-    """Predictions by key in an SQLite file, which any number of processes may use at a time.
+    """Predictions by key in an SQLite file, shared by any number of processes.
 
-    A key is a hash and a value an answer with its token counts: neither holds what was asked.
+    Keys are hashes and values are answers with their token counts: neither contains the question.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it; RunError where that can't be, or it is something else."""
+        """Open or create the file; RunError if that fails or it is something else."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # For nobody else to read; SQLite makes the files beside it alike.
+            # Readable by this user only; SQLite creates the files beside it likewise.
             if not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             elif path == cache_path(None):
-                path.chmod(0o600)  # one of an earlier version of aqa
-            # Opened here and used by the thread that asks.
+                path.chmod(0o600)  # made by an earlier version of aqa
+            # Opened here, used by the thread that sends requests.
             self._file = sqlite3.connect(
                 path, timeout=LOCKED, isolation_level=None, check_same_thread=False
             )
@@ -61,9 +61,9 @@ class ResponseCache:
             ) from error
 
     def _prepare(self) -> None:
-        # Readers don't wait for a writer, and a killed process leaves no harm behind.
+        # Readers do not wait for a writer, and killed processes do no harm.
         self._file.execute("PRAGMA journal_mode = WAL")
-        self._file.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last answers
+        self._file.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last answers
         self._file.execute("BEGIN IMMEDIATE")
         (layout,) = self._file.execute("PRAGMA user_version").fetchone()
         tables = [name for (name,) in self._file.execute("SELECT name FROM sqlite_master")]
@@ -81,18 +81,18 @@ class ResponseCache:
         self._file.close()
 
     def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
-        """What was answered, as the answer to this id; None, too, where it can't be read."""
+        """Return the cached answer with this id; None if there is none or it is unreadable."""
         select = "SELECT answer FROM answers WHERE key = ?"
         try:
             row = self._file.execute(select, (key,)).fetchone()
             return None if row is None else read_prediction(id, row[0])
         except (sqlite3.Error, ValueError, TypeError, RecursionError):
-            return None  # damaged, or of a later version of aqa
+            return None  # damaged, or from a later version of aqa
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
-        """Keep an answer on disk; of several the first one stays, so that runs agree.
+        """Store an answer; the first one for a key stays, so that runs agree.
 
-        One that can't be read makes way, or it would be asked for in every run.
+        An unreadable one is replaced, or it would be asked for in every run.
         """
         row = (key, json.dumps(kept_fields(prediction), ensure_ascii=False))
         added = self._file.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", row).rowcount
@@ -103,7 +103,7 @@ class ResponseCache:
 def open_cache(
     options: Gpt4Options, opened: ExitStack, only_found: bool = False
 ) -> ResponseCache | None:
-    """The cache, closed with the stack, where one is wanted; RunError for a file of no use."""
+    """Open the cache until the stack closes, if one is wanted; RunError if it is unusable."""
     path = cache_path(options.cache_path)
     if not options.cache or (only_found and not path.exists()):
         return None
@@ -115,7 +115,7 @@ def open_cache(
 def kept_fields(
     prediction: Prediction, left_out: Collection[str] = ONE_RUNS_OWN
 ) -> dict[str, object]:
-    """What is kept of an answer: all that is not as by default, and not left out."""
+    """Return the fields of an answer to store: those that differ from their defaults."""
     return {
         name: value
         for name, value in asdict(prediction).items()
@@ -128,7 +128,7 @@ def read_prediction(
     text: str,
     left_out: Collection[str] = ONE_RUNS_OWN,
 ) -> Prediction:
-    """Read what `kept_fields` gave; ValueError for what has another shape."""
+    """Parse what `kept_fields` returned; ValueError if it has another shape."""
     kept = json.loads(text)
     if not isinstance(kept, dict) or kept.get("raw") is None:
         raise ValueError("it is no answer")

@@ -1,4 +1,4 @@
-"""Chat completions: the body of a request, what a model is known to refuse."""
+"""Builds chat completion requests, and learns which parameters a model refuses."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.records import Message, Prompt
 
-# What may be left out where it is refused, unless it was asked for by its key of the config.
+# Parameters that are dropped if refused, unless the config sets these keys.
 OPTIONAL = {
     "temperature": "generation.temperature",
     "top_p": "generation.top_p",
@@ -24,14 +24,14 @@ OPTIONAL = {
     "logprobs": "backend.logprobs",
 }
 MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
-# What says that a name is refused, rather than its value.
+# Words that say that a parameter is refused, rather than its value.
 REFUSED = re.compile(
     r"unsupported|not support|unknown|unrecogni|unexpected|not (?:permit|allow)|extraneous"
     r"|deprecated|지원하지",
     re.I,
 )
-# How an error names a parameter: in some sort of quotation marks or brackets, as FastAPI's servers
-# do (body.seed, seed: Extra inputs), as LiteLLM does (temperature=0.5), or beside a telling word.
+# How an error names a parameter: in quotation marks or brackets, like FastAPI servers (body.seed,
+# seed: Extra inputs), like LiteLLM (temperature=0.5), or next to a telling word.
 NAMED = (
     r"""['"`.\[]{}\b""",
     r"(?:^|[\n(,;] ?|-> ?|parameter |invalid |validation error: ){}\s*(?::|\n|=)",
@@ -40,7 +40,7 @@ NAMED = (
     r"\b{} is (?:not (?:supported|permitted|allowed|enabled|available)|unsupported|deprecated)",
     r"(?:unsupported\w*|파라미터\S*|매개 ?변수\S*): {}\b",
 )
-# What says that a system's turn is refused, in words other than its role's.
+# Words that say that a system message is refused, other than the name of its role.
 NO_SYSTEM = re.compile(
     r"\b(?:system|developer)[ _](?:message|prompt|instruction)s?\b.{0,20}"
     r"\b(?:not|n't) (?:yet )?(?:supported|enabled|allowed|available)"
@@ -48,12 +48,12 @@ NO_SYSTEM = re.compile(
     r"(?:message|prompt|instruction)|^(?!.*\bsystem\b).*\broles must alternate",
     re.I | re.S,
 )
-# What an error says that is about the answers' schema, which can't be done without.
+# Words in errors about the answers' schema, which is essential.
 SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
 
 
 class RefusedValueError(ModelError):
-    """The server refuses a value that was asked for, in a file or on the command line."""
+    """The server refuses a value that was set in a file or on the command line."""
 
     def __init__(self, key: str, value: object, words: str) -> None:
         super().__init__(
@@ -64,11 +64,11 @@ class RefusedValueError(ModelError):
 class Parameters:
     """The parameters of every request; what the model refuses is learnt once and left out."""
 
-    endpoint: ClassVar[str] = "/v1/chat/completions"  # as batches name it
-    spelling: ClassVar[Mapping[str, str]] = {}  # of OPTIONAL ones, where the API's name is another
-    limit_name: ClassVar[str] = ""  # of the longest answer; "": by the model
+    endpoint: ClassVar[str] = "/v1/chat/completions"  # its name in batches
+    spelling: ClassVar[Mapping[str, str]] = {}  # names in this API, if different
+    limit_name: ClassVar[str] = ""  # the name of the answer's limit; "" if the model decides
     has_seed: ClassVar[bool] = True
-    reads: ClassVar[Any] = staticmethod(read_reply)  # makes a Reply of a body
+    reads: ClassVar[Any] = staticmethod(read_reply)  # parses a body as a Reply
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Parameters:
     ) -> None:
         self.schema, self.note = schema, note
         self.read: Callable[[bytes], Reply] = partial(self.reads, schema=schema)
-        self.learnt: list[str] = []  # in words
+        self.learnt: list[str] = []  # as sentences
         self._asks_for = config.asks_for
         options: Any = config.backend
         self.asks_logprobs: bool = options.logprobs
@@ -91,14 +91,14 @@ class Parameters:
         self._extra: Mapping[str, Any] = options.extra_body
         if options.service_tier is not None:
             self._extra = {**self._extra, "service_tier": options.service_tier}
-        self._refused_limits: set[str] = set()  # names, lest two be tried in turn for ever
+        self._refused_limits: set[str] = set()  # names, so that two are not tried in turn forever
         self._meant = self._wanted(config, effort)
         unfit = set() if takes_sampling(model, effort) else {"temperature", "top_p"}
         fit = [n for n in self._meant if n not in unfit or config.asks_for(OPTIONAL[n])]
         if not self.has_seed:
             fit.remove("seed")
         self._values: dict[str, Any] = {"model": model, **{n: self._meant[n] for n in fit}}
-        # What the system's turns are called, the best first; None: they go before the user's.
+        # Names of the system role, best first; None: put its text before the user's.
         self._system: list[str | None] = ["system", None]
         if not has_system_role(model):
             self._system = [None]
@@ -107,7 +107,7 @@ class Parameters:
         self._knows_developer = "developer" in self._system
 
     def _wanted(self, config: RunConfig, effort: str | None) -> dict[str, Any]:
-        """The optional parameters that the config means to be sent."""
+        """Return the optional parameters that the config asks for."""
         found: dict[str, Any] = {
             "seed": config.seed, "temperature": config.generation.temperature
         }  # fmt: skip
@@ -119,42 +119,43 @@ class Parameters:
 
     @property
     def left_out(self) -> list[str]:
-        """Names of what is meant, but not sent: the model is known, or was found, to refuse it."""
+        """Names of parameters that are wanted but not sent, because the model refuses them."""
         return sorted(name for name in self._meant if name not in self._values)
 
     def recall(self, names: Iterable[str]) -> None:
-        """Leave out what an earlier session found to be refused."""
+        """Leave out the parameters that were refused in an earlier session."""
         for name in names:
             if name in OPTIONAL and not self._asks_for(OPTIONAL[name]):
                 self._values.pop(name, None)
 
     def body(self, messages: Sequence[Message], sample: int = 0) -> dict[str, Any]:
-        """The whole request as plain values.
+        """Return the whole request as plain values.
 
-        A `sample` after the first has another seed: by one seed a server may give the same one.
+        Samples after the first get another seed, since with the same one a server may repeat
+        itself.
         """
         values = {**self._values, self._limit_name: self._limit}
         if sample and "seed" in values:
             values["seed"] += sample
-        # A stream is what `transformers serve` sends by default.
+        # `transformers serve` would stream by default.
         return merged({**self._worded(values, messages), "stream": False}, self._extra)
 
     def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
-        """The values and the chat as this API has them, and the schema, if any."""
+        """Return the request body with values, messages and the schema, if any."""
         body = {**values, "messages": self.turns(messages)}
         if self.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": self.schema.strict()}
         return body
 
     def sent(self, messages: Sequence[Message]) -> tuple[Sequence[Message], Mapping[str, object]]:
-        """What `body` holds of a chat, in turns, and the whole."""
+        """Return the messages in the request, and the whole request."""
         turns = [Message(turn["role"], turn["content"]) for turn in self.turns(messages)]
         return turns, self.body(messages)
 
     def logprobs(self, prompt: Prompt, reply: Reply) -> list[float]:
-        """The log-probabilities of the answer's tokens, where they are asked for.
+        """Return the log-probabilities of the answer's tokens, if asked for.
 
-        The user is told once of a server that does not give them.
+        If the server does not return them, the user is told once.
         """
         if not self.asks_logprobs or reply.text is None:
             return []
@@ -164,7 +165,7 @@ class Parameters:
         return found
 
     def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
-        """The chat in the roles that the model takes."""
+        """Return the messages in the roles that the model accepts."""
         role = self._system[0]
         if role is None:
             messages = _without_system(messages)
@@ -172,13 +173,13 @@ class Parameters:
         return [{"role": roles.get(t.role, t.role), "content": t.content} for t in messages]
 
     def learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
-        """See whether an error is about a parameter; if so, do without it and say so.
+        """If an error is about a parameter, stop sending it, and return a sentence that says so.
 
-        `body` is what was refused: if it was learnt meanwhile, nothing is left to learn, and the
-        request can be made again ("" is returned).
+        `body` is the refused request: if that parameter is no longer sent, there is nothing new to
+        learn, and the request can be repeated (returns "").
 
         Raises:
-            RefusedValueError: it was asked for.
+            RefusedValueError: the config sets that parameter.
         """
         learnt = self._learn(body, param, message)
         if learnt:
@@ -238,14 +239,14 @@ class Parameters:
 
 def _is_about(name: str, param: str | None, message: str) -> bool:
     """Whether an error is about a parameter of this name."""
-    if param and param.lower() not in ("none", "null"):  # LiteLLM writes the word
+    if param and param.lower() not in ("none", "null"):  # LiteLLM's spelling
         return name in re.split(r"\W+", param)[:2]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", message)  # xAI writes reasoningEffort
     return any(re.search(way.format(re.escape(name)), words, re.I) for way in NAMED)
 
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """A request with what somebody wants in it beside, mappings part by part."""
+    """Merge extra fields into a request, recursively for mappings."""
     found = dict(body)
     for name, value in more.items():
         inner = found.get(name)
@@ -255,7 +256,7 @@ def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:
-    """The system's text before the first turn of the user."""
+    """Move the system text to the start of the first user message."""
     system = [turn.content for turn in messages if turn.role == "system"]
     rest = [turn for turn in messages if turn.role != "system"]
     first = next((place for place, turn in enumerate(rest) if turn.role == "user"), None)

@@ -1,11 +1,11 @@
-"""HTTP clients that read an answer only up to a size, whatever the server sends."""
+"""HTTP clients that read replies only up to a maximum size."""
 
 from typing import Any
 
 import httpx2
 from openai import DefaultAioHttpClient, DefaultAsyncHttpxClient
 
-# The longest answers of today's models, 128,000 tokens, are under 4 MiB with all of JSON's escapes.
+# Today's longest answers, 128,000 tokens, take under 4 MiB with all of JSON's escapes.
 LARGEST = 8 * 2**20  # bytes, decompressed
 OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
@@ -15,15 +15,15 @@ class TooLargeError(Exception):
 
 
 class BoundedClient(httpx2.AsyncClient):
-    """Reads answers to what was posted, errors too, piece by piece, and stops at LARGEST bytes.
+    """Reads replies to POST requests, including errors, in pieces up to LARGEST bytes.
 
-    Files that are fetched (GET) may be longer.
+    Files that are downloaded (GET) may be longer.
     """
 
     async def send(
         self, request: httpx2.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx2.Response:
-        """Send a request and read its answer; TooLargeError, and its end, if that is too long."""
+        """Send a request and read the reply; TooLargeError, and disconnect, if it is too long."""
         if stream or request.method != "POST":
             return await super().send(request, stream=stream, **arguments)
         response = await super().send(request, stream=True, **arguments)
@@ -38,7 +38,7 @@ class BoundedClient(httpx2.AsyncClient):
             await response.aclose()
         return httpx2.Response(
             response.status_code,
-            # As bytes: a server may write them in any encoding.
+            # As bytes, since servers may use any encoding.
             headers=[pair for pair in response.headers.raw if pair[0].lower() not in OF_THE_WIRE],
             content=b"".join(pieces),
             request=request,
@@ -47,17 +47,18 @@ class BoundedClient(httpx2.AsyncClient):
 
 
 class BoundedHttpxClient(BoundedClient, DefaultAsyncHttpxClient):
-    """The one that is always there."""
+    """The default client."""
 
 
 class BoundedAioHttpClient(BoundedClient, DefaultAioHttpClient):
-    """The quicker one, by the package aiohttp."""
+    """The faster client, which needs the package aiohttp."""
 
     async def send(self, request: httpx2.Request, **arguments: Any) -> httpx2.Response:
-        """Send a request and read its answer; errors are told apart as httpx2 does.
+        """Send a request and read the reply; raises the errors that httpx2 would.
 
-        Else a connection that broke off after the request would be one that was never made, a
-        proxy that is away the server, and a malformed answer no error of httpx2's at all.
+        Otherwise a connection that broke after the request would seem never to have been made, a
+        missing proxy would seem a missing server, and a malformed reply would raise no httpx2 error
+        at all.
         """
         import aiohttp
 

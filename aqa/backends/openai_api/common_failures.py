@@ -1,4 +1,4 @@
-"""Whether an example failed alone or as all others would: told by what becomes of the others."""
+"""Decides whether a failure concerns one example or all, by what happens to the others."""
 
 import asyncio
 import re
@@ -12,50 +12,50 @@ from aqa.backends.openai_api.server_state import KEPT, ServerState
 from aqa.errors import AqaError, ModelError
 from aqa.records import Prediction, Prompt
 
-ALIKE = 4  # examples that fail alike, with no answer meanwhile, before the run stops
-MANY = 40  # the same of failures that are the examples' own, once there was an answer
-SHOWN = 100  # characters of a text that is no answer
+ALIKE = 4  # similar failures, with no answer meanwhile, before the run stops
+MANY = 40  # the same for examples' own failures, once there was an answer
+SHOWN = 100  # characters of a text that is not an answer
 AGAIN = "with --retry-errors for what failed"
 OPTIONS = "see --model and the options of the backend"
 LATER = "try again later, or see whether backend.base_url and the limits of the account are right"
-VARYING = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)  # ids and numbers in a server's words
+VARYING = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)  # ids and numbers in a server's message
 
-# own: of the question, such as a prompt that is refused; trouble: the server gives no answer;
-# doubt: a refusal that should concern every request, but may be a gateway's of this question.
+# own: about the question, for example a refused prompt; trouble: the server does not answer; doubt:
+# a refusal that should concern every request, but may come from a gateway for this one only.
 Sort = Literal["own", "trouble", "doubt"]
-Waiting = asyncio.Future[bool | None]  # whether another one was answered; None: the run stops
+Waiting = asyncio.Future[bool | None]  # whether another was answered; None: the run stops
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An example that failed, and waits to be told whether it did so alone."""
+    """A failed example that waits until it is known whether it failed alone."""
 
     sort: Sort
     reason: str
-    said: str = ""  # by the model in the place of an answer
+    said: str = ""  # by the model instead of an answer
 
     @property
     def kind(self) -> str:
-        """What is equal for failures that are alike: of refused questions, the words."""
+        """Equal for similar failures: for a question's own, the message without numbers."""
         return VARYING.sub("#", self.reason) if self.sort == "own" else self.sort
 
 
 class CommonFailures:
-    """Stops a run in which every question fails, and only such a one.
+    """Stops a run in which every question fails, and only such a run.
 
-    A failed example that may not be the only one waits. If another one is answered meanwhile, it
-    failed alone. If `ALIKE` wait and nothing is under way any more, the run stops, and they are
-    asked again by the next one. A run that goes on and so ends again, with no answer at all, keeps
-    them as failed, lest every further one end there, too.
+    A failed example that may not be the only one waits. If another is answered meanwhile, it failed
+    alone. If `ALIKE` are waiting and nothing else is in flight, the run stops, and the next run
+    asks them again. If a resumed run stops like this without any answer, it records them as failed,
+    or every later run would stop there too.
     """
 
     def __init__(self, server: ServerState, in_flight: Callable[[], int]) -> None:
         """`in_flight` counts requests."""
         self._server, self._in_flight = server, in_flight
-        self._answered_now = False  # anything of this session
-        self.has_answered = False  # anything of this run, perhaps in an earlier session
+        self._answered_now = False  # in this session
+        self.has_answered = False  # in this run, perhaps in an earlier session
         self._waiting: dict[Waiting, Suspect] = {}
-        self._row, self._row_kind = 0, ""  # own failures alike without an answer between
+        self._row, self._row_kind = 0, ""  # similar own failures in a row, without an answer
         self._row_reason = ""
         self._read = self._done = self._room = 0
         self._all_read = False
@@ -70,10 +70,10 @@ class CommonFailures:
         ask: Ask[Prediction],
         most: int,
     ) -> Iterator[tuple[Prompt, Prediction]]:
-        """Ask as `event_loop.answers` does, beside `most` at a time the few that wait here.
+        """Ask like `event_loop.answers`, `most` at a time plus the few that wait here.
 
         Raises:
-            AqaError: the run stops; or all that was left failed alike, and is given first.
+            AqaError: the run stops; or all that was left failed alike, which is yielded first.
         """
         self._read = self._done = 0
         self._room, self._all_read = most + ALIKE, False
@@ -85,7 +85,7 @@ class CommonFailures:
     def _counted(
         self, prompts: Iterable[Prompt], loop: asyncio.AbstractEventLoop
     ) -> Iterator[Prompt]:
-        """The prompts, which another thread reads."""
+        """Count the prompts, which another thread reads."""
         for prompt in prompts:
             self._read += 1
             yield prompt
@@ -102,15 +102,15 @@ class CommonFailures:
         return watch
 
     def answered(self) -> None:
-        """A question was answered: those that wait failed alone."""
+        """Note that a question was answered: those that wait failed alone."""
         self.has_answered = self._answered_now = True
         self._row = 0
         self.release(True)
 
     async def own(self, reason: str, said: str = "") -> bool:
-        """Take note of a failure that is the question's, before the first answer perhaps not.
+        """Note a failure of the question's own; before the first answer, wait for others.
 
-        Gives True where another one was answered meanwhile.
+        Returns True if another was answered meanwhile.
         """
         suspect = Suspect("own", reason, said)
         if not self.has_answered:
@@ -121,7 +121,7 @@ class CommonFailures:
         return False
 
     async def waited(self) -> bool:
-        """Wait while so many failed alike that the rest probably would; tell whether that was."""
+        """Wait while so many failed alike that others probably would; return whether it waited."""
         if self._clear.is_set():
             return False
         self.settle()
@@ -129,15 +129,15 @@ class CommonFailures:
         return True
 
     def settle(self) -> None:
-        """See what those that wait, and those that are under way, now tell."""
+        """Draw conclusions from the examples that wait or are in flight."""
         kinds = Counter(suspect.kind for suspect in self._waiting.values())
         if kinds["trouble"] and self._server.is_too_busy:
-            # Those that it sent away are not tried one by one: each would wait as long again.
+            # Include those that it turned away: each would wait as long again.
             kinds["trouble"] += self._server.sent_away
         waiting, left = len(self._waiting), self._read - self._done
         are_all = waiting > 0 and waiting == left and self._all_read
         if max(kinds.values(), default=0) >= ALIKE or self._row >= MANY:
-            # The last ones of a run that goes on are all tried.
+            # At the end of a resumed run, all are tried.
             rest = self._all_read and self._goes_on_in_vain
             self._clear.set() if rest else self._clear.clear()
             if not self._in_flight() and (are_all or not rest):
@@ -149,7 +149,7 @@ class CommonFailures:
             if doubts and not self.has_answered:
                 self._server.stop(ModelError(f"{doubts[0]}; {KEPT}"))
             self.release(False)
-        elif waiting and waiting >= self._room:  # they differ, and keep others from being asked
+        elif waiting and waiting >= self._room:  # they differ, and block others
             self.release(False)
 
     @property
@@ -161,7 +161,7 @@ class CommonFailures:
         self.settle()
 
     async def others_are_answered(self, suspect: Suspect) -> bool:
-        """Wait until it is known whether an example failed alone; True: others did not."""
+        """Wait until it is known whether an example failed alone; True if it did."""
         self._server.go_on()
         future: Waiting = asyncio.get_running_loop().create_future()
         self._waiting[future] = suspect
@@ -201,7 +201,7 @@ class CommonFailures:
         return f"{failed}; {OPTIONS if suspect.sort == 'own' else LATER}"
 
     def release(self, was_answered: bool | None) -> None:
-        """Tell all that wait whether another one was answered; None: the run stops."""
+        """Tell all that wait whether another was answered; None: the run stops."""
         for future in self._waiting:
             if not future.done():
                 future.set_result(was_answered)

@@ -1,4 +1,4 @@
-"""The client that speaks to an API: proxies and certificates, and why there is no connection."""
+"""Opens the client for an API, with proxies and certificates, and explains failed connections."""
 
 import asyncio
 import socket
@@ -13,8 +13,8 @@ from aqa.backends.openai_api.access import Access
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import ConfigError, MissingExtraError
 
-SCOPE = "https://cognitiveservices.azure.com/.default"  # Azure OpenAI's, for Entra ID
-CONNECT = 15.0  # seconds at most
+SCOPE = "https://cognitiveservices.azure.com/.default"  # for Entra ID
+CONNECT = 15.0  # the most seconds to connect
 UNSENT: dict[type[OSError], str] = {
     ssl.SSLError: " (it does not speak https)",
     socket.gaierror: " (there is no such host)",
@@ -23,13 +23,13 @@ UNSENT: dict[type[OSError], str] = {
 
 
 def open_client(access: Access, options: Gpt4Options) -> Any:
-    """An asynchronous client with a connection for each request at a time.
+    """Return an asynchronous client with a connection for each concurrent request.
 
-    It follows no redirects, which could carry the key to another host, and retries nothing: that
-    is ours to do. What goes to this machine goes through no proxy, which may be another one's.
+    It follows no redirects, which could take the key to another host, does not retry, which is our
+    task, and bypasses proxies for requests to this machine.
 
     Raises:
-        AqaError: a proxy or a certificate of the environment can't be used.
+        AqaError: a proxy or certificate in the environment is unusable.
     """
     from openai import AsyncAzureOpenAI, AsyncOpenAI
 
@@ -54,9 +54,9 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
 
 
 def _token_provider(access: Access) -> Callable[[], Awaitable[str]]:
-    """Give the function that gives the token of a request, by whoever has signed in to Entra ID.
+    """Return a function that gets a token from whoever has signed in to Entra ID.
 
-    It is renewed before it ends.
+    Tokens are renewed before they expire.
     """
     try:
         from azure.core.exceptions import AzureError
@@ -79,7 +79,7 @@ def _token_provider(access: Access) -> Callable[[], Awaitable[str]]:
 
 
 def _transport(access: Access, options: Gpt4Options) -> Any:
-    """The HTTP client; by the package aiohttp, which needs less time, but knows no SOCKS."""
+    """Return the HTTP client; aiohttp's, which is faster, unless SOCKS is needed."""
     import httpx2
 
     from aqa.backends.openai_api.client import BoundedAioHttpClient, BoundedHttpxClient
@@ -116,10 +116,10 @@ def _transport(access: Access, options: Gpt4Options) -> Any:
 
 
 def why_unreachable(error: BaseException) -> str | None:
-    """Why nothing was sent, in words that may be empty; None where something may have been.
+    """Explain why nothing was sent, perhaps as ""; None if something may have been.
 
-    That is what the operating system, TLS or a proxy said. aiohttp's transport says ConnectTimeout
-    of refused connections, too.
+    The reason comes from the operating system, TLS or a proxy. aiohttp's transport also raises
+    ConnectTimeout for refused connections.
     """
     import httpx2
 
@@ -143,7 +143,7 @@ def _explained(cause: BaseException) -> str:
     if isinstance(cause, httpx2.ProxyError):
         return f" through the proxy that the environment names: {cause}"
     if isinstance(cause, ssl.SSLCertVerificationError):
-        # aiohttp's error is one, too, but holds what TLS said as another one.
+        # aiohttp's error is one too, but wraps the one from TLS.
         inner = getattr(cause, "certificate_error", cause)
         reason = getattr(inner, "verify_message", None) or inner
         return (

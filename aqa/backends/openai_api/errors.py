@@ -1,4 +1,4 @@
-"""What an error of an API means: wait and ask again, give the example up, or stop the run."""
+"""Classifies an API's errors: wait and retry, fail the example, or stop the run."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from aqa.backends.openai_api.connection import why_unreachable
 from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, PageError, error_text
 from aqa.backends.openai_api.waits import LONGEST_WAIT, asked_wait, in_words, is_of_a_day
 
-# retry: ask again; slow: the same, and ask less; example: only this one fails; run: all would.
+# retry: ask again; slow: the same, but send less; example: only this one fails; run: all would.
 Kind = Literal["retry", "slow", "example", "run"]
 AGAIN = {408, 409, 424, 425}
 BUSY = {429, 498, 503, 529}  # 498: Groq's capacity, 529: Anthropic's overload
@@ -21,7 +21,7 @@ BAD_KEY = re.compile(
     r"|reported as leaked)|invalid access token",
     re.I,
 )
-# Codes of accounts that can't pay, and how servers say it, whatever the status.
+# Codes and messages about accounts without credit, whatever the status.
 QUOTA = re.compile(
     r"insufficient_quota|billing_|budget_exceeded|exceeded_current_quota|arrearage"
     r"|FreeTierOnly|insufficient_(?:balance|credit|funds)",
@@ -33,7 +33,7 @@ CANT_PAY = re.compile(
     r"|in good standing|크레딧이? ?부족|잔액이? ?부족|余额不足|欠费",
     re.I,
 )
-# A model that is not there, told with the status of a bad request; its name may be anything.
+# A missing model, reported as a bad request; its name may be anything.
 NO_MODEL = re.compile(
     r"\b(?:invalid|unknown|no such)[_ ]model\b|\bnot a valid model|\bno models? loaded\b"
     r"|\bmodel_(?:not_found|decommissioned|not_available|not_supported)\b"
@@ -41,12 +41,12 @@ NO_MODEL = re.compile(
     r"|identifier is invalid|on-demand throughput)",
     re.I | re.S,
 )
-NOT_HERE = re.compile(r"\blocation is not supported\b", re.I)  # Gemini's, of a country
-# LM Studio's, which loads it again for the next request.
+NOT_HERE = re.compile(r"\blocation is not supported\b", re.I)  # from Gemini, about a country
+# From LM Studio, which reloads the model for the next request.
 UNLOADED = re.compile(r"^(?:model (?:is |was )?unloaded|the model has crashed)\b", re.I)
-# A prompt that is too long, which some servers (llama.cpp's) take for their own fault.
+# A prompt that is too long, which some servers (llama.cpp's) report as their own error.
 CONTEXT = re.compile(r"context (?:length|size|window)|prompt is too long|too many tokens", re.I)
-# What errors within an answer of status 200 are called, and the status that they should have had.
+# Names of errors in replies with status 200, and the status that they should have had.
 NAMES = {
     400: "invalid_request_error invalid_argument context_length_exceeded",
     401: "invalid_api_key authentication_error unauthenticated",
@@ -60,10 +60,10 @@ NAMES = {
 }
 CODES = {name: status for status, names in NAMES.items() for name in names.split()}
 STATUS = ("code", "status", "type", "status_code", "statusCode")
-WITHIN = ("error", "detail", "details", "errors")  # where an error may hold another one
+WITHIN = ("error", "detail", "details", "errors")  # where an error may contain another
 TOO_FAST = re.compile(r"\brate[ _-]?limit|\btoo many requests\b", re.I)
-TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit of a minute: never goes
-FLAGGED = "flagged_input"  # what OpenRouter says of a prompt that its moderation holds back
+TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit per minute: it never fits
+FLAGGED = "flagged_input"  # OpenRouter's moderation blocked the prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,17 @@ class Failure:
 
     kind: Kind
     reason: str
-    wait: float | None = None  # seconds that the server asked for
-    maybe_paid: bool = False  # the server may have answered and counted, though nothing arrived
-    param: str | None = None  # the name of a parameter that was refused
-    refused: bool = False  # the request is, as it is
-    unreachable: bool = False  # there was no server to send anything to
+    wait: float | None = None  # seconds that the server asks for
+    maybe_paid: bool = False  # perhaps answered and billed, although nothing arrived
+    param: str | None = None  # the parameter that was refused, if named
+    refused: bool = False  # this form of the request is refused
+    unreachable: bool = False  # nothing could be sent
     timed_out: bool = False
-    perhaps_alone: bool = False  # gateways refuse so what would concern all, but may be one's own
+    perhaps_alone: bool = False  # should concern all requests, but may be a gateway's for one
 
 
 def classify(error: Exception, access: Access) -> Failure | None:
-    """Classify an error of a request; None where it is none that a server or network makes."""
+    """Classify an error of a request; None if it comes from neither server nor network."""
     import openai
 
     from aqa.backends.openai_api.client import LARGEST, TooLargeError
@@ -107,7 +107,7 @@ def classify(error: Exception, access: Access) -> Failure | None:
 
 
 def classify_body(error: BadBodyError, access: Access) -> Failure:
-    """Classify a body that is no answer, by the code of the error that it may tell of."""
+    """Classify a body that is not an answer, by the code of the error in it, if any."""
     reported = error.reported if isinstance(error, ErrorInBodyError) else None
     if status := status_in(reported) or _status_by_words(error_text(reported)):
         failure = classify_status(status, {}, reported, access)
@@ -116,7 +116,7 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
 
 
 def layers(error: object, depth: int = 4) -> Iterator[Mapping[str, Any]]:
-    """The objects of an error's body from the outermost one on: gateways put theirs around it."""
+    """Yield the objects of an error's body, outermost first: gateways wrap others' errors."""
     fields = error if isinstance(error, Mapping) else {}
     if fields:
         yield fields
@@ -126,7 +126,7 @@ def layers(error: object, depth: int = 4) -> Iterator[Mapping[str, Any]]:
 
 
 def status_in(error: object) -> int | None:
-    """The status that an error in a body means; None where it names none."""
+    """Return the status that an error in a body implies; None if there is none."""
     for told in (fields.get(name) for fields in layers(error) for name in STATUS):
         if isinstance(told, int | str) and str(told).isascii() and str(told).isdecimal():
             if 400 <= int(told) < 600:
@@ -137,7 +137,7 @@ def status_in(error: object) -> int | None:
 
 
 def _status_by_words(message: str) -> int | None:
-    """The status that an error without a code means, by what it says."""
+    """Return the status that the message of an error without a code implies."""
     by_words = {CANT_PAY: 402, BAD_KEY: 401, NO_MODEL: 404, CONTEXT: 400, TOO_FAST: 429}
     return next((status for words, status in by_words.items() if words.search(message)), None)
 
@@ -145,7 +145,7 @@ def _status_by_words(message: str) -> int | None:
 def classify_status(  # long: a table of statuses
     status: int, headers: Mapping[str, str], error: object, access: Access
 ) -> Failure:
-    """Classify an answer that is an error; `error` is its body."""
+    """Classify an error reply; `error` is its body."""
     message = access.shown(error_text(error) or f"status {status}")
     code = " ".join(f"{own.get('code') or ''} {own.get('type') or ''}" for own in layers(error))
     wait = asked_wait(headers, error, message)
@@ -191,12 +191,12 @@ def classify_status(  # long: a table of statuses
 
 
 def words_of(error: Any, access: Access) -> str:
-    """What the server says of an error that has a status."""
+    """Return the server's message of an error with a status."""
     return access.shown(error_text(_body(error)) or f"status {error.status_code}")
 
 
 def _body(error: Any) -> object:
-    """The whole body of an error; the client's own `body` has but what is in its `error`."""
+    """Return the whole body of an error; the client's `body` is only its `error` field."""
     try:
         return error.response.json()
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a run through an API has spent in all its sessions, may still spend, and would cost."""
+"""Tracks what a run has spent in all sessions, may still spend, and would cost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,16 +10,16 @@ from aqa.errors import StoppedError
 from aqa.runs.spending import SpendingRecord
 from aqa.spent import CostEstimate, Spent
 
-LEAST = 1e-6  # dollars; less comes of rounding
+LEAST = 1e-6  # dollars; less is rounding
 UNKNOWN_PRICE = "not known; set backend.price.input and backend.price.output"
 
 
 class Ledger:
-    """Tokens and money: spent for certain, and reserved for what is in flight.
+    """Tokens and money: spent, and reserved for requests in flight.
 
-    `price` is that of what this process asks: `live_price` one by one, or `batch_price` through the
-    Batch API; None where nobody knows it. Nothing starts that could pass a cap. Where one
-    took more than it could at worst, since the server heeds no limit of an answer, so may each.
+    `price` is what this process pays: `live_price`, or `batch_price` with the Batch API; None if
+    unknown. Nothing starts that could exceed a cap. If a request took more than its worst case,
+    because the server ignores the limit on answers, all others are assumed to do so too.
     """
 
     def __init__(self, options: Gpt4Options) -> None:
@@ -28,35 +28,35 @@ class Ledger:
         self.price = self.batch_price if options.batch_api else self.live_price
         self._by_tier: dict[str, Price | None] = {"": self.price}
         self.spent = Spent(cost=0.0 if self.price else None)
-        self.elsewhere = Spent()  # by other runs under the same caps
+        self.elsewhere = Spent()  # of other runs under the same caps
         self._reserved, self._under_way = Spent(cost=0.0), Spent()
-        self._open, self._excess = 0, Spent()  # of one request beyond its worst case
+        self._open, self._excess = 0, Spent()  # one request's cost beyond its worst case
         self._record: SpendingRecord | None = None
 
     def price_in(self, tier: str) -> Price | None:
-        """The price of a live answer by its service tier: a project may have set another one."""
+        """Return the price of an answer by its service tier, which the account may have changed."""
         if tier not in self._by_tier:
             options = self._options.model_copy(update={"service_tier": tier})
             self._by_tier[tier] = find_price(options) or self.price
         return self._by_tier[tier]
 
     def shown_price(self) -> str:
-        """The prices in words, of each service tier that was met."""
+        """Describe the price of each service tier used."""
         met = dict.fromkeys(price.shown() for price in self._by_tier.values() if price)
         return "; ".join(met) or UNKNOWN_PRICE
 
     def resume(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
-        """Count what earlier sessions spent: on what is kept, and beside it by their `to_json`.
+        """Count what earlier sessions spent: on kept answers, and on others by their `to_json`.
 
-        What one that was killed may have spent in all is in the `record`, to which is written
-        what may be spent before each request; what batches may take, theirs knows.
+        `record` holds the total that a killed session may have spent. What may be spent is written
+        to it before each request; that of batches is in their own record.
         """
         known = self._in_money(kept) + Spent.read(facts.get("unfinished"))
         self.spent += known.highest(self._in_money(record.read()))
         self._record = record
 
     def has_room(self, worst: Spent) -> bool:
-        """Whether a request that takes so much at worst can't pass a cap."""
+        """Whether a request with this worst case cannot exceed a cap."""
         more = worst + self._excess * (self._open + 1)
         total, options = self.spent + self.elsewhere + self._reserved + more, self._options
         most = options.max_tokens_total
@@ -65,16 +65,16 @@ class Ledger:
         return options.max_cost is None or (total.cost or 0.0) <= options.max_cost
 
     def reserve(self, worst: Spent) -> None:
-        """Put aside what a request may take."""
+        """Reserve what a request may cost."""
         self._reserved += worst
 
     def settle(self, worst: Spent, used: Spent) -> None:
-        """A request has ended: what it took is spent, the rest of its reserve is free again."""
+        """Replace a finished request's reserve by what it cost."""
         self._reserved -= worst
         self.spent += used
 
     def start(self, worst: Spent) -> None:
-        """Reserve what a request may take, on disk before it is sent."""
+        """Reserve what a request may cost, on disk before it is sent."""
         self.reserve(worst)
         self._under_way += worst
         self._open += 1
@@ -89,19 +89,19 @@ class Ledger:
         self.write()
 
     def write(self) -> None:
-        """Put on disk what is spent by now, and what is under way at its worst."""
+        """Record on disk what is spent, and the worst case of what is in flight."""
         if self._record is not None:
             self._record.write(self.spent + self._under_way + self._excess * self._open)
 
     def stopped(self) -> StoppedError:
-        """The end of a run that has no room for what is left."""
+        """Return the error for a run whose remaining requests do not fit its caps."""
         return StoppedError(
             f"stopped at {self._as_text()}: what is left could exceed it; raise it and run the same"
             " command again to resume"
         )
 
     def _as_text(self) -> str:
-        """What was spent of which cap, in words."""
+        """Describe what was spent of each cap."""
         parts, options, spent = [], self._options, self.spent + self.elsewhere
         if options.max_cost is not None:
             parts.append(f"${spent.cost or 0.0:.4f} of --max-cost {options.max_cost:g}")
@@ -111,9 +111,9 @@ class Ledger:
         return " and ".join(parts)
 
     def to_json(self, kept: Spent) -> dict[str, object]:
-        """What is spent, for the manifest: all, and apart what was not on anything that is kept.
+        """Return the cost for the manifest: the total, and apart what is on no kept answer.
 
-        That are attempts at examples that were never finished, which are in no journal.
+        The latter are attempts at unfinished examples, which are not in the journal.
         """
         unfinished = self.spent - self._in_money(kept)
         is_some = unfinished.input or unfinished.output or (unfinished.cost or 0.0) > LEAST
@@ -121,20 +121,20 @@ class Ledger:
         return {**found, "unfinished": unfinished.to_json()} if is_some else found
 
     def _in_money(self, spent: Spent) -> Spent:
-        """With its cost, should no price have been known at the time."""
+        """Add the cost, if no price was known at the time."""
         if spent.cost is not None or self.price is None:
             return spent
         return replace(spent, cost=self.price.least(spent))
 
     def live(self) -> dict[str, float | str]:
-        """Tokens and money so far, to show."""
+        """Tokens and money so far, for display."""
         shown: dict[str, float | str] = {"tokens": f"{self.spent.input + self.spent.output:,}"}
         if self.spent.cost is not None:
             shown["cost"] = f"${self.spent.cost:.4f}"
         return shown
 
     def estimate(self, prompts: Iterable[int], longest_answer: int, exact: bool) -> CostEstimate:
-        """What prompts of so many tokens each, exact or guessed, would take."""
+        """Estimate the cost of prompts with these token counts, exact or guessed."""
         examples = tokens = 0
         low = high = 0.0
         few, many = (1.0, 1.0) if exact else GUESS_ERROR

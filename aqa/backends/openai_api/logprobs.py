@@ -1,4 +1,4 @@
-"""How likely a model found the tokens of its answer, where a server tells."""
+"""Finds the log-probabilities of an answer's tokens in a server's reply."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 from aqa.records import AnswerPart, StructuredAnswer
 from aqa.runs.cleaning import clean_answer, spoken
 
-Token = tuple[bytes, float]  # the text of a token in UTF-8, and its log-probability
+Token = tuple[bytes, float]  # a token's text in UTF-8, and its log-probability
 MISSED = (
     "the server gives no log-probabilities that fit its answers (backend.logprobs), so they have no"
     " confidence; generation.samples at a temperature gives one by agreement"
@@ -19,7 +19,7 @@ _LENIENT = json.JSONDecoder(strict=False)
 
 
 def tokens_of_choice(choice: Mapping[str, Any]) -> tuple[Token, ...]:
-    """The tokens of a choice of chat completions, or of the older text completions."""
+    """Return the tokens of a choice of chat completions or text completions."""
     given = choice.get("logprobs")
     if not isinstance(given, Mapping):
         return ()
@@ -33,14 +33,14 @@ def tokens_of_choice(choice: Mapping[str, Any]) -> tuple[Token, ...]:
 
 
 def _parts(token: object) -> dict[str, object]:
-    """A token of text completions, where OpenAI writes parts of characters as hexadecimal bytes."""
+    """Parse a token of text completions; OpenAI writes partial characters as hexadecimal bytes."""
     if isinstance(token, str) and BYTES.fullmatch(token):
         return {"bytes": list(bytes.fromhex(token.removeprefix("bytes:").replace("\\x", "")))}
     return {"token": token}
 
 
 def tokens_of(given: object) -> tuple[Token, ...]:
-    """The tokens of a list as chat completions and responses have it; none if one is unusable."""
+    """Return the tokens of a list from chat completions or responses; () if one is unusable."""
     found = tuple(map(_token, given)) if isinstance(given, list) else ()
     usable = tuple(token for token in found if token is not None)
     return usable if len(usable) == len(found) else ()
@@ -62,10 +62,10 @@ def _token(given: object) -> Token | None:
 def answer_logprobs(
     raw: str, structured: StructuredAnswer | None, kept: AnswerPart, tokens: Sequence[Token]
 ) -> list[float]:
-    """The log-probabilities of the tokens that the answer itself is made of; [] if unknown.
+    """Return the log-probabilities of the tokens of the answer itself; [] if unknown.
 
-    Of an object of the reader's schema that is the value of `answer`, or of `answerable` where it
-    says that there is none; of other texts what is left of them once they are cleaned.
+    In an object of the reader's schema that is the value of `answer`, or of `answerable` if it
+    abstains; in other texts it is what remains after cleaning.
     """
     start, end = _span(raw, structured, kept)
     before, after = raw[:start].encode(), raw[end:].encode()
@@ -84,7 +84,7 @@ def answer_logprobs(
 
 
 def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tuple[int, int]:
-    """Where in a text the answer is."""
+    """Return where the answer is in a text."""
     if structured is not None:
         return next(_values(raw, structured), (0, len(raw)))
     said = spoken(raw) or raw
@@ -97,7 +97,7 @@ def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tu
 
 
 def _values(raw: str, structured: StructuredAnswer) -> Iterator[tuple[int, int]]:
-    """Where the value that counts may be, within its quotation marks; the last place first."""
+    """Yield possible places of the relevant value, without its quotation marks, last first."""
     key = "answerable" if structured.abstained else "answer"
     for match in reversed(list(re.finditer(rf'"{key}"\s*:\s*', raw))):
         try:
@@ -112,9 +112,9 @@ def _values(raw: str, structured: StructuredAnswer) -> Iterator[tuple[int, int]]
 
 
 def _between(tokens: Sequence[Token], before: bytes, answer: str, after: bytes) -> list[float]:
-    """The tokens of an answer between two texts, where not all of them can be read.
+    """Return the log-probabilities between two texts when not all tokens are readable.
 
-    Some servers give no bytes, and U+FFFD for the parts of a character that two tokens share.
+    Some servers send no bytes, and U+FFFD for parts of a character that two tokens share.
     """
     left, right = 0, len(tokens)
     while left < right and before and before.startswith(tokens[left][0]):
@@ -122,13 +122,13 @@ def _between(tokens: Sequence[Token], before: bytes, answer: str, after: bytes) 
         left += 1
     while right > left and after:
         part = tokens[right - 1][0]
-        if not after.endswith(part) and not part.startswith(b"<"):  # which ends the turn
+        if not after.endswith(part) and not part.startswith(b"<"):  # the end of the turn
             break
         after = after.removesuffix(part)
         right -= 1
     found, place = [], 0
     for part, value in tokens[left:right]:
-        # The first and the last may share a token with the texts around.
+        # The first and last tokens may include parts of the surrounding texts.
         own = part.removeprefix(before).removesuffix(after).decode("utf-8", "replace")
         own = own.strip("\ufffd")
         at = answer.find(own, place)

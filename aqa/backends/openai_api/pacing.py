@@ -1,4 +1,4 @@
-"""When a request may start: as many at a time, and as many a minute, as the server bears."""
+"""Decides when a request may start, by the server's concurrency and rate limits."""
 
 import asyncio
 import math
@@ -7,29 +7,29 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aqa.backends.openai_api.waits import seconds_until
 
-FIRST = 16  # requests at a time to begin with
-GROWTH = 3  # more at a time for each answer, until the server first slows us down
-SHORT = 0.125  # of the time that an answer has: then GROWTH more may start
-LONG = 0.5  # of that time: from here on no more at a time
-BURST = 1.0  # seconds of a rate that may be used at once
+FIRST = 16  # concurrent requests at first
+GROWTH = 3  # more concurrent requests per answer, until the server first slows us down
+SHORT = 0.125  # share of an answer's time limit: GROWTH applies below it
+LONG = 0.5  # the same: no more requests are added above it
+BURST = 1.0  # seconds' worth of a rate that may be used at once
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class Bucket:
-    """A rate of so many units a minute: what is taken comes back evenly."""
+    """A rate limit in units per minute: what is taken returns at a steady rate."""
 
     def __init__(self, per_minute: float | None) -> None:
-        self.given = per_minute is not None  # by the user, whom headers don't overrule
+        self.given = per_minute is not None  # by the user; headers do not override it
         self.set_rate(per_minute)
 
     def set_rate(self, per_minute: float | None) -> None:
-        """Take over a rate; None where there is no limit."""
+        """Set the rate; None for no limit."""
         self.per_second = per_minute / 60 if per_minute else None
-        self._level = 0.0  # below 0: to be waited for
+        self._level = 0.0  # below 0: the next one must wait
         self._seen = time.monotonic()
 
     def wait(self) -> float:
-        """Seconds until something may be taken."""
+        """Return the seconds until something may be taken."""
         if self.per_second is None:
             return 0.0
         now = time.monotonic()
@@ -40,15 +40,15 @@ class Bucket:
         return max(0.0, -self._level / self.per_second)
 
     def take(self, amount: float) -> None:
-        """Take; what is not there yet has to be waited for by the next one."""
+        """Take an amount; what is missing makes the next one wait."""
         self._level -= amount
 
 
 class Pace:
     """Lets requests start, one after another.
 
-    Concurrency is four times as high after every round of answers until the server first slows us
-    down, which halves it; from then on it grows by one a round.
+    Concurrency quadruples with every round of answers until the server first slows us down, which
+    halves it; after that it grows by one per round.
     """
 
     def __init__(
@@ -60,20 +60,20 @@ class Pace:
         self.active = 0  # requests in flight
         self._cut_at = 0.0
         self._hold_until = 0.0
-        self.turn = asyncio.Lock()  # held by the one that starts next
+        self.turn = asyncio.Lock()  # held by the next one to start
         self._freed = asyncio.Event()
         self.requests = Bucket(requests_per_minute)
         self.tokens = Bucket(tokens_per_minute)
 
     @property
     def limit(self) -> int:
-        """Requests that may be in flight now."""
+        """The number of requests that may be in flight now."""
         return max(1, int(self._limit))
 
     async def start(self, tokens: float, sleep: Sleep = asyncio.sleep) -> float:
-        """Wait until a request of so many tokens may go; give the time. The turn must be held.
+        """Wait until a request of this many tokens may start; return the time. Hold the turn.
 
-        `sleep` may raise what ends the wait.
+        `sleep` may raise to end the wait.
         """
         while True:
             self._freed.clear()
@@ -96,23 +96,23 @@ class Pace:
         await self._freed.wait()
 
     def end(self, reserved: float, used: float) -> None:
-        """A request has ended; it took `used` tokens instead of what was reserved."""
+        """Note that a request ended, and took `used` tokens instead of those reserved."""
         self.active -= 1
         self.tokens.take(used - reserved)
         self._freed.set()
 
     def answered(self, waited: float) -> None:
-        """An answer came, which took this share of the time that it had: dare more.
+        """Raise the limit after an answer that took this share of its time limit.
 
-        A server that answers one after another would else be asked for more than it can do in
-        time, and what is given up when its time is over stays in its queue.
+        A server that answers one request after another would otherwise get more than it can answer
+        in time, and requests that time out stay in its queue.
         """
         if waited < LONG:
             fast = self._growing_fast and waited < SHORT
             self._limit = min(self._most, self._limit + (GROWTH if fast else 1 / self._limit))
 
     def slow_down(self, started: float, wait: float | None) -> None:
-        """The server had too much: halve, once for all that was under way; and wait if told to."""
+        """Halve the limit, once for all requests in flight; wait if the server asks to."""
         if started >= self._cut_at:
             self._limit = max(1.0, self._limit / 2)
             self._growing_fast = False
@@ -121,18 +121,18 @@ class Pace:
             self.hold(wait)
 
     def hold(self, seconds: float) -> None:
-        """Let nothing start for so long."""
+        """Let nothing start for this many seconds."""
         self._hold_until = max(self._hold_until, time.monotonic() + seconds)
 
     def heed(self, headers: Mapping[str, str]) -> None:
-        """Take over the limits that the server's `x-ratelimit-*` headers tell."""
+        """Apply the limits in the server's `x-ratelimit-*` headers."""
         for name, bucket in (("requests", self.requests), ("tokens", self.tokens)):
             limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
             if limit and not bucket.given and bucket.per_second != limit / 60:
                 bucket.set_rate(limit)
             used_up = _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0
             if limit and used_up and seconds_until(headers.get(f"x-ratelimit-reset-{name}")):
-                self.hold(60 / limit)  # one unit of the rate suffices to go on
+                self.hold(60 / limit)  # one unit is enough to continue
 
 
 def _number(text: str | None) -> float | None:

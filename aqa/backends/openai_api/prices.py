@@ -1,4 +1,4 @@
-"""What tokens cost and how many fit, by the config or by the package genai-prices."""
+"""Finds prices and context sizes of models, in the config or the package genai-prices."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,60 +11,60 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, PriceCalculation
 
 MILLION = 1_000_000
-CACHE_WRITE = 1.25  # of the input's price: what OpenAI and Anthropic take where they take anything
-CACHED_FROM = 1024  # tokens of a prompt; shorter ones are not cached (OpenAI's guide)
-BATCH_SHARE = 0.5  # of the price of the same request asked live; OpenAI's
-SAME_PRICE = {None, "auto", "default", "standard"}  # service tiers without prices of their own
-CHEAPER = {"flex"}  # tiers that cost the live price at most
+CACHE_WRITE = 1.25  # times the input price: OpenAI's and Anthropic's rate, where they charge for it
+CACHED_FROM = 1024  # tokens; shorter prompts are not cached (OpenAI's guide)
+BATCH_SHARE = 0.5  # of the live price; OpenAI's
+SAME_PRICE = {None, "auto", "default", "standard"}  # service tiers at the normal price
+CHEAPER = {"flex"}  # tiers that cost at most the normal price
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """US dollars for a million tokens of a request that reads more than `above` tokens."""
+    """US dollars per million tokens, for requests that read more than `above` tokens."""
 
     above: int
     input: float
     output: float
     cached_input: float
     cache_write: float
-    request: float = 0.0  # dollars for it beside its tokens
+    request: float = 0.0  # dollars per request, in addition to its tokens
 
     def cost(self, spent: Spent) -> float:
-        """What these tokens cost; none at all are no request."""
+        """Return the cost of one request's tokens; without input tokens there was no request."""
         read = spent.input - spent.cached - spent.cache_writes
         kept = spent.cached * self.cached_input + spent.cache_writes * self.cache_write
         tokens = read * self.input + kept + spent.output * self.output
         return self.request * (spent.input > 0) + tokens / MILLION
 
     def times(self, share: float) -> "Rates":
-        """The same for this share of the price."""
+        """Return these rates at a share of the price."""
         names = ("input", "output", "cached_input", "cache_write")
         return replace(self, **{name: getattr(self, name) * share for name in names})
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The rates by the length of a request, shortest first, and where they are known from."""
+    """Rates by request length, shortest first, and their source."""
 
     tiers: tuple[Rates, ...]
     source: str
 
     def cost(self, spent: Spent) -> float:
-        """What one request cost that took these tokens: its length decides the rates of all."""
+        """Return the cost of one request, whose length determines the rates for all its tokens."""
         fit = [own for own in self.tiers if spent.input > own.above or not own.above]
         return fit[-1].cost(spent)
 
     def highest(self, read: int, written: int) -> float:
-        """What one request of at most so many tokens can't exceed, were all of it kept anew."""
+        """Return the most that a request can cost, even if all its input is newly cached."""
         kept = read if read >= CACHED_FROM else 0
         return max(self.cost(Spent(read, written, cache_writes=own)) for own in (0, kept))
 
     def least(self, spent: Spent) -> float:
-        """What several requests cost that took these tokens together, if each was a short one."""
+        """Return the cost of several requests together, if all were short."""
         return self.tiers[0].cost(spent)
 
     def shown(self) -> str:
-        """The price in words."""
+        """Describe the price."""
         first = self.tiers[0]
         text = (
             f"${first.input:g} for a million input tokens (${first.cached_input:g} if cached),"
@@ -80,17 +80,17 @@ class Price:
 
 
 def priced(spent: Spent, price: Price | None) -> Spent:
-    """The tokens of one request with their cost, if that is known; not less than is told."""
+    """Add the cost of one request to its tokens, if known; at least what the server reports."""
     return spent if price is None else replace(spent, cost=max(price.cost(spent), spent.cost or 0))
 
 
 def at_most(read: int, written: int, price: Price | None) -> Spent:
-    """What one request of at most so many tokens can't exceed."""
+    """Return the most that a request with these tokens can take."""
     return Spent(read, written, cost=None if price is None else price.highest(read, written))
 
 
 def find_price(options: Gpt4Options, batch: bool = False) -> Price | None:
-    """The price of the model, asked live or through the Batch API; None where nobody knows it."""
+    """Return the model's price, live or through the Batch API; None if unknown."""
     live = _live_price(options)
     if live is None or not batch:
         return live
@@ -100,7 +100,7 @@ def find_price(options: Gpt4Options, batch: bool = False) -> Price | None:
         if known and any(variant.when.get("processing") == "batch" for variant in variants or ()):
             return _as_price(known.model_price, "as a batch")
     share = BATCH_SHARE if options.batch.price_share is None else options.batch.price_share
-    # Cached input counts as any other: not every model has a lower price for it there.
+    # No discount for cached input: not every model has one in batches.
     tiers = tuple(replace(rates, cached_input=rates.input).times(share) for rates in live.tiers)
     return Price(tiers, f"{live.source}, of which batches cost {share:.0%}")
 
@@ -111,7 +111,7 @@ def _live_price(options: Gpt4Options) -> Price | None:
         kept = given.input * CACHE_WRITE if given.cache_write is None else given.cache_write
         return Price((Rates(0, given.input, given.output, cached, kept),), "backend.price")
     if options.model.startswith("ft:"):
-        return None  # fine-tuned models have prices of their own
+        return None  # fine-tuned models have their own prices
     tier = None if options.service_tier in SAME_PRICE else options.service_tier
     found = _look_up(options, **({} if tier is None else {"service_tier": tier}))
     if found is None:
@@ -124,13 +124,13 @@ def _live_price(options: Gpt4Options) -> Price | None:
 
 
 def find_context(options: Gpt4Options) -> int | None:
-    """Tokens of prompt and answer that the model has room for; None where nobody knows it."""
+    """Return the model's context size for prompt and answer; None if unknown."""
     found = _look_up(options)
     return None if found is None else found.model.context_window
 
 
 def _look_up(options: Gpt4Options, **context: str) -> "PriceCalculation | None":
-    """What genai-prices knows of the model at this server, when it is asked in this way."""
+    """Look the model at this server up in genai-prices, with conditions such as the tier."""
     try:
         from genai_prices import Usage, calc_price
     except ImportError:
@@ -159,7 +159,7 @@ def _as_price(known: "ModelPrice", way: str) -> Price | None:
         read, written, cached, kept = (_at(kind, start) for kind in kinds)
         assert read is not None
         assert written is not None
-        # Where the table has no price for it, the server takes none beside that of any input.
+        # Without a price of its own in the table, it costs as much as other input.
         cached, kept = (read if kind is None else kind for kind in (cached, kept))
         rates.append(Rates(start, read, written, cached, kept, fee))
     source = f"genai-prices {version('genai-prices')}"
@@ -167,7 +167,7 @@ def _as_price(known: "ModelPrice", way: str) -> Price | None:
 
 
 def _at(price: object, start: int) -> float | None:
-    """The price of requests that are longer than `start`; None where there is none."""
+    """Return the price of requests longer than `start`; None if there is none."""
     if price is None:
         return None
     found = getattr(price, "base", price)

@@ -1,6 +1,6 @@
-"""What an answer's body says, of chat completions or responses, in whichever shape it comes.
+"""Parses the bodies of chat completions and responses, in all the forms that servers send.
 
-A server may stream what it was to send whole.
+A server may stream an answer that should have been sent whole.
 """
 
 import json
@@ -25,30 +25,30 @@ from aqa.backends.openai_api.replies import (
 )
 from aqa.backends.openai_api.schemas import ResponseSchema
 
-# Where messages hold what a model thought before it answered.
+# Fields of messages for what a model thought before it answered.
 THOUGHT = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")
 
-SAYING = ("message", "delta", "text", "finish_reason", "error")  # of a choice, any of them
+SAYING = ("message", "delta", "text", "finish_reason", "error")  # a choice has at least one of them
 LINE_END = re.compile(r"\r\n|\r|\n")
 STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 KEPT = ("model", "usage", "service_tier")  # the last of each
-DONE = "[DONE]"  # the last event of a stream of chat completions
-WHOLE = ("response.completed", "response.incomplete", "response.failed")  # hold the whole response
+DONE = "[DONE]"  # the last event in a stream of chat completions
+WHOLE = ("response.completed", "response.incomplete", "response.failed")  # contain all of it
 
 Json = dict[str, Any]
 
 
 def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
-    """Read the body of a chat completion, whose text has to be an object of the schema, if any.
+    """Parse the body of a chat completion, whose text must match the schema, if any.
 
     Raises:
-        BadBodyError: it is not one, so that asking again may help.
+        BadBodyError: it is something else, so that asking again may help.
     """
     return _read(content, schema, "a chat completion", _of_completion)
 
 
 def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply:
-    """Read the body of a response likewise; BadBodyError, too, where it failed and may pass."""
+    """Parse the body of a response; BadBodyError also if it failed for a passing reason."""
     return _read(content, schema, "a response", _of_response)
 
 
@@ -85,7 +85,7 @@ def _of_completion(body: Json) -> Said:
 
 
 def _of_choice(choice: Mapping[str, Any]) -> Said:
-    """What a choice says: in a message, in the pieces of a stream, or as a bare text."""
+    """Read a choice's text from a message, from pieces of a stream, or from plain text."""
     message = choice.get("message") or choice.get("delta")
     tokens, finish = tokens_of_choice(choice), choice.get("finish_reason")
     if message is None:
@@ -104,7 +104,7 @@ def _of_response(body: Json) -> Said:
     status = body.get("status")
     failure = body.get("error") if "output" in body else reported(body)
     if failure and status not in ("completed", "incomplete"):
-        # One that concerns more than its question, or may be made good.
+        # It concerns more than this question, or may pass.
         if "output" not in body or (status_in(failure) or 400) != 400:
             raise ErrorInBodyError(failure)
         return Said(failure=error_text(failure) or "the server failed")
@@ -116,7 +116,7 @@ def _of_response(body: Json) -> Said:
 
 
 def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
-    """What the messages of a response say; commentary is not meant for the user."""
+    """Read the messages of a response, except commentary, which is not meant for the user."""
     messages = [item for item in output if item.get("type") == "message"]
     said = [own["content"] for own in messages if own.get("phase") != "commentary"]
     text = "".join(str(joined_parts(content) or "") for content in said)
@@ -131,10 +131,10 @@ def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
 
 
 def _body_of(content: bytes) -> Json:
-    """The body as one object; errors of many kinds where it is not what it seems to be."""
+    """Parse the body as one object; raises errors of many kinds if it is malformed."""
     if not STREAM.match(content):
         found: Any = json.loads(content)
-        # Gemini puts its errors into a list.
+        # Gemini puts its errors in a list.
         whole: Json = found[0] if isinstance(found, list) and len(found) == 1 else found
         return whole
     body: Json = {}
@@ -154,10 +154,10 @@ def _body_of(content: bytes) -> Json:
 
 
 def in_utf8(content: bytes, charset: str | None) -> bytes:
-    """An answer in UTF-8, as JSON has to be, where a server writes it as `charset`.
+    """Convert a reply to UTF-8, which JSON requires, if a server writes it as `charset`.
 
-    That is believed of what is not UTF-8 alone: many servers name one that they don't use. Half a
-    letter, which some models write at the end of their room, is replaced.
+    The charset is ignored if the bytes are UTF-8: many servers name one that they don't use.
+    Partial characters, which some models write at the end of their limit, are replaced.
     """
     if json.detect_encoding(content) != "utf-8":
         return content
@@ -172,7 +172,7 @@ def in_utf8(content: bytes, charset: str | None) -> bytes:
 
 
 def _events(text: str) -> Iterator[Json | None]:
-    """The events of a stream, None for its end; the lines of an event's data are one text."""
+    """Yield the events of a stream, None for its end; an event's data lines are joined."""
     kind, data = "", ""
     for line in [*LINE_END.split(text), ""]:
         name, _, value = line.partition(":")
@@ -194,19 +194,19 @@ def _of_event(kind: str, data: str) -> Iterator[Json | None]:
         yield {"error": whole or data}
     elif isinstance(whole, dict):
         yield whole
-    else:  # the end, or events with no blank lines between them
+    else:  # the end, or events without blank lines between them
         for line in filter(str.strip, data.split("\n")):
             yield None if line.strip() == DONE else json.loads(line)
 
 
 def _error_of(event: Json) -> object:
-    """The error that an event tells of, by whatever name: a server may end its stream with it."""
+    """Return the error in an event, whatever its name: a server may end its stream with one."""
     is_piece = "choices" in event or event.get("type", "error") != "error"
     return event.get("error") if is_piece else reported(event)
 
 
 def _add(body: Json, event: Json) -> None:
-    """Add an event of a chat completion to what came before it."""
+    """Add an event of a chat completion to the body so far."""
     body.update({name: event[name] for name in KEPT if event.get(name)})
     for piece in event.get("choices") or ():
         if piece.get("index", 0) != 0:

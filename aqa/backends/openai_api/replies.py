@@ -1,4 +1,4 @@
-"""What a server answered, whichever API it was asked by, and what it counted."""
+"""A server's reply, whichever API was asked: its text or error, and its token counts."""
 
 import json
 import re
@@ -12,16 +12,16 @@ from aqa.records import StructuredAnswer
 from aqa.runs.cleaning import spoken
 from aqa.spent import Spent
 
-LARGEST_COUNT = 10**8  # tokens; what claims more counts wrongly
-DEAREST = 1e-3  # dollars for a token, beside one for the request: no model costs more
+LARGEST_COUNT = 10**8  # tokens; higher counts are wrong
+DEAREST = 1e-3  # dollars per token, plus one per request: no model costs more
 
-# Names of tokens that were read from a server's cache, and of those that were kept in it.
+# Names of tokens read from a server's cache, and of those written to it.
 CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 CACHE_WRITES = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
 
-# Why an answer ended before it was whole.
+# Why an answer is incomplete.
 End = Literal["filter", "length"]
-# How servers of all makers call these ends of an answer, in lower case, before a colon if any.
+# Servers' names for these reasons, in lower case, up to a colon.
 LENGTH = (
     "length max_tokens max_output_tokens model_length max_length token_limit"
     " model_context_window_exceeded"
@@ -34,14 +34,14 @@ ENDS: Mapping[str, End] = {
     **dict.fromkeys(LENGTH.split(), "length"),
     **dict.fromkeys(FILTER.split(), "filter"),
 }
-# Why an answer that was broken off is not whole: what vLLM, OpenRouter, DeepSeek and Zhipu say.
+# Reasons for interrupted answers, from vLLM, OpenRouter, DeepSeek and Zhipu.
 BROKEN_OFF = {"error", "abort", "cancelled", "canceled", "timeout", "network_error",
               "server_error", "insufficient_system_resource"}  # fmt: skip
 TOOLS = {"tool_calls", "tool_use", "function_call"}
 TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 WORD_END = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
 TAG = re.compile(r"<[^>]*>")
-# What holds an error's message, in lower case, and what says more than a general one does.
+# Fields with an error's message, in lower case, and with more than a general one.
 MESSAGES = (
     "message", "error", "detail", "error_msg", "status_msg", "errors", "title", "status",
     "base_resp",
@@ -52,17 +52,17 @@ ROOM = "raise generation.max_new_tokens, or backend.reasoning_tokens of a model 
 
 
 class BadBodyError(Exception):
-    """A server's body is no answer: cut off, not JSON, or without what it must hold."""
+    """A body is not an answer: cut off, not JSON, or incomplete."""
 
 
 class PageError(BadBodyError):
-    """A body is a web page, of a gateway for instance, and was never an answer."""
+    """A body is a web page, perhaps a gateway's, and never was an answer."""
 
 
 class ErrorInBodyError(BadBodyError):
-    """A body tells of an error, though its status is that of an answer.
+    """A body contains an error although its status is that of an answer.
 
-    `words` is what the server says of it.
+    `words` is the error as the server wrote it.
     """
 
     def __init__(self, words: object) -> None:
@@ -72,47 +72,47 @@ class ErrorInBodyError(BadBodyError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answered: a text, or the reason why there is none, and what it counted."""
+    """A server's reply: a text, or the reason why there is none, and its token counts."""
 
     text: str | None
     error: str | None
     model: str
-    spent: Spent | None  # with the cost that the server tells, if any; None where it counts nothing
-    tier: str = ""  # the service tier that it answered in
-    empty: bool = False  # there is no choice of a text at all
-    misfit: bool = False  # the text is no object of the schema, though it should be one
-    rejected: str | None = None  # a text that is no answer
-    structured: StructuredAnswer | None = None  # what counts in an object of a schema
-    cut: bool = False  # the answer ends where its room did
-    tokens: tuple[Token, ...] = ()  # of all that was written, where the server tells of them
+    spent: Spent | None  # includes the cost if the server reports it; None without token counts
+    tier: str = ""  # the service tier used
+    empty: bool = False  # the reply has no text at all
+    misfit: bool = False  # the text should match the schema but does not
+    rejected: str | None = None  # a text that is not an answer
+    structured: StructuredAnswer | None = None  # what matters in an object of the schema
+    cut: bool = False  # the answer reached its limit
+    tokens: tuple[Token, ...] = ()  # all tokens written, if the server lists them
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was read of an answer before it is judged: its text, or what is in its place."""
+    """An answer as read, before it is judged: its text, or what took its place."""
 
     text: object = None
     refusal: object = None
-    ending: object = None  # how the server says that it ended
-    thought: bool = False  # the model also gave its reasoning apart
+    ending: object = None  # the server's reason for its end
+    thought: bool = False  # the reply also has the model's reasoning
     tokens: tuple[Token, ...] = ()
     failure: str = ""
     empty: bool = False
 
     @property
     def end(self) -> End | None:
-        """Why the answer ended before it was whole; None where it did not."""
+        """Why the answer is incomplete; None if it is complete."""
         return ENDS.get(ending_of(self.ending))
 
 
 def ending_of(reason: object) -> str:
-    """How a server says that an answer ended: as max_tokens, however spelt; not what it adds."""
+    """Return a server's reason for the end of an answer in our spelling, without additions."""
     said = reason.partition(":")[0].strip() if isinstance(reason, str) else ""
     return WORD_END.sub("_", said).lower()
 
 
 def unread(content: bytes, kind: str) -> BadBodyError:
-    """The error of a body that is not of this kind."""
+    """Return the error for a body that is not of this kind."""
     if content.lstrip()[:1] == b"<":
         title = error_text(content.decode(errors="replace"))
         return PageError(f"the server sent a web page instead of {kind}: {title}")
@@ -120,13 +120,13 @@ def unread(content: bytes, kind: str) -> BadBodyError:
 
 
 def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | None) -> Reply:
-    """Judge what was read of an answer, given the whole body."""
+    """Judge an answer that was read from a body."""
     is_text = isinstance(said.text, str | int | float) and not isinstance(said.text, bool)
-    # A number alone is JSON, too. Half a surrogate pair, which JSON can hold, can't be written.
+    # A bare number is JSON too. Half a surrogate pair, valid in JSON, cannot be written.
     text = _whole(str(said.text)) if is_text else ""
     spent = read_usage(body.get("usage"))
     if text and spent is not None and not spent.output:
-        spent = None  # no text is written of nothing: that counts as wrongly as no prompt
+        spent = None  # text without output tokens: as wrong as a prompt without tokens
     reason = _why_none(said, text)
     model, tier = (str(body.get(name) or "") for name in ("model", "service_tier"))
     misfit = schema is not None and said.end is None and not said.failure
@@ -146,7 +146,7 @@ def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | Non
 
 
 def _why_none(said: Said, text: str) -> str | None:
-    """The reason why a text is no answer; None where it may be one."""
+    """Return the reason why a text is not an answer; None if it may be one."""
     if said.failure:
         return said.failure
     if said.end == "filter":
@@ -169,15 +169,15 @@ def _whole(text: str) -> str:
 
 
 def reported(body: Mapping[str, object]) -> object:
-    """The error that a body without an answer tells of, by whatever name; None if of none."""
+    """Return the error in a body without an answer, whatever its name; None if there is none."""
     return body.get("error") or (body if error_text(body) else None)
 
 
 def error_text(body: object, depth: int = 5) -> str:
-    """The message in an error's body, whichever way the server writes it; empty if none is found.
+    """Return the message in an error's body, however the server writes it; "" if there is none.
 
-    That are OpenAI's `error`, of which its client takes the inside, a plain text, a gateway's page,
-    FastAPI's `detail`, a list of what is wrong where, Naver's `status`, and JSON within a text.
+    That may be OpenAI's `error` (or its contents), plain text, a gateway's web page, FastAPI's
+    `detail`, a list of faults and places, Naver's `status`, or JSON inside a text.
     """
     if isinstance(body, str):
         return _of_text(body, depth)
@@ -191,7 +191,7 @@ def error_text(body: object, depth: int = 5) -> str:
     fields = {str(name).lower(): value for name, value in body.items()}
     found = (_of_field(name, fields.get(name), depth - 1) for name in MESSAGES)
     words = next(filter(None, found), "")
-    # Azure's and OpenRouter's gateways say there what their message leaves open.
+    # Gateways of Azure and OpenRouter give details there.
     apart = {**fields, **parts} if isinstance(parts := fields.get("metadata"), Mapping) else fields
     more = [error_text(apart.get(name), depth - 1) for name in MORE] if words else []
     return "; ".join(dict.fromkeys(filter(None, (words, *more))))
@@ -200,7 +200,7 @@ def error_text(body: object, depth: int = 5) -> str:
 def _of_field(name: str, value: object, depth: int) -> str:
     if name == "status" and not isinstance(value, Mapping):  # a code
         return ""
-    if name == "errors" and isinstance(value, Mapping):  # by what is wrong
+    if name == "errors" and isinstance(value, Mapping):  # by field
         texts = ((part, error_text(words, depth)) for part, words in value.items())
         return "; ".join(f"{part}: {words}" for part, words in texts if words)
     return error_text(value, depth)
@@ -220,9 +220,9 @@ def _of_text(text: str, depth: int) -> str:
 
 
 def read_usage(usage: object) -> Spent | None:
-    """Tokens read, written, cached and kept; None where the server gives none that can be used.
+    """Parse tokens read, written, cached and written to the cache; None if unusable.
 
-    They have one name in chat completions, another one in responses.
+    Chat completions and responses name them differently.
     """
     if not isinstance(usage, dict):
         return None
@@ -233,32 +233,32 @@ def read_usage(usage: object) -> Spent | None:
     for names in (CACHED, CACHE_WRITES):
         told = (part.get(name) for part in parts for name in names)
         counts += [next(filter(None, told), 0)]
-    # Wrong numbers are as good as none: money is then counted at its worst case.
+    # Wrong numbers are useless: cost is then counted at its worst case.
     if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
     read, written, cached, kept = (int(n or 0) for n in counts)
     total = usage.get("total_tokens")
     total = total if type(total) is int and total <= LARGEST_COUNT else 0
-    # Anthropic counts them beside the prompt, others within it.
+    # Anthropic counts them in addition to the prompt, others as part of it.
     if max(cached, kept) > read or total == read + written + cached + kept:
         read += cached + kept
-    # No prompt is empty: a server that says so, counts nothing.
+    # No prompt is empty: a server that says so does not count.
     if not read:
         return None
-    # Some servers (xAI, Gemini) count what the model thought, which is paid, in the total alone.
+    # Some servers (xAI, Gemini) include thoughts, which are billed, only in the total.
     written = max(written, total - read)
     cost = _told_cost(usage, DEAREST * (read + written) + 1)
     return Spent(read, written, cached, cost, cache_writes=min(kept, read - cached))
 
 
 def _told_cost(usage: Mapping[str, Any], most: float) -> float | None:
-    """Dollars by OpenRouter, Perplexity, DeepInfra or xAI; None of more than anything costs."""
+    """Return the dollars reported by OpenRouter, Perplexity, DeepInfra or xAI, if plausible."""
     told = usage.get("cost", usage.get("estimated_cost"))
     told = told.get("total_cost") if isinstance(told, Mapping) else told
     if type(ticks := usage.get("cost_in_usd_ticks")) is int:
         told = ticks / 1e10
     details = usage.get("cost_details")
-    # Where the key of the model's maker is used, the cost is OpenRouter's fee.
+    # With the user's own key for the model's provider, the cost is only OpenRouter's fee.
     other = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
     costs = [told, other or 0] if usage.get("is_byok") is True else [told]
     if not all(type(cost) in (int, float) and 0 <= cost <= most for cost in costs):
@@ -267,7 +267,7 @@ def _told_cost(usage: Mapping[str, Any], most: float) -> float | None:
 
 
 def joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> object:
-    """The text of a message that some servers (Mistral's thinking models) give in parts."""
+    """Join the text of a message that some servers (Mistral's thinking models) send in parts."""
     parts = [content] if isinstance(content, Mapping) else content
     return "".join(_of_part(part, name) for part in parts) if isinstance(parts, list) else content
 

@@ -1,4 +1,4 @@
-"""Samples of an API's answers, asked live or by batch: each is on disk before the next."""
+"""Samples of an API's answers, asked live or by batch; each is on disk before the next."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,15 +16,15 @@ from aqa.runs.files import explained
 from aqa.runs.names import SAMPLES
 from aqa.spent import Spent
 
-OF_THE_ROW = {"id", "error"}  # fields that are not kept
+OF_THE_ROW = {"id", "error"}  # fields that are not stored
 Answers = Iterator[tuple[Prompt, Prediction]]
 
 
 class SampleRecord:
-    """The samples of a run folder: lines of a key (`key_of`), an id, and the paid answer.
+    """The samples of a run folder: lines with a key (`key_of`), an id, and the paid answer.
 
-    A killed run pays again for none of them. Questions that are alike have samples of their own.
-    The place of each line is kept in memory.
+    A killed run pays for none of them again. Identical questions have separate samples. Only each
+    line's offset is kept in memory.
     """
 
     def __init__(self, folder: Path, fresh: bool) -> None:
@@ -37,7 +37,7 @@ class SampleRecord:
             self._read()
 
     def _read(self) -> None:
-        """Find all lines; one that a kill broke off goes."""
+        """Find all lines; drop one that was cut off by a kill."""
         end = 0
         with self._path.open("r+b") as file:
             while (line := file.readline()).endswith(b"\n"):
@@ -52,11 +52,11 @@ class SampleRecord:
             file.truncate(end)
 
     def has(self, key: bytes, id: str) -> bool:  # noqa: A002
-        """Whether there is a sample of this key for this id."""
+        """Whether there is a sample with this key for this id."""
         return (key.hex(), id) in self._places
 
     def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
-        """The sample of this key for this id."""
+        """Return the sample with this key for this id."""
         place = self._places.get((key.hex(), id))
         if place is None:
             return None
@@ -66,7 +66,7 @@ class SampleRecord:
         return read_prediction(id, json.dumps(fields), OF_THE_ROW)
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
-        """Put a sample on disk."""
+        """Write a sample to disk."""
         with explained(self._path.parent):
             if self._file is None:
                 self._file = self._path.open("ab")
@@ -78,7 +78,7 @@ class SampleRecord:
         self._places[_named(line)] = place
 
     def close(self) -> None:
-        """Close the file; it stays."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -89,16 +89,16 @@ def _named(line: Mapping[str, Any]) -> tuple[str, str]:
 
 
 class Samples:
-    """Asks for all samples of an answer, one after another, and takes the most central one."""
+    """Asks for all samples of an answer in turn, and chooses the most central one."""
 
     def __init__(self, service: Service, ask: AskSample, record: SampleRecord | None) -> None:
         self._service, self._ask, self._record = service, ask, record
         self._count = service.config.generation.samples
 
     async def ask(self, prompt: Prompt) -> Prediction:
-        """The answer to a prompt; where a sample fails, that one with its failure.
+        """Answer a prompt; if a sample fails, return its failure.
 
-        What was paid for the others is then in the record, for when it is asked again.
+        The samples paid for by then are in the record, for the next attempt.
         """
         found = []
         for number in range(self._count):
@@ -119,12 +119,12 @@ class Samples:
 
 
 def failed_sample(sample: Prediction, number: int, count: int) -> Prediction:
-    """The failure of a question one of whose samples failed."""
+    """Return the failure of a question of which a sample failed."""
     return replace(sample, error=f"sample {number + 1} of {count}: {sample.error}")
 
 
 def joined_samples(service: Service, prompt: Prompt, samples: list[Prediction]) -> Prediction:
-    """The most central sample with what all of them took."""
+    """Return the most central sample, with the cost of all."""
     chosen = most_central(prompt, samples, service.config.evaluation.profile)
     saved = [sample.saved for sample in samples if sample.saved is not None]
     seconds = [sample.seconds for sample in samples if sample.seconds is not None]
@@ -138,35 +138,35 @@ def joined_samples(service: Service, prompt: Prompt, samples: list[Prediction]) 
 
 
 class SampledQuestions:
-    """What a run asks, as samples: of the question at a place i the `count` ones from i * count on.
+    """A run's questions as samples: question i becomes those from i * count on.
 
-    Those on disk are not asked again, whether they were asked live or by an earlier batch.
+    Samples on disk are not asked for again, whether they were asked live or by an earlier batch.
     """
 
     def __init__(self, service: Service, pending: PendingPrompts, record: SampleRecord) -> None:
         self._service, self._pending, self._record = service, pending, record
         self._count = service.config.generation.samples
-        self._failed: dict[int, Prediction] = {}  # by the sample's place
+        self._failed: dict[int, Prediction] = {}  # by the sample's index
 
     def mark(self) -> int:
-        """A moment of the run."""
+        """Return a mark in time."""
         return self._pending.mark()
 
     def todo(self) -> Iterator[Prompt]:
-        """The samples of all that has no answer yet."""
+        """Yield the samples of questions that have no answer yet."""
         for question in self._pending.todo():
             yield from self._missing(question)
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
-        """The samples at these places."""
+        """Yield the samples with these indices."""
         questions = {index // self._count for index in indices}
         for question in self._pending.of(questions, since):
             yield from (own for own in self._missing(question) if own.index in indices)
 
     def joined(self, answers: Answers) -> Answers:
-        """Put each sample on disk, and give a question once nothing of it is awaited any more.
+        """Write each sample to disk, and yield a question once all its samples are there.
 
-        Those that only a kill kept from it come first.
+        Questions that only a kill prevented from being yielded come first.
         """
         yield from self._whole(self._pending.todo())
         for sample, prediction in answers:
@@ -175,7 +175,7 @@ class SampledQuestions:
             if prediction.error is not None:
                 self._failed[sample.index] = prediction
             else:
-                self._service.ledger.write()  # lest a kill hides the sample's price
+                self._service.ledger.write()  # so that a kill does not hide its cost
                 self._record.keep(self._service.key(question, number), prediction)
             yield from self._whole([question])
 

@@ -1,4 +1,4 @@
-"""Answers as JSON objects: the schema that a server is told to keep to, and how one is read."""
+"""Answers as JSON objects: the schema that a server must follow, and how to read them."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ class BadObjectError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ResponseSchema:
-    """A schema that a server is asked to answer in.
+    """A JSON schema for answers.
 
-    `read` takes the text of an answer and gives what counts in it, or raises BadObjectError, after
-    which the question may be asked again. Give one to `Gpt4Backend(config, progress, schema)`;
-    `Prediction.raw` is then a text that `read` has accepted.
+    `read` returns what matters in an answer's text, or raises BadObjectError, after which the
+    question may be asked again. Pass one to `Gpt4Backend(config, progress, schema)`;
+    `Prediction.raw` is then a text that `read` accepts.
     """
 
     name: str  # letters, digits, _ and -
@@ -36,9 +36,9 @@ class ResponseSchema:
     def of(
         cls, name: str, model: type[Answered], answer: Callable[[Answered], StructuredAnswer]
     ) -> Self:
-        """Make one of a pydantic model, all of whose fields must be required and extra forbidden.
+        """Make one from a pydantic model that requires all fields and forbids extra ones.
 
-        That is what OpenAI's strict mode wants; its descriptions are shown to the model.
+        OpenAI's strict mode demands that; the model sees the descriptions.
         """
 
         def read(text: str) -> StructuredAnswer:
@@ -47,21 +47,21 @@ class ResponseSchema:
         return cls(name, model.model_json_schema(), read)
 
     def strict(self) -> dict[str, Any]:
-        """What a server is sent of it."""
+        """Return what is sent to a server."""
         return {"name": self.name, "schema": dict(self.json_schema), "strict": True}
 
     def identity(self) -> dict[str, str]:
-        """What tells it from another schema."""
+        """Return what distinguishes it from other schemas."""
         text = json.dumps(self.json_schema, sort_keys=True)
         return {"name": self.name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def read_object(text: str, model: type[Answered]) -> Answered:
-    """Read the object in a text, fenced or with more than the model has; else BadObjectError."""
+    """Parse the object in a text, fenced or with extra fields; else raise BadObjectError."""
     found = object_in(text)
     if found is None:
         raise BadObjectError("it holds no JSON object")
-    if len(found) == 1 and not model.model_fields.keys() & found.keys():  # under a name of its own
+    if len(found) == 1 and not model.model_fields.keys() & found.keys():  # wrapped under a name
         (inner,) = found.values()
         found = inner if isinstance(inner, dict) else found
     try:
@@ -77,7 +77,7 @@ def read_object(text: str, model: type[Answered]) -> Answered:
 class ReaderAnswer(BaseModel):
     """The answer to the question, and where it was found."""
 
-    # Servers that ignore the schema write numbers for texts, and the other way round.
+    # Servers that ignore the schema confuse numbers and texts.
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     answer: Annotated[str, BeforeValidator(lambda said: "" if said is None else said)] = Field(

@@ -1,4 +1,4 @@
-"""What the requests of a run tell about the server as a whole, and whether going on helps."""
+"""What a run's requests reveal about the server, and whether it is worth continuing."""
 
 import asyncio
 import time
@@ -8,18 +8,18 @@ from aqa.backends.openai_api.errors import Failure
 from aqa.errors import AqaError, ModelError
 
 KEPT = "what was answered is kept; run the same command again to resume"
-FATAL = 2  # errors in a row that concern every request, after which the run stops
-FAILS = 4  # errors of the server's in a row, at least, before fewer requests try it
-FIRST_CONTACT = 3.0  # seconds of refused connections, before the server was ever there
-BUSY = 120.0  # seconds at most without an answer: twice the minute that servers count by
-IN_VAIN = 3  # waits as long as the server asked for, at least, that no answer came after
+FATAL = 2  # errors in a row that concern all requests, before the run stops
+FAILS = 4  # the fewest server errors in a row before requests are reduced
+FIRST_CONTACT = 3.0  # seconds of refused connections, if the server was never reached
+BUSY = 120.0  # the most seconds without an answer: twice the minute of rate limits
+IN_VAIN = 3  # the fewest waits, as the server asked, that brought no answer
 
 
 class ServerState:
-    """Shared by all requests; stops the run where each of them would fail.
+    """Shared by all requests; stops the run if each of them would fail.
 
-    `request_timeout` are the seconds that an answer may take, and that a server that was there may
-    be away, to be restarted for instance. `stopping` is called when the run stops.
+    `request_timeout` is the number of seconds that an answer may take, and that a server which has
+    been reached may be away, for example to restart. `stopping` is called when the run stops.
     """
 
     def __init__(self, request_timeout: float, stopping: Callable[[], None]) -> None:
@@ -27,42 +27,42 @@ class ServerState:
         self._lost_since: float | None = None
         self._was_there = False
         self._fatal = 0
-        self._failed_in_a_row = 0  # requests that ended in an error of the server's
+        self._failed_in_a_row = 0  # requests that ended in a server error
         self._unwell_since: float | None = None
         self.tries = 0  # requests since then
-        self._quiet_since: float | None = None  # of the last answer, or the first failure
+        self._quiet_since: float | None = None  # when the last answer, or the first failure, came
         self._in_vain, self._asked_until = 0, 0.0
-        self.sent_away = 0  # examples since then, as it was busy; not those given up
+        self.sent_away = 0  # examples turned away since then as it was busy, except failed ones
         self._stop: AqaError | None = None
         self._stopped = asyncio.Event()
         self.refused_connections = 0  # in a row
 
     @property
     def is_lost(self) -> bool:
-        """Whether the last one to try found no server; then one at a time tries."""
+        """Whether the last request found no server; then requests go one at a time."""
         return self._lost_since is not None
 
     @property
     def is_too_busy(self) -> bool:
-        """Whether it has long answered nobody, however often it was waited for as it asked."""
+        """Whether it has answered nobody for long, although all waits it asked for were kept."""
         now = time.monotonic()
         patience = min(self._timeout, BUSY)
         return self._in_vain >= IN_VAIN and now - (self._quiet_since or now) > patience
 
     @property
     def is_unwell(self) -> bool:
-        """Whether it failed whatever it was asked last; then one at a time tries."""
+        """Whether all recent requests failed; then requests go one at a time."""
         return self._unwell_since is not None
 
     def answered(self) -> None:
-        """An answer came."""
+        """Note that an answer arrived."""
         self._found()
         self._fatal = self._failed_in_a_row = self.tries = 0
         self._unwell_since = None
         self._quiet_since, self._in_vain, self.sent_away = time.monotonic(), 0, 0
 
     def heed(self, failure: Failure, started: float, at_a_time: int) -> None:
-        """Take the error of a request to heart, which had so many others beside it."""
+        """Note the error of a request, one of `at_a_time` concurrent ones."""
         if failure.unreachable:
             self._lose(failure)
             return
@@ -84,7 +84,7 @@ class ServerState:
                 self.stop(ModelError(f"{failure.reason}; {KEPT}"))
 
     def lost(self, reason: str) -> None:
-        """An example is given up; AqaError once the server is away."""
+        """Note that an example is given up; AqaError if the server is away."""
         if self.is_lost:
             self.stop(self._away(reason))
         self.go_on()
@@ -99,7 +99,7 @@ class ServerState:
             self.stop(self._away(failure.reason))
 
     def patience_left(self) -> float:
-        """Seconds that a lost server has to come back."""
+        """Return the seconds that a lost server still has to come back."""
         patience = self._timeout if self._was_there else min(FIRST_CONTACT, self._timeout)
         return patience - (time.monotonic() - (self._lost_since or time.monotonic()))
 
@@ -109,23 +109,23 @@ class ServerState:
         return ModelError(f"{reason}; is backend.base_url right?")
 
     def stop(self, error: AqaError) -> None:
-        """Let nobody go on; the first error is the one that is told."""
+        """Stop all requests; the first error is the one reported."""
         self._stop = self._stop or error
         self._stopped.set()
         self._stopping()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether nobody may go on."""
+        """Whether the run has stopped."""
         return self._stop is not None
 
     def go_on(self) -> None:
-        """Raise what stopped the run, if anything did."""
+        """Raise the error that stopped the run, if any."""
         if self._stop is not None:
             raise self._stop
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, unless the run is stopped meanwhile."""
+        """Wait, unless the run stops meanwhile."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopped.wait()

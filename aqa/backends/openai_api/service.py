@@ -1,4 +1,4 @@
-"""The service that a run asks: what its replies mean for an example, and what it did in all."""
+"""The service that a run asks: turns replies into predictions, and keeps statistics."""
 
 import json
 import sqlite3
@@ -31,28 +31,28 @@ from aqa.config.options import RunConfig
 from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction, Prompt
 from aqa.spent import Spent
 
-SHARE = 0.9  # of a prompt's tokens: a server that counts fewer has not read it whole
-SLACK = 16  # tokens that chat templates may differ by
-LONG = 1000  # tokens of a prompt by a guess, half of which no server counts that reads it whole
+SHARE = 0.9  # of a prompt's tokens: a server that counts fewer has not read it all
+SLACK = 16  # tokens by which chat templates may differ
+LONG = 1000  # estimated tokens; a server that reads such a prompt whole counts over half
 
 
 class Served:
-    """Of all sessions: models that answered, by the server's names, and what came of requests."""
+    """Models that answered, by the server's names, and outcomes of requests in all sessions."""
 
     def __init__(self) -> None:
         self.models: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
-        self._learnt: list[str] = []  # by earlier sessions, in words
+        self._learnt: list[str] = []  # by earlier sessions, as sentences
 
     def resume(self, facts: Mapping[str, object]) -> None:
-        """Go on counting from what the manifest of earlier sessions holds."""
+        """Restore the counts in the manifest of earlier sessions."""
         for name, counts in (("models", self.models), ("requests", self.requests)):
             before = facts.get(name)
             counts.update(before if isinstance(before, Mapping) else {})
         self._learnt = texts(facts.get("learnt"))
 
     def to_json(self, learnt: Iterable[str]) -> dict[str, object]:
-        """What the manifest holds; what was `learnt` in this session among it."""
+        """Return the facts for the manifest, including what this session has `learnt`."""
         return {
             "models": dict(sorted(self.models.items())),
             "requests": dict(sorted(self.requests.items())),
@@ -61,14 +61,14 @@ class Served:
 
 
 def texts(value: object) -> list[str]:
-    """The texts of a list that a manifest holds; none where it holds no list."""
+    """Return the texts of a list in a manifest; [] if it is not a list."""
     return [str(part) for part in value] if isinstance(value, list) else []
 
 
 class Service:
-    """What all that asks has in common: the way there, what is sent, what is counted and learnt.
+    """What all requests share: access, parameters, counts, and what was learnt.
 
-    What is only asked for later, such as a key, is looked for then.
+    What is needed only later, such as a key, is looked up then.
     """
 
     def __init__(
@@ -76,16 +76,16 @@ class Service:
     ) -> None:
         self.config, self.note, self.schema = config, note, schema
         self.options = cast(Gpt4Options, config.backend)
-        self.room = answer_room(config)  # tokens of an answer, its thoughts among them
+        self.room = answer_room(config)  # tokens of an answer, including thoughts
         self.served = Served()
         self.client: Any = None  # while it is open
         self.cache: ResponseCache | None = None  # while it is open
-        self._writes = True  # whether it can be written
-        self._noted = False  # that prompts are cut off
+        self._writes = True  # whether the cache is writable
+        self._noted = False  # whether the user knows that prompts are cut off
 
     @cached_property
     def access(self) -> Access:
-        """Where requests go."""
+        """The address and key for requests."""
         return find_access(self.options)
 
     @cached_property
@@ -95,13 +95,13 @@ class Service:
 
     @cached_property
     def parameters(self) -> Parameters:
-        """What is sent beside the prompt."""
+        """What is sent besides the prompt."""
         openai = is_openai(server_url(self.options))
         return APIS[self.options.api](self.config, openai, self.note, self.schema)
 
     @cached_property
     def counter(self) -> TokenCounter:
-        """Counts tokens by the model's own tokenizer, where it is at hand."""
+        """Counts tokens, with the model's own tokenizer if available."""
         options, as_text = self.options, self.options.api == "completions"
         of = options.tokenizer and chat_counter(options.tokenizer, self.note, as_text)
         schema = "" if self.schema is None else json.dumps(self.schema.json_schema)
@@ -110,15 +110,15 @@ class Service:
 
     @cached_property
     def limit(self) -> int:
-        """Of prompt and answer: what the options allow, or the model's context if that is less."""
+        """Tokens for prompt and answer: the options' limit, or the model's context if smaller."""
         most, context = self.options.max_seq_length, find_context(self.options)
         return most if context is None else min(most, context)
 
     @cached_property
     def identity(self) -> Mapping[str, object]:
-        """The model, the server and what decides an answer."""
+        """The model, the server and what else determines an answer."""
         options, generation = self.options, self.config.generation
-        # What few runs have is left out of the others.
+        # Rare settings are included only if used.
         chosen: dict[str, object] = {}
         if self.schema is not None:
             chosen["schema"] = self.schema.identity()
@@ -144,11 +144,11 @@ class Service:
         }
 
     def key(self, prompt: Prompt, sample: int = 0) -> bytes:
-        """What a sample of the answer is kept by."""
+        """Return the cache key of a sample of the answer."""
         return key_of(self.identity, prompt, sample)
 
     def known(self, prompt: Prompt, sample: int = 0) -> Prediction | None:
-        """The answer that the cache holds; None where the server has to be asked."""
+        """Return the cached answer; None if the server must be asked."""
         found = self.cache and self.cache.find(self.key(prompt, sample), prompt.id)
         if not found:
             return None
@@ -160,7 +160,7 @@ class Service:
         )
 
     def keep(self, prompt: Prompt, prediction: Prediction, sample: int = 0) -> None:
-        """Keep what the server answered in the cache, if it is no error."""
+        """Cache an answer, unless it is an error."""
         if self.cache is None or prediction.error is not None or not self._writes:
             return
         try:
@@ -170,18 +170,18 @@ class Service:
             self.note(f"answers are no longer kept in the cache: {error}")
 
     def worst(self, prompt: Prompt, price: Price | None) -> Spent:
-        """What a request for the prompt can't exceed."""
+        """Return the most that a request for the prompt can take."""
         return at_most(self.counter.at_most(prompt.messages), self.room, price)
 
     def counted(self, reply: Reply, worst: Spent, price: Price | None) -> Spent:
-        """Count a reply; give what it took, which is the worst where the server does not tell."""
+        """Count a reply and return its cost, which is the worst case if the server reports none."""
         kind = "misfit" if reply.misfit else "unanswered" if reply.error else "answered"
         self.served.requests[kind] += 1
         self.served.models[self.access.shown(reply.model)] += 1
         return worst if reply.spent is None else priced(reply.spent, price)
 
     def prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
-        """What a reply means for the example that it answers; `spent` is what all attempts took."""
+        """Turn a reply into a prediction; `spent` is the cost of all attempts."""
         counted, access = reply.spent or Spent(), self.access
         made = Prediction(
             prompt.id,
@@ -202,16 +202,16 @@ class Service:
             made,
             raw=access.without_key(reply.text),
             structured=structured,
-            cut=reply.cut or (structured is None and counted.output == self.room),  # some don't say
+            cut=reply.cut or (structured is None and counted.output == self.room),  # often unsaid
             confidence=fmean(found) if found else None,
             confidence_kind=MEAN_LOGPROB if found else "",
             other_confidences=((MIN_LOGPROB, min(found)),) if found else (),
         )
 
     def unread(self, prompt: Prompt, tokens: int) -> int:
-        """How many tokens of a prompt a server left out that says how many it read.
+        """Return how many tokens of a prompt a server left out, by the number that it reports.
 
-        Only exact counts tell; the user is told of the first one, also where it is guessed.
+        0 unless tokens are counted exactly; the user is told of the first case, even if estimated.
         """
         exact, counted = self.counter.exact, self.counter.count(prompt.messages)
         guess = counted - self.counter.schema
@@ -230,11 +230,11 @@ class Service:
         return counted - tokens if exact else 0
 
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
-        """An example that is given up."""
+        """Return the prediction for an example that is given up."""
         return Prediction(prompt.id, error=self.access.shown(reason), spent=_rounded(spent))
 
     def unless_schema(self, failure: Failure) -> Failure:
-        """The failure, which is one of all requests if the answers' schema is refused."""
+        """Return the failure, as one of all requests if it is about the answers' schema."""
         if self.schema is None or not SCHEMA.search(f"{failure.param or ''} {failure.reason}"):
             return failure
         reason = f"the server takes no JSON schema for answers ({failure.reason})"

@@ -1,4 +1,4 @@
-"""How many tokens a chat takes: exactly where the model's tokenizer is at hand, else guessed."""
+"""Counts a chat's tokens: exactly if the model's tokenizer is available, otherwise estimated."""
 
 import hashlib
 import os
@@ -16,29 +16,29 @@ from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.records import Message
 
-# Of an encoding's table, which tiktoken keeps under the hash of this.
+# The table of an encoding, which tiktoken stores under the hash of this URL.
 TABLE = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 EACH_MESSAGE = 3  # OpenAI's cookbook, "How to count tokens with tiktoken"
 ROLE = 1
 REPLY = 3
-OTHERS_MESSAGE = 24  # bytes, at most, that other chat templates put around a message
-ASCII_PER_TOKEN = 4.0  # characters; other scripts take a token for about 1.5 characters
+OTHERS_MESSAGE = 24  # the most bytes that other chat templates add to a message
+ASCII_PER_TOKEN = 4.0  # characters; other scripts have about 1.5 per token
 OTHERS_PER_TOKEN = 1.5
-# The true count over a guess: about 1 for English and for Korean in o200k_base, 1.6 for Korean in
-# cl100k_base, by the figures that OpenAI gave with GPT-4o.
+# True over estimated counts: about 1 for English and for Korean in o200k_base, 1.6 for Korean in
+# cl100k_base, by figures that OpenAI published with GPT-4o.
 GUESS_ERROR = (0.7, 1.7)
 
-RECENT = 1024  # counts that are kept: a prompt is counted when it is fitted, and when it is asked
+RECENT = 1024  # counts to keep: a prompt is counted when fitted and when asked
 
 Chat = Sequence[Message]
 
 
 class TokenCounter:
-    """Counts a chat's tokens. `exact` tells whether by the model's own tokenizer.
+    """Counts a chat's tokens; `exact` if it uses the model's own tokenizer.
 
-    `chat_count` is the count of a served model's tokenizer and chat template, where one is named.
-    `schema` is the text of the JSON schema of answers, which is sent with every chat: how a server
-    counts it is not known, at most by its bytes.
+    `chat_count` counts with the tokenizer and chat template of a served model, if named. `schema`
+    is the text of the JSON schema that is sent with every chat: how a server counts it is unknown,
+    but at most by its bytes.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class TokenCounter:
         chat_count: Callable[[Chat], int] | None = None,
         as_text: bool = False,
     ) -> None:
-        """`as_text`: a chat is sent as one plain text."""
+        """`as_text`: a chat is sent as plain text."""
         self._chat_count = chat_count
         self._count = of = _tokenizer(model) if is_openai else None
         if as_text and chat_count is None:
@@ -60,7 +60,7 @@ class TokenCounter:
         self.exact = not schema and (of or chat_count) is not None
 
     def count(self, chat: Chat) -> int:
-        """The tokens of the chat as a prompt, or the likely number of them."""
+        """Return the number of tokens of a chat as a prompt, or an estimate."""
         return self._recent(tuple(chat))
 
     def _count_anew(self, chat: tuple[Message, ...]) -> int:
@@ -70,9 +70,9 @@ class TokenCounter:
         return sum(of(turn.content) + EACH_MESSAGE + ROLE for turn in chat) + REPLY + self.schema
 
     def at_most(self, chat: Chat) -> int:
-        """A number that the tokens can't exceed: a token is a byte at least.
+        """Return an upper bound of the number of tokens: each has at least one byte.
 
-        A tokenizer that was named is not relied on: the server may have another one.
+        A tokenizer named by the user is not trusted here: the server may have another one.
         """
         if self._count is not None:
             return self.count(chat) + REPLY + self._schema_at_most
@@ -82,12 +82,12 @@ class TokenCounter:
 def chat_counter(
     name: str, note: Callable[[str], None], as_text: bool = False
 ) -> Callable[[Chat], int]:
-    """Give the function that counts a chat by the tokenizer and chat template of a model.
+    """Return a function that counts a chat with a model's tokenizer and chat template.
 
-    `as_text`: by its tokenizer alone, as it is sent as one plain text.
+    `as_text`: with the tokenizer alone, since the chat is sent as plain text.
 
     Raises:
-        ModelError: no such model, or it has no chat template.
+        ModelError: there is no such model, or it has no chat template.
     """
     options = LocalModelOptions(name="backend.tokenizer", model=name)
     tokenizer, end = load_tokenizer(find_model(options), options)
@@ -102,19 +102,19 @@ def chat_counter(
 
 
 def plain_text(chat: Chat) -> str:
-    """A chat as one text, as local models without a chat template read it."""
+    """Return a chat as one text, in the form used for local models without a chat template."""
     return "\n\n".join(turn.content for turn in chat) + "\n"
 
 
 def answer_room(config: RunConfig) -> int:
-    """Tokens that a model may write: its thoughts, where it has some, and its answer."""
+    """Return how many tokens a model may write, thoughts included."""
     options: Any = config.backend
     thoughts: int = options.reasoning_tokens
     return config.generation.max_new_tokens + thoughts
 
 
 def byte_bound(chat: Chat) -> int:
-    """Bytes of the chat with what templates add; no tokenizer makes more tokens."""
+    """Return the bytes of a chat plus what templates add, an upper bound of its tokens."""
     return sum(len(turn.content.encode()) + OTHERS_MESSAGE for turn in chat) + OTHERS_MESSAGE
 
 
@@ -124,7 +124,7 @@ def _guess(text: str) -> int:
 
 
 def _tokenizer(model: str) -> Callable[[str], int] | None:
-    """Tiktoken's for the model, if its tables lie on this machine: nothing is fetched."""
+    """Return tiktoken's counter for the model, if its tables are on this machine."""
     try:
         import tiktoken
         from tiktoken.model import encoding_name_for_model

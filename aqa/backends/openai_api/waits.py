@@ -1,4 +1,4 @@
-"""How long to leave a server alone: by its headers, an error's body, or how often it failed."""
+"""How long to wait for a server: by its headers, an error's body, or the number of failures."""
 
 import email.utils
 import json
@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 FIRST_BACK_OFF = 0.5  # seconds, doubled with every attempt
 LONGEST_BACK_OFF = 30.0
-LONGEST_WAIT = 900.0  # seconds; a server that asks for more has no more for today
-FULL_AGAIN = 60.0  # seconds at most of a reset that tells when a limit is whole again
-DEPTH = 8  # of a body in which a wait is looked for
-EPOCH = 1e9  # from here on a reset is a time of day, not a number of seconds
-MILLISECONDS = 1e11  # from here on that time is in milliseconds, or in parts of these
+LONGEST_WAIT = 900.0  # seconds; longer waits mean that today's quota is used up
+FULL_AGAIN = 60.0  # the most seconds to wait until a limit is fully restored
+DEPTH = 8  # levels of a body searched for a wait
+EPOCH = 1e9  # higher values are times since 1970, not seconds to wait
+MILLISECONDS = 1e11  # higher ones are in milliseconds or smaller units
 UNITS = {
     "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
     "초": 1.0, "분": 60.0, "시": 3600.0, "일": 86400.0,
@@ -27,15 +27,15 @@ UNIT = (
 )
 DURATION = re.compile(rf"({NUMBER})\s*({UNIT})", re.IGNORECASE)
 PERIOD = rf"((?:{NUMBER}\s*{UNIT}(?:[\s,]|and\b)*)+)"
-# As OpenAI ("Please try again in 1m20s."), Azure, Google and Django say it, and as it is in Korean.
+# As OpenAI ("Please try again in 1m20s."), Azure, Google and Django put it, and in Korean.
 ASKED = re.compile(
     rf"\b(?:try again|retry|wait|resets?|available)\b[^.\d]{{0,20}}{PERIOD}|{PERIOD}(?:후|뒤|이후)",
     re.IGNORECASE,
 )
-# Names in bodies, whatever their spelling; Hugging Face estimates when a model is loaded.
+# Names in bodies, in any spelling; Hugging Face estimates when a model will be loaded.
 ASKS = re.compile(r"(?:retry(?:delay|after)|x?ratelimitreset|estimatedtime)(?:in)?(s|seconds|ms)?")
 HEADER = re.compile(r"^(?:x-|anthropic-)?rate-?limit\b.*\breset\b|^(?:x-)?ratelimit$")
-SECONDS_LEFT = re.compile(r"\b(?:t|reset)=(\d+)")  # in the standard's header
+SECONDS_LEFT = re.compile(r"\b(?:t|reset)=(\d+)")  # in the standard header
 OF_A_DAY = re.compile(
     r"per[-_ ]?(?:day|week|month)|/ ?(?:day|month)\b|\b(?:daily|monthly|[rt]pd)\b|일일|하루|월간",
     re.IGNORECASE,
@@ -44,10 +44,10 @@ OF_A_MINUTE = re.compile(r"\bon (?:requests|tokens)[\w ]* per min", re.IGNORECAS
 
 
 def asked_wait(headers: Mapping[str, str], error: object, message: str) -> float | None:
-    """Seconds to wait by an error's headers, or else by its body, or else by its words.
+    """Return the seconds to wait by an error's headers, or else its body, or else its message.
 
-    None where they ask for no wait, or for one that is over. Dates are by the server's clock, which
-    its `Date` tells: ours may be wrong.
+    None if they ask for no wait, or it is over. Dates are compared with the server's clock (its
+    `Date` header), since ours may be wrong.
     """
     now = _date(headers.get("date", ""))
     if wait := _retry_after(headers, now):
@@ -60,7 +60,7 @@ def asked_wait(headers: Mapping[str, str], error: object, message: str) -> float
 
 
 def is_of_a_day(error: object, message: str) -> bool:
-    """Whether a limit is one of a day or more, so that waiting for minutes helps little."""
+    """Whether a limit is per day or longer, so that waiting for minutes hardly helps."""
     if OF_A_MINUTE.search(message):
         return False
     body = json.dumps(error, default=str, ensure_ascii=False)
@@ -68,13 +68,13 @@ def is_of_a_day(error: object, message: str) -> bool:
 
 
 def back_off(attempt: int) -> float:
-    """Seconds to wait after an attempt, from 1: doubled each time, somewhere in the upper half."""
+    """Return seconds to wait after attempt 1, 2, ...: doubling, random in the upper half."""
     longest = min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2.0 ** (attempt - 1))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
 
 
 def in_words(seconds: float) -> str:
-    """A wait as people say it."""
+    """Format a wait for people."""
     if seconds < 120:
         return f"{seconds:,.0f} seconds"
     if seconds < 2 * 3600:
@@ -83,9 +83,9 @@ def in_words(seconds: float) -> str:
 
 
 def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `Retry-After`: a number, a duration or a date.
+    """Return the wait in `retry-after-ms` or `Retry-After`: a number, a duration or a date.
 
-    A server and a gateway before it may both have said so.
+    A server and a gateway in front of it may both have set it.
     """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         waits = (seconds_until(part, unit, now) for part in headers.get(name, "").split(","))
@@ -95,7 +95,7 @@ def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
 
 
 def _until_full(headers: Mapping[str, str], now: float | None) -> float | None:
-    """Seconds until a limit that is used up is whole again, by the headers on rates."""
+    """Return the seconds until an exhausted limit is restored, by the rate limit headers."""
     waits = []
     for name, value in headers.items():
         left = headers.get(name.replace("reset", "remaining"), "0")
@@ -106,7 +106,7 @@ def _until_full(headers: Mapping[str, str], now: float | None) -> float | None:
 
 
 def _found(value: object, now: float | None, depth: int = DEPTH) -> Iterator[float | None]:
-    """All waits that a body names, such as Google's `retryDelay`."""
+    """Yield all waits named in a body, such as Google's `retryDelay`."""
     if not depth:
         return
     if isinstance(value, list):
@@ -121,9 +121,10 @@ def _found(value: object, now: float | None, depth: int = DEPTH) -> Iterator[flo
 
 
 def seconds_until(value: object, unit: float = 1.0, now: float | None = None) -> float | None:
-    """Seconds until then: of a number, so many to a second, of a duration ("38s"), or of a date.
+    """Return seconds until a value: a number of units, a duration ("38s") or a date.
 
-    Numbers may count from 1970; so does `now`, by default this machine's clock.
+    `unit` is the number of units per second. Numbers may count from 1970, as does `now`, by default
+    this machine's clock.
     """
     now = time.time() if now is None else now
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -141,7 +142,7 @@ def seconds_until(value: object, unit: float = 1.0, now: float | None = None) ->
 
 
 def _date(text: str) -> float | None:
-    """The time since 1970 of a date as HTTP or as ISO 8601 writes it."""
+    """Parse a date in the format of HTTP or ISO 8601, as seconds since 1970."""
     for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
         try:
             then = read(text)
@@ -152,7 +153,7 @@ def _date(text: str) -> float | None:
 
 
 def _sum(text: str) -> float | None:
-    """The seconds of a duration such as 1m20s or 2 minutes; None where it is none."""
+    """Parse a duration such as 1m20s or 2 minutes, in seconds; None if it is not one."""
     parts = DURATION.findall(text)
     if not parts:
         return None

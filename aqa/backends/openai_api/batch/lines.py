@@ -1,4 +1,4 @@
-"""The files of the Batch API: requests split by its limits, answers fetched until all are there."""
+"""The Batch API's files: requests split by its limits, and answers fetched until complete."""
 
 import json
 import re
@@ -16,10 +16,10 @@ from aqa.runs.files import atomic, hash_files
 from aqa.spent import Spent
 
 CUSTOM_ID = re.compile(rb'\{"custom_id": "(\d+)"')
-LONGEST_LINE = 1 << 24  # bytes of an answer, twice of what is read live; longer ones are not there
-GONE = 6  # times that a file is not there before it is gone: new ones may be late
-ALIKE = 3  # downloads of the same well-formed files, after which these are the server's own
-# What some readers take for the end of a line.
+LONGEST_LINE = 1 << 24  # bytes of an answer, twice the limit for live ones; longer ones are ignored
+GONE = 6  # times that a file is missing before it counts as gone: new ones may be late
+ALIKE = 3  # identical well-formed downloads, after which the files are final
+# Some readers treat these as the end of a line.
 ESCAPED = str.maketrans({"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 Json = dict[str, Any]
@@ -27,14 +27,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One line of a file of requests, and the most that its answer may take."""
+    """One line of a file of requests, and the most that its answer may cost."""
 
     line: bytes
     worst: Spent
 
 
 def request_line(index: int, url: str, body: Json) -> bytes:
-    """The request for the example at this place in the data; the answer comes with the same id."""
+    """Return the request for the example with this index, which is its id in the answers."""
     line = {"custom_id": str(index), "method": "POST", "url": url, "body": body}
     return json.dumps(line, ensure_ascii=False).translate(ESCAPED).encode() + b"\n"
 
@@ -42,10 +42,10 @@ def request_line(index: int, url: str, body: Json) -> bytes:
 def write_requests(
     requests: Iterable[Request], path: Callable[[int], Path], max_requests: int, max_bytes: int
 ) -> list[tuple[int, Spent]]:
-    """Write as many files as the limits ask for; `path` gives each one's by its number from 0.
+    """Write as many files as the limits require; `path` maps a file's number, from 0, to its path.
 
-    Gives the requests of each file and the most that they may take. No request may be longer than
-    a file.
+    Returns the number of requests in each file and the most they may cost. No request may exceed a
+    file's limit.
     """
     sizes: list[tuple[int, Spent]] = []
     waiting = iter(requests)
@@ -69,7 +69,7 @@ def write_requests(
 
 
 class Requests(dict[int, int]):
-    """Where in a file its requests are, by the places of their examples in the data."""
+    """The offsets of requests in a file, by their examples' indices."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -85,17 +85,17 @@ class Requests(dict[int, int]):
                 place += len(line)
 
     def body(self, index: int) -> Json:
-        """What was asked for this example."""
+        """Return the request body for this example."""
         body: Json = _read(self._path, self[index])["body"]
         return body
 
 
 class Answers:
-    """The lines of a batch's files of answers and errors, which stay on the disk.
+    """The lines of a batch's files of answers and errors, which stay on disk.
 
-    They come in any order. Of several lines on a request the first answer counts, or the first
-    error where there is no answer; what is not JSON or was not asked is not there. `are_whole`
-    tells whether each line names a request, `are_nameless` whether there are answers of none.
+    They come in any order. For each request the first answer counts, or else the first error; lines
+    that are not JSON, or that nobody asked for, are ignored. `are_whole`: each line names a
+    request; `are_nameless`: there are answers, but none names one.
     """
 
     def __init__(self, paths: Iterable[Path], asked: Collection[int]) -> None:
@@ -121,19 +121,19 @@ class Answers:
         return len(self._places)
 
     def get(self, index: int) -> Json | None:
-        """The line on the example at this place in the data; None where there is none."""
+        """Return the line for the example with this index; None if there is none."""
         found = self._places.get(index)
         return None if found is None else _read(*found)
 
 
 def _id_of(line: Json) -> str | None:
-    """The id that a line is for; some servers make a number of it."""
+    """Return the id of a line's request; some servers make it a number."""
     found = line.get("custom_id")
     return str(found) if isinstance(found, str) or type(found) is int else None
 
 
 def _asked_index(line: Json, asked: Collection[int]) -> int | None:
-    """The index that a line's id means, written in the only way that we write it."""
+    """Return the index in a line's id, if it is spelt exactly as we write it."""
     custom_id = _id_of(line) or ""
     if not custom_id.isdecimal() or len(custom_id) > 18:
         return None
@@ -142,9 +142,9 @@ def _asked_index(line: Json, asked: Collection[int]) -> int | None:
 
 
 def answer_of(line: Json) -> tuple[int, object] | None:
-    """The status and the body of a line's answer; None where it has none.
+    """Return the status and the body of a line's answer; None if it has none.
 
-    Some servers give the body alone, or as a text. Without a status it has to tell of itself.
+    Some servers send only the body, or a text. Without a status, the body must speak for itself.
     """
     response = line.get("response")
     if not isinstance(response, dict):
@@ -162,7 +162,7 @@ def _read(path: Path, place: int) -> Json:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Json]]:
-    """The objects of a file with their places, {} for lines that are none or are too long."""
+    """Yield a file's objects with their offsets; {} for lines that are not objects or too long."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -193,15 +193,15 @@ def fetch_answers(
     requests: int,
     any_will_do: bool,
 ) -> Answers:
-    """Fetch what a batch answered to so many requests, unless it lies at the paths.
+    """Fetch a batch's answers to this many requests, unless they are at the paths already.
 
-    What is no file of answers, such as a gateway's page, or is cut, or is not named yet, is fetched
-    again for the server's patience: never is a batch asked twice for it. Where `any_will_do`, what
-    is there by then is taken.
+    If a file is incomplete, not listed yet, or not a file of answers (a gateway's page), it is
+    fetched again while the server's patience lasts; the batch is never paid for twice. If
+    `any_will_do`, whatever has arrived by then is accepted.
 
     Raises:
         NotThereError: the server no longer has the files.
-        ModelError: it gives less than it counts.
+        ModelError: it returns fewer answers than it counts.
     """
     expected = max(requests if batch.status == "completed" else 0, batch.finished)
     until, attempts, alike = time.monotonic() + server.patience, 0, 0
@@ -235,7 +235,7 @@ def fetch_answers(
 
 
 def _download(server: BatchServer, batch: Batch, paths: tuple[Path, Path], attempts: int) -> bool:
-    """Fetch a batch's files, at first what is not here; tell whether the server has all of them."""
+    """Fetch a batch's files, at first only missing ones; return whether all exist at the server."""
     named = zip((batch.answers, batch.errors), paths, strict=True)
     files = [(id_, path) for id_, path in named if id_ is not None]
     try:

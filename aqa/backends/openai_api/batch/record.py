@@ -1,6 +1,6 @@
-"""What of a run lies with the server: written before it is sent, so that no kill loses or doubles.
+"""Records which parts of a run are at the server, so that a kill neither loses nor repeats one.
 
-A part is planned, uploaded, created and closed, and each step is on the disk before the next one.
+A part is planned, uploaded, created and closed; each step is on disk before the next one.
 """
 
 import time
@@ -16,18 +16,18 @@ from aqa.spent import Spent
 
 
 class Part(BaseModel):
-    """A file of requests, and the batch that answers it as far as that has come."""
+    """A file of requests, and how far the batch that answers it has come."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: int
     key: str
     planned: float  # seconds since 1970
-    since: int  # the size of the journal then: its answers come after that
+    since: int  # the journal's size then: answers to this part come after it
     requests: int
-    worst: Spent  # what the answers may take at most
+    worst: Spent  # the most that the answers may cost
     file_id: str | None = None
-    # Without it a batch may have been created nevertheless: it is looked for by `key` or `file_id`.
+    # Even without it a batch may exist, which is then found by `key` or `file_id`.
     batch_id: str | None = None
 
 
@@ -49,17 +49,17 @@ class _Content(BaseModel):
     parts: int = 0  # planned so far
     open: list[Part] = []
     closed: list[Closed] = []
-    lost: Spent = Spent()  # paid, but with no line in the journal
+    lost: Spent = Spent()  # paid, but without a line in the journal
 
 
 class BatchRecord:
-    """The record in a run folder, and the files beside it."""
+    """The record in a run folder, and the files next to it."""
 
     def __init__(self, folder: Path, fresh: bool = False) -> None:
         self._folder = folder / BATCHES
         self._content = self._read()
         if not any(part.file_id for part in self._content.open):
-            self._content.open = []  # none reached the server: planned anew, perhaps for another
+            self._content.open = []  # none reached the server: plan again, perhaps for another one
         if fresh and self._content.open:
             raise RunError(
                 f"{folder}: batches of this run are still at the server; the command that began it"
@@ -95,7 +95,7 @@ class BatchRecord:
         return tuple(self._content.open)
 
     def to_json(self) -> list[dict[str, object]]:
-        """All batches of the run, for its manifest."""
+        """Return all batches of the run, for its manifest."""
         open_ = (
             Closed(id=part.batch_id, status="open", requests=part.requests)
             for part in self._content.open
@@ -109,26 +109,26 @@ class BatchRecord:
         return self._content.lost
 
     def part(self, number: int) -> Part:
-        """The open part of this number, as it is now."""
+        """Return the open part with this number in its current state."""
         return next(part for part in self._content.open if part.number == number)
 
     def requests_file(self, number: int) -> Path:
-        """Where the requests of a part lie."""
+        """Return the path of a part's requests."""
         return self._folder / f"{number:04}{REQUESTS}"
 
     def answer_files(self, part: Part) -> tuple[Path, Path]:
-        """Where a part's answers and its errors are put."""
+        """Return the paths of a part's answers and errors."""
         stem = f"{part.number:04}"
         return self._folder / f"{stem}{ANSWERS}", self._folder / f"{stem}{ERRORS}"
 
     def next_number(self) -> int:
-        """The number of the part that is planned next."""
+        """Return the number of the next part to be planned."""
         with explained(self._folder.parent):
             self._folder.mkdir(exist_ok=True)
         return self._content.parts + 1
 
     def plan(self, sizes: list[tuple[int, Spent]], since: int) -> None:
-        """Intend to send the files of requests that were written; (requests, worst) of each."""
+        """Record that the written files of requests will be sent; `sizes` has (requests, worst)."""
         for requests, worst in sizes:
             number = self._content.parts = self._content.parts + 1
             key = f"{self._content.run}-{number}"
@@ -141,7 +141,7 @@ class BatchRecord:
     def advance(
         self, part: Part, *, file_id: str | None = None, batch_id: str | None = None
     ) -> Part:
-        """Note how far a part has come."""
+        """Record how far a part has come."""
         later = part.model_copy(
             update={"file_id": file_id or part.file_id, "batch_id": batch_id or part.batch_id}
         )
@@ -150,7 +150,7 @@ class BatchRecord:
         return later
 
     def close(self, part: Part, status: str, lost: Spent) -> None:
-        """A batch has ended and was collected, or was never created; its files go."""
+        """Record that a batch was collected, or never created; delete its files."""
         self._content.open.remove(part)
         if part.batch_id is not None:
             closed = Closed(id=part.batch_id, status=status, requests=part.requests)
@@ -160,7 +160,7 @@ class BatchRecord:
         self.tidy()
 
     def tidy(self) -> None:
-        """Take away the files of no open part, those of a process that was killed among them."""
+        """Delete files that belong to no open part, including those of killed processes."""
         kept = {f"{part.number:04}" for part in self._content.open}
         with explained(self._folder):
             for path in self._folder.glob("*.jsonl"):

@@ -1,4 +1,4 @@
-"""What a line of a batch's answers means: judged as the same answer would be if asked live."""
+"""Turns lines of a batch's answers into predictions, by the same rules as live answers."""
 
 import json
 from collections import Counter
@@ -15,9 +15,9 @@ from aqa.backends.openai_api.service import Service
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
-FATAL = 2  # errors that concern every request, after which the run stops
-ATTEMPTS = 3  # batches that an example is asked in before it counts as failed
-UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before their turn
+FATAL = 2  # errors that concern all requests, before the run stops
+ATTEMPTS = 3  # batches in which an example is asked before it counts as failed
+UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before it was answered
 
 Json = dict[str, Any]
 
@@ -25,46 +25,46 @@ Json = dict[str, Any]
 class Replies:
     """Reads the lines of all batches of a run.
 
-    `learnt` counts parameters that were found to be refused, `attempts` how often an example's
-    line was an error that may pass. `stops` holds the reasons that concern every request, `lost`
-    what was paid for lines that could not be used.
+    `learnt` counts parameters found to be refused, and `attempts` how often an example failed with
+    a passing error. `stops` holds the errors that concern every request, `lost` what was paid for
+    unusable lines.
     """
 
     def __init__(self, service: Service) -> None:
-        """Of each question there may be several samples, see `SampledQuestions`."""
+        """A question may have several samples, see `SampledQuestions`."""
         self._service, self._price = service, service.ledger.batch_price
         self._access, self._parameters = service.access, service.parameters
         self._served, self._samples = service.served, service.config.generation.samples
         self.attempts: Counter[int] = Counter()
         self.learnt = 0
         self.stops: list[str] = []
-        self._doubts: list[str] = []  # what should concern every request, but may be one's alone
-        self._failures: dict[int, str] = {}  # examples that failed by themselves, and why
+        self._doubts: list[str] = []  # errors that should concern all requests, perhaps only one
+        self._failures: dict[int, str] = {}  # why individual examples failed
         self.lost = Spent()
 
     @property
     def endpoint(self) -> str:
-        """Where the server would be asked live; Azure's batches name it without the version."""
+        """The endpoint for live requests; Azure's batches name it without the version."""
         endpoint = self._parameters.endpoint
         return endpoint.removeprefix("/v1") if self._access.api_version else endpoint
 
     def body(self, prompt: Prompt) -> Json:
-        """What to ask for a prompt, without what was learnt to be refused."""
+        """Return the request body for a prompt, without refused parameters."""
         return self._parameters.body(prompt.messages, self.sample(prompt))
 
     def sample(self, prompt: Prompt) -> int:
-        """Which sample of its question a prompt is for, from 0."""
+        """Return which sample of its question a prompt is for, from 0."""
         return prompt.index % self._samples
 
     def read(
         self, prompt: Prompt, line: Json | None, completed: bool, asked: Requests
     ) -> Prediction | None:
-        """The answer, or its failure; None where the example is to be asked again.
+        """Return an answer or failure; None if the example must be asked again.
 
-        `completed` tells that the batch came to its end, `asked` holds what was asked.
+        `completed`: the batch finished normally; `asked` holds its requests.
         """
         self._served.requests["sent"] += 1
-        if line is None and completed:  # it may be answered, and paid, nevertheless
+        if line is None and completed:  # it may have been answered, and billed
             self.lost += self._service.worst(prompt, self._price)
             return self._missed(prompt, "the server's answers lack it")
         if line is None:
@@ -101,7 +101,7 @@ class Replies:
         return bool(self._served.requests["answered"])
 
     def why_in_vain(self) -> str | None:
-        """Why asking the rest would be in vain; None where it may not be."""
+        """Return why asking the rest would be pointless; None if it may not be."""
         reasons = self.stops
         if not self.has_answered:
             reasons = [*self.stops, *self._doubts]
@@ -111,7 +111,7 @@ class Replies:
         return reasons[0] if len(reasons) >= FATAL else None
 
     def failed(self, prompt: Prompt, reason: str) -> Prediction:
-        """An example that is given up."""
+        """Return the prediction for an example that is given up."""
         return self._service.failure(prompt, reason, priced(Spent(), self._price))
 
     def _answered(self, prompt: Prompt, reply: Reply) -> Prediction | None:

@@ -1,4 +1,4 @@
-"""Answers through the Batch API: files of requests that the server works off within a day."""
+"""Answers questions through the Batch API, which processes files of requests within a day."""
 
 import time
 from collections import Counter
@@ -23,17 +23,17 @@ from aqa.progress import Progress, Task
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
-EXPIRED = 3  # rounds of batches that expired before all was answered
-CAPPED = 5  # rounds that a cap made smaller, after which the run stops
-FULL = "token_limit_exceeded"  # more than the account may have waiting
+EXPIRED = 3  # rounds with expired batches, before the run stops
+CAPPED = 5  # rounds limited by a cap, before the run stops
+FULL = "token_limit_exceeded"  # more than the account may queue
 
 Answered = tuple[Prompt, Prediction]
 
 
 class BatchRun:
-    """The batches of one run, in rounds: what lies at the server is collected, then the rest sent.
+    """The batches of one run, in rounds: collect what is at the server, then send the rest.
 
-    Whoever takes an answer has it on the disk before asking for the next one.
+    The caller must have each answer on disk before it asks for the next.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class BatchRun:
         self._options, self._ledger = service.options.batch, service.ledger
         self._replies = Replies(service)
         self._progress = progress
-        self._statuses: Counter[str] = Counter()  # in which the batches of this round ended
-        self._given = 0  # answers and failures of this round
-        self._before: tuple[int, int, int] | None = None  # the same and more, as it began
+        self._statuses: Counter[str] = Counter()  # final statuses of this round's batches
+        self._given = 0  # this round's answers and failures
+        self._before: tuple[int, int, int] | None = None  # this and more, as the round began
         self._too_long: list[Answered] = []
         self._capped = self._ending = False
         self._capped_rounds = 0
@@ -57,11 +57,11 @@ class BatchRun:
             self._ledger.reserve(part.worst)
 
     def answer(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
-        """Collect what is at the server; if `more` is wanted, ask all that has no answer yet.
+        """Collect what is at the server; with `more`, ask everything that has no answer yet.
 
         Raises:
-            StoppedError: what is left could pass a cap.
-            ModelError: the server refuses, or cancelled, or does not get on.
+            StoppedError: the rest could exceed a cap.
+            ModelError: the server refuses or cancels batches, or makes no progress.
         """
         self._record.tidy()
         if self._record.open and not more:
@@ -96,7 +96,7 @@ class BatchRun:
             raise
 
     def cancel(self, pending: PendingPrompts) -> Iterator[Answered]:
-        """End what is at the server, and collect what was answered until then."""
+        """Cancel what is at the server, and collect the answers so far."""
         self._ending = True
         for part in self._record.open:
             batch_id = self._created(part)
@@ -109,14 +109,14 @@ class BatchRun:
         yield from self._finish(pending, more=False)
 
     def _known(self, pending: PendingPrompts) -> Iterator[Answered]:
-        """Give what is in the cache of answers."""
+        """Yield cached answers."""
         for prompt in pending.todo():
             found = self._service.known(prompt, self._replies.sample(prompt))
             if found is not None:
                 yield prompt, found
 
     def _finish(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
-        """Send what is planned, and wait for all that is at the server."""
+        """Send what is planned, and wait for everything at the server."""
         self._statuses, self._given = Counter(), 0
         for part in self._record.open:
             if more and self._ledger.has_room(Spent()):
@@ -139,7 +139,7 @@ class BatchRun:
                 time.sleep(self._options.poll_seconds)
 
     def _send(self, part: Part) -> None:
-        """Upload a part and create its batch, from wherever an earlier process got to."""
+        """Upload a part and create its batch, continuing where an earlier process stopped."""
         if part.batch_id is not None:
             return
         seek = part.file_id is not None
@@ -161,7 +161,7 @@ class BatchRun:
         )
 
     def _created(self, part: Part) -> str | None:
-        """The id of a part's batch, if one was created; else the part is dropped."""
+        """Return the id of a part's batch, if one was created; otherwise drop the part."""
         if part.batch_id is not None:
             return part.batch_id
         batch = self._server.find(part) if part.file_id else None
@@ -186,9 +186,9 @@ class BatchRun:
             ) from None
 
     def _collect(self, part: Part, batch: Batch, pending: PendingPrompts) -> Iterator[Answered]:
-        """Give what came of a batch that has ended, then close it; nothing where all failed."""
+        """Yield the answers of a finished batch, then close it; nothing if all of it failed."""
         self._statuses[FULL if batch.code == FULL else batch.status] += 1
-        if batch.status == "failed" and not (batch.answers or batch.errors):  # none was asked
+        if batch.status == "failed" and not (batch.answers or batch.errors):  # nothing was asked
             self._drop(part, batch.status)
             if batch.code != FULL:
                 raise ModelError(f"the server refused the batch {batch.id}: {batch.problem}")
@@ -211,10 +211,10 @@ class BatchRun:
         self._record.close(part, batch.status, lost)
 
     def _take(self, found: list[Answered]) -> Iterator[Answered]:
-        """Give what was found, and count and keep it."""
+        """Count, cache and yield what was found."""
         for prompt, prediction in found:
             self._ledger.spent += prediction.spent or Spent()
-            self._ledger.write()  # lest a kill hides it from other runs under the same cap
+            self._ledger.write()  # a kill must not hide it from other runs under the same cap
             self._given += 1
             self._service.keep(prompt, prediction, self._replies.sample(prompt))
             yield prompt, prediction
@@ -233,7 +233,7 @@ class BatchRun:
             ) from None
 
     def _end_round(self) -> None:
-        """See whether another round makes sense."""
+        """Raise a ModelError if another round makes no sense."""
         if (reason := self._replies.why_in_vain()) is not None:
             raise ModelError(f"{reason}; {KEPT}")
         if self._statuses["cancelled"]:
@@ -249,7 +249,7 @@ class BatchRun:
             )
 
     def _plan(self, pending: PendingPrompts) -> bool:
-        """Write files of requests for what has no answer yet; False where nothing is left."""
+        """Write files of requests for what has no answer yet; False if nothing is left."""
         first = self._record.next_number()
         since = pending.mark()
         self._capped, self._too_long = False, []
@@ -271,7 +271,7 @@ class BatchRun:
         return bool(sizes)
 
     def _requests(self, pending: PendingPrompts) -> Iterator[Request]:
-        """The requests for what has no answer, as far as no cap can be passed."""
+        """Yield requests for what has no answer, as long as no cap can be exceeded."""
         for prompt in pending.todo():
             line = request_line(prompt.index, self._replies.endpoint, self._replies.body(prompt))
             if len(line) > self._options.max_bytes:
@@ -287,7 +287,7 @@ class BatchRun:
 
 
 def _show(task: Task, seen: dict[int, tuple[int, str]], part: Part, batch: Batch) -> None:
-    """Move on by what the server has finished since the last look; logs need no line for each."""
+    """Advance by what the server has finished since the last call; log only changes."""
     before, _ = known = seen.get(part.number, (0, ""))
     finished = part.requests if batch.ended else min(batch.finished, part.requests)
     now = seen[part.number] = max(finished, before), batch.status

@@ -1,4 +1,4 @@
-"""Files and batches of the Batch API over HTTP, asked again while the server is unwell."""
+"""Files and batches of the Batch API over HTTP, with retries while the server has problems."""
 
 import asyncio
 import json
@@ -19,20 +19,20 @@ from aqa.data.files import GZIP
 from aqa.errors import ModelError
 from aqa.runs.files import atomic
 
-WINDOW = "24h"  # the only one that OpenAI knows
+WINDOW = "24h"  # the only one that OpenAI supports
 ENDED = {"completed", "failed", "expired", "cancelled"}
-# The same as other servers write it, in lower case.
+# Other servers' names for these, in lower case.
 ENDS = {
     "canceled": "cancelled", "error": "failed", "success": "completed", "succeeded": "completed",
     "timeout_exceeded": "expired",
 }  # fmt: skip
-KEY = "aqa"  # of a batch's metadata: the part of the run that it answers
-PAGE = 100  # batches of a list
+KEY = "aqa"  # in a batch's metadata: the part of the run that it answers
+PAGE = 100  # batches per page
 PAGES = 100
-PIECE = 1 << 20  # bytes that are in memory of a file
-# Ids and statuses, which go to addresses, where dots alone lead elsewhere, and are shown.
+PIECE = 1 << 20  # bytes of a file in memory
+# Ids and statuses: they become parts of URLs, where dots alone lead elsewhere, and are shown.
 PLAIN = re.compile(r"(?!\.+$)[\w.:=-]{1,200}", re.ASCII)
-CLOCKS = 86_400.0  # seconds that the server's clock and ours may differ
+CLOCKS = 86_400.0  # seconds by which the server's clock may differ from ours
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -40,12 +40,12 @@ Wait = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 class NotThereError(ModelError):
-    """The server does not know, or no longer knows, a file or a batch."""
+    """The server does not have a file or batch, or no longer has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch as the server tells of it."""
+    """A batch as the server reports it."""
 
     id: str
     status: str
@@ -58,18 +58,18 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no more answers will come."""
         return self.status in ENDED
 
 
 class BatchServer:
-    """Each request is made again for `patience` seconds where that may help.
+    """Requests are repeated for `patience` seconds if that may help.
 
-    `wait` runs a coroutine in the loop that the client belongs to.
+    `wait` runs a coroutine in the client's loop.
 
     All methods raise:
-        NotThereError: the server does not know a file or a batch.
-        ModelError: it refuses, or is unwell for too long.
+        NotThereError: the server does not have a file or batch.
+        ModelError: it refuses, or has problems for too long.
     """
 
     def __init__(self, service: Service, wait: Wait) -> None:
@@ -77,7 +77,7 @@ class BatchServer:
         self.patience, self._wait = service.options.example_deadline, wait
 
     def upload(self, part: Part, path: Path) -> str:
-        """Send a file of requests as it lies on the disk; give the server's id of it."""
+        """Upload a file of requests as it is; return the server's id for it."""
 
         async def send() -> str:
             with path.open("rb") as file:
@@ -91,8 +91,8 @@ class BatchServer:
     def create(self, part: Part, endpoint: str, seek: bool) -> Batch:
         """Create the batch of an uploaded part, unless there is one.
 
-        It is looked for first where `seek` is set, and after every error: what did not answer may
-        have created it nevertheless.
+        It is looked for first if `seek` is set, and after every error: a request without a reply
+        may have created it.
         """
         file_id = part.file_id or ""
 
@@ -106,22 +106,22 @@ class BatchServer:
                 endpoint=endpoint,
                 completion_window=WINDOW,
                 metadata={KEY: part.key},
-                extra_headers={"Idempotency-Key": part.key},  # known to some servers
+                extra_headers={"Idempotency-Key": part.key},  # supported by some servers
             )
             return self._batch(_object(response.content))
 
         return self._persist(send)
 
     def find(self, part: Part) -> Batch | None:
-        """The batch of a part whose id was not recorded; None where none was created."""
+        """Return the batch of a part whose id was not recorded; None if none was created."""
         return self._persist(lambda: self._look_for(part))
 
     def retrieve(self, batch_id: str) -> Batch:
-        """How far a batch is."""
+        """Return the current state of a batch."""
         return self._persist(lambda: self._retrieve(batch_id))
 
     def cancel(self, batch_id: str) -> None:
-        """Ask for a batch to be ended, unless it has."""
+        """Ask to cancel a batch, unless it has ended."""
         import openai
 
         async def ask() -> None:
@@ -130,13 +130,13 @@ class BatchServer:
             try:
                 await self._client.batches.with_raw_response.cancel(batch_id)
             except openai.BadRequestError:
-                if not (await self._retrieve(batch_id)).ended:  # it has just done so
+                if not (await self._retrieve(batch_id)).ended:  # unless it has just ended
                     raise
 
         self._persist(ask)
 
     def download(self, file_id: str, path: Path) -> None:
-        """Put a file of the server on the disk, whole or not at all."""
+        """Download a file to disk, completely or not at all."""
         self._persist(lambda: self._fetch(file_id, path))
 
     async def _retrieve(self, batch_id: str) -> Batch:
@@ -148,11 +148,11 @@ class BatchServer:
 
         unpacker: Any = None
         with atomic(path) as file:
-            # An OSError within would be taken for one of the disk.
+            # `atomic` would take an OSError in here for a disk error.
             try:
                 async with self._client.files.with_streaming_response.content(file_id) as response:
                     async for piece in response.iter_bytes(PIECE):
-                        if not (unpacker or file.tell()) and piece.startswith(GZIP):  # as some do
+                        if not (unpacker or file.tell()) and piece.startswith(GZIP):  # some do
                             unpacker = zlib.decompressobj(31)
                         file.write(unpacker.decompress(piece) if unpacker else piece)
                 if unpacker and not unpacker.eof:
@@ -178,7 +178,7 @@ class BatchServer:
             oldest = min((time for time in made if isinstance(time, int | float)), default=None)
             if not found or not page.get("has_more"):
                 return None
-            if oldest is not None and oldest < part.planned - CLOCKS:  # the newest come first
+            if oldest is not None and oldest < part.planned - CLOCKS:  # newest come first
                 return None
             after = {"after": _text(found[-1], "id")}
         raise ModelError(
@@ -256,6 +256,6 @@ def _text(body: Json, key: str) -> str:
     fault = f"the server's answer has no {key}, or an odd one"
     if not isinstance(value, str) or not value:
         raise BadBodyError(fault)
-    if not PLAIN.fullmatch(value):  # of a server's making: the next one would be no other
+    if not PLAIN.fullmatch(value):  # the server's fault: a retry would not help
         raise ModelError(f"{fault}; it was not used")
     return value
