@@ -1,4 +1,4 @@
-"""Scores that can be trusted: the table of metrics, and EM/F1 in one call."""
+"""The table of metrics, and EM/F1 in one call."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from aqa.metrics.normalize import PROFILES, choose_profile, second_score
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
-# A metric is a function of its name and the pairs; one that keeps a model, a class of the options.
+# A metric is a function of its name and the pairs, or, with a model, a class made from options.
 METRICS = {
     "em": "f1:exact_match",
     "f1": "f1:f1",
@@ -36,12 +36,12 @@ TOGETHER = {"citation": ("citation_precision", "citation_recall")}
 
 
 def metric_names(words: Sequence[str]) -> list[str]:
-    """Give each metric once, those of a name for several in its place."""
+    """Return each metric once, expanding names that stand for several."""
     return list(dict.fromkeys(name for word in words for name in TOGETHER.get(word, (word,))))
 
 
 def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
-    """Import the metric of that name and make it; "hf:NAME" is any of Hugging Face evaluate."""
+    """Import the metric with that name; "hf:NAME" is any metric of Hugging Face evaluate."""
     if name.startswith("hf:"):
         from aqa.metrics.hugging_face import HuggingFaceMetric
 
@@ -61,9 +61,9 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
 
 
 def possible_scores(metrics: Sequence[str]) -> list[str] | None:
-    """Name the scores that metrics may give, all where none is chosen; None: nobody knows.
+    """Return the scores that the metrics (or, without any, all) may yield; None if unknown.
 
-    Modules of Hugging Face's name their scores themselves.
+    Hugging Face's metrics name their scores themselves.
     """
     if any(name.startswith("hf:") for name in metrics):
         return None
@@ -73,10 +73,10 @@ def possible_scores(metrics: Sequence[str]) -> list[str] | None:
 
 
 def default_metrics(languages: Sequence[str]) -> list[str]:
-    """Name the metrics that fit the examples' languages, cheap ones first; none needs a model.
+    """Return the metrics for the examples' languages, cheap ones first; none needs a model.
 
-    ROUGE-L reads words in Latin letters; chrF fits every script; `lenient` is for Korean and needs
-    the extra `korean`.
+    ROUGE-L only sees words in Latin letters; chrF suits every script; `lenient` is for Korean
+    and needs the extra `korean`.
     """
     if set(languages) <= {LATIN}:
         return ["em", "f1", "rougeL"]
@@ -91,8 +91,8 @@ def score_pairs(
 ) -> dict[str, Score]:
     """Score exact match and the profile's second score ("f1"; "rouge_w" for klue-mrc).
 
-    A prediction of None is missing and scores 0; references of () mean unanswerable. By the
-    profile `auto`, the language of the examples tells how they are compared, see
+    A prediction of None is missing and scores 0; references of () mean unanswerable. With the
+    profile `auto`, the examples' language decides how they are compared; see
     `example_languages`.
     """
     by_language = profile in ("auto", "mixed")
@@ -106,7 +106,7 @@ def score_pairs(
 class RunningScores:
     """EM and the second score while predictions come in, for a live display.
 
-    `auto` works as `mixed` here: the choice of one profile needs all the references.
+    `auto` works like `mixed`, since choosing a single profile takes all the references.
     """
 
     def __init__(self, profile: str = "auto") -> None:
@@ -116,7 +116,7 @@ class RunningScores:
     def add(
         self, prediction: str | None, references: Sequence[str], question: str = ""
     ) -> tuple[float, float]:
-        """Score one prediction (None: failed) and give its (em, second), 0..100."""
+        """Score one prediction (None: failed) and return its (em, second), 0..100."""
         languages = example_languages([references], [question])
         pairs = Pairs([prediction], [references], self._profile, known_languages=languages)
         (exact,), (second,) = pairs.agreement
@@ -126,7 +126,7 @@ class RunningScores:
         return exact, second
 
     def means(self) -> dict[str, float]:
-        """Give the means so far by score name; empty before the first prediction."""
+        """Return the means so far by score name; empty before the first prediction."""
         if not self._count:
             return {}
         second = second_score(self._profile)

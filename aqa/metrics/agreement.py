@@ -1,4 +1,4 @@
-"""How far raters agree: a judge with people, or the judges of a panel with each other."""
+"""Agreement of raters: a judge with people, or the judges of a panel with each other."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from aqa.runs.files import Facts
 
 @dataclass(frozen=True, slots=True)
 class Agreement(Facts):
-    """How far two raters agree on n examples: the share of equal labels (0..100), and kappa.
+    """Agreement of two raters on n examples: the share of equal labels (0..100), and kappa.
 
-    `kappa` is None where both gave one and the same label throughout: then chance explains all.
+    `kappa` is None if both always gave the same single label: chance alone would, too.
     """
 
     n: int
@@ -23,9 +23,9 @@ class Agreement(Facts):
 def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
     """Compare the labels of two raters on the same examples.
 
-    (p_o - p_e) / (1 - p_e), where p_o is the share of equal labels and p_e the share that raters
-    with these label counts would reach by chance: Cohen (1960), "A Coefficient of Agreement for
-    Nominal Scales", Educational and Psychological Measurement 20(1).
+    Cohen's kappa: (p_o - p_e) / (1 - p_e), where p_o is the share of equal labels and p_e the
+    share expected by chance from these label counts: Cohen (1960), "A Coefficient of Agreement
+    for Nominal Scales", Educational and Psychological Measurement 20(1).
     """
     n = len(pairs)
     first, second = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
@@ -37,10 +37,10 @@ def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
 
 @dataclass(frozen=True, slots=True)
 class PanelAgreement(Facts):
-    """How far a panel agrees on n answers that all judged: the share of one opinion, 0..100.
+    """Agreement of a panel on n answers that all judged: the share of unanimous ones, 0..100.
 
-    `fleiss_kappa` is over the same answers, `krippendorff_alpha` over all that two or more judged.
-    Both are None where all gave one and the same label throughout.
+    `fleiss_kappa` covers the same answers, `krippendorff_alpha` all that two or more judged.
+    Both are None if everybody always gave the same single label.
     """
 
     n: int
@@ -50,7 +50,7 @@ class PanelAgreement(Facts):
 
 
 def panel_agreement(items: Sequence[Sequence[str | None]]) -> PanelAgreement:
-    """Compare the labels that each rater gave each item; None where one gave none."""
+    """Compare the raters' labels of each item; None is a missing label."""
     given = [[label for label in labels if label is not None] for labels in items]
     whole = [own for own, labels in zip(given, items, strict=True) if len(own) == len(labels)]
     same = 100 * fmean(len(set(own)) == 1 for own in whole) if whole else None
@@ -58,7 +58,7 @@ def panel_agreement(items: Sequence[Sequence[str | None]]) -> PanelAgreement:
 
 
 def fleiss_kappa(items: Sequence[Sequence[str]]) -> float | None:
-    """Give (P - P_e) / (1 - P_e) for items of equally many labels.
+    """Fleiss' kappa, (P - P_e) / (1 - P_e), for items with equal numbers of labels.
 
     P is the mean share of pairs of raters that agree, P_e the sum of squares of the labels'
     shares: Fleiss (1971), "Measuring nominal scale agreement among many raters", Psychological
@@ -73,10 +73,10 @@ def fleiss_kappa(items: Sequence[Sequence[str]]) -> float | None:
 
 
 def krippendorff_alpha(items: Sequence[Sequence[str]]) -> float | None:
-    """Give 1 - D_o / D_e for nominal labels, of which some may be missing.
+    """Krippendorff's alpha, 1 - D_o / D_e, for nominal labels, of which some may be missing.
 
-    Krippendorff (2004), "Content Analysis", chapter 11: the observed disagreement is that of the
-    pairs within items, the expected one that of pairs out of all labels.
+    Krippendorff (2004), "Content Analysis", chapter 11: D_o is the disagreement of pairs within
+    items, D_e that of pairs out of all labels.
     """
     paired = [labels for labels in items if len(labels) > 1]
     counts = Counter(label for labels in paired for label in labels)

@@ -1,4 +1,4 @@
-"""Language: whether an answer is in the language that it was asked for in."""
+"""The metric language: whether answers are in the language of their questions."""
 
 from aqa.errors import UsageError
 from aqa.metrics.languages import language_of
@@ -7,10 +7,11 @@ from aqa.records import Score
 
 
 def answer_language(name: str, pairs: Pairs) -> Score:
-    """Give the share of answers in the language of their question, or of a reference.
+    """The share of answers in the language of their question or of a reference.
 
-    A name may keep its letters: an answer is right in those of any reference, too. What has no
-    language (a number, silence) can't be in a wrong one. Languages in Latin letters are one.
+    An answer in the script of any reference is right, since names may keep their letters. An
+    answer without a language (a number, an abstention) can't be wrong. Languages in Latin
+    letters are not told apart.
 
     Raises:
         UsageError: no question is known.

@@ -1,4 +1,4 @@
-"""What a metric is, and the options it may have."""
+"""The type of metrics, and their options."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from aqa.metrics.pairs import Pairs
 from aqa.progress import Progress, SilentProgress
 from aqa.records import Score
 
-# Gives the corpus score of predictions with its values per example, 0..100, unrounded.
+# Returns the corpus score of predictions with values per example, 0..100, unrounded.
 Metric = Callable[[Pairs], Score]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricOptions:
-    """Options of metrics that read with a model; None leaves the choice to the metric.
+    """Options of metrics that use a model; None leaves the choice to the metric.
 
-    `model` is a name on the hub or a local folder, `num_layers` the layer whose states are
-    compared. `bf16` computes in bfloat16, faster and a little less exact.
-    `cache` keeps embeddings of references on disk. `progress` shows what takes long.
+    `model` is a hub name or a local folder; `num_layers` is the layer whose states are compared.
+    `bf16` computes in bfloat16, which is faster and slightly less exact. `cache` keeps
+    references' embeddings on disk. `progress` shows slow work.
     """
 
     model: str | None = None

@@ -1,4 +1,4 @@
-"""BERTScore: how alike two answers are to an encoder, as the bert-score package computes it."""
+"""BERTScore, as computed by the bert-score package: similarity of answers to an encoder."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,16 +12,16 @@ from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 MODELS = {"en": "distilbert-base-uncased", "ko": "bert-base-multilingual-cased"}
-_WINDOW = 2048  # comparisons at a time: their tokens' states are in memory
+_WINDOW = 2048  # comparisons at a time, whose token states are in memory
 
 Compared = tuple[str, str]  # a prediction and a reference
 
 
 class BertScore:
-    """F1 over the likeness of tokens, the best over the references, never rescaled.
+    """F1 of token similarities, the best over the references, without rescaling.
 
-    An empty prediction scores 0, and 100 where the question is unanswerable; so does a prediction
-    that equals a reference, which need not meet the model.
+    An empty prediction scores 0, or 100 if the question is unanswerable; a prediction equal to a
+    reference scores 100 without using the model.
     """
 
     def __init__(self, options: MetricOptions) -> None:
@@ -31,23 +31,23 @@ class BertScore:
         self._cache = EmbeddingCache(cache_file()) if options.cache else None
 
     def __call__(self, pairs: Pairs) -> Score:
-        """Score every pair with the model of the examples' language."""
+        """Score every pair with the model for the examples' language."""
         from bert_score import __version__
 
-        # One model for all scores, so one of many languages where they mix.
+        # All scores must come from one model, so mixed languages use the multilingual one.
         language = "en" if set(pairs.languages) <= {LATIN} else "ko"
         model = self._options.model or MODELS[language]
         if model not in self._encoders:
             self._encoders[model] = Encoder(model, self._options.num_layers, self._options.bf16)
         encoder = self._encoders[model]
-        name = "/".join(Path(model).parts[-2:])  # owner/model, or the end of a folder's path
+        name = "/".join(Path(model).parts[-2:])  # owner/model, or the end of a local path
         details = f"model:{name}|layer:{encoder.num_layers}|rescaled:no|bert-score:{__version__}"
         if self._options.bf16:
             details += "|dtype:bfloat16"
         return pairs.score("bertscore", self._values(encoder, pairs), details)
 
     def _values(self, encoder: Encoder, pairs: Pairs) -> list[float]:
-        """Score each example, 0..100; only different texts that say something meet the model."""
+        """Score each example, 0..100, passing only distinct non-empty texts to the model."""
         apart = pairs.single()
         values = list(apart.settled)
         owners: dict[Compared, list[int]] = {}
@@ -68,9 +68,9 @@ class BertScore:
     def _compare(
         self, encoder: Encoder, ordered: list[Compared]
     ) -> Iterator[tuple[Compared, float]]:
-        """Compare pairs window by window; each text is embedded once and kept while it is needed.
+        """Compare pairs window by window, keeping each text's embedding while it is needed.
 
-        The pairs come longest first, so that those of a window are of like length.
+        Pairs come longest first, so that those in a window have similar lengths.
         """
         uses = Counter(text for pair in ordered for text in pair)
         known: dict[str, Embedded] = {}
@@ -86,7 +86,7 @@ class BertScore:
                 del known[text]
 
     def _embed_references(self, encoder: Encoder, texts: list[str]) -> dict[str, Embedded]:
-        """Take from the cache on disk what it holds, and keep there what is new."""
+        """Embed texts, using and extending the cache on disk."""
         if self._cache is None:
             return dict(encoder.encode(texts))
         keys = {text: encoder.key(text) for text in texts}

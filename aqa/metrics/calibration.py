@@ -1,17 +1,18 @@
-"""How far confidences are the probabilities of a right answer that they are taken for.
+"""Calibration: how well confidences match the probability of a right answer.
 
 The error is the expected calibration error (ECE) of Naeini, Cooper & Hauskrecht (2015), "Obtaining
 Well Calibrated Probabilities Using Bayesian Binning", AAAI: the mean distance between confidence
-and share of right answers over bins, each counted by its examples. The bins are of equally many
+and share of right answers over bins, weighted by their examples. Bins have equal numbers of
 examples, as in Nguyen & O'Connor (2015), "Posterior Calibration and Exploratory Analysis for
-Natural Language Processing Models", EMNLP; equal confidences stay in one.
+Natural Language Processing Models", EMNLP; equal confidences share a bin.
 
-The plain estimate is too large, since the distance in a bin that chance alone makes is never
-negative (Kumar, Liang & Ma 2019, "Verified Uncertainty Calibration", NeurIPS). So the error given
-is the one under which the plain estimate would as often be larger as smaller, and its interval
-holds those under which it would not be among the 2.5 % largest or smallest: the distances that
-were seen, times a factor, with normal noise of the clusters' covariance. Its upper end reaches as
-far as the mean distance of all answers may, which few that are all right do not show.
+The plain estimate is biased upwards, since chance alone always adds a positive distance in a bin
+(Kumar, Liang & Ma 2019, "Verified Uncertainty Calibration", NeurIPS). The error reported is the one
+for which the plain estimate would be the median; its interval contains those for which the plain
+estimate would not be among the 2.5 % largest or smallest. To simulate this, the observed distances
+are scaled by a factor, and normal noise with the clusters' covariance is added. The upper end also
+covers the confidence interval of the mean distance over all answers, which a few answers that are
+all right would not show.
 """
 
 from collections.abc import Sequence
@@ -26,16 +27,16 @@ from aqa.metrics.statistics.intervals import mean_interval
 from aqa.records import AGREEMENT, MEAN_LOGPROB
 from aqa.runs.files import Facts
 
-PROBABILITY = "probability"  # the kind of confidences, in files of other tools, that are ones
+PROBABILITY = "probability"  # the kind of confidences that are probabilities in other tools' files
 BINS = 10
 DRAWS = 4000
-LEAST = 20  # answers: fewer tell nothing of a calibration
-STEPS = 30  # of a bisection
+LEAST = 20  # answers, to estimate calibration at all
+STEPS = 30  # in a bisection
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers of like confidence: their mean, and the share that is right (0..100, 95 %)."""
+    """Answers of similar confidence: their mean, and the share that is right (0..100, 95 %)."""
 
     n: int
     confidence: float
@@ -48,8 +49,8 @@ class Bin:
 class Calibration(Facts):
     """The ECE of n confidences of a kind, 0..100, with its 95 % interval; see the module.
 
-    `plain_ece` is the usual estimate, for comparisons with those of others. `overconfidence` is by
-    how much the mean confidence exceeds the share of right answers.
+    `plain_ece` is the usual estimate, for comparison with other work. `overconfidence` is the
+    mean confidence minus the share of right answers.
     """
 
     kind: str
@@ -63,9 +64,9 @@ class Calibration(Facts):
 
 
 def as_probability(kind: str, confidence: float) -> float | None:
-    """The probability of a right answer that a confidence means; None where it is none.
+    """Convert a confidence to a probability of a right answer; None if it does not express one.
 
-    Of a mean log-probability that is the geometric mean of the tokens' probabilities.
+    A mean log-probability becomes the geometric mean of the tokens' probabilities.
     """
     if kind == MEAN_LOGPROB:
         return exp(min(confidence, 0.0))
@@ -77,9 +78,9 @@ def as_probability(kind: str, confidence: float) -> float | None:
 def calibrate(
     kind: str, probabilities: Sequence[float], is_right: Sequence[bool], clusters: Clusters
 ) -> Calibration | None:
-    """Compare confidences with how often answers are right; all follow the examples.
+    """Compare confidences with the frequency of right answers; all arguments are by example.
 
-    None where there are too few.
+    None if there are too few.
     """
     claimed = np.asarray(probabilities, dtype=np.float64)
     right = np.asarray(is_right, dtype=np.float64)
@@ -93,7 +94,7 @@ def calibrate(
     means = distances.mean(axis=0)
     plain = float(np.abs(means).sum())
     error, low, high = _interval(means, _noise(distances, right, codes, clusters), plain)
-    # It is never less than what confidences are too high or too low by on the whole.
+    # The ECE is at least the absolute difference of mean confidence and share of right answers.
     shares = mean_interval((100 * right).tolist(), clusters)
     sure = float(claimed.mean())
     high = max(high, *(abs(sure - end / 100) for end in (shares.low, shares.high)))
@@ -110,7 +111,7 @@ def calibrate(
 
 
 def _bins(claimed: Matrix) -> NDArray[np.intp]:
-    """The bin of each confidence, 0, 1, ... from the lowest up."""
+    """The bin of each confidence, numbered from 0 for the lowest."""
     shares = np.arange(1, BINS) / BINS
     edges = np.unique(np.quantile(claimed, shares, method="inverted_cdf"))
     return np.unique(np.searchsorted(edges, claimed), return_inverse=True)[1]
@@ -124,10 +125,10 @@ def _bin(claimed: Matrix, right: Matrix, members: NDArray[np.bool_], clusters: C
 
 
 def _noise(distances: Matrix, right: Matrix, codes: NDArray[np.intp], clusters: Clusters) -> Matrix:
-    """Draw what chance adds to the mean distances: (draws, bins).
+    """Draw the noise in the mean distances: (draws, bins).
 
-    The covariance is that of the clusters' sums; a bin has at least the variance of independent
-    answers of which two more are right as often as all are, for few may be alike by chance.
+    Its covariance is that of the clusters' sums. A bin's variance is at least that of independent
+    answers with two more of average accuracy, since a few may be alike by chance.
     """
     count, groups = len(distances), clusters.count
     sums = clusters.sums(distances - distances.mean(axis=0))
@@ -151,14 +152,14 @@ def _noise(distances: Matrix, right: Matrix, codes: NDArray[np.intp], clusters: 
 
 
 def _interval(means: Matrix, noise: Matrix, plain: float) -> tuple[float, float, float]:
-    """The error under which as many plain estimates are larger as smaller, and the interval."""
+    """The error for which the plain estimate would be the median, and the interval."""
 
     def exceeded(factor: float) -> float:
-        """How often the plain estimate would be as large as it is, were this the factor."""
+        """How often the plain estimate would be at least its value, for this factor."""
         return float((np.abs(factor * means + noise).sum(axis=1) >= plain).mean())
 
     def solve(share: float) -> float:
-        """The factor at which it would be that in this share of cases; 0 where it always is."""
+        """The factor for which that happens in this share of cases; 0 if it always does."""
         low, high = 0.0, 1.0
         while exceeded(high) < share and high * plain < 1:
             low, high = high, 2 * high

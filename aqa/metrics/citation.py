@@ -1,4 +1,4 @@
-"""Citation: whether the passages that an answer names for itself are those that hold it."""
+"""The metric citation: whether the passages that an answer cites contain it."""
 
 from aqa.errors import UsageError
 from aqa.metrics.pairs import Pairs
@@ -6,13 +6,13 @@ from aqa.records import Score
 
 
 def citation(name: str, pairs: Pairs) -> Score:
-    """Give the share of named passages that are gold ones; of recall, of gold ones that are named.
+    """The share of cited passages that are gold; for recall, of gold passages that are cited.
 
-    An answer that names none is right where no gold passage was to be seen, and wrong elsewhere.
-    An example counts 0 where it is not known what was named or what is gold.
+    An answer without citations is right if no gold passage was shown, and wrong otherwise. An
+    example counts 0 if the cited or the gold passages are not known.
 
     Raises:
-        UsageError: no answer tells which passages it goes by.
+        UsageError: no answer says which passages it cites.
     """
     if not any(pairs.citations):
         raise UsageError(

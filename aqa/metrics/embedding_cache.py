@@ -1,4 +1,4 @@
-"""Embeddings on disk for every process of this user, the least recently used ones forgotten."""
+"""A disk cache of embeddings, shared by the user's processes, with least-recently-used eviction."""
 
 import logging
 import sqlite3
@@ -10,9 +10,9 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 LIMIT = 2**30  # bytes of embeddings: about 35,000 answers for an encoder of BERT's size
-PATIENCE = 30.0  # seconds to wait for another process that writes
-FRESH = 3600.0  # seconds in which a second use need not be noted
-_AT_ONCE = 500  # keys of a query
+PATIENCE = 30.0  # seconds to wait for another process that is writing
+FRESH = 3600.0  # seconds during which further uses are not recorded
+_AT_ONCE = 500  # keys per query
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS states (
     key BLOB PRIMARY KEY, used REAL NOT NULL, size INTEGER NOT NULL, value BLOB NOT NULL
@@ -24,15 +24,15 @@ _logger = logging.getLogger(__name__)
 
 
 def cache_file() -> Path:
-    """Where the cache of this user lies."""
+    """Return the path of this user's cache."""
     return user_cache_path("aqa") / "bertscore.sqlite"
 
 
 class EmbeddingCache:
-    """Bytes by key, in one SQLite file of a bounded size.
+    """Bytes by key, in one SQLite file of limited size.
 
-    Processes wait for each other. A cache that can't be used is reported once, and scoring does
-    without it: it saves time and decides nothing.
+    Processes wait for each other. If the cache can't be used, that is reported once and scoring
+    continues without it: it only saves time.
     """
 
     def __init__(self, path: Path, limit: int = LIMIT) -> None:
@@ -40,7 +40,7 @@ class EmbeddingCache:
         self._is_usable = True
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Give the values of those keys that are known."""
+        """Return the values of the keys that are known."""
         found: dict[bytes, bytes] = {}
         now = time.time()
         try:
@@ -62,13 +62,13 @@ class EmbeddingCache:
         return found
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
-        """Keep values, and forget old ones where there are too many."""
+        """Store values, evicting old ones if there are too many."""
         try:
             if not self._is_usable or not values:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as database, database:
-                database.execute("BEGIN IMMEDIATE")  # who waited for others is as fresh as they
+                database.execute("BEGIN IMMEDIATE")  # take the time after waiting for others
                 now = time.time()
                 database.executemany(
                     "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)",
@@ -79,7 +79,7 @@ class EmbeddingCache:
             self._give_up(error)
 
     def _forget(self, database: sqlite3.Connection) -> None:
-        """Delete what was not used for longest, so that a tenth is free again."""
+        """Delete the least recently used entries, so that a tenth is free again."""
         (total,) = database.execute("SELECT SUM(size) FROM states").fetchone()
         if total <= self._limit:
             return

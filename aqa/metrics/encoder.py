@@ -1,4 +1,4 @@
-"""The encoder behind BERTScore: texts become normalised states of their tokens."""
+"""The encoder behind BERTScore, which turns texts into normalised token states."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,28 +17,28 @@ from aqa.runs.files import hash_files
 if TYPE_CHECKING:
     from torch import Tensor
 
-CPU_TOKENS = 512  # of a batch, padding included, for each thread; more leave its cache
+CPU_TOKENS = 512  # per batch and thread, including padding; more do not fit into its cache
 CUDA_TOKENS = 65_536
-MOST_WORKERS = 8  # batches at a time; of more threads several share one
-ROWS = 512  # of a batch
-_SIZE = 4  # bytes of a stored number
+MOST_WORKERS = 8  # batches at a time; with more threads, several share a batch
+ROWS = 512  # per batch
+_SIZE = 4  # bytes of a stored integer
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A text's tokens: their states (tokens x width, of length 1), and which of them count."""
+    """A text's token states (tokens x width, of length 1), and a flag whether each counts."""
 
     states: "Tensor"
     counts: "Tensor"
 
     def to_bytes(self) -> bytes:
-        """The same as plain bytes: how many tokens, a flag for each, then their states."""
+        """Serialise: the number of tokens, a flag for each, then their states."""
         size = len(self.counts).to_bytes(_SIZE, "little")
         return size + bytes(self.counts.numpy().tobytes() + self.states.numpy().tobytes())
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Embedded | None":
-        """Undo `to_bytes`; None where the bytes are something else."""
+        """Undo `to_bytes`; None if the bytes are something else."""
         import torch
 
         tokens = int.from_bytes(stored[:_SIZE], "little")
@@ -51,7 +51,7 @@ class Embedded:
 
 
 class Encoder:
-    """A model and its tokenizer as bert-score loads them, cut off above the compared layer."""
+    """A model and its tokenizer as bert-score loads them, without layers above the compared one."""
 
     def __init__(self, model: str, num_layers: int | None, bf16: bool) -> None:
         import torch
@@ -62,7 +62,7 @@ class Encoder:
         self._model, self._tokenizer = _load(model, self.num_layers)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model.to(self._device, torch.bfloat16 if bf16 else torch.float32)
-        # bert-score gives begin and end of a text no weight.
+        # bert-score gives the begin and end tokens no weight.
         self._unweighted = {self._tokenizer.sep_token_id, self._tokenizer.cls_token_id}
         # What an embedding depends on besides its text.
         commit = getattr(self._model.config, "_commit_hash", None)
@@ -71,14 +71,14 @@ class Encoder:
         self._identity = f"{weights} {of}"
 
     def key(self, text: str) -> bytes:
-        """Name a text's embedding among those of all models and layers."""
+        """The cache key of a text's embedding with this model and layer."""
         return hashlib.sha256(f"{self._identity}\n{text}".encode("utf-8", "surrogatepass")).digest()
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[str, Embedded]]:
-        """Embed texts in batches of like length, as many at a time as there are threads on a CPU.
+        """Embed texts in batches of similar length, on a CPU one batch per thread at a time.
 
-        Threads that share a batch wait for each other at each of its operations: beside other work
-        most of the time.
+        Threads that share a batch wait for each other at every operation, which is slow when other
+        processes are running.
         """
         import torch
 
@@ -94,10 +94,10 @@ class Encoder:
                 found = chain.from_iterable(pool.map(self._embed, batches))
                 yield from zip((texts[place] for place in order), found, strict=True)
         finally:
-            torch.set_num_threads(threads)  # of threads to come, too
+            torch.set_num_threads(threads)  # also for threads created later
 
     def _embed(self, batch: Sequence[Sequence[int]]) -> list[Embedded]:
-        """Embed the token ids of texts, the longest first."""
+        """Embed texts given as token ids, longest first."""
         import torch
 
         lengths = [len(row) for row in batch]
@@ -135,10 +135,10 @@ class Encoder:
 
 
 def match(pairs: Sequence[tuple[Embedded, Embedded]]) -> list[float]:
-    """Give BERTScore's F1 of (prediction, reference): each token meets the likest of the other.
+    """BERTScore's F1 of (prediction, reference): each token is matched with its most similar one.
 
-    Zhang et al. (2020), "BERTScore", section 3, without weights of rarity. A token that is like
-    none of the other text scores 0, not less: so bert-score has it wherever its batches are padded.
+    Zhang et al. (2020), "BERTScore", section 3, without idf weights. A token dissimilar to all
+    others scores 0, never less, as in bert-score whenever its batches are padded.
     """
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -168,7 +168,7 @@ def match(pairs: Sequence[tuple[Embedded, Embedded]]) -> list[float]:
 
 
 def find_layer(model: str, num_layers: int | None) -> int:
-    """Give the layer to compare: the one that is asked for, or bert-score's choice for a model."""
+    """Return the layer to compare: the one asked for, or bert-score's choice for the model."""
     from bert_score.utils import model2layers
 
     layer: int | None = model2layers.get(model) if num_layers is None else num_layers
@@ -194,7 +194,7 @@ def _load(model: str, num_layers: int) -> tuple[Any, Any]:
             _check_whole(model)
             tokenizer = get_tokenizer(model)
             encoder = get_model(model, num_layers)
-    except AssertionError as error:  # how bert-score refuses a layer
+    except AssertionError as error:  # raised by bert-score for a bad layer
         raise ModelError(f"bertscore can't use {model}: {error}.") from error
     except (OSError, ValueError) as error:
         raise ModelError(
@@ -202,19 +202,19 @@ def _load(model: str, num_layers: int) -> tuple[Any, Any]:
             f"while the hub can be reached ({str(error).splitlines()[0]})"
         ) from error
     longest = getattr(encoder.config, "max_position_embeddings", None)
-    if longest and tokenizer.model_max_length > longest:  # a folder that doesn't say
-        tokenizer.model_max_length = longest - 2  # RoBERTa's first two positions are no words'
+    if longest and tokenizer.model_max_length > longest:  # a local folder that does not set it
+        tokenizer.model_max_length = longest - 2  # RoBERTa reserves its first two positions
     return encoder, tokenizer
 
 
 def _check_whole(model: str) -> None:
-    """See that the files hold all weights that bert-score loads: others would be random.
+    """Check that the files contain all weights that bert-score loads: others would be random.
 
-    It takes everything with "t5" in its name or path for a T5.
+    bert-score loads anything with "t5" in its name or path as a T5.
     """
     from transformers import AutoModel, T5EncoderModel
 
-    if model.startswith("scibert"):  # which bert-score has files of its own for
+    if model.startswith("scibert"):  # bert-score has its own files for these
         return
     kind: Any = T5EncoderModel if "t5" in model else AutoModel
     shapes, found = kind.from_pretrained(model, output_loading_info=True, device_map="meta")
@@ -231,7 +231,7 @@ def _check_whole(model: str) -> None:
 def _batches(
     order: Sequence[int], ids: Sequence[Sequence[int]], padded_tokens: int
 ) -> Iterator[list[int]]:
-    """Cut a sequence, longest first, into batches that hold so many tokens with padding."""
+    """Split a sequence, longest first, into batches of at most so many padded tokens."""
     batch: list[int] = []
     for place in order:
         full = batch and (len(batch) + 1) * len(ids[batch[0]]) > padded_tokens

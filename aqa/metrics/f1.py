@@ -1,31 +1,31 @@
-"""Exact match and the second score of a profile: F1, or KLUE's ROUGE-W; and the parts of F1."""
+"""Exact match, F1 (or KLUE's ROUGE-W), precision and recall."""
 
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 
 def exact_match(name: str, pairs: Pairs) -> Score:
-    """Give 100 where the normalised prediction equals one of the references."""
+    """Score 100 if the normalised prediction equals one of the references."""
     return pairs.score(name, pairs.agreement[0])
 
 
 def f1(name: str, pairs: Pairs) -> Score:
-    """Score how much of the answer was found, and how little besides."""
+    """Score the profile's second score: F1 or ROUGE-W."""
     return pairs.score(pairs.second, pairs.agreement[1])
 
 
 def precision(name: str, pairs: Pairs) -> Score:
-    """Give the share of the prediction's words, or what is compared, that a reference has."""
+    """Score the share of the prediction's words (or characters) that are in a reference."""
     return _share(name, pairs, 1)
 
 
 def recall(name: str, pairs: Pairs) -> Score:
-    """Give the share of a reference's words, or what is compared, that the prediction has."""
+    """Score the share of a reference's words (or characters) that are in the prediction."""
     return _share(name, pairs, 2)
 
 
 def _share(name: str, pairs: Pairs, side: int) -> Score:
-    """Score what both texts share as a part of one `side` of an Overlap, the best reference's."""
+    """Score the overlap as a share of one `side` of an Overlap, the best over the references."""
     values = []
     for text, texts, exact, profile in zip(
         pairs.predictions, pairs.expected, pairs.agreement[0], pairs.profiles, strict=True

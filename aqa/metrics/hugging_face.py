@@ -1,4 +1,4 @@
-"""Any metric of the library Hugging Face evaluate, by name or as a local module: `hf:NAME`."""
+"""Any metric of Hugging Face evaluate, by name or as a local module: `hf:NAME`."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 PREFIX = "hf:"
-# What a metric gives to identical texts tells its scale. Words and letters enough for every kind.
+# The score of identical texts reveals a metric's scale. These have enough words for any metric.
 SAME = (
     "the old lighthouse keeper wrote a long letter to his sister in the north",
     "늙은 등대지기는 북쪽에 사는 누이에게 긴 편지를 쓰고 나서 바다를 오래 바라보았다",
 )
-# What foreign code may raise about texts that it was not made for.
+# What third-party code may raise for texts that it was not made for.
 COMPLAINTS = (
     ArithmeticError,
     AttributeError,
@@ -35,17 +35,17 @@ Texts = Sequence[str]
 
 
 class HuggingFaceMetric:
-    """One number of a metric, put on the scale 0..100 where its scale is known.
+    """One number of a metric, scaled to 0..100 if its scale is known.
 
-    A metric that gives 1 to identical texts is multiplied by 100; one that gives 100 is left alone.
-    Any other (error rates, lengths) stays as the metric gives it, without values per example, since
-    higher need not be better. Where the metric gives a number for each example, the score is their
-    mean and all rules of our metrics hold; else it is the metric's own number for all examples, in
-    which missing answers and absent references are empty texts.
+    A metric that scores identical texts 1 is multiplied by 100; one that scores them 100 is
+    unchanged. Any other (error rates, lengths) is unchanged and has no values per example, since
+    higher may not be better. If the metric has values per example, the score is their mean, under
+    the rules of our metrics; otherwise it is the metric's own number for all examples, in which
+    missing answers and references are empty texts.
     """
 
     def __init__(self, spec: str) -> None:
-        """Take NAME, or NAME#NUMBER for one of the several numbers that a metric gives."""
+        """Take NAME, or NAME#NUMBER for one of several numbers that a metric returns."""
         self._source, _, self._wanted = spec.removeprefix(PREFIX).partition("#")
         if not self._source:
             raise UsageError("hf: names no metric; write hf:NAME, or hf:PATH of a local module")
@@ -56,7 +56,7 @@ class HuggingFaceMetric:
 
         Raises:
             ModelError: the metric can't be loaded, or fails on these texts.
-            UsageError: it is none that compares texts, or it is not clear which number counts.
+            UsageError: it does not compare texts, or the number to use is ambiguous.
         """
         from importlib.metadata import version
 
@@ -77,7 +77,7 @@ class HuggingFaceMetric:
 
 
 class _Module:
-    """A loaded metric: how it takes texts, which of its numbers counts, and on which scale."""
+    """A loaded metric: its input format, which of its numbers is used, and its scale."""
 
     def __init__(self, source: str, wanted: str) -> None:
         self._compute = _load(source)
@@ -86,12 +86,12 @@ class _Module:
         self.hash = str(getattr(self._compute, "_hash", None) or "")
         self._source = source
         parameters = inspect.signature(self._compute._compute).parameters
-        # How ROUGE and those made after it are asked for a number for each example.
+        # The parameter by which ROUGE and similar metrics return a number per example.
         self._extra = {"use_aggregator": False} if "use_aggregator" in parameters else {}
         self.number = wanted
         results = [self._run([text], [[text]]) for text in SAME]
         self.number = wanted or self._choose(results[0])
-        # With one text a metric that gives a number for each gives a list of one.
+        # For a single text, a metric with values per example returns a list of one.
         self.gives_each = isinstance(self._pick(results[0], 1), list)
         peak = max(_mean(self._pick(result, 1)) for result in results)
         self.factor = next(
@@ -103,7 +103,7 @@ class _Module:
             self.better = "lower" if isclose(peak, 0, abs_tol=1e-9) else ""
 
     def values(self, pairs: Pairs) -> list[float] | None:
-        """A number for each example, 0..100; None where the metric gives only one for all."""
+        """Return a number per example, 0..100; None if the metric returns only one for all."""
         apart = pairs.single()
         if not self.gives_each or not apart.owners:
             return list(apart.settled) if self.gives_each else None
@@ -164,7 +164,7 @@ class _Module:
         return result if isinstance(result, dict) else {self.name: result}
 
     def _choose(self, result: Mapping[str, Any]) -> str:
-        """Name the number that counts: the only one, the metric's namesake, or its score."""
+        """Choose the number to use: the only one, the metric's namesake, or "score"."""
         plain = {key: _plain(value) for key, value in result.items()}
         numbers = [key for key, value in plain.items() if isinstance(value, float)]
         numbers = numbers or [key for key, value in plain.items() if value is not None]
@@ -215,7 +215,7 @@ def _load(source: str) -> Any:
 
 
 def _shape(source: str, features: Any) -> str:
-    """Tell how a metric takes its texts: references one at a time, all, or as SQuAD has them."""
+    """How a metric takes its texts: with one reference, with all, or in SQuAD's format."""
     found = [_shape_of(each) for each in (features if isinstance(features, list) else [features])]
     for shape in ("texts", "text", "squad", "squad_v2"):
         if shape in found:
@@ -257,7 +257,7 @@ def _row(shape: str, key: str, prediction: str, texts: Texts) -> tuple[Any, Any]
 
 
 def _plain(value: Any) -> float | list[float] | None:
-    """A number, or one for each example, out of what Python and numpy give."""
+    """Convert a Python or numpy result to a number, or to one per example."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The mean of a judge's verdicts; see `aqa.evaluation.judge` for how it is asked."""
+"""The metric judge: the mean of a judge's verdicts; see `aqa.evaluation.judge`."""
 
 from aqa.errors import UsageError
 from aqa.metrics.pairs import Pairs
@@ -6,9 +6,9 @@ from aqa.records import Score
 
 
 def judge(name: str, pairs: Pairs) -> Score:
-    """Count a correct answer 100, a partially correct one 50, an incorrect or unsupported one 0.
+    """Score a correct answer 100, a partially correct one 50, an incorrect or unsupported one 0.
 
-    The judge is not asked about silence: it is right where there is no answer, else wrong.
+    Abstentions are not judged: they are right if the question is unanswerable, else wrong.
 
     Raises:
         UsageError: no judge was asked.

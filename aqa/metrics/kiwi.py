@@ -1,4 +1,4 @@
-"""Korean morphemes by Kiwi, which the extra `korean` brings."""
+"""Korean morphemes by Kiwi, from the extra `korean`."""
 
 from functools import cache, lru_cache
 from typing import Any, Protocol
@@ -8,14 +8,14 @@ from aqa.metrics.languages import is_of_a_word
 
 
 def has_kiwi() -> bool:
-    """Tell whether Kiwi is installed."""
+    """Whether Kiwi is installed."""
     from importlib.util import find_spec
 
     return find_spec("kiwipiepy") is not None
 
 
 def kiwi_version() -> str:
-    """Give the version, for signatures."""
+    """Return Kiwi's version, for signatures."""
     from importlib.metadata import version
 
     return version("kiwipiepy")
@@ -23,7 +23,7 @@ def kiwi_version() -> str:
 
 @cache
 def load_kiwi() -> Any:
-    """Load Kiwi's model once, in about a second; MissingExtraError where it is not installed."""
+    """Load Kiwi's model once, in about a second; MissingExtraError if it is not installed."""
     try:
         from kiwipiepy import Kiwi
     except ImportError as error:
@@ -32,7 +32,7 @@ def load_kiwi() -> Any:
 
 
 class Morpheme(Protocol):
-    """A morpheme that Kiwi finds: its text, its part of speech, and where it begins."""
+    """A morpheme found by Kiwi: its text, part of speech and position."""
 
     form: str
     tag: str
@@ -47,15 +47,15 @@ def analyse(text: str) -> list[Morpheme]:
 
 @lru_cache(maxsize=1 << 17)
 def morphemes(text: str) -> tuple[str, ...]:
-    """Part a text into morphemes; it is kept, for several metrics ask for the same texts.
+    """Split a text into morphemes; cached, since several metrics use the same texts.
 
-    Punctuation is left out where there is anything else. Some names of several words are one
-    morpheme, and lose their spaces.
+    Punctuation is dropped unless there is nothing else. Some names of several words are one
+    morpheme and lose their spaces.
     """
     forms = tuple(token.form.replace(" ", "") for token in analyse(text))
     return speaking(forms)
 
 
 def speaking(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave punctuation out where there is anything else."""
+    """Drop punctuation unless there is nothing else."""
     return tuple(part for part in tokens if any(map(is_of_a_word, part))) or tokens

@@ -1,4 +1,4 @@
-"""The language of texts, as far as their letters tell, and of whole examples."""
+"""Detect the language of texts and examples from their letters."""
 
 import re
 import unicodedata
@@ -6,42 +6,42 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-KOREAN, LATIN = "ko", "latin"  # every language in Latin letters is one here
-NO_LANGUAGE = ""  # of numbers, marks and silence
-WITHOUT_SPACES = {"ja", "zh", "thai", "lao", "khmer", "myanmar"}  # between their words
-_READ = 500  # characters of a text that tell its language
-_PASSAGES, _BEGINNING = 3, 150  # passages, and characters of each, that do
-_FEW = 0.1  # of the answers in a data set of one language are names in other letters
+KOREAN, LATIN = "ko", "latin"  # languages in Latin letters are not told apart
+NO_LANGUAGE = ""  # of numbers, punctuation and empty texts
+WITHOUT_SPACES = {"ja", "zh", "thai", "lao", "khmer", "myanmar"}  # between words
+_READ = 500  # characters of a text to look at
+_PASSAGES, _BEGINNING = 3, 150  # passages to look at, and characters of each
+_FEW = 0.1  # share of answers in a monolingual data set that may be names in another script
 
 HANGUL_LETTERS = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
 _HANGUL = re.compile(f"[{HANGUL_LETTERS}]")
 _OTHER_LETTERS = re.compile(rf"[^\W\d_{HANGUL_LETTERS}]")
-_KOREAN_WORDS = re.compile(rf"[{HANGUL_LETTERS}][^\W\d_]*")  # from their first Hangul letter on
+_KOREAN_WORDS = re.compile(rf"[{HANGUL_LETTERS}][^\W\d_]*")  # from the first Hangul letter on
 _KANA = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SCRIPTS = {"CJK": "zh", "HIRAGANA": "ja", "KATAKANA": "ja"}
 
 
 def has_hangul(texts: Iterable[str]) -> bool:
-    """Tell whether any of the texts holds a Hangul letter, composed or not."""
+    """Whether any of the texts has a Hangul letter, composed or not."""
     return any(_HANGUL.search(text) for text in texts)
 
 
 def is_of_a_word(character: str) -> bool:
-    """Tell letters and digits from punctuation.
+    """Whether a character is part of a word, rather than punctuation.
 
-    In many scripts, such as Devanagari and Thai, vowels are marks beside letters.
+    In many scripts, such as Devanagari and Thai, vowels are combining marks.
     """
     return character.isalnum() or unicodedata.category(character)[0] == "M"
 
 
 def language_of(text: str, korean: float = 0.4) -> str:
-    """Name a text's language: "ko", "ja", "zh", or its script ("latin", "cyrillic", ...).
+    """Return a text's language: "ko", "ja", "zh", or its script ("latin", "cyrillic", ...).
 
-    Korean is a text of which the share `korean` of words holds Hangul, for names keep their
-    letters in it. A text without letters has none.
+    A text is Korean if the share `korean` of its words has Hangul, since names may keep their
+    letters. A text without letters has no language.
     """
-    if text.isascii():  # nearly all English, at once
+    if text.isascii():  # fast path: nearly all English
         return LATIN if _LETTERS.search(text) else NO_LANGUAGE
     if not _OTHER_LETTERS.search(text, 0, _READ):
         return KOREAN if _HANGUL.search(text, 0, _READ) else NO_LANGUAGE
@@ -59,9 +59,9 @@ def language_of(text: str, korean: float = 0.4) -> str:
 
 
 def language_of_passages(texts: Iterable[str]) -> str:
-    """Name the language of an example's passages, by the beginnings of the first ones.
+    """Return the language of an example's passages, from the beginnings of the first ones.
 
-    Few words of Hangul are enough, for Korean texts hold lists of foreign names.
+    A few Hangul words suffice, since Korean texts contain lists of foreign names.
     """
     return language_of(" ".join(text[:_BEGINNING] for text in islice(texts, _PASSAGES)), 0.2)
 
@@ -69,12 +69,12 @@ def language_of_passages(texts: Iterable[str]) -> str:
 def example_languages(
     references: Sequence[Sequence[str]], questions: Sequence[str] = (), passages: Sequence[str] = ()
 ) -> list[str]:
-    """Name the language of each example by its question, its passages and its references.
+    """Return the language of each example, from its question, passages and references.
 
-    `passages` are languages, "" where none is known; without `questions` or `passages` nothing is
-    known of them. Most of the three decide; of equals, Korean, for a comparison by words is wrong
-    for Hangul, then the question. An example that has none takes that of most examples. Where
-    references alone are known, a tenth of them may be names in letters of another language.
+    `passages` are languages, "" if unknown; `questions` and `passages` may be omitted. The
+    majority of the three decides; in a tie, Korean (comparing by words is wrong for Hangul), then
+    the question. An example without a language gets the most common one. If only references are
+    known, a tenth of them may be names in another script.
     """
     none = [NO_LANGUAGE] * len(references)
     asked = [language_of(question) for question in questions] or none
@@ -93,7 +93,7 @@ def example_languages(
 
 
 def _decided(*votes: str) -> str:
-    """The language of most votes; of equals, Korean, or else the first."""
+    """The language with most votes; in a tie, Korean, or else the first."""
     given = [vote for vote in votes if vote]
     if len(set(given)) < 2:
         return given[0] if given else NO_LANGUAGE

@@ -1,4 +1,4 @@
-"""EM and F1 for Korean that forgive spaces, and a particle or a copula at the end of an answer."""
+"""EM and F1 for Korean that ignore spaces, and a particle or copula at the end of an answer."""
 
 import re
 import string
@@ -17,8 +17,8 @@ from aqa.records import Score
 _KORQUAD = PROFILES["korquad"]
 _MARKS = string.punctuation + "。．…！？ "
 _SPACE = re.compile(f"(?<=[{HANGUL_LETTERS}]) | (?=[{HANGUL_LETTERS}])")
-# Particles that say what part the answer had in its sentence, and those that say where, when or to
-# whom. All others (만, 도, 보다) change what is said.
+# Particles that mark the answer's grammatical role, then those of place, time or recipient. All
+# others (만, 도, 보다) change the meaning.
 _PLAIN = ("이", "가", "께서", "은", "는", "을", "를", "의", "요")
 _ROLES = (
     "에", "에서", "에게", "에게서", "한테", "한테서", "께", "로", "으로", "으로서", "로서", "부터",
@@ -27,15 +27,15 @@ _ROLES = (
 )  # fmt: skip
 # Verbs that may follow the copula: 이라고 한다, 인 것으로 알려져 있다.
 _SAYING = ("하", "부르", "불리", "알려지", "칭하", "것", "있")
-_COUNTED = ("SN", "SL", "SH", "SW", "NNB")  # digits, letters and counters end no name
+_COUNTED = ("SN", "SL", "SH", "SW", "NNB")  # digits, letters and counters don't end a name
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An answer normalised and without spaces at Hangul, and what it is without its ending.
+    """A normalised answer without spaces next to Hangul, and the same without its ending.
 
-    `stem` is None where there is no ending. `role` is the particle of place, time or direction
-    that was cut, "" for others. `is_sure` tells that what was cut is no end of a name.
+    `stem` is None without an ending. `role` is the removed particle of place, time or direction,
+    "" for others. `is_sure`: the removed ending can't be part of a name.
     """
 
     whole: str
@@ -45,10 +45,10 @@ class Reading:
 
 
 def lenient(name: str, pairs: Pairs) -> Score:
-    """Score by `korquad`, exactly or ("lenient_f1") F1, forgiving spaces and the end of an answer.
+    """Score by `korquad` as EM or ("lenient_f1") F1, ignoring spaces and endings.
 
-    Of a prediction a particle or the copula is cut, of a reference only what is surely none of its
-    own. Particles that say where or when have to be the same where both have one. Examples in
+    A particle or copula is removed from predictions, and from references only if it can't be part
+    of a name. If both have a particle of place or time, it must be the same one. Examples in
     other languages are compared by `squad`.
 
     Raises:
@@ -80,9 +80,9 @@ def _graded(prediction: str, reference: str) -> float:
 
 
 def is_same(prediction: str, reference: str) -> bool:
-    """Tell whether two answers are the same but for spaces and endings."""
+    """Whether two answers are the same apart from spaces and endings."""
     said, expected = _closed(prediction), _closed(reference)
-    if said[:1] != expected[:1]:  # so no ending can make them equal
+    if said[:1] != expected[:1]:  # then no ending can make them equal
         return False
     given, gold = reading(prediction), reading(reference)
     if given.whole == gold.whole or given.stem == gold.whole:
@@ -94,9 +94,9 @@ def is_same(prediction: str, reference: str) -> bool:
 
 @lru_cache(maxsize=1 << 17)
 def reading(text: str) -> Reading:
-    """Read an answer, and find the particles (J*) or the copula (VCP) at its end.
+    """Parse an answer, finding the particles (J*) or copula (VCP) at its end.
 
-    Text in decomposed Unicode is left whole, for Kiwi reads composed letters.
+    Text in decomposed Unicode is not parsed, since Kiwi needs composed letters.
     """
     answer = text.rstrip(_MARKS)
     whole = _closed(answer)
@@ -117,27 +117,27 @@ def reading(text: str) -> Reading:
         return Reading(whole)
     cut = [token.form for token in tokens[end:place] if token.form in _ROLES]
     if cut and any(_ends_a_word(token, answer) for token in tokens[:end]):
-        return Reading(whole)  # in 백두산에서 한라산까지 the last particle belongs to the first
+        return Reading(whole)  # in 백두산에서 한라산까지, the particles belong together
     role = "".join(cut).replace("으로", "로")
     is_sure = not is_short or _is_sure(answer[:start].split(), *tokens[end - 1 : end + 1])
     return Reading(whole, stem, role, is_sure)
 
 
 def _ends_a_word(token: Morpheme, answer: str) -> bool:
-    """Tell whether a particle of place or time comes before a space."""
+    """Whether a token is a particle of place or time before a space."""
     is_role = token.tag[0] == "J" and token.form in _ROLES
     return is_role and answer[token.start + token.len :][:1] == " "
 
 
 def _is_sure(words: Sequence[str], last: Morpheme, particle: Morpheme) -> bool:
-    """Tell whether one syllable behind words, and their last morpheme, is surely not of a name."""
+    """Whether a one-syllable particle after these words can't be part of a name."""
     is_long = len(words[-1]) > (2 if len(words) == 1 else 1)
     is_common = is_long and last.tag == "NNG" and particle.form in _PLAIN
     return is_common or last.tag in _COUNTED
 
 
 def _before_copula(tokens: Sequence[Morpheme]) -> int:
-    """Count the tokens before a final copula, or a verb of saying; all where there is none."""
+    """Count the tokens before a final copula or verb of saying; all if there is none."""
     place, found = len(tokens), len(tokens)
     while place:
         token = tokens[place - 1]
@@ -151,7 +151,7 @@ def _before_copula(tokens: Sequence[Morpheme]) -> int:
 
 
 def _follows_a_noun(tokens: Sequence[Morpheme], place: int) -> bool:
-    """Tell whether a token is a particle behind 것, or the 요 of politeness."""
+    """Whether a token is a particle after 것, or the polite 요."""
     if tokens[place].tag[0] != "J":
         return False
     return tokens[place].form == "요" or tokens[place - 1].form == "것"

@@ -1,4 +1,4 @@
-"""Match: whether an answer holds a reference, whatever else it says."""
+"""The metric match: whether an answer contains a reference."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from aqa.records import Score
 
 
 def match(name: str, pairs: Pairs) -> Score:
-    """Give 100 where a reference is in the answer, both normalised by the profile."""
+    """Score 100 if the answer contains a reference, both normalised by the profile."""
     values = [
         100.0 * (exact == 100 or _holds_one(profile, text or "", texts))
         for exact, profile, text, texts in zip(
@@ -25,9 +25,9 @@ def _holds_one(profile: Profile, text: str, references: Sequence[str]) -> bool:
 
 
 def holds(text: str, part: str) -> bool:
-    """Tell whether `part` is in `text`: whole words, where the script puts spaces between them.
+    """Whether `text` contains `part` as whole words, in scripts with spaces between words.
 
-    Of Hangul with a space of the text within it, it begins a word: no 사과 in 회사 과장.
+    If Hangul matches across a space of the text, it must begin a word: no 사과 in 회사 과장.
     """
     if _stands_in(text, part):
         return True
@@ -42,12 +42,12 @@ def holds(text: str, part: str) -> bool:
 
 
 def closed(text: str) -> str:
-    """Leave the spaces out."""
+    """Remove spaces."""
     return text.replace(" ", "")
 
 
 def _stands_in(text: str, part: str) -> bool:
-    """Look for `part` where it is no piece of a longer word or number: no 3명 in 13명."""
+    """Find `part` where it is not part of a longer word or number: no 3명 in 13명."""
     start = text.find(part)
     while start >= 0:
         end = start + len(part)
@@ -60,9 +60,9 @@ def _stands_in(text: str, part: str) -> bool:
 
 
 def _is_one_word(left: str, right: str) -> bool:
-    """Tell whether two neighbours are of one word.
+    """Whether two adjacent characters belong to one word.
 
-    Hangul joins any word as its ending; other scripts put no spaces between words.
+    Hangul may follow any word as its ending; some other scripts put no spaces between words.
     """
     both = left + right
     if len(both) < 2 or not all(map(is_of_a_word, both)) or has_hangul(both):

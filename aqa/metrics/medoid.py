@@ -1,4 +1,4 @@
-"""The most central of several answers to one question: that of minimum Bayes risk under F1."""
+"""The medoid of several answers to a question: minimum Bayes risk under F1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from aqa.metrics.normalize import PROFILES, Profile, f1, profile_for
 
 @dataclass(frozen=True, slots=True)
 class Medoid:
-    """The place of the chosen text, and how far each text agrees with all the others, 0..1.
+    """The index of the chosen text, and each text's mean agreement with the others, 0..1.
 
-    `agreements` are means of the profile's F1; 1 where there is no other text.
+    `agreements` are means of the profile's F1; 1 for a single text.
     """
 
     place: int
@@ -20,16 +20,16 @@ class Medoid:
 
     @property
     def agreement(self) -> float:
-        """How far the others agree with the chosen text, 0..1."""
+        """The mean agreement of the others with the chosen text, 0..1."""
         return self.agreements[self.place]
 
 
 def medoid(texts: Sequence[str], profile: Profile) -> Medoid:
-    """Choose the text with the highest expected F1 if each were right as likely as the others.
+    """Choose the text with the highest expected F1, each being equally likely to be right.
 
-    Minimum Bayes risk with the texts themselves as the candidates and the evidence: Kumar & Byrne
-    (2004), "Minimum Bayes-Risk Decoding for Statistical Machine Translation", HLT-NAACL. Of equals
-    the first is chosen. "" is silence, which agrees with silence alone.
+    Minimum Bayes risk with the texts as both candidates and evidence: Kumar & Byrne (2004),
+    "Minimum Bayes-Risk Decoding for Statistical Machine Translation", HLT-NAACL. The first of
+    equals is chosen. "" is an abstention, which agrees only with abstentions.
 
     Raises:
         ValueError: there are no texts.
@@ -46,10 +46,10 @@ def medoid(texts: Sequence[str], profile: Profile) -> Medoid:
 def profile_of(
     name: str, question: str, passages: Sequence[str] = (), answers: Sequence[str] = ()
 ) -> Profile:
-    """Give the profile that compares answers to one question, by `evaluation.profile`.
+    """Return the profile that compares answers to one question, by `evaluation.profile`.
 
-    Nobody knows the whole data while answers come in, so `auto` goes by the question's language,
-    as `mixed` does; see `example_languages`.
+    While answers come in, the whole data are not known, so `auto` uses the question's language,
+    like `mixed`; see `example_languages`.
     """
     if name not in ("auto", "mixed"):
         return PROFILES[name]
@@ -59,9 +59,9 @@ def profile_of(
 
 
 def likeness(one: str, other: str, profile: Profile) -> float:
-    """The profile's F1 of two normalised texts, 0..1, the same both ways.
+    """The profile's F1 of two normalised texts, 0..1, made symmetric.
 
-    A longest run, which KLUE's score goes by, may be found in one direction only.
+    The longest run, on which KLUE's score is based, may be found in one direction only.
     """
     if one == other:
         return 1.0

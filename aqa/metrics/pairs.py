@@ -1,4 +1,4 @@
-"""Predictions beside their references, and how far they agree: what every metric is given."""
+"""Predictions aligned with references, and their agreement: the input of every metric."""
 
 import re
 from collections import Counter
@@ -14,14 +14,14 @@ from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
 from aqa.version import __version__
 
-FULL, NOTHING = (100.0, 100.0), (0.0, 0.0)  # exact match and the second score
+FULL, NOTHING = (100.0, 100.0), (0.0, 0.0)  # (exact match, second score)
 
-_WORD = re.compile("[^\\W_AEHNTaehnt]")  # a letter or digit that no article is made of
+_WORD = re.compile("[^\\W_AEHNTaehnt]")  # a letter or digit that is in no article
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """The ranks of the passages that an answer names, and of the gold ones that it could name."""
+    """The ranks of the passages that an answer cites, and of the gold ones that it could cite."""
 
     named: frozenset[int]
     gold: frozenset[int]
@@ -29,11 +29,11 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """Predictions and references one by one, each pair of two texts that both say something.
+    """Pairs of one prediction and one reference, both non-empty.
 
-    As for the other metrics a missing prediction scores 0, and an unanswerable question scores 100
-    where nothing is predicted; such texts never meet the metric. `owners` are the examples that
-    the pairs belong to, `settled` what each example scores at least.
+    As in other metrics, a missing prediction scores 0, and an empty one scores 100 if the question
+    is unanswerable; such texts are not passed to the metric. `owners` are the examples that the
+    pairs belong to, `settled` each example's minimum score.
     """
 
     predictions: Sequence[str]
@@ -42,7 +42,7 @@ class Single:
     settled: Sequence[float]
 
     def best(self, found: Sequence[float]) -> list[float]:
-        """Turn the pairs' scores, 0..100, into each example's best."""
+        """Convert the pairs' scores, 0..100, to each example's best."""
         values = list(self.settled)
         for owner, value in zip(self.owners, found, strict=True):
             values[owner] = max(values[owner], value)
@@ -53,12 +53,12 @@ class Single:
 class Pairs:
     """Aligned predictions and references with the profile that compares them.
 
-    A prediction is None where it is missing or failed, and then scores 0; `failed` says how many
-    of them failed. References () mean unanswerable: the reference is the empty string. `profile`
-    is settled, never "auto". `unicode_form` says what the texts were put in: "none", "nfc" or
-    "nfkc". `verdicts` are a judge's, where one was asked. `questions` are "" or () where they are
-    not known; `known_languages` are those of the examples, where more than references is known.
-    `citations` are None where an answer tells nothing of the passages that it goes by.
+    A prediction is None if missing or failed, and then scores 0; `failed` counts the failed ones.
+    References () mean unanswerable, that is, the reference is the empty string. `profile` is
+    never "auto". `unicode_form` is the texts' normalisation: "none", "nfc" or "nfkc". `verdicts`
+    are a judge's, if asked. `questions` are "" or () if unknown; `known_languages` are the
+    examples', if more than their references is known. `citations` are None for answers that do
+    not cite passages.
     """
 
     predictions: Sequence[str | None]
@@ -89,20 +89,20 @@ class Pairs:
 
     @property
     def missing(self) -> int:
-        """How many examples have no prediction, failures apart."""
+        """The number of examples without a prediction, not counting failures."""
         return self.predictions.count(None) - self.failed
 
     @cached_property
     def languages(self) -> Sequence[str]:
-        """The language of each example, see `example_languages`."""
+        """The language of each example; see `example_languages`."""
         return self.known_languages or example_languages(self.references)
 
     @cached_property
     def expected(self) -> list[tuple[str, ...]]:
         """The references of each example that count; () means that it is unanswerable.
 
-        As in SQuAD 2.0, one of which nothing is left once normalised (data sets hold ".", "A")
-        counts only where no other says more; an example is answerable if it has one at all.
+        As in SQuAD 2.0, a reference that is empty once normalised (data sets contain ".", "A")
+        counts only if all are; an example with any reference is answerable.
         """
         found = []
         for texts, profile in zip(self.references, self.profiles, strict=True):
@@ -113,12 +113,12 @@ class Pairs:
 
     @property
     def answerable(self) -> list[bool]:
-        """Tell of each example whether there is an answer to give."""
+        """Whether each example is answerable."""
         return list(map(bool, self.expected))
 
     @cached_property
     def silent_references(self) -> list[bool]:
-        """Tell where an answerable example's references say nothing once normalised."""
+        """Whether an answerable example's references are all empty once normalised."""
         return [
             bool(texts) and not _says_something(texts[0], profile)
             for texts, profile in zip(self.expected, self.profiles, strict=True)
@@ -126,9 +126,9 @@ class Pairs:
 
     @cached_property
     def abstained(self) -> list[bool | None]:
-        """Tell whether a prediction says nothing once normalised; None where it is missing.
+        """Whether each prediction is empty once normalised; None if it is missing.
 
-        Where "A" is the reference, only one of white space says nothing.
+        If a reference like "A" is empty, too, only white space counts as empty.
         """
         return [
             None
@@ -141,14 +141,14 @@ class Pairs:
 
     @cached_property
     def silence(self) -> tuple[float, ...]:
-        """What each example scores at least, 0..100: silence is right where there is no answer."""
+        """Each example's minimum score, 0..100: abstaining is right if it is unanswerable."""
         return tuple(
             100.0 if has_abstained and not texts else 0.0
             for has_abstained, texts in zip(self.abstained, self.expected, strict=True)
         )
 
     def single(self) -> Single:
-        """Take predictions and references apart, one reference at a time."""
+        """Pair each prediction with each of its references."""
         said: list[str] = []
         expected: list[str] = []
         owners: list[int] = []
@@ -162,13 +162,13 @@ class Pairs:
     def score(
         self, name: str, values: Sequence[float], details: str = "", refs: str = "max"
     ) -> Score:
-        """Sum up values per example (0..100) as a signed score."""
+        """Combine values per example (0..100) into a score with a signature."""
         if not values:
             raise DataError("there are no examples to score")
         return Score(name, fmean(values), self.signature(name, details, refs), tuple(values))
 
     def signature(self, name: str, details: str = "", refs: str = "max") -> str:
-        """Say how a score was made; without details by the profile."""
+        """Describe how a score was made: by `details`, or else by the profile."""
         parts = [
             name,
             details or f"profile:{self.profile_counts}",
@@ -187,7 +187,7 @@ class Pairs:
 
     @property
     def profile_counts(self) -> str:
-        """The profile's name, and of a mixed one how many examples each of its two compares."""
+        """The profile's name; for a mixed one, also how many examples use each profile."""
         if self.profile != "mixed":
             return self.profile
         counts = Counter(profile.name for profile in self.profiles)
@@ -195,13 +195,13 @@ class Pairs:
 
     @cached_property
     def profiles(self) -> list[Profile]:
-        """The profile that compares each example."""
+        """The profile of each example."""
         if self.profile == "mixed":
             return [profile_for("mixed", language) for language in self.languages]
         return [PROFILES[self.profile]] * len(self.references)
 
     def _normalized(self, settled: Sequence[bool]) -> dict[Profile, dict[str, str]]:
-        """Normalise the texts of all pairs that are not settled, each distinct one once."""
+        """Normalise the texts of all pairs that are not settled, each distinct text once."""
         texts: list[str] = []
         for prediction, references, is_settled in zip(
             self.predictions, self.references, settled, strict=True
@@ -213,22 +213,22 @@ class Pairs:
 
 
 def _says_something(text: str, profile: Profile) -> bool:
-    """Tell whether a text is more than "" once normalised; cheaply where a letter makes it sure."""
+    """Whether a text is non-empty once normalised; skips normalising if a letter shows it."""
     return bool(_WORD.search(text) or profile.normalize(text))
 
 
 def _is_settled(prediction: str | None, references: Sequence[str]) -> bool:
-    """Tell cheaply where the texts need no normalising: none, or surely a reference's own words."""
+    """Whether normalising is unnecessary: no prediction, or it surely equals a reference."""
     return prediction is None or (prediction in references and bool(_WORD.search(prediction)))
 
 
 def _compare(
     prediction: str, references: Sequence[str], profile: Profile, normalized: Mapping[str, str]
 ) -> tuple[float, float]:
-    """Give exact match and the second score of one pair, the best over the references.
+    """Return exact match and the second score, the best over the references.
 
-    As in SQuAD 2.0, a reference of which nothing is left (data sets hold ".") counts only where
-    no other says more: else silence would be right.
+    As in SQuAD 2.0, a reference that is empty once normalised (data sets contain ".") counts only
+    if all are; otherwise an abstention would be right.
     """
     answer = normalized[prediction]
     expected = [text for text in map(normalized.__getitem__, references) if text] or [""]

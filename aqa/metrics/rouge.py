@@ -1,6 +1,6 @@
-"""ROUGE by the rouge-score-rs package, with a tokenizer that fits the language.
+"""ROUGE by the package rouge-score-rs, with a tokenizer for each language.
 
-The package gives the scores of rouge-score, the published implementation, many times as fast.
+It computes the scores of rouge-score, the reference implementation, many times faster.
 """
 
 import re
@@ -12,36 +12,36 @@ from aqa.metrics.languages import KOREAN, LATIN, has_hangul, language_of
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
-_WORD = re.compile("[a-z0-9]")  # what the default tokenizer makes words of
+_WORD = re.compile("[a-z0-9]")  # the characters of the default tokenizer's words
 _ENDS = re.compile(r"^[\W_]+|[\W_]+$")
 ROUGE = ("rouge1", "rouge2", "rougeL")
-_RUN = 6  # tokens that may be one in a text with other spaces
+_RUN = 6  # tokens that may be joined if a text is spaced differently
 
 
 Tokenizer = Callable[[str], Sequence[str]]
 
 
 def characters(text: str) -> Sequence[str]:
-    """Make every letter and digit a token, of a text without any every mark.
+    """Make every letter and digit a token, or every mark if there are only marks.
 
-    ROUGE's own tokenizer keeps [a-z0-9] only.
+    ROUGE's own tokenizer keeps only [a-z0-9].
     """
     return speaking(tuple("".join(text.lower().split())))
 
 
 def by_morphemes(text: str) -> Sequence[str]:
-    """Make every morpheme that Kiwi finds a token, but punctuation, which ROUGE does not count.
+    """Make every morpheme found by Kiwi a token, except punctuation, which ROUGE ignores.
 
-    At the ends none of it reaches Kiwi, which reads other words beside it, and "btv." as one.
+    Punctuation at the ends is removed first, since it changes Kiwi's analysis ("btv." is one).
     """
     text = text.lower()
     return morphemes(_ENDS.sub("", text) or text)
 
 
 def rouge(name: str, pairs: Pairs) -> Score:
-    """Give F1 over shared tokens, pairs of neighbours (rouge2), or the longest subsequence (L).
+    """F1 of shared tokens, bigrams (rouge2), or the longest common subsequence (L).
 
-    By pairs of neighbours a text of one token scores 0.
+    A text of one token has no bigrams and scores 0 in rouge2.
     """
     values, details = _score_all(pairs)
     return pairs.score(name, values[name], details)
@@ -49,7 +49,7 @@ def rouge(name: str, pairs: Pairs) -> Score:
 
 @lru_cache(maxsize=1)
 def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
-    """Score by all three at once, for whoever asks for one next; and say how for the signature."""
+    """Compute all three scores at once, cached for the others, and the signature's details."""
     from importlib.metadata import version
 
     from rouge_score_rs import RougeScorer
@@ -76,10 +76,10 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
 
 
 def _tokenizer(language: str, reference: str, korean: Tokenizer) -> Tokenizer | None:
-    """Choose how a reference becomes tokens in an example of that language; `korean` if it is so.
+    """Choose how to tokenize a reference of an example in that language; `korean` if Korean.
 
-    None is ROUGE's own way, which sees Latin letters and digits alone: a reference in others would
-    be as good as empty, or its digits all that there is of it.
+    None is ROUGE's own tokenizer, which sees only Latin letters and digits: of references in other
+    scripts it would see nothing, or only digits.
     """
     if language in (LATIN, "en"):
         language = language_of(reference) or LATIN
@@ -95,9 +95,9 @@ def _named(used: set[Tokenizer | None]) -> str:
 
 
 def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:
-    """Part a text's Hangul as another text does where they differ only by that.
+    """Split a text's Hangul like the reference's, if they differ only in that.
 
-    Spacing changes what morphemes are found: 김구 is one, 김 구 are two.
+    Spacing changes which morphemes are found: 김구 is one, 김 구 are two.
     """
     own, others = set(tokens), set(model)
     if own <= others or others <= own:
@@ -122,9 +122,9 @@ def _runs(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _written(tokens: Sequence[str], known: dict[str, str]) -> str:
-    """Write tokens as one text of made-up words, the same for the same token.
+    """Encode tokens as a text of made-up words, equal tokens as equal words.
 
-    The default tokenizer, which runs without Python, parts these words as they are meant, and
-    ROUGE asks of tokens only whether they are equal.
+    The default tokenizer, which does not run in Python, splits these words correctly, and ROUGE
+    only compares tokens for equality.
     """
     return " ".join([known.setdefault(token, str(len(known))) for token in tokens])

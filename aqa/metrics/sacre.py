@@ -1,4 +1,4 @@
-"""BLEU and chrF by sacrebleu: of all answers together, or of each by itself."""
+"""BLEU and chrF by sacrebleu: corpus-level, or the mean over sentences."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,11 +13,11 @@ from aqa.records import Score
 
 
 def bleu(name: str, pairs: Pairs) -> Score:
-    """Score the n-grams of all answers together, several references clipped together.
+    """Score the n-grams of all answers together, clipped by several references together.
 
-    Corpus BLEU, of which "bleu1" is over single tokens: their clipped precision, with the brevity
-    penalty. It is no mean of scores per example, and 0 where no answer has four tokens. A missing
-    answer is an empty one.
+    Corpus BLEU; "bleu1" is over unigrams: their clipped precision with the brevity penalty. It is
+    not a mean of values per example, and is 0 if no answer has four tokens. A missing answer is
+    an empty one.
     """
     from sacrebleu.metrics.bleu import BLEU
 
@@ -40,12 +40,12 @@ def bleu(name: str, pairs: Pairs) -> Score:
 
 
 def _influence(value: float, rows: Sequence[Sequence[int]]) -> tuple[float, ...]:
-    """Give what each example moves BLEU by, beside BLEU itself: its infinitesimal jackknife.
+    """The infinitesimal jackknife of BLEU: its value plus each example's influence on it.
 
     The derivative of BLEU = BP * exp(mean(log(counts / totals))) by each example's weight; `rows`
     hold counts and totals of each order, and the lengths of answer and reference. Efron (1982),
-    "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 6. Where an order has no
-    match BLEU has no derivative: ().
+    "The Jackknife, the Bootstrap and Other Resampling Plans", chapter 6. If an order has no
+    matches, BLEU has no derivative: ().
     """
     table = np.array(rows, dtype=np.float64)
     sums = table.sum(axis=0)
@@ -55,13 +55,13 @@ def _influence(value: float, rows: Sequence[Sequence[int]]) -> tuple[float, ...]
     shares = table[:, : 2 * order] / sums[: 2 * order]
     moves = (shares[:, :order] - shares[:, order:]).mean(axis=1)
     length, expected = sums[-2:]
-    if length < expected:  # the penalty exp(1 - expected / length)
+    if length < expected:  # the brevity penalty exp(1 - expected / length)
         moves += (expected * table[:, -2] / length - table[:, -1]) / length
     return tuple((value * (1 + len(rows) * moves)).tolist())
 
 
 def sentence_bleu(name: str, pairs: Pairs) -> Score:
-    """Give the mean BLEU of answers, with effective order: many are shorter than four tokens."""
+    """Mean sentence BLEU with effective order, since many answers have under four tokens."""
     tokens = _tokens(pairs)
     metrics = _metrics(4)
     values = _best(pairs, [metrics[token] for token in tokens])
@@ -69,7 +69,7 @@ def sentence_bleu(name: str, pairs: Pairs) -> Score:
 
 
 def chrf(name: str, pairs: Pairs) -> Score:
-    """Give the mean F-score over runs of up to six characters, which fits every language."""
+    """Mean F-score over character n-grams of up to six, for any language."""
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()
@@ -78,13 +78,13 @@ def chrf(name: str, pairs: Pairs) -> Score:
 
 
 def _tokens(pairs: Pairs) -> list[str]:
-    """Name sacrebleu's tokenization for each example: characters where letters are not Latin."""
+    """Choose sacrebleu's tokenization per example: characters unless letters are Latin."""
     return ["13a" if known in (LATIN, "en") else "char" for known in pairs.languages]
 
 
 @lru_cache(maxsize=4)
 def _metrics(order: int) -> dict[str, Any]:
-    """Make sacrebleu's metric for each tokenization; it counts the n-grams of one example."""
+    """Make sacrebleu's metric for each tokenization."""
     from sacrebleu.metrics.bleu import BLEU
 
     return {
@@ -106,7 +106,7 @@ def _best(pairs: Pairs, metrics: Sequence[Any]) -> list[float]:
 
 
 def _signature(metric: Any, tokens: Sequence[str]) -> str:
-    """Say how sacrebleu scored, by all tokenizations that examples met."""
-    metric.num_refs = 1  # needed, even where no text met the metric; ours says it, too
+    """Return sacrebleu's signature, with all tokenizations that were used."""
+    metric.num_refs = 1  # required even if nothing was scored; our signature has it, too
     signature = str(metric.get_signature()).removeprefix("nrefs:1|").replace("version", "sacrebleu")
     return signature.replace("tok:13a", f"tok:{'+'.join(sorted(set(tokens)) or ['13a'])}")

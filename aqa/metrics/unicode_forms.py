@@ -1,4 +1,4 @@
-"""Forms of Unicode in which texts look the same and are not equal, and the forms that mend it."""
+"""Unicode normalisation of texts that look alike but differ, and warnings about them."""
 
 import re
 import unicodedata
@@ -9,8 +9,8 @@ from aqa.metrics.pairs import Pairs
 
 Form = Callable[[str], str]
 
-# Characters without width or a glyph; full-width digits and Latin letters (％＋－ among them), and
-# others that stand for several: ², ½, Ⅳ, ①, ㈜, ㎞, half-width Katakana and Hangul.
+# Characters without width or a glyph; then full-width digits and Latin letters (and ％＋－) and
+# characters that stand for several: ², ½, Ⅳ, ①, ㈜, ㎞, half-width Katakana and Hangul.
 _UNSEEN = re.compile("[\u00ad\u115f\u1160\u200b-\u200f\u2060-\u2064\ufeff]")
 _WIDE = re.compile(
     "[\u00b2\u00b3\u00b9\u00bc-\u00be\u2103\u2150-\u217f\u2460-\u24ff\u3200-\u33ff"
@@ -26,10 +26,10 @@ _FORMS: dict[str, Form] = {
 
 
 def unicode_form(name: str) -> Form:
-    """Give the function that puts a text in a form.
+    """Return the function that normalises a text.
 
-    "none" leaves it as it is; "nfc" composes letters; "nfkc" also makes full-width letters and
-    digits plain and leaves out what has no width.
+    "none" leaves it unchanged; "nfc" composes letters; "nfkc" also makes full-width letters and
+    digits plain and removes characters without width.
     """
     if name not in _FORMS:
         raise UsageError(f'unknown normalization "{name}"; use {", ".join(_FORMS)}')
@@ -37,7 +37,7 @@ def unicode_form(name: str) -> Form:
 
 
 def form_warnings(pairs: Pairs) -> Iterator[str]:
-    """Tell of examples whose prediction and reference differ in what cannot be seen."""
+    """Warn of examples whose prediction and reference differ invisibly."""
     for kind, problem in _KINDS.items():
         count = sum(_differ(pairs, place, kind) for place in range(len(pairs.references)))
         if count:
@@ -46,7 +46,7 @@ def form_warnings(pairs: Pairs) -> Iterator[str]:
 
 
 def _differ(pairs: Pairs, place: int, kind: Callable[[str], bool | None]) -> bool:
-    """Tell whether all references of an example are of the other kind than its prediction."""
+    """Whether all references of an example are of the other kind than its prediction."""
     prediction = pairs.predictions[place]
     own = None if prediction is None else kind(prediction)
     kinds = set(map(kind, pairs.references[place]))
@@ -54,7 +54,7 @@ def _differ(pairs: Pairs, place: int, kind: Callable[[str], bool | None]) -> boo
 
 
 def _is_composed(text: str) -> bool | None:
-    """Tell NFC from NFD; None for a text that is the same in both."""
+    """Whether a text is NFC rather than NFD; None if it is both."""
     if text.isascii():
         return None
     if not unicodedata.is_normalized("NFC", text):
@@ -63,7 +63,7 @@ def _is_composed(text: str) -> bool | None:
 
 
 def _is_plain(text: str) -> bool | None:
-    """Tell whether a text has none of the characters that `nfkc` mends; None for an empty one."""
+    """Whether a text has no characters that `nfkc` changes; None for an empty one."""
     if not text.strip():
         return None
     return text.isascii() or not (_UNSEEN.search(text) or _WIDE.search(text))

@@ -1,4 +1,4 @@
-"""What a judge, or a panel of judges, says of answers, and what that counts."""
+"""The verdicts of a judge or panel, and their scores."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,19 @@ from typing import Any
 
 from aqa.metrics.statistics.label_sampling import LabelledMean
 
-# What each verdict counts, 0..100.
+# Scores of verdicts, 0..100.
 VERDICTS = {"correct": 100.0, "partially_correct": 50.0, "incorrect": 0.0, "unsupported": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A key of VERDICTS with its reason; None, and what kept the judge from giving one."""
+    """A key of VERDICTS with its reason; or None, with the reason why there is no verdict."""
 
     verdict: str | None
     reason: str
 
     def to_json(self) -> dict[str, str]:
-        """Give what is kept of an example."""
+        """Return what is stored for an example."""
         if self.verdict is None:
             return {"error": self.reason}
         return {"verdict": self.verdict, "reason": self.reason}
@@ -28,12 +28,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """The verdicts on one system's answers, one of each repeat for every example.
+    """The verdicts on one system's answers: one per repeat for every example.
 
-    () is an example of which the judge was not asked: no answer is wrong, or right where
-    there is none to give; `unasked` holds what that counts. `signature` says who judged, and how.
-    Of a panel these are the majority's verdicts, and `judges` what each one gave, by its name.
-    `corrected` is the score by people's labels, where there are some.
+    () is an example that the judge was not asked about: no answer is right if the question is
+    unanswerable, else wrong; `unasked` holds its score. `signature` describes the judge. For a
+    panel these are the majority's verdicts, and `judges` holds each judge's by name. `corrected`
+    is the score corrected by people's labels, if any.
     """
 
     examples: tuple[tuple[Verdict, ...], ...]
@@ -45,7 +45,7 @@ class Verdicts:
 
     @property
     def failed(self) -> int:
-        """How many verdicts there should be but are not."""
+        """The number of missing verdicts."""
         return sum(each.verdict is None for given in self.examples for each in given)
 
     @property
@@ -55,20 +55,20 @@ class Verdicts:
 
     @property
     def first_failure(self) -> str:
-        """What kept the judge from giving the first verdict that failed; "" where none did."""
+        """The reason of the first failed verdict; "" if none failed."""
         failures = (one.reason for own in self.examples for one in own if one.verdict is None)
         return next(failures, "")
 
     @property
     def values(self) -> list[float]:
-        """The mean of each example's verdicts, 0..100; 0 where all failed."""
+        """The mean score of each example's verdicts, 0..100; 0 if all failed."""
         return [
             _mean(given) if given else value
             for given, value in zip(self.examples, self.unasked, strict=True)
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds: how often each verdict fell, and how far repeats differ."""
+        """Return what metrics.json contains: counts of verdicts, and how far repeats differ."""
         given = Counter(each.verdict for own in self.examples for each in own if each.verdict)
         found: dict[str, Any] = {
             "verdicts": {name: given[name] for name in VERDICTS},
@@ -86,7 +86,7 @@ class Verdicts:
         return found
 
     def _spread(self) -> dict[str, Any]:
-        """The score by each repeat alone and its sample variance; the mean variance of examples."""
+        """Each repeat's score and their sample variance; the mean variance within examples."""
         scores = [
             fmean(
                 VERDICTS.get(own[repeat].verdict or "", value) if own else value
@@ -108,9 +108,9 @@ def _mean(given: Sequence[Verdict]) -> float:
 
 
 def majority(judges: Sequence[Sequence[Verdict]]) -> Verdict:
-    """Give the verdict of most judges, each heard once, with the reason of the first who gave it.
+    """Return the majority's verdict, one vote per judge, with the first reason given for it.
 
-    Of equals the one that counts least is taken; a judge whose verdicts all failed has no vote.
+    In a tie, the lowest verdict is used; a judge whose verdicts all failed has no vote.
     """
     votes = [vote for vote in map(most_given, judges) if vote]
     if not votes:
@@ -123,6 +123,6 @@ def majority(judges: Sequence[Sequence[Verdict]]) -> Verdict:
 
 
 def most_given(given: Sequence[Verdict]) -> str | None:
-    """The verdict of most repeats, of equals the first one; None where all failed."""
+    """Return the most common verdict of the repeats, the first in a tie; None if all failed."""
     counts = Counter(each.verdict for each in given if each.verdict)
     return counts.most_common(1)[0][0] if counts else None

@@ -1,4 +1,4 @@
-"""Answers of several readers to the same questions, and the rules that choose one of them."""
+"""Several readers' answers to the same questions, and the rules that choose among them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from aqa.metrics.statistics.clusters import Matrix, Places
 
 Truths = NDArray[np.bool_]
 
-_TIE = 1e-9  # less than any two sums of votes differ by
+_TIE = 1e-9  # less than any difference between sums of votes
 NOBODY = -1
 
 
@@ -22,8 +22,8 @@ class Votes:
     """The answers of m readers to n questions.
 
     `answered` is (n, m). `same` and `likeness` are (n, m, m): whether two answers are equal once
-    normalised, and their F1 under the profile, 0..1; nothing where one is missing. `confidences`
-    are (n, m), each on its reader's own scale, NaN where it gives none.
+    normalised, and their F1 under the profile, 0..1; False and 0 if one is missing. `confidences`
+    are (n, m), each on its reader's own scale, NaN if there is none.
     """
 
     answered: Truths
@@ -38,7 +38,7 @@ class Votes:
         confidences: Sequence[Sequence[float | None]],
         profiles: Sequence[Profile],
     ) -> "Votes":
-        """Compare answers, a sequence for each question; None where a reader has none."""
+        """Compare answers, given as a sequence per question; None for a missing answer."""
         count, width = len(texts), len(texts[0]) if texts else 0
         answered = np.array([[text is not None for text in own] for own in texts], dtype=bool)
         same = np.zeros((count, width, width), dtype=bool)
@@ -56,7 +56,7 @@ class Votes:
         return cls(answered.reshape(count, width), same, alike, known.reshape(count, width))
 
     def at(self, places: Places) -> "Votes":
-        """Give the votes on some of the questions."""
+        """Return the votes on some of the questions."""
         return Votes(
             self.answered[places],
             self.same[places],
@@ -67,10 +67,10 @@ class Votes:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Whose answer was chosen for each question, NOBODY where none is, and how sure the rule was.
+    """Whose answer was chosen for each question (NOBODY for none), and the rule's confidence.
 
-    `confidence` is the reader's own where only one was asked, else a share of the votes or an
-    expected score, 0..1; NaN where it isn't known.
+    `confidence` is the reader's own if only one was asked, else a share of the votes or an
+    expected score, 0..1; NaN if unknown.
     """
 
     readers: Places
@@ -79,9 +79,9 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A reader's expected score, 0..1, by its confidence: straight between points, flat beyond.
+    """A reader's expected score, 0..1, by confidence: linear between points, constant outside.
 
-    Where a confidence isn't known it is the `mean`.
+    For an unknown confidence it is the `mean`.
     """
 
     mean: float
@@ -89,7 +89,7 @@ class Curve:
     scores: tuple[float, ...] = ()
 
     def at(self, confidences: Matrix) -> Matrix:
-        """Give the expected score of each confidence."""
+        """Return the expected score of each confidence."""
         if not self.confidences:
             return np.full(confidences.shape, self.mean)
         known = np.interp(confidences, self.confidences, self.scores)
@@ -111,13 +111,13 @@ class Single:
 
 @dataclass(frozen=True, slots=True)
 class Majority:
-    """The answer that most readers give; of equals, that of the reader that comes first."""
+    """The answer that most readers give; in a tie, that of the first reader in `order`."""
 
     name: ClassVar[str] = "majority"
     order: tuple[int, ...]
 
     def choose(self, votes: Votes) -> Choice:
-        """Choose an answer to each question: that of the highest total."""
+        """Choose the answer with the highest total for each question."""
         totals = self._totals(votes) / len(self.order)
         ranks = np.empty(len(self.order))
         ranks[list(self.order)] = np.arange(len(self.order))
@@ -134,9 +134,9 @@ class Majority:
 
 @dataclass(frozen=True, slots=True)
 class MinimumRisk(Majority):
-    """The answer most like all others: minimum Bayes risk under the profile's F1.
+    """The answer most similar to all others: minimum Bayes risk under the profile's F1.
 
-    Each answer is taken to be right as likely as the others, see `aqa.metrics.medoid`.
+    All answers are assumed equally likely to be right; see `aqa.metrics.medoid`.
     """
 
     name: ClassVar[str] = "mbr"
@@ -148,7 +148,7 @@ class MinimumRisk(Majority):
 
 @dataclass(frozen=True, slots=True)
 class Weighted(Majority):
-    """A vote in which each answer weighs its expected score, by its reader's confidence."""
+    """A vote weighted by each answer's expected score, given its reader's confidence."""
 
     name: ClassVar[str] = "weighted"
     curves: tuple[Curve, ...]
@@ -163,9 +163,9 @@ class Weighted(Majority):
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A cheap reader's answers; where it is less sure than the `threshold`, those of a dear one.
+    """A cheap reader's answers, replaced by an expensive one's if below the `threshold`.
 
-    A cheap reader without a confidence is not sure. `curves` are those of the two.
+    A missing confidence counts as below. `curves` are those of the two readers.
     """
 
     name: ClassVar[str] = "cascade"
@@ -175,7 +175,7 @@ class Cascade:
     curves: tuple[Curve, Curve]
 
     def asks_dear(self, votes: Votes) -> Truths:
-        """Tell which questions the dear reader is asked."""
+        """Return which questions the expensive reader is asked."""
         with np.errstate(invalid="ignore"):
             is_sure = votes.confidences[:, self.cheap] >= self.threshold
         return ~(is_sure & votes.answered[:, self.cheap])
@@ -199,12 +199,12 @@ RULES: Mapping[str, type[Rule]] = {
 
 
 def rule_to_json(rule: Rule) -> dict[str, Any]:
-    """Give what a file holds of a rule."""
+    """Return a rule as plain values for a file."""
     return {"rule": rule.name, **asdict(rule)}
 
 
 def rule_from_json(found: Mapping[str, Any]) -> Rule:
-    """Read what `rule_to_json` gave; KeyError, TypeError or ValueError for everything else."""
+    """Read what `rule_to_json` returned; KeyError, TypeError or ValueError for anything else."""
     from pydantic import TypeAdapter
 
     rule: Rule = TypeAdapter(RULES[found["rule"]]).validate_python(found)
@@ -212,7 +212,7 @@ def rule_from_json(found: Mapping[str, Any]) -> Rule:
 
 
 def readers_of(rule: Rule) -> tuple[int, ...]:
-    """The readers that a rule needs, in the order in which they are to be asked."""
+    """Return the readers that a rule needs, in the order in which to ask them."""
     if isinstance(rule, Single):
         return (rule.reader,)
     if isinstance(rule, Cascade):

@@ -1,5 +1,5 @@
-"""How far chance reaches: the one engine of every interval and every p.
+"""Statistics: the only source of intervals and p values.
 
-`clusters` tells which examples hang together, `intervals` how far a mean or a difference could be
-off, `sign_flips` whether a difference could be chance, `power` which differences would be found.
+`clusters` groups dependent examples; `intervals` has intervals of means and differences;
+`sign_flips` tests differences; `power` says which differences would be detected.
 """

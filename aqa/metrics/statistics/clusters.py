@@ -1,4 +1,4 @@
-"""Which examples hang together: questions on one passage or article are no independent draws."""
+"""Clusters of dependent examples: questions on one passage or article are not independent."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ LEVEL = 0.95  # of all intervals
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """The cluster of each example, as codes 0..count - 1; `by` names what they are made from.
+    """The cluster of each example, as codes 0..count - 1; `by` names their origin.
 
-    `sequence` is the size of the largest cluster that might come, and how many might, where someone
-    looked at results while examples came in, and could stop: see `ConfidenceSequence`.
+    `sequence` is for results monitored while examples came in: the size of the largest possible
+    cluster, and the number of clusters; see `ConfidenceSequence`.
     """
 
     codes: Places
@@ -27,43 +27,43 @@ class Clusters:
 
     @classmethod
     def of(cls, labels: Sequence[Hashable], by: str) -> "Clusters":
-        """Take examples with equal labels together."""
+        """Cluster examples with equal labels."""
         known: dict[Hashable, int] = {}
         codes = [known.setdefault(label, len(known)) for label in labels]
         return cls(np.array(codes, dtype=np.intp), by)
 
     @classmethod
     def apart(cls, examples: int) -> "Clusters":
-        """Take each example as a cluster of its own."""
+        """Make each example its own cluster."""
         return cls(np.arange(examples))
 
     def at(self, places: Sequence[int]) -> "Clusters":
-        """Give the clusters of some of the examples."""
+        """Return the clusters of some of the examples."""
         kept = self.codes[np.asarray(places, dtype=np.intp)]
         return Clusters(np.unique(kept, return_inverse=True)[1], self.by, self.sequence)
 
     @property
     def examples(self) -> int:
-        """How many examples there are."""
+        """The number of examples."""
         return len(self.codes)
 
     @cached_property
     def sizes(self) -> Matrix:
-        """How many examples each cluster has."""
+        """The number of examples in each cluster."""
         return np.bincount(self.codes).astype(np.float64)
 
     @property
     def count(self) -> int:
-        """How many clusters there are."""
+        """The number of clusters."""
         return len(self.sizes)
 
     @property
     def are_examples(self) -> bool:
-        """Whether each example is a cluster of its own."""
+        """Whether each example is its own cluster."""
         return self.count == self.examples
 
     def sums(self, columns: Matrix) -> Matrix:
-        """Add up the rows of each cluster: (examples, k) to (clusters, k)."""
+        """Sum the rows of each cluster: (examples, k) to (clusters, k)."""
         if self.are_examples:
             return columns
         order = np.argsort(self.codes, kind="stable")

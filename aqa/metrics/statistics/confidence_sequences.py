@@ -1,10 +1,10 @@
-"""Intervals of a mean that hold at every moment of a run, however often one looks.
+"""Anytime-valid intervals of a mean: they hold however often one looks at the results.
 
-What is drawn are clusters of examples, each with its total and its number of examples; the mean is
-the ratio of both. "The mean is m" is tested by betting on the clusters' total - m * size, of which
-zero is expected then. The wealth is a nonnegative martingale, so by Ville's inequality it ever
-reaches 1 / a with a probability of a at most, and the interval is all m that were not refuted so.
-It is a mean over all clusters like these, as in a test of fixed size, not over those of one file.
+Clusters of examples are drawn, each with its total and its number of examples; the mean is the
+ratio of both. "The mean is m" is tested by betting on the clusters' total - m * size, whose
+expectation is then zero. The wealth is a nonnegative martingale, so by Ville's inequality it ever
+reaches 1 / a with probability at most a; the interval is all m not rejected so. As in a fixed-size
+test, the mean is that over all clusters like these, not over those of one file.
 """
 
 from dataclasses import dataclass, replace
@@ -18,11 +18,11 @@ from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix, Places
 
 Kind = Literal["betting", "t-mixture"]
 
-SMALL = 2  # examples of the largest cluster up to which the bounds of single values say enough
+SMALL = 2  # largest cluster size for which the bounds of single values are informative enough
 _STAKES = np.geomspace(2**-6, 0.7, 8)  # shares of the wealth that are bet
-# How the wealth is spread over them: those in the middle suit differences of 2 to 10 points.
+# The wealth's distribution over them; the middle ones suit differences of 2 to 10 points.
 _WEIGHTS = np.array([1, 2, 4, 6, 6, 4, 2, 1]) / 26
-_BEST_AFTER = 1 / 8  # of all clusters: there the t mixture is narrowest
+_BEST_AFTER = 1 / 8  # of all clusters, where the t mixture is narrowest
 _HALVINGS = 30
 _ROUNDING = 1e-9
 _REFUTED = -log(1 - LEVEL)
@@ -30,14 +30,14 @@ _REFUTED = -log(1 - LEVEL)
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceSequence:
-    """How the mean of values within -1 and 1 is followed; chosen before any value is known.
+    """How the mean of values within -1 and 1 is monitored; chosen before any value is known.
 
-    `largest` is the number of examples of the largest cluster that may come, `clusters` how many
-    may. Where all are small, nothing but the bounds of the values is relied on ("betting"): the
-    wealth is spread over constant stakes, as in Cover (1991), "Universal Portfolios", Mathematical
-    Finance 1(1); see Waudby-Smith & Ramdas (2024), "Estimating means of bounded random variables by
-    betting", JRSS B 86(1), and Orabona & Jun (2024), IEEE Transactions on Information Theory 70(1).
-    Of large clusters bounds say too little. Their totals are nearly normal, and "t-mixture" is the
+    `largest` is the largest possible cluster size, `clusters` the possible number of clusters. If
+    all are small, only the bounds of the values are assumed ("betting"): the wealth is spread over
+    constant stakes, as in Cover (1991), "Universal Portfolios", Mathematical Finance 1(1); see
+    Waudby-Smith & Ramdas (2024), "Estimating means of bounded random variables by betting", JRSS B
+    86(1), and Orabona & Jun (2024), IEEE Transactions on Information Theory 70(1). For large
+    clusters bounds are too loose. Their totals are nearly normal, and "t-mixture" is the
     sequential t test with a normal mixture over effect sizes, exact for normal totals of any
     variance: Wang & Ramdas (2024), "Anytime-valid t-tests and confidence sequences for Gaussian
     means with unknown variance", arXiv:2310.03722.
@@ -45,27 +45,27 @@ class ConfidenceSequence:
 
     largest: int
     clusters: int
-    by_bounds: bool = False  # alone, however large the clusters are
+    by_bounds: bool = False  # use "betting" even for large clusters
 
     @property
     def kind(self) -> Kind:
-        """How bets are made."""
+        """The betting strategy."""
         return "betting" if self.by_bounds or self.largest <= SMALL else "t-mixture"
 
     def interval(self, totals: Matrix, sizes: Matrix) -> tuple[float, float]:
-        """Give the 95 % interval of the mean after these clusters."""
+        """Return the 95 % interval of the mean after these clusters."""
         return self._lower(totals, sizes), -self._lower(-totals, sizes)
 
     def p_value(self, totals: Matrix, sizes: Matrix) -> float:
-        """Give the p value of a mean of zero, two-sided, at whatever moment this is."""
+        """Return the two-sided, anytime-valid p value of a mean of zero."""
         wealth = np.maximum(self.above(0.0, totals, sizes), self.above(0.0, -totals, sizes))
         return float(min(1.0, np.exp(-wealth[-1])))
 
     def above(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
-        """Give the logarithm of the wealth against "the mean is `mean` or less", by cluster.
+        """Return the log wealth against "the mean is `mean` or less", after each cluster.
 
-        Halved for the other side, which is bet on, too. Against "`mean` or more" it is that of the
-        negated totals and mean.
+        It is halved, since the other side is bet on, too. Negate totals and mean to bet against
+        "`mean` or more".
         """
         if self.kind == "betting":
             return self._bets(mean, totals, sizes)
@@ -78,12 +78,12 @@ class ConfidenceSequence:
         return found
 
     def _t_mixture(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
-        # One more cluster, which speaks against it: of one example, and of a whole cluster where it
-        # is asked how little readers differ, which those that are still to come may show wrong.
+        # Add one cluster of counter-evidence: one example, or a whole cluster when testing for
+        # a small difference, which clusters still to come may contradict.
         against = -(1 + mean) * (sizes.mean() if mean < 0 else 1.0)
         gains = np.concatenate([[against], totals - mean * sizes])
         count = np.arange(1, len(gains) + 1)
-        # The variance of the mixture that makes it narrowest after so many: Howard, Ramdas,
+        # The mixture variance with the narrowest interval at that time: Howard, Ramdas,
         # McAuliffe & Sekhon (2021), Annals of Statistics 49(2), section 3.5.
         prior = max(1.0, _BEST_AFTER * self.clusters / (2 * _REFUTED + log(2 * _REFUTED) + 1))
         sums, squares = gains.cumsum(), (gains**2).cumsum()
@@ -93,7 +93,7 @@ class ConfidenceSequence:
         return np.where(sums > 0, wealth, -np.inf)[1:]
 
     def _lower(self, totals: Matrix, sizes: Matrix) -> float:
-        """Halve the way from -1, or from 0, to the mean; the part that is refuted lies below."""
+        """Bisect between -1 (or 0) and the mean for the lower end, below which m is rejected."""
         is_above = self.above(0.0, totals, sizes)[-1] >= _REFUTED
         low, high = 0.0 if is_above else -1.0, float(totals.sum() / sizes.sum())
         if high <= low:
@@ -119,7 +119,7 @@ def verdicts(
 ) -> list[Verdict]:
     """Decide on b - a, of values within -1 and 1, after each number of clusters in `looks`.
 
-    With a `margin`, both readers are taken to be equal where b - a is surely less to either side.
+    With a `margin`, readers are called equal if b - a is surely smaller in both directions.
     """
     at = looks - 1
 
@@ -138,10 +138,10 @@ def verdicts(
 
 
 def followed(values: Matrix, clusters: Clusters) -> tuple[float, float, float, Kind]:
-    """Give the interval of a mean difference that was looked at all along, its p value and kind.
+    """Return the interval, p value and kind for a monitored mean difference.
 
-    Where clusters are larger than was planned, or values are not within -100 and 100, bets go by
-    that.
+    If clusters are larger than planned, or values are not within -100 and 100, the betting
+    strategy takes that into account.
     """
     is_bounded = abs(values).max() <= 100 * (1 + _ROUNDING)
     sequence, totals, sizes = _sequence(values / 100, clusters, 1 if is_bounded else SMALL + 1)
@@ -152,9 +152,9 @@ def followed(values: Matrix, clusters: Clusters) -> tuple[float, float, float, K
 def followed_mean(
     values: Matrix, clusters: Clusters, low: float, high: float
 ) -> tuple[float, float]:
-    """Give the interval of a mean of values within two bounds that was looked at all along.
+    """Return the interval of a monitored mean of values within two bounds.
 
-    It goes by these alone: of a score that nearly all answers get, totals are far from normal.
+    It uses only the bounds: if nearly all answers have one score, totals are far from normal.
     """
     scaled = 2 * (values - low) / (high - low) - 1
     sequence, totals, sizes = _sequence(scaled, clusters, 1)
@@ -166,7 +166,7 @@ def followed_mean(
 def _sequence(
     values: Matrix, clusters: Clusters, least: int
 ) -> tuple[ConfidenceSequence, Matrix, Matrix]:
-    """The planned sequence, for the clusters that came; their totals and sizes."""
+    """Return the planned sequence for the actual clusters, and their totals and sizes."""
     assert clusters.sequence is not None
     planned, count = clusters.sequence
     totals, sizes = clusters.sums(values[:, None])[:, 0], clusters.sizes

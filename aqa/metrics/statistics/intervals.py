@@ -1,15 +1,15 @@
-"""95 % intervals of mean scores and of paired differences, by clusters of examples.
+"""95 % intervals of mean scores and of paired differences, for clustered examples.
 
 The standard error is the cluster-robust one of Bell & McCaffrey (2002), Survey Methodology 28(2)
-("CR2"), freed of the bias that clusters of unequal sizes leave where their examples are alike.
-Its degrees of freedom are those of Satterthwaite (1946), Biometrics Bulletin 2(6), under the
-intra-class correlation that the scores show: Imbens & Kolesár (2016), Review of Economics and
-Statistics 98(4). A mean of bounded scores gets the interval of Wilson (1927), JASA 22, by its
-effective sample size: Korn & Graubard (1998), Survey Methodology 24(2); Dean & Pagano (2015),
-Journal of Survey Statistics and Methodology 3(4). That is why it has a width, and stays within the
-bounds, where all answers are right. Scores within bounds have lighter or heavier tails than the
-normal law, and their spread goes with their mean: both change the degrees of freedom of the
-effective sample size, by the moments of the beta law that the clusters' scores follow.
+("CR2"), corrected for the bias from clusters of unequal sizes with correlated examples. Its degrees
+of freedom are those of Satterthwaite (1946), Biometrics Bulletin 2(6), under the intra-class
+correlation of the scores: Imbens & Kolesár (2016), Review of Economics and Statistics 98(4). A mean
+of bounded scores gets the interval of Wilson (1927), JASA 22, with the effective sample size: Korn
+& Graubard (1998), Survey Methodology 24(2); Dean & Pagano (2015), Journal of Survey Statistics and
+Methodology 3(4). So it has a width, and stays within the bounds, even if all answers are right.
+Bounded scores have lighter or heavier tails than the normal distribution, and their variance
+depends on the mean: both change the degrees of freedom of the effective sample size, by the moments
+of the beta distribution that the clusters' scores follow.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ import numpy as np
 from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix
 from aqa.metrics.statistics.confidence_sequences import followed_mean
 
-FEW = 10  # clusters: fewer never tell more than their examples would if they were independent
+FEW = 10  # clusters; fewer are never treated as more informative than independent examples
 _UPPER = (1 + LEVEL) / 2
-_NOTHING = 1e-12  # of a variance: sums of equal scores in floats come to this
+_NOTHING = 1e-12  # rounding error in the variance of equal scores
 
 
 class Interval(NamedTuple):
-    """The 95 % interval of one figure, and its design effect; None where that is not known."""
+    """The 95 % interval of one figure, and its design effect; None if unknown."""
 
     low: float
     high: float
@@ -37,11 +37,10 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Estimates:
-    """Means of columns with their 95 % intervals, each an array of one value a column.
+    """Means of columns with their 95 % intervals, as arrays with one value per column.
 
     `errors` are standard errors, `freedom` their degrees of freedom, and `effects` the design
-    effects: how many times the variance is what independent examples would give (NaN where there
-    is none).
+    effects: the variance divided by that of independent examples (NaN if undefined).
     """
 
     values: Matrix
@@ -52,7 +51,7 @@ class Estimates:
     effects: Matrix
 
     def intervals(self) -> list[Interval]:
-        """Give each column's interval."""
+        """Return each column's interval."""
         return [
             Interval(low, high, None if isnan(effect) else effect)
             for low, high, effect in zip(
@@ -62,7 +61,7 @@ class Estimates:
 
 
 def interval_signature(clusters: Clusters, effect: float | None) -> str:
-    """Say how an interval was made."""
+    """Describe how an interval was computed."""
     if clusters.sequence is not None:
         return f"ci:confidence-sequence|cluster:{clusters.by}|clusters:{clusters.count}"
     design = "" if effect is None or clusters.are_examples else f"|deff:{effect:.2f}"
@@ -70,19 +69,19 @@ def interval_signature(clusters: Clusters, effect: float | None) -> str:
 
 
 def mean_interval(values: Sequence[float], clusters: Clusters) -> Interval:
-    """Give the interval of the mean of values, usually of 0..100."""
+    """Return the interval of the mean of values, usually within 0..100."""
     return mean_intervals(np.asarray(values, dtype=np.float64)[:, None], clusters).intervals()[0]
 
 
 def mean_intervals(
     columns: Matrix, clusters: Clusters, bounds: tuple[float, float] | None = None
 ) -> Estimates:
-    """Give the interval of each column's mean; `columns` are (examples, k), usually of 0..100.
+    """Return the interval of each column's mean; `columns` are (examples, k), usually 0..100.
 
-    `bounds` are those of the means; without, 0 and 100, or what the column itself goes beyond.
-    Where each example is its own cluster and scores only one bound or the other, this is Wilson's
-    interval of a proportion itself. Of examples that were looked at as they came it is that of
-    their confidence sequence, without a design effect.
+    `bounds` limit the means; by default 0 and 100, extended to the column's values. If each
+    example is its own cluster and scores are either bound, this is Wilson's interval of a
+    proportion. For examples monitored as they came in, it is their confidence sequence's, without
+    a design effect.
     """
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
@@ -105,7 +104,7 @@ def mean_intervals(
         is_known &= ~is_binary
     tails = spread.tails * _tails(shares, spread.between / (high - low) ** 2)
     freedom = spread.freedom / np.maximum(_NOTHING, 1 + tails)
-    # No spread is wider than that of clusters that are right or wrong as a whole.
+    # The spread is never wider than that of clusters that are right or wrong as a whole.
     normal, alike = student(np.float64(np.inf)), clusters.examples**2 / (clusters.sizes**2).sum()
     widest = normal * np.sqrt(np.maximum(1.0, sizes / alike))
     reach = np.where(is_known, np.minimum(student(freedom), widest), normal)
@@ -120,11 +119,11 @@ def mean_intervals(
 
 
 def difference_intervals(columns: Matrix, clusters: Clusters) -> Estimates:
-    """Give the interval of each column's mean difference; `columns` are (examples, k).
+    """Return the interval of each column's mean difference; `columns` are (examples, k).
 
-    Two more examples, one each way and as large as those that differ typically are, are added to
-    the spread: Bonett & Price (2012), Journal of Educational and Behavioral Statistics 37(4), do so
-    for proportions. So no difference among a few examples is not taken for certainty.
+    Two more examples, one each way and as large as typical differences, are added to the spread,
+    as Bonett & Price (2012), Journal of Educational and Behavioral Statistics 37(4), do for
+    proportions. So no difference among a few examples is not taken for certainty.
     """
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
@@ -152,7 +151,7 @@ def difference_intervals(columns: Matrix, clusters: Clusters) -> Estimates:
 
 
 def student(freedom: Matrix | np.float64) -> Matrix:
-    """Give the 97.5 % points of Student's t; those of the normal for infinite freedom."""
+    """Return the 97.5 % quantiles of Student's t, normal ones for infinite freedom."""
     from scipy import special
 
     points = special.stdtrit(np.where(freedom > 0, np.minimum(freedom, 1e9), 1.0), _UPPER)
@@ -160,25 +159,25 @@ def student(freedom: Matrix | np.float64) -> Matrix:
 
 
 def _wilson(shares: Matrix, sizes: Matrix, reach: Matrix) -> tuple[Matrix, Matrix]:
-    """Give Wilson's interval of shares that so many independent examples would show."""
+    """Return Wilson's interval of shares among so many independent examples."""
     square = reach**2 / sizes
     middle = (shares + square / 2) / (1 + square)
     half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)
-    # The ends meet the share itself where that is a bound; floats may leave it by a little.
+    # Shares at a bound should be the interval's end, despite rounding.
     low, high = np.minimum(middle - half, shares), np.maximum(middle + half, shares)
     return low.clip(0, 1), high.clip(0, 1)
 
 
 def _tails(shares: Matrix, variances: Matrix) -> Matrix:
-    """Tell how much more the effective sample size varies than that of normal scores, from -1 on.
+    """How much more the effective sample size varies than for normal scores, from -1 up.
 
-    It is p(1 - p) by the variance. By the delta method its logarithm varies as the kurtosis of the
-    scores, less what their skewness has the variance go with the mean; here of the beta law with
-    those means and variances, within 0..1.
+    That size is p(1 - p) divided by the variance. By the delta method, its logarithm varies with
+    the kurtosis of the scores, less the covariance of mean and variance due to skewness; here for
+    a beta distribution on 0..1 with those means and variances.
     """
     binomial = shares * (1 - shares)
     is_known = (binomial > _NOTHING) & (variances > _NOTHING)
-    size = np.zeros_like(shares)  # both parameters of the law together
+    size = np.zeros_like(shares)  # the sum of the beta distribution's parameters
     np.divide(binomial, variances, out=size, where=is_known)
     size = np.maximum(0.0, size - 1)
     lean = np.zeros_like(shares)
@@ -192,8 +191,8 @@ def _tails(shares: Matrix, variances: Matrix) -> Matrix:
 class _Spread:
     """Variance, degrees of freedom and design effect of each column's mean.
 
-    `between` is the variance of what varies from cluster to cluster, and `tails` the part of its
-    excess kurtosis that the variance of `variances` has.
+    `between` is the variance between clusters, and `tails` the weight of its excess kurtosis in
+    the variance of `variances`.
     """
 
     variances: Matrix
@@ -204,7 +203,7 @@ class _Spread:
 
 
 def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
-    """Measure the spread of columns; one cluster alone tells none: 0, with 0 degrees of freedom."""
+    """Measure the spread of columns; for a single cluster it is 0 with 0 degrees of freedom."""
     examples, count = clusters.examples, clusters.count
     width = columns.shape[1]
     nothing = np.zeros(width)
@@ -221,7 +220,7 @@ def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
     sums = clusters.sums(centred) ** 2
     correlation = intra_class_correlation((sums.T / sizes).sum(axis=1), squares, sizes)
     variances, freedom, tails = _robust(sums, sizes, correlation)
-    if count < FEW:  # two or three may agree by chance
+    if count < FEW:  # a few may agree by chance
         variances = np.maximum(variances, apart)
     effects = np.divide(variances, apart, out=np.full(width, np.nan), where=apart > _NOTHING)
     return _Spread(variances, freedom, effects, own * correlation, tails)
@@ -243,10 +242,10 @@ def intra_class_correlation(between: Matrix, squares: Matrix, sizes: Matrix) -> 
 
 
 def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    """Give the unbiased CR2 variance of a mean, its degrees of freedom, and the part of tails.
+    """Return the unbiased CR2 variance of a mean, its degrees of freedom, and the tails' weight.
 
-    `sums` are squared sums of centred scores, (clusters, k). With weights c and S the covariance of
-    those sums under the correlation, the variance estimated is sum(c * sums), its mean
+    `sums` are squared sums of centred scores, (clusters, k). With weights c, and S the covariance
+    of those sums under the correlation, the variance estimate is sum(c * sums), its mean
     trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S).
     """
     examples = sizes.sum()
@@ -256,8 +255,8 @@ def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, M
     total = own.sum(axis=1)
     shared = -2 * sizes * own / examples + sizes**2 * total[:, None] / examples**2
     expected = (weights * (own + shared)).sum(axis=1)
-    # Off the diagonal S is -(n_g s_h + s_g n_h) / N + n_g n_h sum(s) / N²: of rank two, so that
-    # the sum of its squares needs no matrix of all pairs of clusters.
+    # Off the diagonal S is -(n_g s_h + s_g n_h) / N + n_g n_h sum(s) / N²: of rank two, so the
+    # sum of its squares needs no matrix of all pairs of clusters.
     of_sizes = (weights * sizes**2).sum()
     of_both = (weights * sizes * own).sum(axis=1)
     squared = (

@@ -1,10 +1,10 @@
-"""Which few answers people should judge, and what their verdicts say of all.
+"""Choose a few answers for people to judge, and infer from their verdicts about all answers.
 
-Answers of which a verdict is more doubtful are drawn more often, each with a probability above
-zero that is kept: Zrnic & Candès (2024), "Active Statistical Inference", ICML. What people say is
-weighed by the inverse of that probability, and only corrects what is known of all answers, so that
-no bias is left: Horvitz & Thompson (1952), JASA 47; Angelopoulos, Bates, Fannjiang, Jordan & Zrnic
-(2023), "Prediction-powered inference", Science 382.
+Answers with a more doubtful verdict are drawn more often, each with a known probability above zero:
+Zrnic & Candès (2024), "Active Statistical Inference", ICML. Labels are weighted by the inverse of
+that probability and only correct the known scores of all answers, so the estimate is unbiased:
+Horvitz & Thompson (1952), JASA 47; Angelopoulos, Bates, Fannjiang, Jordan & Zrnic (2023),
+"Prediction-powered inference", Science 382.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ from aqa.metrics.statistics.intervals import mean_intervals, student
 from aqa.runs.files import Facts
 
 HALF = 50.0  # points
-DOUBT = 100.0**2  # the square of one label that is wholly wrong, beside those that were seen
+DOUBT = 100.0**2  # the square of one entirely wrong label, added to the observed ones
 
 
 def inclusion_probabilities(doubts: Matrix, count: int) -> Matrix:
-    """Give each answer a probability that goes with its doubt, so that `count` are drawn.
+    """Return each answer's probability, proportional to its doubt, so that `count` are drawn.
 
-    Doubts are above zero. An answer that would have more than one is drawn for certain, and the
-    others share what is left; where there are no more than `count`, all are.
+    Doubts are above zero. An answer whose probability would exceed one is always drawn, and the
+    others share the rest; if there are no more than `count`, all are drawn.
     """
     found = np.ones(len(doubts))
     rest = np.arange(len(doubts))
@@ -42,10 +42,10 @@ def inclusion_probabilities(doubts: Matrix, count: int) -> Matrix:
 
 
 def systematic_sample(probabilities: Matrix, random: Random) -> list[int]:
-    """Draw places with these probabilities, always as many as they sum to.
+    """Draw indices with these probabilities, always as many as their sum.
 
-    Every whole step of their running sum from a random start is taken, in random order: Madow
-    (1949), Annals of Mathematical Statistics 20(3).
+    Systematic sampling in random order: each integer that the running sum passes from a random
+    start selects an index. Madow (1948), Annals of Mathematical Statistics 20(3).
     """
     order = list(range(len(probabilities)))
     random.shuffle(order)
@@ -60,7 +60,7 @@ def systematic_sample(probabilities: Matrix, random: Random) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class LabelledMean(Facts):
-    """What people's verdicts would come to, in points, by n labels, with its 95 % interval."""
+    """The mean of people's verdicts, in points, estimated from n labels, with its 95 % interval."""
 
     n: int
     value: float
@@ -71,13 +71,13 @@ class LabelledMean(Facts):
 def labelled_mean(
     known: Matrix, places: Places, errors: Matrix, probabilities: Matrix, clusters: Clusters
 ) -> LabelledMean | None:
-    """Correct the mean of what is `known` of each example by the errors of labelled answers.
+    """Correct the mean of `known` scores by the errors of labelled answers.
 
-    `errors` are signed, in points: what a label adds to the example at its place. None for fewer
-    than four. The variance is that of the corrected examples, by clusters, and of a sample of fixed
-    size: Hájek (1964), Annals of Mathematical Statistics 35(4). Student's t has the degrees of
-    freedom of Satterthwaite (1946), Biometrics Bulletin 2(6), where labels count by the effective
-    number of Kish (1965), "Survey Sampling".
+    `errors` are signed, in points: what a label adds to the example at its index. None for fewer
+    than four. The variance combines that of the corrected examples, by clusters, and that of a
+    fixed-size sample: Hájek (1964), Annals of Mathematical Statistics 35(4). Student's t has the
+    degrees of freedom of Satterthwaite (1946), Biometrics Bulletin 2(6), with the effective number
+    of labels of Kish (1965), "Survey Sampling".
     """
     n, total = len(errors), len(known)
     if n < 4:
@@ -91,7 +91,7 @@ def labelled_mean(
     examples = max(alone / 2, alone + float((weighed * around).sum()) / total**2)
     spread = (1 - probabilities) * (weighed - weighed.mean()) ** 2
     sampled = n / (n - 1) * float(spread.sum()) / total**2
-    # One more label that is wrong by a half, so that labels without a mistake prove less.
+    # Add a label that is half wrong, so that labels without a mistake prove less.
     sampled += float((HALF * weights.sum() / total) ** 2) / (n * (n - 1))
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     parts = examples**2 / float(of_all.freedom[0]) + sampled**2 / max(1.0, effective - 1)
@@ -110,12 +110,12 @@ def correct(
 ) -> LabelledMean | None:
     """Add the judge's mean error to its score; None for fewer than four labels.
 
-    `labels` hold what people's verdicts count, by the place in `judged`; they have to be a random
-    part of the answers that the judge was asked about. Prediction-powered inference: Angelopoulos,
-    Bates, Fannjiang, Jordan & Zrnic (2023), Science 382. The interval is by Student's t with the
-    degrees of freedom of Satterthwaite (1946), Biometrics Bulletin 2(6), over clusters of examples.
-    One more label, wholly wrong, is added to the spread: labels that all agree with the judge don't
-    prove that all would.
+    `labels` are people's verdicts as scores, by index in `judged`; they must be a random sample of
+    the answers that the judge was asked about. Prediction-powered inference: Angelopoulos, Bates,
+    Fannjiang, Jordan & Zrnic (2023), Science 382. The interval is by Student's t with the degrees
+    of freedom of Satterthwaite (1946), Biometrics Bulletin 2(6), over clusters of examples. One
+    entirely wrong label is added to the spread: labels that all agree with the judge don't prove
+    that all would.
     """
     errors = {place: label - judged[place] for place, label in labels.items() if is_asked[place]}
     count, total = len(errors), len(judged)
@@ -123,7 +123,7 @@ def correct(
         return None
     error, asked = fmean(errors.values()), sum(is_asked)
     value = min(100.0, max(0.0, fmean(judged) + error * asked / total))  # nearer to the truth
-    # Each example with what it tells of the sum: the judge's verdict and, if labelled, its error.
+    # Each example's contribution: the judge's verdict and, if labelled, its error.
     by_people = [
         own + error * is_one + asked / count * (errors[place] - error if place in errors else 0.0)
         for place, (own, is_one) in enumerate(zip(judged, is_asked, strict=True))

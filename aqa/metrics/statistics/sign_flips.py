@@ -1,8 +1,8 @@
-"""Could a difference be chance: paired tests that turn the signs of whole clusters round.
+"""Paired significance tests that flip the signs of whole clusters.
 
-Were two systems alike, either could have given the better answers to a cluster of questions: each
-cluster's difference could as well have the other sign. Fisher (1935), "The Design of Experiments",
-section 21.
+If two systems were equally good, either could have given the better answers to a cluster of
+questions, so each cluster's difference could as well have the opposite sign. Fisher (1935), "The
+Design of Experiments", section 21.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,18 @@ from aqa.metrics.statistics.clusters import Clusters, Matrix
 MCNEMAR = "mcnemar-exact"
 DRAWS = 10_000
 SEED = 12345
-FEWEST = 25  # draws that go as far: fewer tell too little of how rare that is
-MARGIN = 1.25  # on the approximation of rare chances: its error stays below where it is used
+FEWEST = 25  # draws at least as extreme; fewer estimate a rare p poorly
+MARGIN = 1.25  # factor on approximated rare p values, above the error where it is used
 ENUMERATED = 28  # clusters: two halves of 2^14 sums each
-_CELLS = 2_000_000  # of a block of draws
-_STEPS = 100_000_000  # of walks by whole numbers: about 0.1 s
-_EPSILON = 1e-9  # of sums of the same scores in another order, by their size
-_LEAST = 5e-324  # the smallest float: no chance is 0
+_CELLS = 2_000_000  # per block of draws
+_STEPS = 100_000_000  # of integer random walks: about 0.1 s
+_EPSILON = 1e-9  # relative tolerance for sums of the same scores in another order
+_LEAST = 5e-324  # the smallest float, since p is never 0
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """The two-sided p of a difference, and the test that gave it."""
+    """The two-sided p of a difference, and the test that it comes from."""
 
     p: float
     test: str
@@ -36,9 +36,9 @@ class Chance:
 def sign_flip_tests(columns: Matrix, clusters: Clusters, seed: int = SEED) -> list[Chance]:
     """Test whether each column's mean difference is 0; `columns` are (examples, k).
 
-    Exact where all that differ do so by the same (McNemar's test, for right and wrong answers to
-    independent questions), where differences are whole multiples of a half, and where at most 28
-    clusters differ; else by 10,000 draws of signs. What fewer than 25 of those reach gets a p by a
+    Exact if all nonzero differences have one size (McNemar's test, for right or wrong answers to
+    independent questions), if they are multiples of a half, or if at most 28 clusters differ;
+    otherwise by 10,000 random sign flips. If fewer than 25 of these are as extreme, p comes from a
     saddlepoint approximation, raised by a quarter: Robinson (1982), JRSS B 44(1).
     """
     sums = clusters.sums(columns)
@@ -54,7 +54,7 @@ def sign_flip_tests(columns: Matrix, clusters: Clusters, seed: int = SEED) -> li
 
 
 def mcnemar(wins: int, losses: int) -> float:
-    """Give the two-sided p of McNemar's exact test, by which wins and losses are a fair coin's.
+    """The two-sided p of McNemar's exact test: wins and losses are a fair coin's.
 
     McNemar (1947), Psychometrika 12(2); the exact form is the binomial test of the discordant
     pairs against 1/2.
@@ -68,12 +68,12 @@ def mcnemar(wins: int, losses: int) -> float:
 
 
 def least_p(clusters: int) -> float:
-    """Give the least p that so many clusters allow: that all have one sign by chance."""
+    """The smallest p possible with so many clusters: that all have one sign by chance."""
     return max(_LEAST, min(1.0, 2.0 ** (1 - clusters)))
 
 
 def _exact(sums: Matrix, clusters: Clusters) -> Chance | None:
-    """Test one column exactly; None where that would take too long."""
+    """Test one column exactly; None if that would take too long."""
     scale = float(np.abs(sums).max(initial=0.0))
     sums = sums[np.abs(sums) > _EPSILON * max(1.0, scale)]
     sizes = np.abs(sums)
@@ -82,7 +82,7 @@ def _exact(sums: Matrix, clusters: Clusters) -> Chance | None:
         is_right_or_wrong = clusters.are_examples and (not len(sums) or abs(scale - 100) < _EPSILON)
         name = MCNEMAR if is_right_or_wrong else "sign-flip-exact"
         return Chance(mcnemar(wins, len(sums) - wins), name)
-    whole = np.rint(sums / 50)  # right and wrong are 0 and 100, half right is 50
+    whole = np.rint(sums / 50)  # wrong, half right and right are 0, 50 and 100
     if (np.abs(sums - 50 * whole) <= _EPSILON * scale).all():
         steps = whole.astype(np.int64)
         steps //= np.gcd.reduce(steps)
@@ -94,7 +94,7 @@ def _exact(sums: Matrix, clusters: Clusters) -> Chance | None:
 
 
 def _of_steps(steps: NDArray[np.int64]) -> float:
-    """Give the exact p of whole numbers: their sums are the steps of a walk, one by one."""
+    """Return the exact p of integers, from the distribution of a random walk with these steps."""
     sizes = np.sort(np.abs(steps))
     reach = int(sizes.sum())
     chances = np.zeros(2 * reach + 1)
@@ -114,7 +114,7 @@ def _of_steps(steps: NDArray[np.int64]) -> float:
 
 
 def _enumerated(sums: Matrix) -> float:
-    """Give the exact p by all 2^n choices of signs, the sums of two halves met in the middle."""
+    """Return the exact p over all 2^n choices of signs, meeting the sums of two halves."""
     middle = len(sums) // 2
     one, other = _all_sums(sums[:middle]), np.sort(_all_sums(sums[middle:]))
     far = abs(float(sums.sum()))
@@ -131,10 +131,10 @@ def _all_sums(values: Matrix) -> Matrix:
 
 
 def _draws_as_far(sums: Matrix, seed: int) -> NDArray[np.int64]:
-    """Count the draws of signs by which each column's sum goes as far as it did.
+    """Count the random sign flips that make each column's sum at least as extreme.
 
-    Sums are taken by their sizes, so that neither the order of clusters nor which system comes
-    first changes what is drawn.
+    Sums are sorted by size, so that neither the order of clusters nor that of systems changes the
+    draws.
     """
     clusters, columns = sums.shape
     sizes = -np.sort(-np.abs(sums), axis=0)
@@ -153,7 +153,7 @@ def _draws_as_far(sums: Matrix, seed: int) -> NDArray[np.int64]:
 
 
 def _drawn(sums: Matrix, reached: int) -> float:
-    """Give the p of so many draws; the observed signs count as one."""
+    """Return p from the number of extreme draws, counting the observed signs as one."""
     if reached >= FEWEST:
         return (reached + 1) / (DRAWS + 1)
     sizes = np.abs(sums)
@@ -163,7 +163,7 @@ def _drawn(sums: Matrix, reached: int) -> float:
 
 
 def saddlepoint_p(sizes: Matrix, far: float) -> float:
-    """Approximate the chance that sizes of random signs add up to `far` or more, either way.
+    """Approximate the probability that randomly signed sizes sum to `far` or more, two-sided.
 
     The formula of Lugannani & Rice (1980), Advances in Applied Probability 12(2), for the
     cumulants of signs, K(t) = sum(log(cosh(t * sizes))).
@@ -188,7 +188,7 @@ def saddlepoint_p(sizes: Matrix, far: float) -> float:
 
 
 def root(function: Callable[[float], float]) -> float:
-    """Find where an increasing function is 0, from 0 on, by halves."""
+    """Find the root of an increasing function by bisection, from 0 up."""
     low, high = 0.0, 1.0
     while function(high) < 0 and high < 1e6:
         low, high = high, 2 * high

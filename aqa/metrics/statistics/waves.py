@@ -1,17 +1,17 @@
-"""In which order clusters of examples are drawn, and after how many of them one looks."""
+"""The order in which clusters of examples are asked, and the waves after which one looks."""
 
 from collections.abc import Hashable, Sequence
 from random import Random
 
 from aqa.metrics.statistics.intervals import FEW
 
-FIRST = 64  # examples of the first wave; each wave has so many at least
-LIVE = 1.1  # how many times as many examples as before are there after each wave ...
-BATCH = 2.0  # ... where a wave may take a day
+FIRST = 64  # examples in the first wave, and at least in each later one
+LIVE = 1.1  # growth of the total number of examples with each wave ...
+BATCH = 2.0  # ... if a wave may take a day
 
 
 def draw_order(strata: Sequence[Hashable], seed: int) -> list[int]:
-    """Shuffle clusters, given by their strata; every part of the order has its share of each.
+    """Shuffle clusters, given by their strata, so that each part of the order represents all.
 
     Each stratum's clusters are spread evenly over the order from a random start, as in systematic
     sampling: Cochran (1977), "Sampling Techniques", chapter 8.
@@ -29,9 +29,9 @@ def draw_order(strata: Sequence[Hashable], seed: int) -> list[int]:
 
 
 def wave_ends(sizes: Sequence[int], growth: float = LIVE) -> list[int]:
-    """Give after how many clusters one looks; `sizes` are those of the clusters in their order.
+    """Return the numbers of clusters at which waves end; `sizes` are theirs, in order.
 
-    It depends on nothing that is found, so that a run that goes on looks at the same moments.
+    They don't depend on results, so a resumed run looks at the same moments.
     """
     ends, asked, last = [], 0, 0
     for count, size in enumerate(sizes, 1):
