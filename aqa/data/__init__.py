@@ -1,4 +1,4 @@
-"""Examples from files, folders and data sets of the hub, streamed, whatever their format."""
+"""Stream examples from files, folders and hub data sets of any common format."""
 
 from aqa.data.formats import OnDuplicateId, Source
 from aqa.data.surveys import Survey, read_examples, survey

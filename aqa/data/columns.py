@@ -1,4 +1,4 @@
-"""Which column of a row is which field, by its name."""
+"""Recognise which column of a row holds which field, by name."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from typing import Any
 
 from aqa.errors import DataError
 
-# Names as `fold` gives them; of a field's columns the first that has a value wins.
+# Names as folded by `fold`; of a field's columns, the first with a value is used.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "번호"),
     "question": (
@@ -31,28 +31,28 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip
-# Where a row that has a question and answers may hold its passages, if only one of these does.
+# Where a row with a question and answers may have its passages, if only one of these has text.
 MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story")
-# References by names that systems' answers have, too; all the others can mean nothing else.
+# Names of references that systems' answers may have, too; the others are unambiguous.
 AMBIGUOUS = COLUMNS["answers"][COLUMNS["answers"].index("answers") :]
 DOCUMENT_ID = "document_id"
 MISSING = object()
-PLACE = re.compile("-?[0-9]{1,9}")  # in a list; -1 is the last
+PLACE = re.compile("-?[0-9]{1,9}")  # an index in a list; -1 is the last
 EMPTY: tuple[object, ...] = ("", [], {})
 
 
-@lru_cache(4096)  # each row of a file has the same names
+@lru_cache(4096)  # all rows of a file have the same names
 def fold(name: object) -> str:
-    """A column's name without case, spaces and marks: "Predicted-Answer" is "predictedanswer"."""
+    """Fold a column's name: no case, spaces or marks; "Predicted-Answer" is "predictedanswer"."""
     composed = unicodedata.normalize("NFC", str(name))
     return "".join(filter(str.isalnum, composed.casefold()))
 
 
 def canonical_fields(fields: Mapping[str, str]) -> dict[str, str]:
-    """Give named columns by our fields' names, where a field may be called as its columns are.
+    """Convert the keys of `fields` to our names, accepting the usual column names as keys.
 
     Raises:
-        DataError: there is no such field, or one is named twice.
+        DataError: there is no such field, or one is given twice.
     """
     found: dict[str, str] = {}
     for given, column in fields.items():
@@ -70,16 +70,16 @@ def canonical_fields(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 class Columns:
-    """Finds the fields of rows; `fields` names the columns to take instead of the usual ones."""
+    """Finds the fields of rows; `fields` names columns to use instead of the usual ones."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = canonical_fields(fields)
 
     def find(self, field: str, row: Mapping[str, object], place: str) -> tuple[str, object]:
-        """Give a field's column and value, "" and None where the row has none.
+        """Return a field's column and value, or "" and None if the row has none.
 
         Raises:
-            DataError: the column that is named for the field is not there.
+            DataError: the column named for the field does not exist.
         """
         named = self.fields.get(field)
         if named is None:
@@ -96,29 +96,29 @@ class Columns:
                     f"the columns are {', '.join(map(str, row))}"
                 )
         found = [column for column in columns if row[column] is not None]
-        if field == "passages":  # an empty list says nothing where another column has some
+        if field == "passages":  # prefer columns that are not empty
             found.sort(key=lambda column: row[column] in EMPTY)
         return (found[0], row[found[0]]) if found else ("", None)
 
 
 @lru_cache(4096)
 def candidates(field: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of a row's columns that may be a field, the likeliest first."""
+    """Return the names of a row's columns that may be a field, the likeliest first."""
     return columns_called(COLUMNS[field], names)
 
 
 @lru_cache(4096)
 def columns_called(wanted: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns of which these are the folded names, in the order of what is wanted."""
+    """Return the columns with these folded names, in the order of `wanted`."""
     folded: dict[str, list[str]] = {}
     for name in names:
-        # Of "id" and "_id" the one that is written like its folded name comes first.
+        # Of "id" and "_id", the one equal to its folded name comes first.
         folded.setdefault(fold(name), []).insert(0 if name == fold(name) else len(names), name)
     return tuple(name for each in wanted for name in folded.get(each, ()))
 
 
 def look_up(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or of a path of columns and places; MISSING where there is none."""
+    """Return the value of a column, or of a path of columns and indices; MISSING if none."""
     if path in row:
         return row[path]
     value: Any = row
@@ -133,7 +133,7 @@ def look_up(row: Mapping[str, Any], path: str) -> Any:
 
 
 def first_called(row: Mapping[str, object], wanted: Iterable[str]) -> object:
-    """The value of the first of the columns, by folded name, that has one; None without."""
+    """Return the value of the first column, by folded name, that has one; None without."""
     for column in columns_called(tuple(wanted), tuple(row)):
         if row[column] is not None:
             return row[column]
@@ -141,23 +141,23 @@ def first_called(row: Mapping[str, object], wanted: Iterable[str]) -> object:
 
 
 def value_called(row: Mapping[str, Any], name: str) -> Any:
-    """The value of the column of this name, compared as it looks; None without one."""
+    """Return the value of the column with this name, in any Unicode form; None without one."""
     if name in row:
         return row[name]
     return next((row[own] for own in row if composed(own) == composed(name)), None)
 
 
 def as_label(value: object) -> str | None:
-    """A value that puts rows into groups, as a text; None where it is nothing, or no value."""
+    """Return a value as the text of a group; None if it is missing or no plain value."""
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
         return None
     return composed(value).strip() or None
 
 
 def composed(name: object) -> str:
-    """A name or id as it is compared: in the composed form of Unicode.
+    """Return a name or id in composed Unicode, for comparison.
 
-    A table with gaps holds whole numbers as 1.0.
+    Integers in a table with gaps, which become 1.0, are converted back.
     """
     if isinstance(name, float) and name.is_integer():
         name = int(name)

@@ -1,4 +1,4 @@
-"""The corpus that a retriever's rows point into by document id."""
+"""Look up documents in a corpus by their ids."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,9 +17,9 @@ from aqa.errors import DataError
 PASSAGES = "passages"
 IDS = (*DOCUMENT_IDS, "id")
 KEY = "key"  # of a document in an object
-# Tables without a header, by the number of their columns: MS MARCO's and ColBERT's collections.
+# Tables without a header, by number of columns: the collections of MS MARCO and ColBERT.
 COLLECTIONS = {2: ("id", "text"), 3: ("id", "text", "title"), 4: ("id", "url", "title", "text")}
-# The place of a document, its ids by the names of their columns, the likeliest first, and itself.
+# A document's place, its ids by column name (the likeliest first), and the document.
 Document = tuple[str, Mapping[str, str], Listed]
 TABLES = """
 CREATE TABLE IF NOT EXISTS documents (id TEXT PRIMARY KEY, title TEXT, text TEXT);
@@ -30,10 +30,10 @@ CREATE TABLE names (kind TEXT, id TEXT, number INTEGER);
 
 
 class Corpus:
-    """Documents by their ids, in tables of a private SQLite database.
+    """Documents by id, in a private SQLite database.
 
-    Rows of a corpus may have several columns of ids. Those that are looked up tell which is meant:
-    the first that knows all of them, each for one text.
+    Rows of a corpus may have several columns of ids. The ids looked up decide: the first column
+    that has all of them, each for a single text, is used.
     """
 
     def __init__(self, path: Path, index: sqlite3.Connection) -> None:
@@ -43,15 +43,15 @@ class Corpus:
         index.executescript(TABLES)
 
     def want(self, ids: Iterable[str]) -> None:
-        """Name ids that are looked up."""
+        """Add ids that will be looked up."""
         rows = ((each,) for each in ids)
         self._index.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", rows)
 
     def load(self, all_of_them: bool, form: Callable[[str], str] = str) -> None:
-        """Read the documents, or those that are wanted, and find out which ids are meant.
+        """Read all documents, or the wanted ones, and choose the column of ids.
 
         Raises:
-            DataError: two documents that differ have one id.
+            DataError: two different documents have the same id.
         """
         kinds: dict[str, None] = {}
         for number, (place, ids, document) in enumerate(read_documents(self._path), 1):
@@ -77,7 +77,7 @@ class Corpus:
         self._index.executescript("DROP TABLE names; DROP TABLE texts;")
 
     def find(self, document: str) -> tuple[str, str] | None:
-        """Give a document's title and text; None where it is not in the corpus."""
+        """Return a document's title and text; None if it is not in the corpus."""
         found: tuple[str, str] | None = self._index.execute(
             "SELECT title, text FROM documents WHERE id = ?", (document,)
         ).fetchone()
@@ -96,7 +96,7 @@ class Corpus:
         return int(found[0])
 
     def _clash(self, kind: str) -> str:
-        """Tell of an id that two different documents have, among all that are here."""
+        """Describe an id that two different documents have, among those read."""
         found = self._index.execute(
             "SELECT id, min(place), max(place) FROM names JOIN texts USING (number)"
             " WHERE kind = ? GROUP BY id"
@@ -112,11 +112,10 @@ class Corpus:
 
 
 def with_corpus(rows: Iterable[Row], path: Path) -> Iterator[Row]:
-    """Give each row the documents its `document_id` lists, in their order, as its passages.
+    """Give each row the documents listed in its `document_id`, in that order, as its passages.
 
     The corpus, {"0": {"text": ..., "title": ...}, ...} or rows with an id, is streamed into a
-    private SQLite database that lies in a temporary file, so memory grows neither with it nor with
-    the rows.
+    private SQLite database in a temporary file, so memory does not grow with it or with the rows.
     """
     with closing(sqlite3.connect("")) as index:
         corpus = Corpus(path, index)
@@ -139,7 +138,7 @@ def with_corpus(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
 
 def _listed(row: Mapping[str, object], place: str) -> list[str]:
-    """The ids of a row's documents."""
+    """Return the ids of a row's documents."""
     listed = read_literal(first_called(row, (fold(DOCUMENT_ID),)), f'"{DOCUMENT_ID}"', place)
     if listed is None:
         raise DataError(
@@ -162,7 +161,7 @@ def _look_up(corpus: Corpus, listed: Iterable[str]) -> tuple[list[dict[str, str]
 
 
 def read_documents(corpus: Path) -> Iterator[Document]:
-    """Read the documents of one JSON object by ids, of rows of any format, or of a collection."""
+    """Yield the documents of an object keyed by id, of rows of any format, or of a collection."""
     if is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
         for key, value in read_members(corpus):
             place = f'{corpus.name}, document "{key}"'
@@ -199,7 +198,7 @@ def _document(
 
 
 def _read_collection(path: Path) -> Iterator[Row] | None:
-    """Read a table of tabs without a header; None where the file is none."""
+    """Read a tab-separated collection without a header; None if the file is something else."""
     with open_bytes(path) as file:
         first = file.readline(1 << 20).rstrip(b"\r\n").split(b"\t")
     names = {fold(cell.decode("utf-8", "replace")) for cell in first}

@@ -1,4 +1,4 @@
-"""From a row of named columns, as any format gives it, to an Example."""
+"""Convert rows with named columns, from any format, to examples."""
 
 import re
 import unicodedata
@@ -28,7 +28,7 @@ from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
-# What programs and people put between passages, or before the second one.
+# Separators between passages, or before the second one.
 JOINED = re.compile(
     r"\|\|\||\[(?:SEP|DOC)\] \S|</s>|\n(?:[-=*]{3,}\s*\n|\[2\]|\W{0,3}(?i:passage|document|doc"
     r"|context|source|paragraph|문서|지문|문단|단락|자료)\W{0,3}2\b)"
@@ -36,11 +36,11 @@ JOINED = re.compile(
 
 
 class RowParser:
-    """Makes Examples from rows; `generated_ids` counts those whose row had no id.
+    """Converts rows to Examples; `generated_ids` counts those whose row had no id.
 
-    `fields` names the columns to take instead of the usual ones: such a column must be there.
-    With `nfc`, question, passages and answers are put in that Unicode form. Where passages will be
-    `joined`, a row needs none of its own, and has them in `own_passages`.
+    `fields` names columns to use instead of the usual ones; they must exist. `nfc` normalises
+    questions, passages and answers to that Unicode form. If passages will be `joined`, a row
+    needs none; any that it has become `own_passages`.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class RowParser:
         self._nfc = nfc
         self._joined = joined
         self._needs_passages = needs_passages and not joined
-        self._needs_question = needs_passages  # else references alone will do
+        self._needs_question = needs_passages  # otherwise, references suffice
         self._joined_texts = 0
-        self._unread: Counter[tuple[str, str]] = Counter()  # the column read, and one that is not
+        self._unread: Counter[tuple[str, str]] = Counter()  # (column read, column ignored)
         self.generated_ids = 0
 
     def example(self, place: str, row: Mapping[str, object]) -> Example:
-        """Parse one row; DataError names its place and what is wrong with it."""
+        """Parse one row; DataError says where it is and what is wrong with it."""
         question_column, question = self._columns.find("question", row, place)
         id_column, stored_id = self._columns.find("id", row, place)
         if self._needs_question and question is None:
@@ -82,7 +82,7 @@ class RowParser:
             item.score is not None or item.rank is not None for item in listed
         )
         if not gold and not is_ranked and (self._joined or len(listed) == 1):
-            gold = listed  # what nothing ranked is what the question was asked about
+            gold = listed  # unranked passages are what the question was asked about
             if self._joined:
                 gold_ids = gold_ids or tuple(filter(None, map(_named_id, listed)))
         used = {id_column, question_column, passages_column, title_column, *references.columns}
@@ -99,7 +99,7 @@ class RowParser:
         )
 
     def notes(self) -> Iterator[str]:
-        """Give sentences for the user on what was read in a way that may not be meant."""
+        """Yield notes for the user on what may have been misread."""
         if self.generated_ids:
             yield (
                 f"Rows without an id: {self.generated_ids}; their ids were made from their content."
@@ -117,13 +117,13 @@ class RowParser:
         yield from self._references.notes()
 
     def has_id(self, row: Mapping[str, object]) -> bool:
-        """Whether a row that can be parsed has an id of its own."""
+        """Whether a parsable row has its own id."""
         return self._columns.find("id", row, "")[1] not in (None, "")
 
     def _list(
         self, row: Mapping[str, object], is_answered: bool, place: str
     ) -> tuple[str, str, list[Listed]]:
-        """Give the columns of passages and of their title, as far as they are used, and both."""
+        """Return the columns of passages and of their title, if used, and the passages."""
         column, value = self._columns.find("passages", row, place)
         if not column and is_answered and not self._joined:
             found = generic_passages(row, place)
@@ -148,7 +148,7 @@ class RowParser:
             listed = [replace(listed[0], title=only.title)]
         self._joined_texts += len(listed) == 1 and _is_joined(listed[0].text or "")
         if len(listed) != 1 or listed[0].title != title:
-            title_column = ""  # not used: it stays in the metadata
+            title_column = ""  # unused, so it stays in the metadata
         return column, title_column, in_ranked_order(listed, place)
 
     def _refuse(
@@ -202,15 +202,15 @@ class RowParser:
         return short_hash(unicodedata.normalize("NFC", content))
 
 
-@lru_cache(16)  # the questions about one passage follow each other
+@lru_cache(16)  # questions about one passage are adjacent
 def _is_joined(text: str) -> bool:
     return JOINED.search(text) is not None
 
 
 def read_id(stored: object, place: str) -> str | None:
-    """Read a row's id, None where it has none; DataError where it can't be one.
+    """Read a row's id; None if it has none; DataError if it is not a valid id.
 
-    Ids are compared as they look: in the composed form of Unicode.
+    Ids are compared in composed Unicode.
     """
     if stored is None or stored == "":
         return None
@@ -222,5 +222,5 @@ def read_id(stored: object, place: str) -> str | None:
 
 
 def _named_id(passage: Listed) -> str | None:
-    """A passage's id, unless we made it: that one no retriever knows."""
+    """Return a passage's id, unless we generated it, so that no retriever knows it."""
     return None if passage.id == content_id(passage.title, passage.text) else passage.id

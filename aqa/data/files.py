@@ -1,4 +1,4 @@
-"""Opening files: plain, gzip or Zstandard by their first bytes, without a byte-order mark."""
+"""Open files: plain, gzip or Zstandard by their first bytes, without a byte-order mark."""
 
 import atexit
 import gzip
@@ -17,11 +17,11 @@ from typing import Any
 from aqa.data.unusable import refuse_unusable
 from aqa.errors import DataError
 
-# A row with the place it was read at ("dev.jsonl, line 12").
+# A row and its place ("dev.jsonl, line 12").
 Row = tuple[str, Mapping[str, object]]
 
-STANDARD_INPUT = "-"  # as a name
-SPOOLED = "standard input"  # the name of the file that it is kept in
+STANDARD_INPUT = "-"  # as a file name
+SPOOLED = "standard input"  # the file name of its copy
 GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 BUFFER_BYTES = 1 << 16
@@ -29,7 +29,7 @@ BUFFER_BYTES = 1 << 16
 
 @cache
 def spooled_input() -> Path:
-    """Keep standard input in a temporary file while the process lives; DataError without any."""
+    """Copy standard input to a temporary file, deleted at exit; DataError if there is none."""
     if sys.stdin is None or sys.stdin.isatty():
         raise DataError("- is standard input, but nothing is piped in; name a file")
     folder = Path(tempfile.mkdtemp(prefix="aqa-"))
@@ -41,13 +41,13 @@ def spooled_input() -> Path:
 
 
 def _shown(path: Path) -> Path:
-    """The path as its user knows it: standard input lies in a file that nobody named."""
+    """The path to show: the copy of standard input is in a folder unknown to the user."""
     return Path(path.name) if path.name == SPOOLED else path
 
 
 @contextmanager
 def complete(name: object) -> Iterator[None]:
-    """Say of what can't be read to its end that it may not be complete, by a DataError."""
+    """Turn an error while reading into a DataError that the file may be incomplete."""
     try:
         yield
     except (EOFError, OSError, zlib.error) as error:
@@ -56,7 +56,7 @@ def complete(name: object) -> Iterator[None]:
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a file for reading what it holds when decompressed; DataError where it is empty."""
+    """Open a file for reading its decompressed content; DataError if it is empty."""
     with path.open("rb") as stored, closing(decompressed(stored)) as file:
         start = file.peek(len(BOM_UTF8))
         if not start.removeprefix(BOM_UTF8).strip():
@@ -81,14 +81,14 @@ def open_text(path: Path, newline: str = "") -> Iterator[io.TextIOWrapper]:
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Give a file's lines, each with its place."""
+    """Yield a file's lines, each with its place."""
     with open_text(path, "\n") as text:
         for number, line in enumerate(text, 1):
             yield f"{path.name}, line {number}", line
 
 
 def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
-    """Give what reads the bytes as they were before they were packed, if they were."""
+    """Wrap a file so that it reads decompressed, if it is compressed."""
     magic = stored.peek(4)[:4]
     if magic[:2] == GZIP:
         return io.BufferedReader(gzip.GzipFile(fileobj=stored), BUFFER_BYTES)
@@ -101,7 +101,7 @@ def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
 
 
 def _not_utf8(path: Path) -> DataError:
-    """Find the first line of a file that is not UTF-8 and make the error that names it."""
+    """Make the error that names a file's first line that is not UTF-8."""
     offset = number = 0
     with open_bytes(path) as file:
         for line in file:

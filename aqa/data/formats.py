@@ -1,4 +1,4 @@
-"""From a source to its examples: which format it is and who reads it."""
+"""Detect a source's format and read its examples."""
 
 import json
 import sqlite3
@@ -30,16 +30,16 @@ OnDuplicateId = Literal["error", "keep-first", "number"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where examples come from: a file, a folder, "package:NAME/FILE", the hub, or data at hand.
+    """Where examples come from: a file, a folder, "package:NAME/FILE", the hub, or memory.
 
     "-" is standard input.
 
-    `fields` maps a field (id, question, passages, answers, title) to the column to take it from.
-    `passages` is a retriever's output, whose passages take the place of the rows' own; a question
-    that it lacks is an error, or has no passages, as `missing_passages` says. `corpus` is the file
-    in which the rows' `document_id`, or the documents of `passages`, are looked up. `normalize`
-    "nfc" puts questions, passages and answers in that Unicode form. What is only scored against
-    needs neither passages nor, where there are ids, questions: `needs_passages`.
+    `fields` maps a field (id, question, passages, answers, title) to the column to use.
+    `passages` is a retriever's output, which replaces the rows' own passages; a question missing
+    there is an error, or has no passages, according to `missing_passages`. `corpus` is the file
+    in which `document_id`s, of the rows or of `passages`, are looked up. `normalize` "nfc"
+    normalises questions, passages and answers to that Unicode form. Without `needs_passages`,
+    data for scoring only need no passages and, if they have ids, no questions.
     """
 
     path: str | Given
@@ -53,7 +53,7 @@ class Source:
     needs_passages: bool = True
 
     def names(self) -> dict[str, str | Given]:
-        """What is named, by what it holds."""
+        """Return what the user named, by what it contains."""
         named = {"data": self.path, "passages": self.passages, "corpus": self.corpus}
         return {kind: name for kind, name in named.items() if name is not None}
 
@@ -61,7 +61,7 @@ class Source:
 def read_unchecked(
     source: Source, parser: RowParser, retrieved: Retrieved | None
 ) -> Iterator[Example]:
-    """Read every example, repeated ids as they are; DataError where there is none."""
+    """Yield every example, repeated ids included; DataError if there are none."""
     empty = True
     with complete(source.path):
         for example in _examples(source, parser, retrieved):
@@ -80,7 +80,7 @@ def _examples(source: Source, parser: RowParser, retrieved: Retrieved | None) ->
 
 
 def parser_of(source: Source) -> RowParser:
-    """Make the parser of a source's rows; DataError where `fields` names none of ours."""
+    """Make the parser of a source's rows; DataError if `fields` has an unknown field."""
     fields = canonical_fields(source.fields)
     if source.corpus is not None and source.passages is None:
         fields = {**fields, "passages": PASSAGES}
@@ -90,27 +90,27 @@ def parser_of(source: Source) -> RowParser:
 
 @contextmanager
 def open_passages(source: Source) -> Iterator[Retrieved | None]:
-    """Index the source's passages file, if it has one; DataError says what is wrong with it."""
+    """Index the source's passages file, if any; DataError says what is wrong with it."""
     if source.passages is None:
         yield None
         return
     passages = local_file(source.passages, "passages")
     corpus = None if source.corpus is None else local_file(source.corpus, "corpus")
-    with closing(sqlite3.connect("")) as index:  # a temporary file: passages take no memory
+    with closing(sqlite3.connect("")) as index:  # a temporary file, to save memory
         retrieved = Retrieved(passages.name, index, source.normalize == "nfc")
         retrieved.load(passages, corpus, canonical_fields(source.fields).get("id"))
         yield retrieved
 
 
 def check_files(source: Source) -> None:
-    """See that the files that a source names are there, before other work; DataError otherwise."""
+    """Check early that the files named by a source exist; DataError otherwise."""
     for what, name in source.names().items():
         if isinstance(name, str):
             local_path(name) if what == "data" else local_file(name, what)
 
 
 def local_file(name: str, what: str) -> Path:
-    """Give the path of a file that `what` is to be taken from; DataError where there is none."""
+    """Return the path of a file to take `what` from; DataError if it does not exist."""
     path = local_path(name)
     if path is None or not path.is_file():
         problem = "no such file" if path is None or not path.exists() else "no single file"
@@ -119,9 +119,9 @@ def local_file(name: str, what: str) -> Path:
 
 
 def local_path(name: str) -> Path | None:
-    """Give the path of what exists here, None for a data set of the hub; DataError for neither.
+    """Return the path if it exists, None for a hub data set; DataError for neither.
 
-    "-" is standard input, which is kept in a file, since data are read more than once.
+    "-" is standard input, which is copied to a file, since data are read more than once.
     """
     if name == STANDARD_INPUT:
         return spooled_input()
@@ -166,7 +166,7 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
 def _with_passages(
     examples: Iterable[tuple[Example, bool]], retrieved: Retrieved, missing: MissingPassages
 ) -> Iterator[Example]:
-    """Give each example, which comes with whether its row has an id, the passages found for it."""
+    """Yield each example with the passages found for it; input pairs say if its row has an id."""
     numbered = enumerate(examples)
     for number, (example, has_id) in numbered:
         found = retrieved.find(example, has_id)

@@ -1,4 +1,4 @@
-"""Data at hand, as rows of the same columns that files have."""
+"""Read data in memory as rows with the same columns as files."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ from aqa.runs.files import known
 
 
 def read_given(given: Given, split: str | None, fields: Mapping[str, str]) -> Iterator[Row]:
-    """Give the rows; `fields` name columns as in `Source`.
+    """Yield the rows; `fields` name columns as in `Source`.
 
     Raises:
-        DataError: something is not an example, and not an object with columns.
+        DataError: an item is neither an example nor an object with columns.
     """
     for number, item in enumerate(_items(given, split), 1):
         place = f"{given}, item {number}"
@@ -29,7 +29,7 @@ def read_given(given: Given, split: str | None, fields: Mapping[str, str]) -> It
 
 
 def hash_given(given: Given, split: str | None) -> str:
-    """Give the SHA-256 of the rows; examples and the same rows as objects have the same."""
+    """Return the rows' SHA-256; examples and equal rows as objects have the same."""
     found = hashlib.sha256()
     for _, row in read_given(given, split, {}):
         text = json.dumps(row, ensure_ascii=False, sort_keys=True, default=repr)
@@ -38,7 +38,7 @@ def hash_given(given: Given, split: str | None) -> str:
 
 
 def _items(given: Given, split: str | None) -> Iterable[object]:
-    """The rows or articles of one split, of a document or of a list."""
+    """Return the rows or articles of one split, of a document or of a list."""
     items: Any = given.items
     if isinstance(items, Mapping):
         if items and all(_is_dataset(part) for part in items.values()):
@@ -53,7 +53,7 @@ def _items(given: Given, split: str | None) -> Iterable[object]:
 
 
 def _is_dataset(value: object) -> bool:
-    """Tell whether it is one of the library `datasets`, which is not imported for that."""
+    """Whether it is from the library `datasets`, without importing that."""
     return hasattr(value, "with_format")
 
 
@@ -67,7 +67,7 @@ def _row(item: object, place: str, fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
-    """The columns of an example, from which it is made again: it may be anybody's."""
+    """Return columns from which an equal example can be made, even a user's own."""
     columns = {
         "id": example.id,
         "question": example.question,
@@ -88,12 +88,12 @@ def _row_of(example: Example, fields: Mapping[str, str]) -> dict[str, Any]:
     return {name: plain(value) for name, value in row.items()}
 
 
-_WRITTEN = {"passages": "ctxs"}  # the other fields have columns of their own names
-_ANSWERS = set(COLUMNS["answers"])  # in an example's metadata they are no references
+_WRITTEN = {"passages": "ctxs"}  # other fields have columns of the same name
+_ANSWERS = set(COLUMNS["answers"])  # not references if they are in an example's metadata
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON has it; DataError for half of a surrogate pair, which no file can hold."""
+    """Convert a value to what JSON has; DataError for half a surrogate pair."""
     if isinstance(value, str):
         check_whole(value)
     if isinstance(value, Passage):
@@ -102,4 +102,4 @@ def plain(value: Any) -> Any:
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
-    return plain(value.tolist()) if hasattr(value, "tolist") else value  # numpy's
+    return plain(value.tolist()) if hasattr(value, "tolist") else value  # numpy

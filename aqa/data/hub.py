@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and folders laid out like one."""
+"""Read data sets from the Hugging Face hub, and folders laid out like one."""
 
 import re
 from collections.abc import Iterator
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+){0,2}", re.ASCII)
 OF_ROWS = re.compile(r"\.(jsonl?|ndjson|[ct]sv|parquet|arrow)(\.(gz|zst|zip|bz2|xz|lz4))?$", re.I)
-# Between other letters, as the library looks for them in paths.
+# Between other letters, as the library searches for them in paths.
 SPLITS = re.compile(
     r"(?<![a-z])(train(ing)?|dev|val(id(ation)?)?|test(ing)?|eval(uation)?)(?![a-z])", re.I
 )
 README, CONFIGS, HEAD_BYTES = "README.md", re.compile(rb"^(configs|dataset_info):", re.M), 1 << 16
-LISTED = 10  # names of files in a message
+LISTED = 10  # file names in a message
 SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
 
 
 def is_hub_name(name: str) -> bool:
-    """Tell whether a text that is no path can name a data set: owner/name, name/configuration."""
+    """Whether a non-path can name a data set: owner/name, name/configuration."""
     return bool(HUB_NAME.fullmatch(name)) and not SUFFIX.search(name)
 
 
 def check_laid_out(folder: Path) -> None:
-    """See that a folder is laid out as a data set: by a README, names of splits, or numbered parts.
+    """Check that a folder is laid out as a data set: by a README, split names or numbered parts.
 
     Raises:
-        DataError: it is not, so that its files, put together, would be no data set.
+        DataError: it is not, so its files can't be combined.
     """
     if (folder / README).is_file() and CONFIGS.search((folder / README).read_bytes()[:HEAD_BYTES]):
         return
@@ -52,12 +52,12 @@ def _files_of_rows(folder: Path) -> list[Path]:
     try:
         found = (file for file in folder.iterdir() if OF_ROWS.search(file.name) and file.is_file())
         return sorted(found)
-    except OSError:  # a folder within that nobody may look into
+    except OSError:  # an unreadable subfolder
         return []
 
 
 def read_hub(name: str, split: str | None) -> Iterator[Row]:
-    """Stream a data set by its name, name/configuration, or the path of its folder."""
+    """Stream a data set by its name, name/configuration, or folder path."""
     import datasets
 
     dataset = _builder(name).as_streaming_dataset()
@@ -71,7 +71,7 @@ def read_hub(name: str, split: str | None) -> Iterator[Row]:
 
 
 def fingerprint(name: str) -> str:
-    """Describe what the hub gives under a name: the configuration and the hash of its version."""
+    """Describe a hub data set's version: its configuration and hash."""
     builder = _builder(name)
     return f"hub:{name}:{builder.config.name}:{builder.hash}"
 
@@ -82,9 +82,9 @@ def _builder(name: str) -> "DatasetBuilder":
     import datasets
     from huggingface_hub import is_offline_mode
 
-    datasets.disable_progress_bars()  # how far reading is, is shown by who counts the rows
+    datasets.disable_progress_bars()  # whoever counts the rows shows progress
     owner, _, configuration = name.rpartition("/")
-    # Whole, since "." alone has no name that the library could give the data set.
+    # Resolved, since from "." alone the library can't derive a name.
     place = str(Path(name).resolve()) if Path(name).is_dir() else name
     candidates: list[tuple[str, str | None]] = [(place, None)]
     if owner and is_hub_name(name):

@@ -1,4 +1,4 @@
-"""A JSON document read value by value, so that no more of it than one is in memory."""
+"""Parse a JSON document value by value, holding at most one value in memory."""
 
 import io
 import json
@@ -13,22 +13,22 @@ from aqa.data.strict_json import DECODER, HALF_A_PAIR, HINTS, half_a_pair, reaso
 from aqa.errors import DataError
 
 CHUNK = 1 << 18  # characters read at a time
-CUT_TOKEN = 16  # characters of a word, number or escape that the end of a chunk may cut off
+CUT_TOKEN = 16  # characters of a word, number or escape that a chunk's end may split
 SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class Scanner:
-    """Reads the text of a document; whatever is not valid JSON is a DataError with its place."""
+    """Reads a document's text; invalid JSON raises a DataError with its place."""
 
     def __init__(self, name: str, text: io.TextIOBase) -> None:
         self._name = name
         self._text = text
         self._buffer = ""
         self._position = 0
-        self._line, self._column = 1, 1  # of the buffer's first character
+        self._line, self._column = 1, 1  # at the buffer's first character
 
     def next(self) -> str:
-        """Look at the next character that is not white space; "" at the end."""
+        """Peek at the next character that is not white space; "" at the end."""
         while True:
             blank = SPACE.match(self._buffer, self._position)
             self._position = blank.end() if blank else self._position
@@ -36,7 +36,7 @@ class Scanner:
                 return self._buffer[self._position : self._position + 1]
 
     def takes(self, character: str) -> bool:
-        """Go past a character, if it is the next one."""
+        """Skip a character if it is the next one; return whether it was."""
         found = self.next() == character
         self._position += found
         return found
@@ -65,17 +65,17 @@ class Scanner:
             return value
 
     def whole(self) -> Any:
-        """Parse the first value of a document that is read at once, which is quicker."""
+        """Parse the first value of a document read at once, which is faster."""
         self._buffer += self._text.read()
         return self.value()
 
     def items(self) -> Iterator[Any]:
-        """Parse the values of a list one after the other."""
+        """Yield the values of a list."""
         for _ in self._parts("[", "]"):
             yield self.value()
 
     def members(self) -> Iterator[tuple[str, str]]:
-        """Give an object's keys, each with the first character of its value, which is read next."""
+        """Yield an object's keys, each with the first character of its value, to be read next."""
         for _ in self._parts("{", "}"):
             if self.next() != '"':
                 reason = HINTS.get(self.next(), "a key in double quotes is needed")
@@ -85,7 +85,7 @@ class Scanner:
             yield key, self.next()
 
     def _parts(self, opening: str, closing: str) -> Iterator[None]:
-        """Go from one part of a list or an object to the next; who asks reads each."""
+        """Yield at each part of a list or object; callers read the parts."""
         self._expect(opening)
         if self.takes(closing):
             return
@@ -96,16 +96,16 @@ class Scanner:
             self._expect(",")
 
     def place(self) -> str:
-        """Where the next value begins: its line."""
+        """Return where the next value begins: its line."""
         self.next()
         return f"{self._name}, line {self._where(self._position)[0]}"
 
     def line(self) -> str:
-        """What is left of a line, as far as it was read."""
+        """Return the rest of the line that has been read so far."""
         return self._buffer[self._position :].partition("\n")[0]
 
     def end(self) -> None:
-        """See that nothing follows."""
+        """Check that nothing follows."""
         if self.next():
             raise self._refused("the document ended before this", self._position)
 
@@ -114,7 +114,7 @@ class Scanner:
             raise self._refused(f"{character} is needed", self._position)
 
     def _more(self) -> bool:
-        """Read on, and forget what was read before; as much again as there is, for a long value."""
+        """Read more, dropping what was parsed; double the buffer for a long value."""
         kept = self._buffer[self._position :]
         read = self._text.read(max(CHUNK, len(kept)))
         if not read:

@@ -1,4 +1,4 @@
-"""Rows of JSON: lines of objects, or one large document in any of the shapes that hold rows."""
+"""Read rows from JSON Lines, or from one large document of any structure that has rows."""
 
 import json
 import sqlite3
@@ -14,22 +14,22 @@ from aqa.data.strict_json import one_line, parse_line
 from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
-SPACES_BEFORE = 1 << 12  # bytes, at most, that stand before a document
-KEYS_LOOKED_AT = 100  # of an object that may be a row or hold rows by their ids
-# Under which a document has its rows.
+SPACES_BEFORE = 1 << 12  # bytes at most before a document
+KEYS_LOOKED_AT = 100  # of an object that may be a row, or rows keyed by id
+# Keys under which a document has its rows.
 LISTS = (
     "data", "rows", "examples", "questions", "goldens", "results", "items", "dataset", "records",
     "samples",
 )  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 
-# Rows in lines, one after the other in any way, in a list, in an object of columns, in lists beside
-# the columns' names, or by ids.
+# Rows as lines, as concatenated values, in a list, as an object of columns, as lists next to the
+# columns' names ("split"), or keyed by id.
 Shape = Literal["lines", "objects", "list", "columns", "split", "keyed"]
 
 
 def read_json(path: Path) -> Iterator[Row]:
-    """Read the rows of a JSON file, whatever its shape."""
+    """Read the rows of a JSON file of any structure."""
     shape, key = document_shape(path)
     if shape == "lines":
         return read_lines(path)
@@ -47,16 +47,16 @@ def read_json(path: Path) -> Iterator[Row]:
 
 
 def read_lines(path: Path) -> Iterator[Row]:
-    """Read JSON Lines; blank lines are passed over."""
+    """Read JSON Lines, skipping blank lines."""
     for place, line in text_lines(path):
         if not line.isspace():
             yield place, as_row(parse_line(line, place), place)
 
 
 def read_values(path: Path) -> Iterator[tuple[str, object]]:
-    """Read values that follow each other, with or without commas, each with the line it begins in.
+    """Read concatenated values, with or without commas, each with the line where it begins.
 
-    So jq writes them, and who puts files together.
+    Such files come from jq or from concatenating files.
     """
     with scanning(path) as document:
         while document.next():
@@ -65,20 +65,20 @@ def read_values(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def as_row(value: object, place: str) -> dict[str, object]:
-    """Give `value` where it is an object with columns; DataError otherwise."""
+    """Return `value` if it is an object with columns; DataError otherwise."""
     if not isinstance(value, dict):
         raise DataError(f"{place}: {describe(value)} where an object with columns is needed")
     return value
 
 
 def describe(value: object) -> str:
-    """Name a value's type in the words of JSON, for messages."""
+    """Return a value's type in JSON's terms, for messages."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
     return names.get(type(value), "null" if value is None else f"the value {value!r:.40}")
 
 
 def read_members(path: Path) -> Iterator[tuple[str, object]]:
-    """Read the keys and values of one large JSON object one after the other."""
+    """Yield the keys and values of one large JSON object."""
     with scanning(path) as document:
         for key, _ in document.members():
             yield key, document.value()
@@ -86,12 +86,12 @@ def read_members(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def document_shape(path: Path) -> tuple[Shape, str]:
-    """Tell what a JSON file is, and under which key it has its list of rows, if it has one."""
+    """Return a JSON file's structure, and the key of its list of rows, if any."""
     with open_bytes(path) as file:
         try:
             first = parse_line(file.readline(FIRST_LINE_BYTES).decode(), path.name)
         except (DataError, UnicodeDecodeError):
-            first = None  # longer than a line of JSON Lines should be, or broken
+            first = None  # broken, or too long for a line of JSON Lines
         if isinstance(first, dict) and any(not line.isspace() for line in file):
             return "lines", ""
     with scanning(path) as document:
@@ -122,16 +122,16 @@ def _object_shape(document: Scanner) -> tuple[Shape, str]:
             continue
         value = document.value()
         columns = columns or key == "columns"
-        if fold(key) in QUESTIONS:  # a list after it is a column of its row
+        if fold(key) in QUESTIONS:  # later lists are columns of this row
             is_column = isinstance(value, dict | list) and "text" not in value
             return ("columns" if is_column else "objects"), ""
     return "objects", ""
 
 
 def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
-    """Tell whether a JSON file is one object that holds records by their ids.
+    """Whether a JSON file is one object of records keyed by id.
 
-    Its first keys are then no columns of a row, and each has a list or an object.
+    That is, its first keys are not columns of a row, and each has a list or an object.
     """
     count = 0
     with open_bytes(path) as file:
@@ -149,7 +149,7 @@ def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
 
 
 def _read_list(path: Path, key: str) -> Iterator[object]:
-    """Read the values of a list that is the document, or is in it under a key."""
+    """Yield the values of a list that is the document or is under a key in it."""
     with scanning(path) as document:
         if not key:
             yield from document.items()
@@ -168,16 +168,16 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
 
 
 def _read_keyed(path: Path) -> Iterator[Row]:
-    """Read the rows of an object of rows by their ids."""
+    """Yield the rows of an object keyed by id."""
     for key, value in read_members(path):
         place = f'{path.name}, "{key}"'
         yield place, {"id": key, **as_row(value, place)}
 
 
 def _read_columns(path: Path) -> Iterator[Row]:
-    """Read the rows of a document of columns, of lists or of objects with the same keys.
+    """Yield the rows of a document of columns: lists, or objects with the same keys.
 
-    The cells wait in a private SQLite database that lies in a temporary file.
+    Cells are kept in a private SQLite database in a temporary file.
     """
     with closing(sqlite3.connect("")) as table:
         table.execute("CREATE TABLE cells (row TEXT, number INTEGER, name TEXT, value TEXT)")
@@ -199,5 +199,5 @@ def _cells(path: Path) -> Iterator[tuple[str, int, str, str]]:
                 for number, value in enumerate(document.items()):
                     yield str(number), number, name, json.dumps(value)
             else:
-                document.value()  # of the whole document
+                document.value()  # concerns the whole document
         document.end()

@@ -1,4 +1,4 @@
-"""Which examples of one data set are in another, exactly or nearly: what a reader has seen."""
+"""Find examples of one data set in another, exactly or nearly: what a reader has seen."""
 
 import re
 import unicodedata
@@ -11,9 +11,9 @@ from typing import Literal
 from aqa.data.near_texts import nearest_texts, sketch
 from aqa.records import Example
 
-SEEN = "seen"  # the column that says it
+SEEN = "seen"  # the name of the column
 NOT_SEEN = "no"
-PASSAGES = 3  # looked at, of those that seem to hold the answer
+PASSAGES = 3  # at most, of those that seem to contain the answer
 NOT_LETTERS = re.compile(r"[\W_]+")
 
 How = Literal["same", "near"]
@@ -21,9 +21,9 @@ How = Literal["same", "near"]
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Of which examples the question, or the answer with its passage, is in the training data.
+    """The examples whose question, or answer with its passage, is in the training data.
 
-    By their ids: "same" but for case, spaces and punctuation, or "near" (see `near_texts`).
+    By id: "same" apart from case, spaces and punctuation, or "near" (see `near_texts`).
     """
 
     count: int = 0
@@ -31,7 +31,7 @@ class Leaks:
     answers: Mapping[str, How] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        """How many examples were looked at, of which kind they are, and how many are new."""
+        """Count the examples checked, those of each kind, and the new ones."""
         questions, answers = Counter(self.questions.values()), Counter(self.answers.values())
         return {
             "examples": self.count,
@@ -43,7 +43,7 @@ class Leaks:
         }
 
     def note(self, data: str, training: str) -> str:
-        """Say it in a sentence."""
+        """Summarise the counts in a sentence."""
         found = self.counts()
         if found["not_seen"] == self.count:
             return f"No question of {data}, and no answer with its passage, is in {training}."
@@ -55,17 +55,17 @@ class Leaks:
         )
 
     def kind(self, example_id: str) -> str:
-        """Name what was seen of an example: its question, its answer, or nothing."""
+        """Return what was seen of an example: its question, its answer, or nothing."""
         if example_id in self.questions:
             return "question"
         return "answer" if example_id in self.answers else NOT_SEEN
 
 
 def find_leaks(training: Iterable[Example], examples: Iterable[Example]) -> Leaks:
-    """Look for examples in the training data.
+    """Find examples in the training data.
 
-    Memory holds the letters of the training questions and sixteen numbers for each answer with its
-    passage.
+    Memory holds the letters of the training questions, and sixteen numbers for each answer with
+    its passage.
     """
     questions: dict[str, None] = {}
     pairs: set[int] = set()
@@ -97,26 +97,26 @@ def find_leaks(training: Iterable[Example], examples: Iterable[Example]) -> Leak
 
 
 def same_questions(training: Iterable[Example], examples: Iterable[Example]) -> int:
-    """Count the examples whose question is in the training data, as "same" as in `Leaks`."""
+    """Count the examples whose question is in the training data, as "same" in `Leaks`."""
     asked = Counter(plain(example.question) for example in examples)
     found = {text for each in training if (text := plain(each.question)) in asked}
     return sum(asked[text] for text in found)
 
 
 def with_seen(examples: Iterable[Example], leaks: Leaks) -> Iterator[Example]:
-    """Give examples with a column that says what was seen of them."""
+    """Add a column to the examples that says what was seen of them."""
     for example in examples:
         yield replace(example, metadata={**example.metadata, SEEN: leaks.kind(example.id)})
 
 
-@lru_cache(256)  # the questions about one passage follow each other
+@lru_cache(256)  # questions about one passage are adjacent
 def plain(text: str) -> str:
-    """The letters and digits of a text, without case."""
+    """Reduce a text to letters and digits without case."""
     return NOT_LETTERS.sub("", unicodedata.normalize("NFC", text).casefold())
 
 
 def _answers(example: Example) -> Iterator[tuple[str, str]]:
-    """The answers of an example, each with the passages that hold it."""
+    """Yield the answers of an example, each with the passages that contain it."""
     answers = [text for text in map(plain, example.answers or ()) if text]
     if not answers:
         return

@@ -1,4 +1,4 @@
-"""What texts are meant as: lists and objects, as programs write them; yes and no."""
+"""Parse lists and objects that programs wrote as text, and values for yes and no."""
 
 import ast
 import io
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from aqa.data.json_stream import describe
 from aqa.errors import DataError
 
-LONGEST = 10_000_000  # characters of a text that Python's parser is given
-# What nothing but a list, an object or an array begins with.
+LONGEST = 10_000_000  # characters to pass to Python's parser
+# How only a list, an object or an array begins.
 LIST = r"""(?:array\(\s*)?\[\s*(?:[uUbB]?['"\[{\]]|nan\b|None\b|array\(|np\.|[A-Z]\w*\(\w+=)"""
 LIST_OPENING = re.compile(LIST)
 OPENING = re.compile(LIST + r"""|\{\s*['"}]""")
@@ -21,7 +21,7 @@ NAMES = {"nan": "None", "NaN": "None", "null": "None", "true": "True", "false": 
 NAMES |= {name: name for name in NAMES.values()}
 CLOSING = {"]": "[", "}": "{", ")": "("}
 OPENING_BRACKETS = (*CLOSING.values(),)
-CALL = "call"  # an open bracket of NumPy's, of which the first value alone counts
+CALL = "call"  # an opening bracket in a NumPy repr, of which only the first value counts
 NAMED = (".", tokenize.NAME)  # what follows NumPy's name
 YES = {"true", "yes", "y", "t", "1", "1.0", "참", "예"}
 NO = {"false", "no", "n", "f", "0", "0.0", "거짓", "아니요"}
@@ -33,11 +33,11 @@ BLANK = (tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT, tok
 def read_literal(
     value: object, what: str, place: str, certain: "re.Pattern[str]" = OPENING
 ) -> object:
-    """Give the list or object that a text holds; any other value, and any other text, as it is.
+    """Return the list or object that a text contains; any other value or text unchanged.
 
     Raises:
-        DataError: the text begins as nothing but a list or an object does (`certain`), and ends
-            so, but it can't be read.
+        DataError: the text begins (`certain`) and ends like a list or object, but can't be
+            parsed.
     """
     if not isinstance(value, str):
         return value
@@ -61,24 +61,24 @@ def read_literal(
 
 
 def _python(text: str) -> object:
-    """Read what Python's repr or str wrote; None where it can't be read."""
+    """Parse what Python's repr or str wrote; None if it can't be parsed."""
     if len(text) > LONGEST:
         return None
     try:
         source = "".join(_rewritten(text))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes that are none
+            warnings.simplefilter("ignore")  # about invalid escapes
             return ast.literal_eval(source)
     except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
         return None
 
 
 def _rewritten(source: str) -> Iterator[str]:
-    """The pieces of a text with arrays as lists, NaN as None, and the commas that NumPy leaves out.
+    """Yield the text with arrays as lists, NaN as None, and the commas that NumPy omits.
 
-    A list in which some commas are missing and others are not is nobody's: a ValueError.
+    A list in which only some commas are missing raises ValueError.
     """
-    opened: list[tuple[str, set[bool]]] = []  # brackets, with whether commas are between values
+    opened: list[tuple[str, set[bool]]] = []  # brackets, and whether values have commas between
     after_value = False
     lines = io.StringIO(source).readline
     tokens = (token for token in tokenize.generate_tokens(lines) if token.type not in BLANK)
@@ -118,7 +118,7 @@ def _rewritten(source: str) -> Iterator[str]:
 
 
 def read_flag(value: object, column: str, place: str) -> bool | None:
-    """Read a yes or no; None where the row says neither, DataError where it says something else."""
+    """Parse a yes or no; None for a missing value, DataError for anything else."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float) and math.isnan(value):
@@ -134,10 +134,10 @@ def read_flag(value: object, column: str, place: str) -> bool | None:
 
 
 def is_true(value: object) -> bool:
-    """Tell whether a value of a file means yes; what means nothing that is known does not."""
+    """Whether a value in a file means yes; unknown values do not."""
     return str(value).strip().casefold() in YES
 
 
 def is_no(value: object) -> bool:
-    """Tell whether a value of a file means no."""
+    """Whether a value in a file means no."""
     return str(value).strip().casefold() in NO

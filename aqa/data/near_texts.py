@@ -1,4 +1,4 @@
-"""Texts that are nearly the same, found among many by the letters that they share."""
+"""Find nearly equal texts among many, by their character trigrams."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,21 +8,20 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-WINDOW = 3  # letters of a piece of a text
-NEAR = 0.8  # of two texts' pieces, those in both among all (Jaccard)
-SHARED = 4  # rare members that near texts are found by
+WINDOW = 3  # letters per n-gram
+NEAR = 0.8  # the least Jaccard similarity of near texts' sets of n-grams
+SHARED = 4  # rare n-grams by which near texts are found
 AT_ONCE = 200  # texts looked up together
 PAIRS_AT_ONCE = 200_000
 
 
 def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None]:
-    """Give, for each text asked about, the place of the nearest known one that is near.
+    """Return for each text in `asked` the index of the nearest near text in `known`.
 
-    Near are texts whose sets of three letters in a row have at least `NEAR` in common; None is
-    given where none is. Texts of fewer letters are near to nothing. No pair is overlooked: two
-    sets that have so much in common share `SHARED` of their rarest members, of which as many are
-    looked at as need not be in common, and `SHARED` more (prefix filtering; Chaudhuri, Ganti and
-    Kaushik 2006; Wang, Li and Feng 2012).
+    Texts are near if the Jaccard similarity of their trigrams is at least `NEAR`; None if there
+    is no near text, or fewer letters than three. No pair is missed: two sets so similar share
+    `SHARED` of their rarest members, if as many members as may differ, and `SHARED` more, are
+    compared (prefix filtering; Chaudhuri, Ganti and Kaushik 2006; Wang, Li and Feng 2012).
     """
     from scipy.sparse import csr_matrix
 
@@ -58,14 +57,14 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
     return found
 
 
-@lru_cache(256)  # the questions about one text follow each other
+@lru_cache(256)  # questions about one text are adjacent
 def sketch(text: str) -> tuple[int, ...]:
-    """Give a long text's eight smallest hashes of eight letters: near texts share most."""
+    """Return the eight smallest hashes of a long text's 8-grams; near texts share most."""
     return tuple(np.unique(_windows(text, 8))[:8].tolist())
 
 
 def letters(text: str) -> Ints:
-    """Give the distinct pieces of a text as numbers."""
+    """Return the hashes of a text's distinct n-grams."""
     return np.unique(_windows(text, WINDOW))
 
 
@@ -83,13 +82,13 @@ def _windows(text: str, window: int) -> Ints:
 
 
 def _least(sizes: Ints) -> Ints:
-    """How many members at least sets of these sizes have in common with those near to them."""
+    """The least number of members that sets of these sizes share with near ones."""
     found: Ints = np.ceil(NEAR * sizes - 1e-9).astype(np.int64)
     return found
 
 
 def _rarest(texts: Ints, members: Ints, counts: Ints, sizes: Ints) -> NDArray[np.bool_]:
-    """Mark of each text's members the rarest ones, one of which near texts share."""
+    """Mark each text's rarest members, of which near texts share some."""
     order = np.lexsort((members, counts[members], texts))
     starts = np.cumsum(sizes) - sizes
     rank = np.empty(len(texts), np.int64)

@@ -1,4 +1,4 @@
-"""Passages, and which of them are gold, in all the shapes that rows have them in."""
+"""Read passages, and which of them are gold, in all common formats."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ from aqa.data.literals import LIST_OPENING, is_true, read_literal
 from aqa.data.ranks import are_ranks, count_up, list_ranks, read_rank, read_score
 from aqa.errors import DataError
 
-# Names as `fold` gives them.
+# Names as folded by `fold`.
 PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
@@ -27,41 +27,41 @@ PASSAGE_TEXT = (
 )  # fmt: skip
 DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
 PASSAGE_ID = ("id", *DOCUMENT_IDS, "uuid")
-# Within a passage, where LlamaIndex, Cohere, Elasticsearch, Qdrant, RankLLM, Milvus, Weaviate and
-# Pinecone keep its text.
+# Where LlamaIndex, Cohere, Elasticsearch, Qdrant, RankLLM, Milvus, Weaviate and Pinecone have the
+# text within a passage.
 WITHIN = (
     "node", "document", "source", "payload", "doc", "entity", "properties", "fields", "metadata",
 )  # fmt: skip
 TITLES = ("title",)
-ABOUT = ("meta", "metadata")  # where Haystack and LangChain keep a title
+ABOUT = ("meta", "metadata")  # where Haystack and LangChain have a title
 GOLD_MARKS = ("isgold", "isselected", "issupporting", "ispositive", "isrelevant", "gold")
 GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
-GOLD_TEXTS = "reference_contexts"  # of RAGAS and LlamaIndex: never ids
-OF_GOLD = "referencecontext"  # what such columns' names begin with
-# An address, a file or an id: what stands in place of a text.
+GOLD_TEXTS = "reference_contexts"  # in RAGAS and LlamaIndex: never ids
+OF_GOLD = "referencecontext"  # the prefix of such columns' names
+# A URL, a file name or an id, in place of a text.
 DOCUMENT_NAME = re.compile(
     r"https?://\S+|[\w./-]+\.(?:txt|md|html?|pdf|docx?|json|hwpx?)"
     r"|(?=\S*[A-Za-z])(?=\S*\d)[\w.:#/-]{2,80}",
     re.ASCII,
 )
-LONGEST_NAME = 200  # characters, of a title or an address
+LONGEST_NAME = 200  # characters in a title or a URL
 SENTENCE_ENDS = (".", "!", "?", "。", "…", '."', ".”", ".'")
 
 
 def short_hash(text: str) -> str:
-    """Give the first 16 hexadecimal digits of the text's SHA-256."""
+    """Return the first 16 hexadecimal digits of the text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def content_id(title: str, text: object) -> str:
-    """Make an id for a passage that has none."""
+    """Make an id for a passage without one."""
     return short_hash(f"{title}\n{text}")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A passage as a row lists it; `text` is None where only its id is there."""
+    """A passage as listed in a row; `text` is None if only its id is given."""
 
     text: str | None = None
     title: str = ""
@@ -74,10 +74,10 @@ class Listed:
 def list_passages(
     value: object, place: str, only: Listed | None = None, ids_suffice: bool = False
 ) -> list[Listed]:
-    """Read passages: texts, objects, pairs of title and text, an object of lists, or one of these.
+    """Read passages: texts, objects, pairs of title and text, an object of lists, or just one.
 
-    `only` holds what the row says of a passage that is its only one: its title, its id. Where
-    `ids_suffice`, an object needs no text, and what is no object is a passage's id.
+    `only` holds what the row says about its only passage: title, id. With `ids_suffice`, an object
+    needs no text, and anything else is a passage's id.
     """
     if isinstance(value, dict):
         value = _by_ids(value) or one_each(value, place)
@@ -105,7 +105,7 @@ def list_passages(
                 passages.append(Listed(id=composed(own), score=score))
             case str():
                 passages.append(Listed(item, only.title, only.id))
-            # HotpotQA's: a title and the sentences below it.
+            # HotpotQA: a title and a list of sentences.
             case list([str() as title, list() as text]) if not text or _text(text) is not None:
                 passages.append(Listed(_text(text), title))
             case _:
@@ -117,7 +117,7 @@ def list_passages(
 
 
 def _by_ids(value: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One object for each passage of an object of passages by their ids; none of other objects."""
+    """Convert an object of passages keyed by id to a list; empty for other objects."""
     if not all(any(map(str.isdigit, key)) for key in value):
         return []
     found = [
@@ -133,14 +133,14 @@ def _names_document(item: object) -> bool:
 
 
 def generic_passages(row: Mapping[str, object], place: str) -> list[tuple[str, object]]:
-    """The columns of any name that hold sentences, and their values."""
+    """Return the columns with generic names that contain sentences, and their values."""
     columns = columns_called(MAY_HOLD_PASSAGES, tuple(row))
     found = [(name, read_written(row[name], f'"{name}"', place)) for name in columns]
     return [(name, value) for name, value in found if _holds_sentences(value)]
 
 
 def other_passages(row: Mapping[str, object], column: str, place: str) -> list[str]:
-    """The columns that hold sentences as one of passages does, beside the one that is read."""
+    """Return further columns that contain sentences like passages, besides the one read."""
     names = candidates("passages", tuple(row))
     others = [name for name in names if name != column and not fold(name).startswith(OF_GOLD)]
     return [
@@ -149,7 +149,7 @@ def other_passages(row: Mapping[str, object], column: str, place: str) -> list[s
 
 
 def _holds_sentences(value: object) -> bool:
-    """Tell whether a value holds texts that are more than names, ids or addresses."""
+    """Whether a value has texts that are more than names, ids or URLs."""
     parts = value if isinstance(value, list) else [value]
     texts = [first_called(part, PASSAGE_TEXT) if isinstance(part, dict) else part for part in parts]
     return bool(texts) and all(
@@ -160,9 +160,9 @@ def _holds_sentences(value: object) -> bool:
 
 
 def read_written(value: object, what: str, place: str) -> object:
-    """Read passages, or their ids, that were written into a text as a list or an object.
+    """Read passages, or ids, that are a list or object written as text.
 
-    A passage whose own text is an object or a list of something else stays a text.
+    A passage whose text is itself an object or list of something else stays a text.
     """
     if not isinstance(value, str):
         return value
@@ -178,9 +178,9 @@ def read_written(value: object, what: str, place: str) -> object:
 def find_gold(
     row: Mapping[str, object], passages: Sequence[Listed], place: str
 ) -> tuple[list[Listed], tuple[str, ...]]:
-    """Give a row's gold passages, and the ids of gold passages, as far as it says which they are.
+    """Return a row's gold passages and the ids of gold passages, if given.
 
-    Passages in a column of positive ones are gold, else those marked or named as such.
+    Passages in a column of positives are gold, otherwise those marked or named as such.
     """
     named = read_literal(first(row, GOLD_IDS), "the list of gold ids", place)
     ids = [_id(item, place) for item in (named if isinstance(named, list) else [named])]
@@ -203,7 +203,7 @@ def find_gold(
 
 
 def in_ranked_order(passages: list[Listed], place: str) -> list[Listed]:
-    """Give passages by their ranks, where they have any that differ; DataError where some lack."""
+    """Sort passages by their ranks, if these differ; DataError if some are missing."""
     ranks = [passage.rank for passage in passages]
     if not are_ranks(ranks):
         return passages
@@ -214,7 +214,7 @@ def in_ranked_order(passages: list[Listed], place: str) -> list[Listed]:
 
 
 def first(item: Mapping[str, object], columns: Iterable[str]) -> object:
-    """Give the value of the first of these columns that has one, else None."""
+    """Return the first column's value that is not None."""
     return next((item[column] for column in columns if item.get(column) is not None), None)
 
 
@@ -239,7 +239,7 @@ def _listed(
 
 
 def unfolded(item: Mapping[str, object]) -> Mapping[str, object]:
-    """A passage with the columns of the object in which its text is, if it is in one."""
+    """Merge in the columns of a nested object that holds the passage's text, if any."""
     inner = [item[name] for name in columns_called(WITHIN, tuple(item))]
     found = next((each for each in inner if isinstance(each, dict)), None)
     if found is None or first_called(item, PASSAGE_TEXT) is not None:
@@ -257,7 +257,7 @@ def _title(item: Mapping[str, object]) -> str:
 
 
 def _text(value: object) -> str | None:
-    """A passage's text, which may be a list of sentences or paragraphs."""
+    """Return a passage's text, joining a list of sentences or paragraphs."""
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return " ".join(part.strip() for part in value)
     return value if isinstance(value, str) else None
@@ -270,7 +270,7 @@ def _id(value: object, place: str) -> str | None:
 
 
 def one_each(columns: Mapping[str, object], place: str) -> list[object]:
-    """Make one object per passage from an object of lists, as data sets on the hub have it."""
+    """Convert an object of lists, as in hub data sets, to one object per passage."""
     lists = {column: value for column, value in columns.items() if isinstance(value, list)}
     if not isinstance(first_called(columns, (*PASSAGE_TEXT, *PASSAGE_ID)), list):
         return [columns]

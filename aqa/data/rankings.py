@@ -1,4 +1,4 @@
-"""Rankings of passages, in all the shapes that retrievers write them in."""
+"""Read rankings of passages from retrievers' output in any common format."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from aqa.data.run_files import JUDGEMENTS, is_number, read_run, run_kind
 from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
-RETRIEVED = "retrieved"  # what columns of passages may begin with
+RETRIEVED = "retrieved"  # a prefix of columns of passages
 IDS_OF_RETRIEVED = ("ids", "id", "docids", "docid", "documentids", "passageids", "pids")
 FIGURES = ("rank", "score")
 SYSTEMS = ("system", "retriever", "run", "runid", "runtag", "tag")
@@ -43,10 +43,10 @@ SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The passages of one question; best first where they have no ranks.
+    """The passages of one question; best first if they have no ranks.
 
-    A `partial` one has one of them, and the others elsewhere. `joined` says that the only text is
-    that of several documents.
+    A `partial` one has a single passage; the others are elsewhere. `joined`: the only text
+    combines several documents.
     """
 
     place: str
@@ -59,10 +59,10 @@ class Ranking:
 
 
 def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Iterator[Ranking]:
-    """Read a retriever's output, whatever its shape.
+    """Read a retriever's output of any format.
 
-    Where there is a corpus, `with_corpus`, ids of documents suffice in place of texts. `id_column`
-    is where a question's id is looked for first.
+    `with_corpus`: there is a corpus, so documents' ids suffice instead of texts. `id_column` is
+    the first choice for a question's id.
     """
     kind = run_kind(path)
     if kind is not None:
@@ -88,7 +88,7 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
 
 
 def _of_one_system(rows: Iterable[Row]) -> Iterator[Row]:
-    """See that rows do not tell of several retrievers, whose passages would be mixed."""
+    """Check that rows don't mix the passages of several retrievers."""
     met: dict[str, object] = {}
     for place, row in rows:
         for name in columns_called(SYSTEMS, tuple(row)):
@@ -101,7 +101,7 @@ def _of_one_system(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _keyed(path: Path, number: int, key: str, value: object, with_corpus: bool) -> Ranking:
-    """Read the passages of an id, of a question, or of a question that is merely numbered."""
+    """Read the passages under an id, a question, or a running number."""
     place = f'{path.name}, "{key}"'
     if isinstance(value, dict):
         value = usual_row(value)
@@ -117,7 +117,7 @@ def _keyed(path: Path, number: int, key: str, value: object, with_corpus: bool) 
 
 
 def _scored(scores: Mapping[str, object], place: str, with_corpus: bool) -> list[Listed]:
-    """Rank documents that are given with nothing but their scores."""
+    """Rank documents given only with scores."""
     if all(score in (0, 1) and isinstance(score, int) for score in scores.values()):
         raise DataError(f"{place} holds {JUDGEMENTS}")
     if not with_corpus:
@@ -130,7 +130,7 @@ def _scored(scores: Mapping[str, object], place: str, with_corpus: bool) -> list
 
 
 def _with_lists(place: str, row: Mapping[str, object]) -> Mapping[str, object]:
-    """The row, with the lists and objects that its columns of passages hold as texts."""
+    """Parse lists and objects that a row's columns of passages hold as text."""
     held = {
         column: read_written(value, f'"{column}"', place)
         for column, value in row.items()
@@ -144,9 +144,9 @@ def _is_of_retrieved(column: object) -> bool:
 
 
 def _passages_column(row: Mapping[str, object]) -> str:
-    """Give the column that holds a list of passages, "" where there is none."""
+    """Return the column with a list of passages, or ""."""
     retrieved = [column for column in row if _is_of_retrieved(column)]
-    # Ids come last: they are taken where no other column has the texts.
+    # Ids come last: they are used only if no other column has the texts.
     retrieved.sort(key=lambda column: fold(column).removeprefix(RETRIEVED) in IDS_OF_RETRIEVED)
     columns = (*retrieved, *candidates("passages", tuple(row)))
     kept = (column for column in columns if isinstance(row[column], list | dict))
@@ -156,7 +156,7 @@ def _passages_column(row: Mapping[str, object]) -> str:
 
 
 def _holds_passages(column: str, value: object) -> bool:
-    """Whether a column of any other name lists passages with their texts."""
+    """Whether a column with an unknown name lists passages with their texts."""
     name = fold(column)
     if (
         name in KNOWN | LISTS
@@ -166,7 +166,7 @@ def _holds_passages(column: str, value: object) -> bool:
     ):
         return False
     texts = (first_called(unfolded(each), PASSAGE_TEXT) for each in value)
-    return all(texts) and not any("role" in each for each in value)  # as turns of a chat have
+    return all(texts) and not any("role" in each for each in value)  # chat turns have a role
 
 
 def _holds_numbers(value: object) -> bool:
@@ -180,11 +180,11 @@ def _ranking(
     names = tuple(row)
     ids = [*filter(row.__contains__, [id_column or ""]), *candidates("id", names)]
     column, documents = _passages_column(row), first_called(row, DOCUMENT_IDS)
-    # A cell may be empty: what a row says of its kind are its columns.
+    # A cell may be empty, so the columns show what kind of row it is.
     ranked = any(isinstance(row[name], Scalar | None) for name in columns_called(FIGURES, names))
     partial = ranked and not column and not isinstance(documents, list)
     others = [name for name in ids if fold(name) != "id"]
-    if partial and first(row, others) is not None:  # beside a "qid", "id" is the passage's
+    if partial and first(row, others) is not None:  # next to a "qid", "id" is the passage's
         documents = first_called(row, ("id",)) if documents is None else documents
         ids = others
     question_id = read_id(first(row, ids), place)
@@ -211,7 +211,7 @@ def _ranking(
 def _with_ids(
     passages: list[Listed], row: Mapping[str, object], column: str, place: str
 ) -> list[Listed]:
-    """Give passages the ids of a list beside their texts."""
+    """Add ids from a column next to that of the texts."""
     for other in row:
         if other == column or not _is_of_retrieved(other):
             continue
@@ -231,7 +231,7 @@ def _with_ids(
 
 
 def _single(row: Mapping[str, object], document: object, place: str, with_corpus: bool) -> Listed:
-    """Read the passage of a row that is one."""
+    """Read the passage of a row that is a single one."""
     text, title = first_called(row, TEXTS), first_called(row, ("title",))
     rank, score = (value if isinstance(value, Scalar) else None for value in _figures(row))
     if not isinstance(text, str) and not (with_corpus and isinstance(document, Scalar)):
@@ -252,7 +252,7 @@ def _single(row: Mapping[str, object], document: object, place: str, with_corpus
 
 
 def _documents(documents: object, row: Mapping[str, object], place: str) -> list[Listed]:
-    """Read a list of documents' ids, and the lists of their ranks and scores, if there are any."""
+    """Read a list of documents' ids, with lists of their ranks and scores, if any."""
     listed = documents if isinstance(documents, list) else [documents]
     figures = dict(zip(FIGURES, _figures(row), strict=True))
     lists = {name: value for name, value in figures.items() if isinstance(value, list)}

@@ -1,4 +1,4 @@
-"""Ranks and scores of passages, as they are read and checked."""
+"""Read and check the ranks and scores of passages."""
 
 import math
 from collections.abc import Sequence
@@ -6,30 +6,30 @@ from collections.abc import Sequence
 from aqa.errors import DataError
 
 RANKS_SHOWN = 10
-HIGHEST_RANK = 1 << 53  # above it floating point numbers are not exact
+HIGHEST_RANK = 1 << 53  # larger floats are not exact
 
 
 def are_ranks(ranks: Sequence[int | None]) -> bool:
-    """Whether there are ranks that say something: retrievers without any may write 0 or 1."""
+    """Whether ranks are meaningful: retrievers without ranks may always write 0 or 1."""
     known = {rank for rank in ranks if rank is not None}
     return len(known) > 1 or (len(known) == 1 and None in ranks)
 
 
 def count_up(ranks: Sequence[int | None]) -> bool:
-    """Whether sorted ranks count from 0 or 1, one by one."""
+    """Whether sorted ranks count up from 0 or 1."""
     start = 0 if ranks[0] == 0 else 1
     return list(ranks) == list(range(start, start + len(ranks)))
 
 
 def list_ranks(ranks: Sequence[int | None]) -> str:
-    """Give ranks that can't be used, and what to do, for a message."""
+    """Describe unusable ranks, and what to do, for a message."""
     found = ", ".join("none" if rank is None else str(rank) for rank in ranks[:RANKS_SHOWN])
     more = ", ..." if len(ranks) > RANKS_SHOWN else ""
     return f"{found}{more}; number them 1, 2, 3, ..., or leave all ranks out"
 
 
 def read_score(value: object, what: str, place: str) -> float | None:
-    """Read a score; DataError where it is not finite or no number."""
+    """Read a score; DataError if it is not a finite number."""
     number = _number(value)
     if value is None or math.isfinite(number):
         return None if value is None else number
@@ -37,7 +37,7 @@ def read_score(value: object, what: str, place: str) -> float | None:
 
 
 def read_rank(value: object, what: str, place: str) -> int | None:
-    """Read a rank; DataError where it is not a whole number."""
+    """Read a rank; DataError if it is not a whole number."""
     number = _number(value)
     if value is None or (number.is_integer() and abs(number) <= HIGHEST_RANK):
         return None if value is None else int(number)
@@ -45,7 +45,7 @@ def read_rank(value: object, what: str, place: str) -> int | None:
 
 
 def _number(value: object) -> float:
-    """The number that a value is or spells; not a number where it is none."""
+    """Convert a value to a number; NaN if it is none."""
     try:
         return float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):

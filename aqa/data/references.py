@@ -1,4 +1,4 @@
-"""The references of a row: which of its columns are, and what they say."""
+"""Find and read the references of a row."""
 
 import math
 import re
@@ -25,21 +25,21 @@ SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
 ALIASES = ("aliases", "answeraliases", "altans")
 UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable", "impossible", "noanswer")
 ANSWERABLE = ("answerable", "isanswerable")
-# Names that nobody knows of references beside what a system answered.
+# Unlisted names that look like references, next to a system's answers.
 LIKE_REFERENCES = re.compile(
     r"(?:gold|golden|gt|groundtruth)(?:answer|response|output|text)?s?|truth"
     r"|(?:true|actual|real|human|correct|ref)(?:answer|response)s?"
 )
-# References that say that there is none: MS MARCO's and QuAC's.
+# References of MS MARCO and QuAC that say there is no answer.
 NO_ANSWER = {"no answer present", "cannotanswer"}
-# Between answers, as some tables have them.
+# Separators of answers in some tables.
 BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]|\s//+\s|\[SEP\]|<sep>", re.IGNORECASE)
-# Texts that may be meant as no answer, or as yes and no.
+# Texts that may mean no answer, or yes and no.
 IN_WORDS = {
     "none", "n/a", "no answer", "unanswerable", "not answerable", "true", "false", "없음",
     "답 없음", "답없음", "정답 없음", "해당 없음",
 }  # fmt: skip
-RARE = 100  # of so many references one
+RARE = 100  # at most one in so many references
 NOTES = {
     "phrases": "Examples whose references say that there is no answer: {}; they count as"
     " unanswerable, unless they have others.",
@@ -52,14 +52,14 @@ NOTES = {
     "marked": 'Examples of which a mark such as "has_answer" says otherwise than their references:'
     " {}; the references count.",
 }
-MISSING = {"nan", "<na>", "#n/a", "null", r"\n"}  # what pandas, Excel and SQL write for nothing
+MISSING = {"nan", "<na>", "#n/a", "null", r"\n"}  # missing values of pandas, Excel and SQL
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a row says of its answers: None without any, () where there is no answer.
+    """A row's references: None without any, () if it is unanswerable.
 
-    `target` is the one to train on, where the row names it. `columns` are those used.
+    `target` is the text to train on, if the row names it. `columns` are those used.
     """
 
     texts: tuple[str, ...] | None = None
@@ -68,17 +68,17 @@ class References:
 
 
 class ReferenceReader:
-    """Reads references, and counts those of which something is said in NOTES."""
+    """Reads references, and counts the cases for NOTES."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         self._counts: Counter[str] = Counter()
 
     def read(self, row: Mapping[str, object], place: str) -> References:
-        """Give the references of a row.
+        """Return the references of a row.
 
         Raises:
-            DataError: they can't be read, or two columns hold different ones.
+            DataError: they can't be read, or two columns have different ones.
         """
         column, value = self._find(row, place)
         if not column:
@@ -107,17 +107,17 @@ class ReferenceReader:
         return self._columns.find("answers", row, place)
 
     def notes(self) -> Iterator[str]:
-        """Give sentences for the user on what may not be meant."""
+        """Yield notes for the user on what may have been misread."""
         for what, sentence in NOTES.items():
-            count = self._counts[what]  # what is rare may well be meant
+            count = self._counts[what]  # rare cases are probably intended
             if count and (what != "in words" or count * RARE >= self._counts["read"]):
                 yield sentence.format(count)
 
     def _check_other(
         self, row: Mapping[str, object], column: str, texts: tuple[str, ...] | None, place: str
     ) -> None:
-        """See that no text that may be the reference, too, says something else."""
-        # FiD's target, beside all answers that are right, need not be one of them.
+        """Check that no other column that may be the reference differs."""
+        # FiD's target, next to all right answers, need not be one of them.
         beside = ("answer",) if fold(column) == "answers" else ("target", "answertext")
         others = columns_called(beside, tuple(row))
         if fold(column) in AMBIGUOUS:
@@ -138,14 +138,14 @@ class ReferenceReader:
                 )
 
     def _target(self, row: Mapping[str, object], column: str) -> str | None:
-        """FiD's: the answer to train on, beside all that are right."""
+        """Return FiD's target: the answer to train on, next to all right ones."""
         if fold(column) == "target" or "answers" in self._columns.fields:
             return None
         value = first_called(row, ("target",))
         return value if isinstance(value, str) and value.strip() else None
 
     def _texts(self, value: object, column: str, place: str) -> tuple[str, ...] | None:
-        """The texts of a value; None where there is none, or all are a table's missing values."""
+        """Return a value's texts; None if there are none but a table's missing values."""
         was_text = isinstance(value, str)
         value = read_literal(value, f'"{column}"', place)
         if value is None or _is_nan(value):
@@ -170,12 +170,12 @@ class ReferenceReader:
         return tuple(dict.fromkeys(text for text in said if text.strip()))
 
     def _text(self, item: object, place: str) -> str | None:
-        """One reference, None for what a table writes where it has nothing."""
+        """Return one reference; None for a table's missing value."""
         text = first_called(item, TEXTS) if isinstance(item, dict) else item
         if _is_nan(text) or (isinstance(text, str) and text.strip().casefold() in MISSING):
             return None
         if text is None and isinstance(item, dict) and "provenance" in item:
-            return None  # KILT lists the pages that support an answer beside it
+            return None  # KILT lists the supporting pages like references
         if isinstance(text, int | float) and not isinstance(text, bool) and math.isfinite(text):
             return composed(text)
         if not isinstance(text, str):
@@ -193,7 +193,7 @@ def _words(text: str) -> str:
     return text.strip().rstrip(".").casefold()
 
 
-@lru_cache(1024)  # each row of a file has the same names
+@lru_cache(1024)  # all rows of a file have the same names
 def _like_references(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if LIKE_REFERENCES.fullmatch(fold(name)))
 
@@ -209,7 +209,7 @@ def _is_impossible(row: Mapping[str, object], place: str) -> bool:
 
 
 def _is_marked(row: Mapping[str, object], as_answerable: bool) -> bool:
-    """Tell whether a mark says that there is an answer, or, of what was found, that none is."""
+    """Whether a row is marked as having an answer or, as a result, none."""
     names = tuple(row)
     marks = columns_called((*ANSWERABLE, "hasanswer"), names)
     against = columns_called(UNANSWERABLE, names)

@@ -1,4 +1,4 @@
-"""What search engines and vector stores reply to a question, beside its id or text in a row."""
+"""Find the results in replies of search engines and vector stores that a row contains."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,8 @@ from aqa.data.columns import COLUMNS, fold
 from aqa.data.passages import one_each
 from aqa.data.shape import are_objects, as_objects
 
-# Below which search engines' and vector stores' replies have what was found: Elasticsearch's,
-# Qdrant's, Weaviate's, Pinecone's, Milvus's; Chroma's is an object of lists.
+# Keys under which replies have their results: Elasticsearch, Qdrant, Weaviate, Pinecone, Milvus.
+# Chroma's reply is an object of lists.
 REPLIES = {
     "hits", "responses", "result", "results", "points", "matches", "objects", "get", "response",
 }  # fmt: skip
@@ -21,14 +21,14 @@ UNNAMED = (
 
 
 def usual_row(row: Mapping[str, object]) -> Mapping[str, object]:
-    """The row with columns of the usual names, which a reply, FlashRAG or RankLLM keeps within."""
+    """Move the passages in replies, or rows of FlashRAG or RankLLM, to usual columns."""
     for name, value in row.items():
         if fold(name) in IN_REPLIES and (found := hits(value)) is not value:
             row = {**row, name if fold(name) in COLUMNS["passages"] else "passages": found}
     if row.keys() >= CHROMA:
         row = {**row, "documents": _of_chroma(row)}
     output, query, texts = row.get("output"), row.get("query"), row.get("documents")
-    places = (each.get("index") for each in as_objects(row.get("results")))  # Cohere's, Jina's
+    places = (each.get("index") for each in as_objects(row.get("results")))  # Cohere, Jina
     order = [place for place in places if isinstance(place, int)]
     if isinstance(texts, list) and sorted(order) == list(range(len(texts))):
         row = {**row, "documents": [texts[place] for place in order], "results": None}
@@ -40,15 +40,15 @@ def usual_row(row: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def hits(value: object) -> object:
-    """What was found, of a reply about one question; best first, whatever its figures mean."""
+    """Return the results in a reply about one question, best first by their order."""
     inner = value
     if isinstance(value, dict):
         names = [name for name in value if fold(name) in WITHIN_REPLIES]
         if value.keys() >= CHROMA:
             return _of_chroma(value)
-        if names or (len(value) == 1 and are_objects(*value.values())):  # by Weaviate's classes
+        if names or (len(value) == 1 and are_objects(*value.values())):  # Weaviate: by class
             inner = value[next(iter(names or value))]
-    elif are_objects(_only(value)):  # Milvus's, in a list for each question
+    elif are_objects(_only(value)):  # Milvus: a list per question
         inner = _only(value)
     return value if inner is value else hits(inner)
 

@@ -1,4 +1,4 @@
-"""Joining a retriever's passages to questions, by id or by the question's text."""
+"""Join a retriever's passages to questions, by id or by the question's text."""
 
 import json
 import sqlite3
@@ -17,8 +17,8 @@ from aqa.data.ranks import count_up, list_ranks
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
-ALIKE = 0.25  # questions below it do not ask the same in other words
-TOO_SHORT = 4  # letters, to tell two questions apart
+ALIKE = 0.25  # below it, questions are not paraphrases
+TOO_SHORT = 4  # letters, to distinguish questions
 TABLES = """
 PRAGMA journal_mode = OFF;
 CREATE TABLE rankings (
@@ -32,7 +32,7 @@ CREATE TABLE hits (
 CREATE TABLE documents (id TEXT PRIMARY KEY, title TEXT, text TEXT);
 CREATE INDEX by_question ON rankings (question);
 """
-# Made when the hits are there, which is quicker.
+# Created after inserting, which is faster.
 INDEXES = """
 CREATE INDEX by_ranking ON hits (ranking);
 CREATE INDEX by_document ON hits (document) WHERE text IS NULL;
@@ -40,11 +40,11 @@ CREATE INDEX by_document ON hits (document) WHERE text IS NULL;
 
 
 class Retrieved:
-    """What a passages file holds, with the texts of its documents from a corpus if there is one.
+    """The content of a passages file, with documents' texts from a corpus, if given.
 
-    All lies in a private SQLite database. With `nfc` the texts are put in that Unicode form.
-    `joined` counts questions whose documents are in one text, `reworded` holds the ids whose
-    question is another text.
+    Everything is in a private SQLite database. `nfc` normalises texts to that Unicode form.
+    `joined` counts questions whose documents are one text; `reworded` holds the ids whose question
+    has a different text.
     """
 
     def __init__(self, name: str, index: sqlite3.Connection, nfc: bool) -> None:
@@ -56,10 +56,10 @@ class Retrieved:
         index.executescript(TABLES)
 
     def find(self, example: Example, has_id: bool) -> tuple[tuple[Passage, ...], str] | None:
-        """Give the passages of a question and the ids of gold ones as JSON; None without.
+        """Return the passages of a question, and the ids of gold ones as JSON; None without.
 
-        An id that the question's row has is looked up; where it has none, or the passages have
-        none, the text of the question.
+        Looks up the question's id if its row has one and the passages do, otherwise the question's
+        text.
         """
         query = "SELECT number, place, gold, question FROM rankings WHERE "
         found = self._index.execute(query + "id = ?", (example.id,)).fetchall()
@@ -81,7 +81,7 @@ class Retrieved:
         return passages, gold
 
     def _compare_questions(self, example: Example, place: str, question: str) -> None:
-        """See that what has the same id asks the same; other words for it are counted."""
+        """Check that equal ids mean equal questions, and count rewordings."""
         texts = fold(question), fold(example.question)
         if texts[0] in (texts[1], fold(example.id)) or min(map(len, texts)) < TOO_SHORT:
             return
@@ -95,13 +95,13 @@ class Retrieved:
         self.reworded.add(example.id)
 
     def some_id(self) -> str | None:
-        """Give the id of the first ranking that has one."""
+        """Return the id of the first ranking that has one."""
         query = "SELECT id FROM rankings WHERE id IS NOT NULL LIMIT 1"
         found = self._index.execute(query).fetchone()
         return found and str(found[0])
 
     def notes(self) -> Iterator[str]:
-        """Give sentences for the user on what may not be meant."""
+        """Yield notes for the user on what may have been misread."""
         if self.reworded:
             yield (
                 f"Questions that are worded differently in {self.name}: {len(self.reworded)}; they"
@@ -114,7 +114,7 @@ class Retrieved:
             )
 
     def load(self, path: Path, corpus: Path | None, id_column: str | None) -> None:
-        """Index the file; DataError where its shape is not known, or something can't be used."""
+        """Index the file; DataError if its format is unknown or its content unusable."""
         with complete(path):
             self._add(read_rankings(path, corpus is not None, id_column))
             if corpus is not None:
@@ -123,7 +123,7 @@ class Retrieved:
             self._check_ranks()
 
     def _add(self, rankings: Iterable[Ranking]) -> None:
-        """Index rankings; DataError where there is none, or an id appears twice."""
+        """Index rankings; DataError if there are none, or an id appears twice."""
         number, key = 0, None
         for count, ranking in enumerate(rankings, 1):
             if not (ranking.partial and key == (ranking.id, ranking.question)):
@@ -149,7 +149,7 @@ class Retrieved:
         self._index.executescript(INDEXES)
 
     def _add_corpus(self, path: Path) -> None:
-        """Index the documents that are named without a text; DataError where one is missing."""
+        """Index the documents named without a text; DataError if one is missing."""
         corpus = Corpus(path, self._index)
         unknown = "SELECT DISTINCT document FROM hits WHERE text IS NULL"
         corpus.want(document for (document,) in self._index.execute(unknown).fetchall())
@@ -169,7 +169,7 @@ class Retrieved:
             )
 
     def _check_documents(self) -> None:
-        """See that no document is named twice for one question; DataError where one is."""
+        """Check that no document occurs twice for one question; DataError otherwise."""
         found = self._index.execute(
             "SELECT coalesce(id, question), document, max(hits.place) FROM hits"
             " JOIN rankings ON number = ranking WHERE text IS NULL"
@@ -181,8 +181,8 @@ class Retrieved:
             )
 
     def _check_ranks(self) -> None:
-        """See that ranks are 1, 2, 3, ...; DataError where they are not."""
-        # Retrievers that know no ranks may write the same one everywhere.
+        """Check that ranks are 1, 2, 3, ...; DataError otherwise."""
+        # Retrievers without ranks may write the same one everywhere.
         self._index.execute(
             "UPDATE hits SET rank = NULL, sorting = -score WHERE ranking IN (SELECT ranking"
             " FROM hits GROUP BY ranking HAVING count(DISTINCT rank) = 1 AND count(rank) > 1"
@@ -200,7 +200,7 @@ class Retrieved:
                 raise DataError(f"{place}: {told}")
 
     def _known(self, ranking: Ranking) -> int | None:
-        """Give the number of the ranking that a partial one goes on with."""
+        """Return the number of the ranking that a partial one continues."""
         if ranking.id is None and not ranking.partial:
             return None
         found = self._index.execute(
@@ -239,14 +239,14 @@ class Retrieved:
 
 
 def _sorting(hit: Listed, partial: bool) -> float | None:
-    """What hits are sorted by: ranks, else scores where not the file's order tells them."""
+    """The sort key of a hit: its rank, or for partial rankings its score."""
     if hit.rank is not None:
         return hit.rank
     return -hit.score if partial and hit.score is not None else None
 
 
 def likeness(first: str, second: str) -> float:
-    """Give the share of pairs of letters that two texts have in common, from 0 to 1 (Dice 1945)."""
+    """Return the share of letter pairs that two texts have in common, 0..1 (Dice 1945)."""
     pairs, others = _pairs(first), _pairs(second)
     total = pairs.total() + others.total()
     return 2 * (pairs & others).total() / total if total else float(first == second)

@@ -1,4 +1,4 @@
-"""The rows of one file, be it JSON, CSV, Parquet or Arrow; of a folder of datasets.save_to_disk."""
+"""Read rows from a file (JSON, CSV, Parquet, Arrow) or a folder of datasets.save_to_disk."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def read_row_file(path: Path) -> Iterator[Row]:
 
 
 def read_binary(path: Path, head: bytes) -> Iterator[Row] | None:
-    """Read the rows of Parquet or Arrow, None of a text; DataError for any other bytes."""
+    """Read Parquet or Arrow; None for text; DataError for other binary files."""
     if head.startswith((PARQUET, *ARROW)):
         with path.open("rb") as file:
             if not head.startswith(file.read(4)):
@@ -44,12 +44,12 @@ def read_binary(path: Path, head: bytes) -> Iterator[Row] | None:
 
 
 def is_saved_dataset(folder: Path) -> bool:
-    """Tell whether save_to_disk wrote this folder, for one split or several."""
+    """Whether save_to_disk wrote this folder, for one split or several."""
     return (folder / SPLITS_FILE).is_file() or (folder / STATE_FILE).is_file()
 
 
 def read_saved_dataset(folder: Path, split: str | None) -> Iterator[Row]:
-    """Read one split; DataError lists the splits where `split` does not choose one of them."""
+    """Read one split; DataError lists the splits if `split` does not choose one."""
     if (folder / SPLITS_FILE).is_file():
         splits = _entry(folder / SPLITS_FILE, "splits")
         split = chosen_split(str(folder), splits, split)
@@ -64,7 +64,7 @@ def read_saved_dataset(folder: Path, split: str | None) -> Iterator[Row]:
 
 
 def chosen_split(name: str, splits: list[str], split: str | None) -> str:
-    """Give the split to read: the one named, or the only one there is."""
+    """Return the split to read: the named one, or the only one."""
     if split in splits:
         return split
     if split is None and len(splits) == 1:

@@ -1,4 +1,4 @@
-"""Runs of retrievers, lines that name documents by their ids: TREC's, MS MARCO's and ColBERT's."""
+"""Read retrievers' run files, which name documents by id: TREC, MS MARCO and ColBERT."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from aqa.data.passages import Listed
 from aqa.data.ranks import read_rank, read_score
 from aqa.errors import DataError
 
-OF_BEIR = ["queryid", "corpusid", "score"]  # the first line of judgements, as `fold` gives it
+OF_BEIR = ["queryid", "corpusid", "score"]  # the folded header of relevance judgements
 
 
 @dataclass(frozen=True, slots=True)
 class RunKind:
-    """What the fields of a line are: the numbers of a question's, document's, rank and score."""
+    """The fields of a line: the positions of the question, document, rank and score."""
 
     name: str
-    fields: tuple[int, ...]  # how many there may be
+    fields: tuple[int, ...]  # possible numbers of fields
     rank: int | None
     score: int
     document: int = 1
@@ -33,7 +33,7 @@ JUDGEMENTS = "relevance judgements (qrels), not what a retriever found; give its
 
 
 def run_kind(path: Path) -> RunKind | None:
-    """Tell from its first line what run a file is, if any; DataError for relevance judgements."""
+    """Detect the kind of a run file from its first line; DataError for relevance judgements."""
     with open_bytes(path) as file:
         line = next((line for line in iter(lambda: file.readline(4096), b"") if line.strip()), b"")
     words = line.split()
@@ -54,7 +54,7 @@ def run_kind(path: Path) -> RunKind | None:
 
 
 def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
-    """Read a run: the place of each line, the question's id, and the document."""
+    """Yield each line's place, the question's id and the document."""
     tag = None
     for place, line in text_lines(path):
         words = line.split()
@@ -79,7 +79,7 @@ def read_run(path: Path, kind: RunKind) -> Iterator[tuple[str, str, Listed]]:
 
 
 def is_number(word: Any) -> bool:
-    """Tell whether a value is a number, or the text of one."""
+    """Whether a value is a number, or the text of one."""
     try:
         float(word)
     except (ValueError, TypeError):

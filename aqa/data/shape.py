@@ -1,4 +1,4 @@
-"""What a shape of a data set or tool is: rows known by their columns, which become plain ones."""
+"""Shapes: rows of other data sets or tools, recognised by their columns and made plain."""
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -12,16 +12,16 @@ Row = Mapping[str, Any]
 
 
 class UnreadableError(Exception):
-    """A row is known and can't be read; the text says what it is and what to do."""
+    """A row is recognised but can't be read; the text says what it is and what to do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
     """Rows of one data set or tool, which have `all_of` some columns, and `any_of` others.
 
-    `knows` looks at a row that has them. `plain` gives rows (one of data; of predictions one for
-    each variant) with columns of the usual names, or raises UnreadableError. Rows with a `text`
-    can only be named.
+    `knows` checks a row that has them. `plain` returns rows with the usual column names (one for
+    data; for predictions one per variant), or raises UnreadableError. Shapes with a `text` can
+    only be named.
     """
 
     all_of: tuple[str, ...]
@@ -31,40 +31,40 @@ class Shape:
     text: str = ""
 
     def may_be(self, names: AbstractSet[str]) -> bool:
-        """Tell whether rows with these columns may have the shape."""
+        """Whether rows with these columns may have the shape."""
         return names >= {*self.all_of} and (not self.any_of or bool(names & {*self.any_of}))
 
 
 def shape(
     *all_of: str, any_of: tuple[str, ...] = (), knows: Callable[[Row], bool] = bool
 ) -> Callable[[Callable[[Row], Iterable[Row]]], Shape]:
-    """Make a shape of its `plain`."""
+    """Decorate the `plain` function of a shape."""
     return lambda plain: Shape(all_of, any_of, knows, plain)
 
 
 def unreadable(
     text: str, *all_of: str, any_of: tuple[str, ...] = (), knows: Callable[[Row], bool] = bool
 ) -> Shape:
-    """Make a shape of what can only be named; the text says what it is, or what to do."""
+    """Make a shape that can only be named; the text says what it is or what to do."""
     return Shape(all_of, any_of, knows, lambda _: (), text)
 
 
 def text_of(shapes: Iterable[Shape], row: Row) -> str:
-    """What is said of a row by the first of the shapes that knows it; "" where none does."""
+    """Return the text of the first shape that recognises a row, or ""."""
     names = row.keys()
     return next((each.text for each in shapes if each.may_be(names) and each.knows(row)), "")
 
 
-@lru_cache(4096)  # each row of a file has the same names
+@lru_cache(4096)  # all rows of a file have the same names
 def _possible(shapes: tuple[Shape, ...], names: tuple[str, ...]) -> tuple[Shape, ...]:
     return tuple(each for each in shapes if each.may_be({*names}))
 
 
 def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
-    """Give the plain rows of a row, by the first shape that knows it; the row itself without one.
+    """Make a row plain with the first shape that recognises it; return it unchanged without one.
 
     Raises:
-        UnreadableError: it is known, and can't be read.
+        UnreadableError: it is recognised but can't be read.
     """
     try:
         possible = _possible(shapes, tuple(row))
@@ -80,12 +80,12 @@ def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
 
 
 def as_object(value: Any) -> Row:
-    """The value where it is an object, else an empty one."""
+    """Return the value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_objects(value: Any) -> list[Row]:
-    """The objects of a list, or of an object of lists, as data sets on the hub have it."""
+    """Return the objects in a list, or in an object of lists as in hub data sets."""
     if isinstance(value, dict):
         columns = {name: cells for name, cells in value.items() if isinstance(cells, list)}
         rows = zip(*columns.values(), strict=False)
@@ -94,7 +94,7 @@ def as_objects(value: Any) -> list[Row]:
 
 
 def are_objects(value: Any, *columns: str) -> bool:
-    """Tell whether it is a list of objects, not empty; with columns, each has one of them."""
+    """Whether it is a non-empty list of objects, each with one of the columns if given."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -104,26 +104,26 @@ def are_objects(value: Any, *columns: str) -> bool:
 
 
 def column_of(row: Row, field: str) -> str:
-    """The first of the usual columns of a field that has a value, "" without one."""
+    """Return the first usual column of a field that has a value, or ""."""
     return next((name for name in candidates(field, tuple(row)) if row[name] is not None), "")
 
 
 def lacks(row: Row, field: str) -> bool:
-    """Tell whether none of the usual columns of a field has a value."""
+    """Whether none of a field's usual columns has a value."""
     return not column_of(row, field)
 
 
 def completed(row: Row, **fields: Any) -> dict[str, Any]:
-    """The row with those of the fields that are known and that it lacks."""
+    """Add those fields that are not None and that the row lacks."""
     new = {field: value for field, value in fields.items() if lacks(row, field)}
     return {**row, **{field: value for field, value in new.items() if value is not None}}
 
 
 def joined(parts: Iterable[Any]) -> str:
-    """One answer of several parts, all of which belong to it."""
+    """Join the parts of one answer."""
     return ", ".join(map(str, parts))
 
 
 def without(row: Row, *names: str) -> dict[str, Any]:
-    """The row without these columns."""
+    """Return the row without these columns."""
     return {name: value for name, value in row.items() if name not in names}

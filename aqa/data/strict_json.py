@@ -1,4 +1,4 @@
-"""JSON as Python parses it, but no key twice and no half of a surrogate pair."""
+"""Parse JSON like Python, but refuse repeated keys and halves of surrogate pairs."""
 
 import json
 import re
@@ -9,12 +9,12 @@ from aqa.errors import DataError
 
 HALF_A_PAIR = "half of a surrogate pair is not a character; remove it"
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
-_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON may write one
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escaped one in JSON
 _ALONE = re.compile(
     r"\\u(?:[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])"
 )
 _LONGEST_KEY = 60  # in messages
-# What begins no value, and what it may be.
+# Characters that begin no JSON value, and what they may mean.
 HINTS = {
     "'": "texts go in double quotes, as Python's json.dumps writes them",
     "/": "JSON has no comments",
@@ -25,7 +25,7 @@ HINTS = {
 
 
 def one_line(text: object) -> str:
-    """A name of a file's own for a message, however long it is and whatever it holds."""
+    """Shorten a name from a file to one line for a message."""
     flat = " ".join(str(text).split())
     return flat if len(flat) <= _LONGEST_KEY else f"{flat[: _LONGEST_KEY - 3]}..."
 
@@ -56,7 +56,7 @@ def parse_line(line: str, place: str) -> Any:
 
 
 def half_a_pair(text: str, value: object) -> int | None:
-    """Where in the text of a value half of a surrogate pair is; None where there is none."""
+    """Return where a value's text has half a surrogate pair; None if nowhere."""
     if not _ESCAPED_HALF.search(text):
         return None
     if not _HALF_A_PAIR.search(json.dumps(value, ensure_ascii=False)):
@@ -66,14 +66,14 @@ def half_a_pair(text: str, value: object) -> int | None:
 
 
 def check_whole(text: str) -> None:
-    """Raise a DataError for a text that holds half of a surrogate pair."""
+    """Raise DataError for a text with half a surrogate pair."""
     if not text.isascii() and (found := _HALF_A_PAIR.search(text)):
         near = text[max(0, found.start() - _LONGEST_KEY // 2) : found.end()]
         raise DataError(f"in {one_line(near)!a}: {HALF_A_PAIR}")
 
 
 def reason_of(error: Exception) -> str:
-    """Say in words why a text is not valid JSON."""
+    """Explain why a text is not valid JSON."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""One whole pass over the data before anything expensive, and reading what it found to be sound."""
+"""Survey the data in one full pass before anything expensive, then read the examples."""
 
 import hashlib
 import re
@@ -25,18 +25,17 @@ from aqa.records import Example
 from aqa.runs.files import hash_files
 
 HANGUL = re.compile("[가-힣ᄀ-ᇿ]")
-MANY = 10  # examples that are more than chance
+MANY = 10  # examples; more than a coincidence
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a source holds. The counts are of examples as read_examples gives them.
+    """What a source contains. The counts are of examples as returned by read_examples.
 
-    `sha256` is of the stored bytes (files of a folder, the passages file and the corpus included);
-    for the hub, a description of the version. `passages_sha256` is of the passages file, and of the
-    corpus if there is one; None where the data's own passages are read. `files` holds the hash of
-    each by itself: data, passages, corpus, as far as they lie here. `notes` are sentences for the
-    user.
+    `sha256` hashes the stored bytes (including a folder's files, the passages file and the corpus);
+    for the hub it describes the version. `passages_sha256` hashes the passages file and any corpus;
+    None if the data's own passages are used. `files` holds the hash of each local file: data,
+    passages, corpus. `notes` are sentences for the user.
     """
 
     count: int
@@ -52,9 +51,9 @@ class Survey:
 
 
 def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
-    """Check every row and count; DataError names the first bad row or repeated id.
+    """Check and count every row; DataError names the first bad row or repeated id.
 
-    Takes 8 bytes of memory a row, and a second pass only where hashes of ids repeat.
+    Uses 8 bytes of memory per row, and a second pass only if hashes of ids repeat.
     """
     check_files(source)
     parser = parser_of(source)
@@ -90,7 +89,7 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
 
 
 def read_examples(source: Source, survey: Survey | None = None) -> Iterator[Example]:
-    """Read the examples lazily, in file order; repeated ids become what the source says.
+    """Yield the examples lazily, in file order, treating repeated ids as the source says.
 
     Without a survey of the same source every id is remembered, which takes memory for each row.
     """
@@ -110,7 +109,7 @@ def read_examples(source: Source, survey: Survey | None = None) -> Iterator[Exam
 
 
 def _facts(example: Example) -> list[str]:
-    """What counts of an example, itself too."""
+    """List the counts to which an example adds, including the number of examples."""
     answers, passages = example.answers, example.passages
     scores = [passage.score for passage in passages if passage.score is not None]
     texts = [example.question, *(answers or ()), *(passage.text for passage in passages)]
@@ -132,14 +131,14 @@ def _facts(example: Example) -> list[str]:
 
 
 def _is_decomposed(text: str) -> bool:
-    # Composing shortens only what was decomposed; other texts that are not NFC keep their length.
+    # Composing shortens only decomposed text; other text that is not NFC keeps its length.
     return not unicodedata.is_normalized("NFC", text) and len(
         unicodedata.normalize("NFC", text)
     ) < len(text)
 
 
 def _repeated(hashes: "array[int]") -> set[int]:
-    """Give the values that occur more than once; sorts in place."""
+    """Return the values that occur more than once; sorts in place."""
     import numpy as np
 
     values = np.frombuffer(hashes, dtype=np.int64)
@@ -150,7 +149,7 @@ def _repeated(hashes: "array[int]") -> set[int]:
 def _settle_duplicates(
     source: Source, repeated: set[int], tally: Counter[str], retrieved: Retrieved | None
 ) -> frozenset[str]:
-    """Find the repeated ids exactly; DataError unless the source says what to do with them."""
+    """Find the repeated ids exactly; DataError unless the source says how to treat them."""
     first_places: dict[str, str] = {}
     duplicate_ids: set[str] = set()
     first_pair: tuple[str, str, str] | None = None

@@ -1,4 +1,4 @@
-"""Tables: CSV and TSV with a header line, Parquet, and Arrow files."""
+"""Read tables: CSV and TSV with a header line, Parquet, and Arrow files."""
 
 import csv
 import re
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 256
 DELIMITERS = ",\t;|"
-NOTHING = f"{DELIMITERS} \r\n"  # in a line before the header
-IN_BRACKETS = re.compile(r"\(.+\)|\[.+\]|<.+>")  # units and types, "(text)", below a header
-EXCEL_SAYS = re.compile("sep=(.)\\s*", re.IGNORECASE)  # a first line that names the delimiter
+NOTHING = f"{DELIMITERS} \r\n"  # the only characters in a blank line before the header
+IN_BRACKETS = re.compile(r"\(.+\)|\[.+\]|<.+>")  # units or types, like "(text)", below a header
+EXCEL_SAYS = re.compile("sep=(.)\\s*", re.IGNORECASE)  # a first line naming the delimiter
 QUOTED = re.compile('"((?:[^"]|"")*)"')
 Rename = Callable[[list[str]], list[str]]
 
 
 def read_csv(path: Path, rename: Rename = list) -> Iterator[Row]:
-    """Read CSV or TSV, whichever delimiter the header line has most of, or a line before it names.
+    """Read CSV or TSV, with the delimiter named in a line before the header or most common there.
 
-    Every cell is a text, see `read_literal` for those that hold lists; an empty one is a missing
-    value. `rename` gives the header's columns other names.
+    Every cell is text (see `read_literal` for lists); an empty one is a missing value. `rename`
+    changes the header's names.
     """
-    csv.field_size_limit((1 << 31) - 1)  # the default of 128 KiB is less than many a context
+    csv.field_size_limit((1 << 31) - 1)  # contexts may exceed the default of 128 KiB
     with open_text(path) as text:
         filled = ((number, line) for number, line in enumerate(text) if line.strip(NOTHING))
         if (first := next(filled, None)) is None:
@@ -51,9 +51,9 @@ def read_csv(path: Path, rename: Rename = list) -> Iterator[Row]:
 
 
 def _needs_no_quotes(path: Path, tabs: int) -> bool:
-    """Tell whether all lines have the same number of tabs.
+    """Whether all lines have the same number of tabs.
 
-    A program that puts texts between tabs as they are does not mind a quotation mark.
+    If so, the texts were probably written unquoted, and quotation marks are part of them.
     """
     with open_text(path) as text:
         return all(line.count("\t") == tabs for line in text if not line.isspace())
@@ -67,10 +67,10 @@ def _unquoted(cell: str) -> str:
 def _csv_rows(
     path: Path, lines: "Reader", rename: Rename, before: int, quoted: bool
 ) -> Iterator[Row]:
-    """Read rows; `before` is how many lines stand before the header.
+    """Read rows; `before` is the number of lines before the header.
 
-    Where cells are not `quoted` for certain, what was quoted whole is taken out of its quotes.
-    A row of nothing but delimiters, as Excel adds them, and the header again are passed over.
+    If cells are not certainly `quoted`, those entirely in quotes are unquoted. Rows of only
+    delimiters, which Excel adds, and repetitions of the header are skipped.
     """
     header: list[str] = []
     first: list[str] = []
@@ -94,7 +94,7 @@ def _csv_rows(
 
 
 def _check_cells(cells: Sequence[str], header: Sequence[str], place: str) -> None:
-    """Refuse a row that has not a cell for each column, or says of what kind these are."""
+    """Raise DataError for a row with too few or many cells, or that describes the columns."""
     if len(cells) != len(header):
         held = "a line break" if len(cells) < len(header) else "the delimiter"
         advice = f"quote cells that hold {held}"
@@ -108,7 +108,7 @@ def _check_cells(cells: Sequence[str], header: Sequence[str], place: str) -> Non
 
 
 def _check_names(names: Sequence[str], place: str) -> None:
-    """Refuse two columns of one name, of which one would be lost."""
+    """Raise DataError for two columns with one name, of which one would be lost."""
     twice = next((name for name in names if names.count(name) > 1 and name), None)
     if twice is not None:
         raise DataError(f'{place}: two columns are called "{twice}"; rename one')
@@ -120,7 +120,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        # Or else it takes a group of rows, which may be the whole file, into memory at once.
+        # By default it reads a row group, which may be the whole file, into memory at once.
         file = pyarrow.parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
         with file as table:
             _check_names(table.schema_arrow.names, path.name)
@@ -130,7 +130,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
 
 
 def read_arrow(paths: Iterable[Path], name: str) -> Iterator[Row]:
-    """Read Arrow files, streams or IPC files, one after the other; rows are numbered through."""
+    """Read Arrow streams or IPC files one after another, numbering rows continuously."""
     return _numbered(name, (batch for path in paths for batch in _arrow_batches(path)))
 
 

@@ -1,4 +1,4 @@
-"""Files that people give by mistake: named as what they are, with a way out."""
+"""Recognise files given by mistake, and say what they are and what to give instead."""
 
 import re
 import zipfile
@@ -12,7 +12,7 @@ NAMES_SHOWN = 3
 
 PICKLE = ("a Python pickle", "load it where you trust it, and write JSON")
 UTF_16 = ("UTF-16 text", "save it as UTF-8 (in Excel: CSV UTF-8; or iconv -f utf-16 -t utf-8)")
-# By their first bytes: what such a file is, and what to do.
+# What a file is by its first bytes, and what to do.
 BINARY: Mapping[bytes, tuple[str, str]] = {
     b"\xff\xfe": UTF_16,
     b"\xfe\xff": UTF_16,
@@ -36,7 +36,7 @@ TAR_AT, TAR = 257, b"ustar"
 DUCK_AT, DUCK = 8, b"DUCK"
 MARKDOWN = re.compile(rb"\s*\|.*\n\s*\|[-:| ]+\r?\n")
 
-# What the name of an archive's member says of it, and what to do.
+# What an archive is by its members' names, and what to do.
 ARCHIVES = {
     "xl/workbook.xml": ("an Excel workbook", "save it as CSV (UTF-8)"),
     "xl/workbook.bin": ("an Excel workbook", "save it as CSV (UTF-8)"),
@@ -47,7 +47,7 @@ ARCHIVES = {
     "data.pkl": ("a file of PyTorch", "load it where you trust it, and write JSON"),
     ".npy": ("arrays of NumPy", "decode the token ids they hold, and write the texts"),
 }
-# By the beginning of a text, in lower case.
+# By the lower-cased beginning of a text.
 TEXTS = {
     "<!doctype html": ("a web page", "download the file itself"),
     "<html": ("a web page", "download the file itself"),
@@ -59,7 +59,7 @@ TEXTS = {
 
 
 def refuse_unusable(file: Path, head: bytes) -> None:
-    """Name a file by its first bytes, by a DataError where these are of nothing to be read."""
+    """Raise DataError if a file's first bytes show that it can't be read."""
     start = head.lstrip()[:200].decode("utf-8", "replace").casefold()
     known = [
         found
@@ -74,7 +74,7 @@ def refuse_unusable(file: Path, head: bytes) -> None:
     if head[DUCK_AT:].startswith(DUCK):
         known.append(("a DuckDB database", "export the table as CSV or JSON"))
     if any(not any(head[at:8:2]) and all(head[1 - at : 8 : 2]) for at in (0, 1)) and head[7:]:
-        known.append(UTF_16)  # without its mark
+        known.append(UTF_16)  # without a byte-order mark
     if file.suffix.lower() in (".yaml", ".yml") and start[:1] not in ("{", "["):
         known.append(("YAML", "write it as JSON"))
     if head[8:9] == b"{" and head[:8].endswith(b"\0\0"):
@@ -84,19 +84,19 @@ def refuse_unusable(file: Path, head: bytes) -> None:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether a head is one of a text; an answer may begin with letters that mark a file, too."""
+    """Whether a head is text: an answer may begin with letters that also mark a binary file."""
     return all(byte >= 32 or byte in b"\t\n\v\f\r" for byte in head)
 
 
 def not_text(file: Path) -> DataError:
-    """Say of a file that nothing else is known of."""
+    """Make the error for a file of an unknown kind."""
     return DataError(
         f"{file} is not text, and not a table that aqa knows; write it as JSON, CSV or Parquet"
     )
 
 
 def archive_names(file: Path) -> list[str]:
-    """The names of a zip archive's members; none where it is damaged."""
+    """Return the names of a zip archive's members; empty if it is damaged."""
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.namelist()
@@ -105,7 +105,7 @@ def archive_names(file: Path) -> list[str]:
 
 
 def describe_archive(names: Sequence[str]) -> str:
-    """Say what a zip archive is by the names of its members, and what to do."""
+    """Describe a zip archive by its members' names, and what to do."""
     for mark, (what, advice) in ARCHIVES.items():
         if any(name.endswith(mark) for name in names):
             return f"{what}; {advice}"

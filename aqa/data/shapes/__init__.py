@@ -1,4 +1,4 @@
-"""The table of data sets with a shape of their own; a new one is a line here and its function."""
+"""The table of data sets' formats; to add one, add a function and a line below."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -9,7 +9,7 @@ from aqa.data.shapes import answers, evidence, pipelines, unread
 from aqa.data.shapes.articles import questions_of
 from aqa.errors import DataError
 
-# The first that knows a row reads it; what none knows has plain columns, or questions within.
+# The first match reads a row; rows without a match have plain columns or nested questions.
 SHAPES: tuple[Shape, ...] = (
     *unread.SHAPES,
     evidence.natural_questions,
@@ -37,23 +37,23 @@ SHAPES: tuple[Shape, ...] = (
     pipelines.alpaca,
     pipelines.dolly,
 )
-# What pandas makes of nothing, once it is a text; and columns in which it says nothing else.
+# What pandas writes for missing values, and columns in which it can't mean anything else.
 AS_TEXT = {"nan", "NaN", "<NA>"}
 NEVER_NAN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"]}
 
 
 def plain_rows(rows: Iterable[Row], named: Collection[str] = ()) -> Iterator[Row]:
-    """Give each question of the rows a row with columns that have the usual names.
+    """Yield a row with the usual column names for each question in the rows.
 
-    The `named` columns, of --field, stay. With any of these, nothing is refused for its shape.
+    The columns `named` by --field are kept. If there are any, no row is refused for its shape.
 
     Raises:
-        DataError: a row is known, and can't be read.
+        DataError: a row is recognised but can't be read.
     """
     for place, given in rows:
         row = _without_nan(given)
         inner = row.get("row")
-        if "row_idx" in row and isinstance(inner, dict):  # as the hub's server gives rows
+        if "row_idx" in row and isinstance(inner, dict):  # from the hub's server
             if cut := row.get("truncated_cells"):
                 raise DataError(f"{place}: the hub's server cut {cut}; download the whole data set")
             row = inner
@@ -78,7 +78,7 @@ def _plain(
 
 
 def _without_nan(row: Mapping[str, object]) -> Mapping[str, object]:
-    """The row with null where a table has nothing, which pandas calls NaN, or writes as nan."""
+    """Replace a table's missing values, such as NaN, by null."""
     missing = {name for name, value in row.items() if _is_nothing(name, value)}
     return {**row, **dict.fromkeys(missing)} if missing else row
 

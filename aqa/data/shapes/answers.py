@@ -1,4 +1,4 @@
-"""Data sets whose references lie in columns of their own: DROP, BoolQ, PubMedQA, BioASQ, NewsQA."""
+"""Data sets with unusual columns of references: DROP, BoolQ, PubMedQA, BioASQ, NewsQA."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from aqa.data.shape import (
 # answer1, answer2 of NarrativeQA's tables; answer_0 of FreshQA
 NUMBERED = re.compile(r"answer_?\d")
 HANGUL = re.compile("[가-힣]")
-YES_OR_NO = {"true": 0, "1": 0, "false": 1, "0": 1}  # as pandas and Excel write them, too
+YES_OR_NO = {"true": 0, "1": 0, "false": 1, "0": 1}  # including pandas's and Excel's spelling
 
 
 @shape("passage", "qa_pairs")
@@ -70,7 +70,7 @@ def _is_yes_or_no(row: Row) -> bool:
 
 @shape("question", any_of=("answer", "label"), knows=_is_yes_or_no)
 def yes_or_no(row: Row) -> Iterator[Row]:
-    """BoolQ, also of SuperGLUE, and StrategyQA: true is yes."""
+    """BoolQ, including SuperGLUE's, and StrategyQA: true is yes."""
     answer = row.get("answer", row.get("label"))
     words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
     place = YES_OR_NO.get(str(answer).casefold())
@@ -118,7 +118,7 @@ def bioasq(row: Row) -> Iterator[Row]:
     knows=lambda row: isinstance(row["story_text"], str),
 )
 def newsqa(row: Row) -> Iterator[Row]:
-    """As its tables have it: spans of characters or of words, "|" between people, "," of one."""
+    """Read spans of characters or words: "|" separates annotators, "," one annotator's spans."""
     story = row["story_text"]
     words = story.split(" ") if "answer_token_ranges" in row else None
     ranges = row.get("answer_token_ranges") or row.get("answer_char_ranges") or ""
@@ -148,7 +148,7 @@ def newsqa_json(row: Row) -> Iterator[Row]:
     ),
 )
 def numbered_answers(row: Row) -> Iterator[Row]:
-    """Elsewhere these may be answers of several systems."""
+    """Read numbered answers, which in other data may be several systems'."""
     names = [name for name in row if NUMBERED.fullmatch(name)]
     answers = [row[name] for name in names if row[name]]
     yield {**without(row, *names), "answers": answers or None}
@@ -156,7 +156,7 @@ def numbered_answers(row: Row) -> Iterator[Row]:
 
 @shape("context", "question", "text", "answer_start", knows=lambda row: lacks(row, "answers"))
 def span(row: Row) -> Iterator[Row]:
-    """A row of SQuAD's in a table; no text where there is no answer."""
+    """Read a row of SQuAD's in a table, without a text if it is unanswerable."""
     yield {**without(row, "text"), "answers": [row["text"] or ""]}
 
 

@@ -1,4 +1,4 @@
-"""Texts with their questions below them, as SQuAD has them: a row for each question."""
+"""Texts with nested questions, like SQuAD's: one row per question."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from aqa.data.passages import content_id
 from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
-# Of an article or paragraph, what would be taken for a field of its questions is left behind.
+# Columns of an article or paragraph that must not be mistaken for fields of its questions.
 NOT_INHERITED = {"paragraphs", "qas", "rawhtml", "contexttokens"}.union(*COLUMNS.values())
 
 CONTEXT = ("context", "contexttext")
@@ -19,7 +19,7 @@ ASKED = ("questions", "qapairs", "qalist", "qa")
 
 
 def questions_of(place: str, row: Mapping[str, object]) -> Iterator[Row] | None:
-    """Give the questions of an article or paragraph, none of an empty one; None of other rows."""
+    """Yield the questions of an article or paragraph, which may be empty; None for other rows."""
     if _holds_questions(row.get("paragraphs")):
         return _article(re.sub(r", (row|item) (\d+)$", r", article \2", place), row)
     if isinstance(_asked(row), list):
@@ -29,7 +29,7 @@ def questions_of(place: str, row: Mapping[str, object]) -> Iterator[Row] | None:
 
 
 def _asked(row: Mapping[str, object]) -> object:
-    """The questions about a text, under SQuAD's name or a like one; None of other rows."""
+    """Return the questions about a text, under SQuAD's name or a similar one; else None."""
     if "qas" in row:
         return row["qas"]
     listed: Any = first_called(row, ASKED)
@@ -46,7 +46,7 @@ def _holds_questions(paragraphs: object) -> bool:
 
 
 def _article(place: str, article: Mapping[str, object]) -> Iterator[Row]:
-    """SQuAD's (KorQuAD, KLUE-MRC, XQuAD): paragraphs with their questions."""
+    """Read an article of SQuAD's (KorQuAD, KLUE-MRC, XQuAD): paragraphs with questions."""
     paragraphs = article["paragraphs"]
     assert isinstance(paragraphs, list)
     for number, item in enumerate(paragraphs, 1):
@@ -59,7 +59,7 @@ def _article(place: str, article: Mapping[str, object]) -> Iterator[Row]:
 def _paragraph(
     place: str, paragraph: Mapping[str, object], title: str, inherited: Mapping[str, object]
 ) -> Iterator[Row]:
-    """One text with its questions: a paragraph of SQuAD's, or a row of MRQA's or KorQuAD 2's."""
+    """Read a text with its questions: SQuAD's paragraph, or a row of MRQA or KorQuAD 2."""
     context = first_called(paragraph, CONTEXT)
     if context is None:
         raise DataError(f'{place}: no "context" among its members {", ".join(paragraph)}')
@@ -70,9 +70,9 @@ def _paragraph(
     for number, item in enumerate(questions, 1):
         question_place = f"{place}, question {number}"
         question = dict(as_row(item, question_place))
-        question.pop("plausible_answers", None)  # they are wrong on purpose
+        question.pop("plausible_answers", None)  # which are wrong on purpose
         if "detected_answers" in question and question.get("qid"):
-            question["id"] = question["qid"]  # MRQA's own; "id" is that of the data set before it
+            question["id"] = question["qid"]  # MRQA's own; "id" is the original data set's
         yield question_place, {**inherited, **question, "passages": [passage]}
 
 

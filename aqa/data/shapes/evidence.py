@@ -1,4 +1,4 @@
-"""Data sets whose passages lie in columns of their own: HotpotQA, DPR, NQ, ELI5."""
+"""Data sets with unusual columns of passages: HotpotQA, DPR, NQ, ELI5."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,18 @@ from aqa.data.shape import (
 )
 
 NUMBERED = re.compile(r"(context|passage|document|paragraph|문맥|지문|문서)[ _-]?(\d+)?", re.I)
-# DPR's lists of passages, in the order in which a row of questions gets them.
+# DPR's lists of passages, in the order in which a question gets them.
 DPR_LISTS = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
 TEVATRON_LISTS = ("positive_passages", "negative_passages")
-# TriviaQA's pages of Wikipedia and of the web, SearchQA's results: the names of their texts.
+# Columns of texts in TriviaQA's pages from Wikipedia and the web, and in SearchQA's results.
 PAGES = ("wiki_context", "search_context", "snippets")
-# What Natural Questions say beside spans; what else there is means neither.
+# Yes-no answers of Natural Questions; other values mean neither.
 SAID = {"YES": "yes", "NO": "no", 1: "yes", 0: "no"}
 
 
 @shape("supporting_facts", "context")
 def hotpotqa(row: Row) -> Iterator[Row]:
-    """Passages as objects, with the marks that the supporting facts give them."""
+    """Read passages as objects, marked gold by the supporting facts."""
     context, facts = (
         read_literal(row[name], "the text", name) for name in ("context", "supporting_facts")
     )
@@ -89,7 +89,7 @@ def triviaqa(row: Row) -> Iterator[Row]:
 
 
 def _pages(pages: Any) -> Iterator[Row]:
-    """The texts of pages, an object of lists; some have none."""
+    """Yield the texts of pages in an object of lists; some pages have none."""
     columns = as_object(pages)
     texts: object = next((columns[name] for name in PAGES if name in columns), None)
     titles = columns.get("title", columns.get("titles", []))
@@ -117,7 +117,7 @@ def crag(row: Row) -> Iterator[Row]:
     ),
 )
 def narrativeqa(row: Row) -> Iterator[Row]:
-    """With the summary of a story, not the whole."""
+    """Use a story's summary instead of the whole story."""
     document = row["document"]
     summary = {**as_object(document.get("summary")), "id": document.get("id")}
     yield {
@@ -127,9 +127,9 @@ def narrativeqa(row: Row) -> Iterator[Row]:
     }
 
 
-@lru_cache(4096)  # each row of a file has the same names
+@lru_cache(4096)  # all rows of a file have the same names
 def _numbered(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns of passages, of which the first may lack its number; none of several names."""
+    """The numbered columns of passages (the first may lack a number); none if names differ."""
     matches = [match for match in map(NUMBERED.fullmatch, names) if match]
     if len(matches) < 2 or len({match[1].casefold() for match in matches}) > 1:
         return ()
@@ -145,7 +145,7 @@ def _are_passages(row: Row) -> bool:
 
 @shape("question", knows=_are_passages)
 def numbered(row: Row) -> Iterator[Row]:
-    """Tables with a column for each passage: context_1, context_2."""
+    """Read tables with a column per passage: context_1, context_2."""
     names = _numbered(tuple(row))
     yield {**without(row, *names), "passages": [row[name] for name in names if row[name]]}
 
@@ -157,13 +157,13 @@ def eli5(row: Row) -> Iterator[Row]:
 
 @shape("Rewrite", "Context", "Conversation_no")
 def qrecc(row: Row) -> Iterator[Row]:
-    """Its context is what was said before, which the rewritten question does without."""
+    """Ignore the context, which is earlier turns, since the rewritten question needs none."""
     yield {**without(row, "Context", "Question"), "question": row["Rewrite"]}
 
 
 @shape("long_answer_candidates", any_of=("document_text", "document_tokens", "document"))
 def natural_questions(row: Row) -> Iterator[Row]:
-    """Simplified, in full, and as the hub has it; passages by its paragraphs."""
+    """Read simplified, full or hub rows; passages are the page's paragraphs."""
     words = _words(row)
     annotations = as_objects(row.get("annotations"))
     long = [as_object(each.get("long_answer")).get("start_token", -1) for each in annotations]
@@ -185,12 +185,12 @@ def natural_questions(row: Row) -> Iterator[Row]:
         "id": row.get("example_id", row.get("id")),
         "question": row.get("question_text") or as_object(row.get("question")).get("text"),
         "passages": passages or " ".join(filter(None, words)),
-        "answers": answers if annotations else None,  # a long answer alone counts as none
+        "answers": answers if annotations else None,  # a long answer alone does not count
     }
 
 
 def _words(row: Row) -> list[str]:
-    """The tokens of the page, "" for those of HTML, so that places stay what they are."""
+    """The page's tokens, with "" for HTML tags, so that positions are kept."""
     if "document_text" in row:
         tokens = row["document_text"].split(" ")
         return ["" if token[:1] == "<" and token[-1:] == ">" else token for token in tokens]
@@ -199,7 +199,7 @@ def _words(row: Row) -> list[str]:
 
 
 def _answer(words: Sequence[str], annotation: Row) -> str:
-    """What one person answered; several spans are all of it."""
+    """Return one annotator's answer, joining its spans."""
     if (said := SAID.get(annotation.get("yes_no_answer", ""))) is not None:
         return said
     spans = as_objects(annotation.get("short_answers"))

@@ -1,4 +1,4 @@
-"""What pipelines answered, LangChain's and Haystack's, and instructions: Alpaca, Dolly."""
+"""Output of LangChain and Haystack pipelines, and instruction data: Alpaca, Dolly."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from aqa.data.shape import Row, are_objects, as_object, completed, lacks, shape,
 
 
 def _generated(row: Row) -> tuple[str, ...]:
-    """The columns that hold what a chain of LangChain's or a pipeline of Haystack's answered."""
+    """The columns that hold the output of a LangChain chain or Haystack pipeline."""
     if "source_documents" in row or (
         "input" in row and are_objects(row.get("context"), "page_content")
     ):
@@ -25,7 +25,7 @@ def _asked(row: Row) -> Row:
 
 
 def _asks(row: Row, text: str) -> bool:
-    """Tell whether an instruction is a question about the text in a column."""
+    """Whether an instruction is a question about the text in a column."""
     question = row.get("instruction")
     given = row.get(text)
     return (
@@ -42,7 +42,7 @@ def _asks(row: Row, text: str) -> bool:
     knows=lambda row: bool(_asked(row)) and len(_EXPECTED & row.keys()) == 1,
 )
 def expected(row: Row) -> Iterator[Row]:
-    """What tools of traces expect of an input: Langfuse's, Braintrust's, Phoenix's."""
+    """Read the expected output of tracing tools: Langfuse, Braintrust, Phoenix."""
     (name,) = _EXPECTED & row.keys()
     held = as_object(row[name])
     answers = row[name] if not held else first_called(held, COLUMNS["answers"])

@@ -1,4 +1,4 @@
-"""Data that can't be read as they are: named as what they are, with what to do instead."""
+"""Recognise data that can't be read directly, and say what they are and what to do instead."""
 
 import re
 
@@ -17,14 +17,14 @@ from aqa.data.shape import (
 )
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
-# By folded names: which of the options is right, and the options.
+# Folded names of the right option and of the options.
 OF_CHOICES = (
     "answer", "answerkey", "goldlabel", "label", "정답", "correctanswer", "correctoption",
     "answeridx", "answerindex",
 )  # fmt: skip
 OPTIONS = ("options", "choices", "선택지", "보기")
 LETTERED = re.compile(r"(?:answer|choice|option|op|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
-MANY_COLUMNS = 20  # more texts than a row of data has by names of its own
+MANY_COLUMNS = 20  # more texts than a row of data has named columns
 PLACES = set("ABCDEFGHIJ0123456789①②③④⑤")
 OF_A_CORPUS = {
     "docid", "corpusid", "queryid", "qid", "contents", "text", "title", "url", "score", "rank",
@@ -37,7 +37,7 @@ CONVERSATION = (
 
 
 def _is_choice(row: Row) -> bool:
-    """Tell whether the answer is one of options, which the question does not hold."""
+    """Whether the answer is one of several options, which the question does not list."""
     if "questions" in row and are_objects(row["questions"], "options"):
         return True
     answer = first_called(row, OF_CHOICES)
@@ -122,7 +122,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
 )  # fmt: skip
 
-# Of rows that lack a question or passages, by folded names: each text completes "no passages among
+# For rows without a question or passages, by folded names: each text completes "no passages among
 # the columns ...; ".
 ADVICE: tuple[Shape, ...] = (
     unreadable(
@@ -181,13 +181,13 @@ ADVICE: tuple[Shape, ...] = (
 
 
 def are_predictions(row: Row) -> bool:
-    """Tell whether a row's names are ids, each with its answer, as a document of answers has."""
+    """Whether a row maps ids to answers, as a document of predictions does."""
     are_ids = len(row) > MANY_COLUMNS or all(re.search(r"\d", name) for name in row)
     return are_ids and all(isinstance(value, str | None) for value in row.values())
 
 
 def what_to_do(row: Row) -> str:
-    """Say what to do with a known row that has no question or no passages; "" for others."""
+    """Say what to do with a recognised row without a question or passages; "" for others."""
     if any(name.rstrip().endswith("?") for name in row):
         return "put a line with the columns' names before the first, which holds a question"
     return text_of(ADVICE, {fold(name): value for name, value in row.items()})
