@@ -21,7 +21,7 @@ OptionsT_co = TypeVar("OptionsT_co", bound=BackendOptions, default=BackendOption
 
 
 class Backend(ABC, Generic[OptionsT_co]):
-    """A reader; a new one must define `Options` and `generate`, all else has defaults.
+    """A reader: a new one must define `Options` and `generate`; all else has defaults.
 
     Constructing one is cheap: `with` loads the weights or opens the client.
     """
@@ -133,7 +133,7 @@ class Backend(ABC, Generic[OptionsT_co]):
         return {**self.options.model_dump(mode="json", exclude={"name"}), **decoding}
 
     def sources(self) -> Mapping[str, Hashed]:
-        """The files that it loads, by role (model, adapter); empty if it is made from scratch."""
+        """The files that the reader loads, by role (model, adapter); empty if made from scratch."""
         return {}
 
     def hardware(self) -> Mapping[str, str]:
@@ -142,7 +142,7 @@ class Backend(ABC, Generic[OptionsT_co]):
 
     @property
     def confidence_kind(self) -> str | None:
-        """The kind of its confidences, see `Prediction`: "" if unspecified, None if it has none."""
+        """The kind of confidences, see `Prediction`: "" if unspecified, None if there are none."""
         return ""
 
     def learn_tokenizer(self, texts: Iterable[str]) -> None:
@@ -151,7 +151,7 @@ class Backend(ABC, Generic[OptionsT_co]):
 
 @dataclass(frozen=True, slots=True)
 class TrainJob:
-    """What a training needs besides the reader's configuration.
+    """What a training run needs besides the reader's configuration.
 
     `train(part, parts, cuts)` yields the prompts of one part of the examples, may be called any
     number of times, and counts in its `cuts` what the prompts lost; the field `cuts` holds the
@@ -170,7 +170,7 @@ class TrainJob:
 
 @dataclass(frozen=True, slots=True)
 class TrainEstimate:
-    """What a training will need, known before it starts."""
+    """What a training run will need, estimated before it starts."""
 
     trainable_parameters: int
     all_parameters: int

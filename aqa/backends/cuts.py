@@ -1,4 +1,4 @@
-"""Counts what the prompts of a training lost to fit, and which were left out."""
+"""Counts what training prompts lost to fit, and which were left out."""
 
 from dataclasses import dataclass
 

@@ -12,7 +12,7 @@ from aqa.errors import AqaError
 from aqa.records import Prompt
 
 GRACE = 3.0  # seconds that requests in flight get after Ctrl-C; they may already cost money
-AHEAD = 4  # one prompt is queued for every so many in flight
+AHEAD = 4  # one prompt is queued for every AHEAD in flight
 
 AnswerT = TypeVar("AnswerT")  # for example a Prediction
 Answer = tuple[Prompt, AnswerT] | BaseException

@@ -17,8 +17,8 @@ ASKS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if ha
 def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """On Ctrl-C, SIGTERM or SIGUSR1, call `stop` so that work ends at the next safe point.
 
-    A later signal aborts at once, but not within five seconds: SLURM and torchrun send several.
-    Only a process that works alone aborts on any second Ctrl-C.
+    A later signal aborts, unless it comes within five seconds: SLURM and torchrun send several. In
+    a single process, a second Ctrl-C always aborts.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -171,7 +171,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         self._ask = ask
 
     def __enter__(self) -> Self:
-        """Ask the members in turn; a cascade asks its expensive one only where it must."""
+        """Ask the members in turn; a cascade asks its expensive one only if the other is unsure."""
         if self._ask is None:
             raise UsageError("an ensemble is asked by `aqa predict`, which asks its members")
         rule, needed = self.learned.rule, self.learned.needed
@@ -235,7 +235,6 @@ def unsure(rule: Cascade, answers: KeptAnswers) -> "array[int]":
 def _prediction(
     key: str, text: str | None, confidence: float, answers: Mapping[str, MemberAnswer]
 ) -> Prediction:
-    """Make the ensemble's prediction, with the tokens and cost of all its members."""
     prompt_tokens, answer_tokens = (
         sum(answer.tokens[part] for answer in answers.values()) for part in (0, 1)
     )

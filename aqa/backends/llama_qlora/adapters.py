@@ -80,9 +80,8 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
             f"{folder}: this adapter has no {ADAPTER_WEIGHTS}; pickled weights are not read, so"
             " save it as safetensors"
         )
-    if (
-        "disk" in (getattr(model, "hf_device_map", None) or {}).values()
-    ):  # peft would rewrite the base
+    # peft would rewrite a base on disk.
+    if "disk" in (getattr(model, "hf_device_map", None) or {}).values():
         raise ModelError(
             f"{folder}: this adapter's base does not fit in memory, and peft can't keep a part of"
             " it on disk; allow more memory (backend.max_memory), or merge the two (aqa train ..."

@@ -22,7 +22,7 @@ from aqa.config.backend_options import LlamaQloraOptions
 NAME = "aqa_blocks"  # its name in transformers
 BLOCK = 64  # the most queries in a block
 LEAST = 8  # the fewest
-SCORES = 1 << 22  # scores to compute at once, which decides in between
+SCORES = 1 << 22  # scores computed at once, which sets the size between the two
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,6 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             yield from super().generate(prompts)
 
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer a window in continuous batches, if the model supports them."""
         options = self.config.generation
         ids = [row.encoding.prompt_ids for row in rows]
         if not is_continuous(self.model, options, ids):
@@ -240,7 +239,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return Ends(self._encoder.end_token_ids, written.cut if written.stop_text else None)
 
     def estimate(self) -> TrainEstimate:
-        """Count parameters and memory of a training without loading weights."""
+        """Count parameters and memory for training without loading weights."""
         with quiet():
             from aqa.backends.llama_qlora.estimate import estimate_training
 
@@ -275,7 +274,6 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         return export_gguf(reader, reader._ends, merged, kind, prompts)
 
     def _load(self, training: bool) -> None:
-        """Load the base model and, for prediction, its adapter if it has one."""
         self.check()
         self._tell_hardware(training)
         files = self.files = convert_gguf(self.files, self._progress)

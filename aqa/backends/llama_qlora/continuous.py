@@ -66,7 +66,6 @@ class Writer:
             yield from self._give_way() if ended is None else ended
 
     def _wait(self, groups: Iterable[Sequence[Answer]]) -> None:
-        """Queue groups, longest first."""
         waiting = [*self._waiting, *map(list, groups)]
         self._waiting = deque(sorted(waiting, key=_longest, reverse=True))
 

@@ -16,7 +16,7 @@ from aqa.library_output import quiet
 def estimate_training(
     model_config: Any, options: LlamaQloraOptions, training: TrainingOptions
 ) -> TrainEstimate:
-    """Count parameters without weights and estimate the memory of a training.
+    """Count parameters without weights and estimate the memory for training.
 
     Weights: 4.127 bits with double-quantised constants per weight of a linear layer except the last
     (Dettmers et al. 2023), 16 bits for others. Adapter: weight, gradient and two moments in 32

@@ -22,7 +22,7 @@ def learned_over(options: LlamaQloraOptions, files: ModelFiles) -> bool:
 
 
 def is_dequantized(options: LlamaQloraOptions, files: ModelFiles) -> bool:
-    """Whether vLLM gets such an adapter's base dequantised: not if it quantises or runs already."""
+    """Whether vLLM loads such a base dequantised: not if it quantises, or is already running."""
     return learned_over(options, files) and not (options.vllm.urls or options.vllm.quantization)
 
 

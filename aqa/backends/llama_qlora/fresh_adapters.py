@@ -66,7 +66,6 @@ def check_readable(model: Any, base: str) -> None:
 
 
 def _beginning(options: LoraOptions) -> bool | str:
-    """Return the initialisation in peft's terms."""
     if options.variant == "pissa":
         return f"pissa_niter_{options.pissa_niter}" if options.pissa_niter else "pissa"
     return True if options.init == "default" else options.init

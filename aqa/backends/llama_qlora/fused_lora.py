@@ -38,7 +38,7 @@ class FusedLora(torch.nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Map states of shape (..., in) to (..., out).
 
-        On GPUs, a training's autocast produces float32 states after some kinds of norms.
+        On GPUs, autocast during training produces float32 states after some kinds of norms.
         """
         rows = states.reshape(-1, states.shape[-1]).to(self.down.dtype)
         update = torch.nn.functional.linear(rows, self.down)

@@ -108,7 +108,7 @@ class Places:
         rows, columns = len(self.lengths), self.columns
         for layer in self.cache.layers:
             layer.show(rows, self._end - columns, self._end)
-        device = self.cache.layers[0].device  # moves the mask once for all steps
+        device = self.cache.layers[0].device  # the mask moves there once for all steps
         lengths = torch.tensor(self.lengths, device=device)[:, None]
         mask = torch.arange(columns + steps, device=device) >= columns - lengths
         return mask.long(), lengths

@@ -11,8 +11,8 @@ def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
     """Check that two logits of one token, with different tokens after it, are the same.
 
     Encoders have causal classes too, and a few decoders omit their mask or mix up positions when
-    they read a whole answer. Trained that way, a model sees each answer in advance, or learns
-    something else than it uses for writing.
+    they read a whole answer. Trained that way, a model sees each answer in advance, or learns what
+    it cannot use when writing.
 
     Raises:
         ModelError: they differ.

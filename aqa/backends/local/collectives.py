@@ -1,4 +1,4 @@
-"""Communication between the processes of a training; does nothing in a single process."""
+"""Communication between the processes of a training run; does nothing in a single process."""
 
 import atexit
 import pickle
@@ -77,8 +77,8 @@ class SharedEvaluation:
         self._generate, self._stopped = generate, stopped
         size = max(len(prompts) // (process_count() * SHARES), 1)
         self._parts = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-        # The store by which the processes found each other. Either all processes of a training
-        # live, or all are ended.
+        # The store by which the processes found each other: in training, all are alive or all are
+        # ended.
         self._store = distributed.distributed_c10d._get_default_store()
         self._key = f"aqa/evaluation/{next(_evaluations)}"
         self._awaited = set(range(len(self._parts)))

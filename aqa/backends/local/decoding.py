@@ -186,7 +186,7 @@ class ChosenTokens:
 def decoding(options: GenerationOptions) -> dict[str, Any]:
     """Translate our options to arguments of `generate`; greedy unless beams are sampled.
 
-    No others apply, see `generation_config`. `Drawn` draws samples.
+    No other settings apply, see `generation_config`. `Drawn` draws samples.
     """
     words: dict[str, Any] = {
         "use_cache": True,
@@ -227,7 +227,7 @@ class Drawn:
 def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
     """Make sampled beams depend only on the seed and the first prompt of their batch.
 
-    Other random numbers, such as those of a training, continue undisturbed.
+    Other random numbers, such as those used in training, continue undisturbed.
     """
     if options.draws or not options.temperature:
         yield

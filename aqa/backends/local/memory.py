@@ -22,7 +22,7 @@ _MEMORY = Path("/proc/meminfo")
 def free_bytes(device: str) -> int | None:
     """Return the free memory of a kind of device; None if unknown.
 
-    Includes what PyTorch's caching allocator holds unused, for example after a training.
+    Includes what PyTorch's caching allocator holds unused, for example after training.
     """
     import torch
 

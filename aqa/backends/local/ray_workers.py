@@ -186,7 +186,6 @@ class OnRay(Backend):
             )
 
     def _replace(self, worker: Worker, work: Work, error: RayError) -> None:
-        """Restart a dead worker and queue its prompts again."""
         deaths = work.deaths + 1
         if deaths == VAIN:
             ids = ", ".join(prompt.id for prompt in [*(work.prompts or {}).values()][:3])

@@ -139,7 +139,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """Check that the options suit training and work here.
 
         Raises:
-            ConfigError: they don't.
+            ConfigError: an option does not.
         """
         if self.options.device_map:
             raise ConfigError(
@@ -171,7 +171,6 @@ class LocalReader(Trainable[LocalOptionsT_co]):
                 )
 
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
-        """Answer the prompts of a window, each batch before the next is started."""
         options = self.config.generation
         each = max(options.num_beams, options.answers_each)  # rows per prompt
 
@@ -199,7 +198,6 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     @property
     def _device(self) -> str:
-        """The type of device used for generation."""
         device: str = input_device(self.model).type
         return device
 

@@ -1,4 +1,4 @@
-"""Saves and restores trainings: weights as safetensors only, complete checkpoints."""
+"""Saves and restores training: weights as safetensors only, complete checkpoints."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         raise NotImplementedError
 
     def read_best(self, checkpoint: Path) -> None:
-        """Read the best weights known to the last checkpoint of a training."""
+        """Read the best weights known to the last checkpoint."""
         self.state = TrainerState.load_from_json(str(checkpoint / STATE))
         self._find_best()
         best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
@@ -46,7 +46,6 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         self.read(Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        """Read the best weights strictly too."""
         if self.is_deepspeed_enabled:
             super()._load_best_model()
         else:

@@ -1,4 +1,4 @@
-"""Weights sharded over the processes of a training by FSDP2 or DeepSpeed's ZeRO stage 3.
+"""Weights sharded over the processes of a training run by FSDP2 or DeepSpeed's ZeRO stage 3.
 
 All processes gather each layer when it is used, so they must run forward together, whether or not
 each has something to compute.

@@ -258,7 +258,7 @@ class AnswerTrainer(SavingTrainer):
         return loss
 
     def evaluate_late(self, checkpoint: Path) -> None:
-        """Run the evaluation that was due when a training ended with this checkpoint."""
+        """Run the evaluation that was due when training ended with this checkpoint."""
         self.state = TrainerState.load_from_json(str(checkpoint / STATE))
         self._load_callback_state()
         self.read(checkpoint)

@@ -1,4 +1,4 @@
-"""Runs a training from rows to saved weights, for all local readers."""
+"""Trains a local reader, from rows to saved weights."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -77,8 +77,7 @@ def training_arguments(  # long: one call
         eval_steps=options.eval_steps,
         save_strategy=options.eval_strategy if options.eval_strategy != "no" else "epoch",
         save_steps=options.eval_steps,
-        # With 1, transformers finally removes the last checkpoint, which shows that training is
-        # over.
+        # With 1, transformers deletes the last checkpoint, which marks the end of training.
         save_total_limit=max(options.save_total_limit, 2 if evaluated else 1),
         load_best_model_at_end=evaluated,
         metric_for_best_model=f"eval_{options.metric_for_best_model}" if evaluated else None,
@@ -134,7 +133,7 @@ def checkpoints_gradients(options: TrainingOptions) -> bool:
 def activation_bytes(
     model_config: Any, backend: LocalModelOptions, options: TrainingOptions
 ) -> int:
-    """Estimate the memory of a training's activations.
+    """Estimate the memory for activations in training.
 
     With checkpointing: one hidden state per layer, plus one layer's activations (about 34 bytes per
     hidden value, Korthikanti et al. 2022). Without: the latter for every layer.

@@ -53,10 +53,10 @@ class Made:
 
 
 class TrainingRows:
-    """The rows of a training: new ones, or those kept by the training that it resumes.
+    """The rows to train on: new ones, or those kept by the training run that is resumed.
 
     There is one part per process that made them. Kept parts are reused if they were made from the
-    same inputs and their files are unchanged. A training that had `ended` needs only their cuts.
+    same inputs and their files are unchanged. A run that had `ended` needs only their cuts.
     """
 
     def __init__(self, reader: LocalReader, job: TrainJob, ended: bool = False) -> None:
@@ -80,7 +80,7 @@ class TrainingRows:
     def all(self) -> Dataset | None:
         """Return the rows of all processes, memory-mapped; a collective call.
 
-        None if the training had ended, unless it is unknown what the prompts lost.
+        None if training had ended, unless it is unknown what the prompts lost.
 
         Raises:
             AqaError: a process failed; all raise its error.
@@ -147,7 +147,7 @@ def discard_rows(run_folder: Path) -> None:
 
 
 def made_from(reader: LocalReader, job: TrainJob) -> str:
-    """Return a hash of everything that determines the rows of a training."""
+    """Return a hash of everything that determines the training rows."""
     facts = [FORMAT, __version__, reader.tokenized_by(), job.made_from]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

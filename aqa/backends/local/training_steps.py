@@ -1,4 +1,4 @@
-"""Reports the steps of a training, and stops it after one on request."""
+"""Reports training steps, and stops training after one on request."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

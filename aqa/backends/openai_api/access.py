@@ -108,7 +108,6 @@ def _secrets() -> Iterator[str]:
 
 
 def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str]:
-    """Return the first of these environment variables that holds a key, and the key."""
     name = next((name for name in names if os.getenv(name, "").strip()), names[0])
     key = os.getenv(name, "").strip()
     if not key and not optional:
@@ -142,7 +141,6 @@ def _check_azure(url: str, version: str | None) -> None:
 
 
 def _check_identity(options: Gpt4Options) -> None:
-    """Check that what the client sends besides the key is valid in a header."""
     for name, kind in SENT.items():
         where, value = f"the environment variable {name}", os.getenv(name, "").strip()
         if kind == "organization" and options.organization is not None:

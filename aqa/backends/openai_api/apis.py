@@ -45,7 +45,6 @@ class CompletionsParameters(Parameters):
         return [Message("", plain_text(messages))], self.body(messages)
 
     def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the request body with plain text, without a chat template."""
         if values.pop("logprobs", None):
             values["logprobs"] = 1  # for the chosen token and the likeliest one
         return {**values, "prompt": plain_text(messages)}

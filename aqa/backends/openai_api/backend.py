@@ -164,7 +164,6 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def _by_samples(
         self, pending: PendingPrompts, ask: Callable[[PendingPrompts], Answers]
     ) -> Answers:
-        """Ask for each sample of the questions, if there are several."""
         if self.config.generation.samples == 1 or self._samples is None:
             return ask(pending)
         asked = SampledQuestions(self._service, pending, self._samples)

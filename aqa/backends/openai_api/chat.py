@@ -107,7 +107,6 @@ class Parameters:
         self._knows_developer = "developer" in self._system
 
     def _wanted(self, config: RunConfig, effort: str | None) -> dict[str, Any]:
-        """Return the optional parameters that the config asks for."""
         found: dict[str, Any] = {
             "seed": config.seed, "temperature": config.generation.temperature
         }  # fmt: skip
@@ -141,7 +140,6 @@ class Parameters:
         return merged({**self._worded(values, messages), "stream": False}, self._extra)
 
     def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the request body with values, messages and the schema, if any."""
         body = {**values, "messages": self.turns(messages)}
         if self.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": self.schema.strict()}
@@ -238,7 +236,6 @@ class Parameters:
 
 
 def _is_about(name: str, param: str | None, message: str) -> bool:
-    """Whether an error is about a parameter of this name."""
     if param and param.lower() not in ("none", "null"):  # LiteLLM's spelling
         return name in re.split(r"\W+", param)[:2]
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", message)  # xAI writes reasoningEffort

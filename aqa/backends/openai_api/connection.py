@@ -54,10 +54,7 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
 
 
 def _token_provider(access: Access) -> Callable[[], Awaitable[str]]:
-    """Return a function that gets a token from whoever has signed in to Entra ID.
-
-    Tokens are renewed before they expire.
-    """
+    """Return a function that gets the token, renewed in time, of who signed in to Entra ID."""
     try:
         from azure.core.exceptions import AzureError
         from azure.identity import DefaultAzureCredential, get_bearer_token_provider

@@ -34,7 +34,7 @@ class Ledger:
         self._record: SpendingRecord | None = None
 
     def price_in(self, tier: str) -> Price | None:
-        """Return the price of an answer by its service tier, which the account may have changed."""
+        """Return the price of an answer by its service tier, which the server may choose."""
         if tier not in self._by_tier:
             options = self._options.model_copy(update={"service_tier": tier})
             self._by_tier[tier] = find_price(options) or self.price
@@ -101,7 +101,6 @@ class Ledger:
         )
 
     def _as_text(self) -> str:
-        """Describe what was spent of each cap."""
         parts, options, spent = [], self._options, self.spent + self.elsewhere
         if options.max_cost is not None:
             parts.append(f"${spent.cost or 0.0:.4f} of --max-cost {options.max_cost:g}")
@@ -111,9 +110,9 @@ class Ledger:
         return " and ".join(parts)
 
     def to_json(self, kept: Spent) -> dict[str, object]:
-        """Return the cost for the manifest: the total, and apart what is on no kept answer.
+        """Return the cost for the manifest: the total, and separately that of unfinished examples.
 
-        The latter are attempts at unfinished examples, which are not in the journal.
+        The latter are in no journal.
         """
         unfinished = self.spent - self._in_money(kept)
         is_some = unfinished.input or unfinished.output or (unfinished.cost or 0.0) > LEAST

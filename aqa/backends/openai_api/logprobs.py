@@ -84,7 +84,6 @@ def answer_logprobs(
 
 
 def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tuple[int, int]:
-    """Return where the answer is in a text."""
     if structured is not None:
         return next(_values(raw, structured), (0, len(raw)))
     said = spoken(raw) or raw

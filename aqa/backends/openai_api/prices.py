@@ -130,7 +130,6 @@ def find_context(options: Gpt4Options) -> int | None:
 
 
 def _look_up(options: Gpt4Options, **context: str) -> "PriceCalculation | None":
-    """Look the model at this server up in genai-prices, with conditions such as the tier."""
     try:
         from genai_prices import Usage, calc_price
     except ImportError:

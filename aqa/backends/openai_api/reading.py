@@ -33,7 +33,7 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 KEPT = ("model", "usage", "service_tier")  # the last of each
 DONE = "[DONE]"  # the last event in a stream of chat completions
-WHOLE = ("response.completed", "response.incomplete", "response.failed")  # contain all of it
+WHOLE = ("response.completed", "response.incomplete", "response.failed")  # have the whole response
 
 Json = dict[str, Any]
 
@@ -206,7 +206,6 @@ def _error_of(event: Json) -> object:
 
 
 def _add(body: Json, event: Json) -> None:
-    """Add an event of a chat completion to the body so far."""
     body.update({name: event[name] for name in KEPT if event.get(name)})
     for piece in event.get("choices") or ():
         if piece.get("index", 0) != 0:

@@ -146,7 +146,6 @@ def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | Non
 
 
 def _why_none(said: Said, text: str) -> str | None:
-    """Return the reason why a text is not an answer; None if it may be one."""
     if said.failure:
         return said.failure
     if said.end == "filter":

@@ -61,7 +61,7 @@ def read_object(text: str, model: type[Answered]) -> Answered:
     found = object_in(text)
     if found is None:
         raise BadObjectError("it holds no JSON object")
-    if len(found) == 1 and not model.model_fields.keys() & found.keys():  # wrapped under a name
+    if len(found) == 1 and not model.model_fields.keys() & found.keys():  # it is wrapped
         (inner,) = found.values()
         found = inner if isinstance(inner, dict) else found
     try:

@@ -44,7 +44,7 @@ class ServerState:
 
     @property
     def is_too_busy(self) -> bool:
-        """Whether it has answered nobody for long, although all waits it asked for were kept."""
+        """Whether it has long answered nobody, although we waited as often as it asked."""
         now = time.monotonic()
         patience = min(self._timeout, BUSY)
         return self._in_vain >= IN_VAIN and now - (self._quiet_since or now) > patience

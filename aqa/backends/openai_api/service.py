@@ -202,7 +202,7 @@ class Service:
             made,
             raw=access.without_key(reply.text),
             structured=structured,
-            cut=reply.cut or (structured is None and counted.output == self.room),  # often unsaid
+            cut=reply.cut or (structured is None and counted.output == self.room),  # some omit it
             confidence=fmean(found) if found else None,
             confidence_kind=MEAN_LOGPROB if found else "",
             other_confidences=((MIN_LOGPROB, min(found)),) if found else (),

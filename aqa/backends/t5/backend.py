@@ -28,9 +28,8 @@ from aqa.progress import Progress
 from aqa.records import Encoding, Prompt, TrainStep
 from aqa.runs.files import Hashed
 
-# Tokens per batch, as a multiple of those that go through the encoder at once. With fid, the
-# decoder attends to all of them. CTranslate2 spreads them over its threads, which are busier with
-# more.
+# Tokens per batch, as a multiple of those encoded at once. With fid, the decoder attends to all of
+# them. CTranslate2 spreads them over its threads: more keep them busier.
 FID_BATCH = 4
 CTRANSLATE2_BATCH = 8
 
@@ -239,7 +238,7 @@ class T5Backend(LocalReader[T5Options]):
         return torch.autocast(self._device, dtype)
 
     def estimate(self) -> TrainEstimate:
-        """Count parameters and memory of a training without loading weights."""
+        """Count parameters and memory for training without loading weights."""
         with quiet():
             from aqa.backends.t5.estimate import estimate_full_training
 

@@ -96,7 +96,6 @@ def make_text_encoder(tokenizer: Any) -> TextEncoder:
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the ids that the tokenizer adds before and after a text."""
     whole: list[int] = tokenizer("a")["input_ids"]
     text: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
     start = next(n for n in range(len(whole) + 1) if whole[n : n + len(text)] == text)

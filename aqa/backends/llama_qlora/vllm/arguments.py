@@ -122,7 +122,7 @@ def check_engine(
     """Check the engine, or its servers' addresses, and that it supports what is asked for.
 
     Raises:
-        AqaError: it is missing, one is invalid, or it does not.
+        AqaError: the engine is missing, an address is invalid, or an option is not supported.
     """
     if generation.num_beams > 1 and generation.temperature:
         raise ConfigError(

@@ -131,7 +131,6 @@ class VllmEngine:
         self._wait(self._pool.add(server, self._requests.probe(), self._requests.read))
 
     def _add_those_that_run(self) -> None:
-        """Add the servers that can be asked, and note which can't."""
         urls, lost = server_urls(self._vllm), []
         for url in urls:
             try:

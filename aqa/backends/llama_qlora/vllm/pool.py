@@ -14,7 +14,7 @@ from aqa.errors import AqaError, ConfigError, ModelError
 
 DOUBTS = (0.0, 0.5, 1.0, 2.0)  # seconds before each check of a failed server
 ATTEMPTS = 5  # per question, while its server is up
-ENDED = 3  # a question that this many servers crash at is given up
+ENDED = 3  # give up on a question that has crashed this many servers
 PAUSE = 0.25  # seconds, doubled with each attempt
 HEALTH = 10.0  # seconds to wait for a health check
 
@@ -41,8 +41,8 @@ class NoServerError(ModelError):
 class Pool:
     """Sends requests to servers. `runs` says whether a server started here is still running.
 
-    Requests may wait in a server's queue for long: it times out if nobody has had an answer from it
-    for `patience` seconds. The `key` is masked in all that servers say.
+    Requests may wait long in a server's queue, so it only times out after answering nothing for
+    `patience` seconds. The `key` is masked in all that servers say.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Pool:
         """Return a server's models, each with its name (`id`), location (`root`) and more.
 
         Raises:
-            AqaError: it can't be asked, and why.
+            AqaError: the server can't be asked; says why.
         """
         try:
             reply = await self._client.get(f"{url}/v1/models")
@@ -89,7 +89,7 @@ class Pool:
         """Add a server once it has answered a small request that can be `read`.
 
         Raises:
-            AqaError: it has not.
+            AqaError: it did not answer.
         """
         try:
             read(probe, await self._post(server, probe))
@@ -189,7 +189,6 @@ class Pool:
                 )
 
     def _reported(self, reply: httpx2.Response) -> str:
-        """Return a server's error message."""
         try:
             found = reply.json()
             said = found.get("error", found)

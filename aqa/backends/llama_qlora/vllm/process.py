@@ -198,9 +198,9 @@ class ServerProcess:
         return [line for line in text.splitlines() if line.strip()]
 
     def said(self, at_start: bool = False) -> str:
-        """Return the reason why the server ended, as far as it is logged, and where the log is.
+        """Return why the server ended, as far as it is logged, and where the log is.
 
-        At its start the last line may be the reason if nothing else is; later that may be any line.
+        At startup the last line serves if nothing looks like an error; later it could be anything.
         """
         lines = [LEVEL.sub("", line) for line in self.lines() if not MILD.search(line)]
         found = []

@@ -88,7 +88,8 @@ class Requests:
         """Return the answers to a request, as many as are wanted, likeliest first.
 
         Raises:
-            ModelError: the reply has no token ids, or the server read others than it was sent.
+            ModelError: the reply has no token ids, or the server read ids other than those
+                sent.
             RefusedError: there are too few answers.
         """
         try:

@@ -51,7 +51,6 @@ def _control(option: int, value: int) -> None:
 
 
 def _end(server: "subprocess.Popen[bytes]", grace: float) -> None:
-    """Ask the server's processes to end, and kill those left after `grace` seconds."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(server.pid, signal.SIGTERM)
     until = time.monotonic() + grace

@@ -38,7 +38,7 @@ class Replies:
         self.attempts: Counter[int] = Counter()
         self.learnt = 0
         self.stops: list[str] = []
-        self._doubts: list[str] = []  # errors that should concern all requests, perhaps only one
+        self._doubts: list[str] = []  # errors that concern all requests, or perhaps only one
         self._failures: dict[int, str] = {}  # why individual examples failed
         self.lost = Spent()
 

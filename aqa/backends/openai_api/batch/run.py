@@ -109,7 +109,6 @@ class BatchRun:
         yield from self._finish(pending, more=False)
 
     def _known(self, pending: PendingPrompts) -> Iterator[Answered]:
-        """Yield cached answers."""
         for prompt in pending.todo():
             found = self._service.known(prompt, self._replies.sample(prompt))
             if found is not None:
@@ -233,7 +232,6 @@ class BatchRun:
             ) from None
 
     def _end_round(self) -> None:
-        """Raise a ModelError if another round makes no sense."""
         if (reason := self._replies.why_in_vain()) is not None:
             raise ModelError(f"{reason}; {KEPT}")
         if self._statuses["cancelled"]:

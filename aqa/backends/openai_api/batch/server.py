@@ -63,7 +63,7 @@ class Batch:
 
 
 class BatchServer:
-    """Requests are repeated for `patience` seconds if that may help.
+    """The Batch API of a server; requests are repeated for `patience` seconds if that may help.
 
     `wait` runs a coroutine in the client's loop.
 
