@@ -1,6 +1,6 @@
 """aqa: fine-tune, run and compare generative readers on the same evidence.
 
-The names below are loaded when they are first used, so that `import aqa` is quick.
+The names below are imported on first use, so that `import aqa` is fast.
 """
 
 from importlib import import_module
@@ -54,7 +54,7 @@ __all__ = sorted(["__version__", *_MODULES])
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name; PEP 562."""
+    """Import a public name on first use (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)
@@ -63,5 +63,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Name what there is, loaded or not."""
+    """List all public names, imported or not."""
     return sorted({*globals(), *__all__})

@@ -12,7 +12,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run `aqa` with the arguments of this process, and exit."""
+    """Run `aqa` with this process's arguments, and exit."""
     try:
         from aqa.cli.app import app, readied  # here: Ctrl-C may come while it is loaded
 
@@ -24,10 +24,10 @@ def main() -> None:
     except AqaError as error:
         _say(str(error))
         sys.exit(error.exit_code)
-    except OSError as error:  # of standard output: all others are explained where they are raised
+    except OSError as error:  # from standard output: others are explained where they occur
         if error.errno not in FULL:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # which is flushed yet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         _say(
             f"standard output can't be written ({error.strerror}); free some space, or name a file"
             " elsewhere"

@@ -1,14 +1,14 @@
-"""Other work on the same processors: threads that wait for each other must not spin then.
+"""Avoid spinning threads when other processes use the same processors.
 
 PyTorch's threads wait for each other by spinning for milliseconds (GNU OpenMP). That is fastest on
 an idle machine, but once a thread loses its processor to another process, all others spin for it,
-at every operation: one competitor can cost a factor of ten. The library spins only for a moment
-while it manages more threads than there are processors. So an idle team of threads, kept while
-others compete, makes all threads of this process sleep instead, and ending it undoes that.
-Small operations then end sooner in one thread than in several that wait for each other.
+at every operation: one competitor can cost a factor of ten. The library hardly spins while it
+manages more threads than there are processors. So during competition, an additional idle team of
+threads is kept, which makes all threads of this process sleep instead; ending it undoes that.
+Small operations are then faster in one thread than in several that wait for each other.
 
-Competition is measured, not guessed: Linux counts how long each thread was ready to run but had to
-wait for a processor. Where it does not, nothing is changed.
+Competition is measured: Linux counts how long each thread was ready to run but had to wait for a
+processor. Without such counts, nothing is changed.
 """
 
 import os
@@ -21,20 +21,20 @@ from typing import Any
 
 _TASKS = Path("/proc/self/task")
 _SPUN_BY_USER = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}  # environment variables of OpenMP
-_SECONDS = 0.2  # between two looks
-_BUSY = 0.05  # share of that time for which a thread had to wait: more is competition
-_CALM_LOOKS = 10  # without competition, in a row, before threads spin again
-_competing = threading.Event()  # whether others compete, while somebody watches
+_SECONDS = 0.2  # between measurements
+_BUSY = 0.05  # share of that time that a thread waited; more is competition
+_CALM_LOOKS = 10  # consecutive measurements without competition before threads spin again
+_competing = threading.Event()  # set while others compete, if somebody watches
 
 
 class Waiting:
-    """How long threads of this process waited for a processor while they were ready to run."""
+    """How long this process's threads waited for a processor while ready to run."""
 
     def __init__(self) -> None:
         self._before = _nanoseconds_waited()
 
     def since(self) -> float:
-        """Seconds since the last call, of the thread that waited longest."""
+        """Return the waiting time of the longest-waiting thread since the last call, in seconds."""
         now = _nanoseconds_waited()
         waited = [count - self._before.get(thread, 0) for thread, count in now.items()]
         self._before = now
@@ -43,10 +43,10 @@ class Waiting:
 
 @contextmanager
 def sharing_processors() -> Iterator[None]:
-    """Within it, PyTorch's threads sleep rather than spin as long as other processes compete.
+    """Make PyTorch's threads sleep instead of spin while other processes compete.
 
-    It needs torch to be imported and to use several threads, GNU OpenMP and Linux; else it does
-    nothing, as where the environment sets OpenMP's way of waiting.
+    Only with torch imported and using several threads, GNU OpenMP and Linux, and if the
+    environment does not set OpenMP's way of waiting; otherwise it does nothing.
     """
     torch = sys.modules.get("torch")
     if (
@@ -69,9 +69,9 @@ def sharing_processors() -> Iterator[None]:
 
 @contextmanager
 def small_operations() -> Iterator[None]:
-    """Within it, this thread computes alone if other processes compete as it begins.
+    """Compute in a single thread if other processes compete when this is entered.
 
-    To be entered anew every few operations, within `sharing_processors`.
+    Enter it again every few operations, inside `sharing_processors`.
     """
     if not _competing.is_set():
         yield
@@ -106,12 +106,12 @@ def _watch(torch: Any, stop: threading.Event) -> None:
 
 
 def _start_idle_teams(torch: Any, end: threading.Event) -> list[threading.Thread]:
-    """As many teams as make more threads, with the one at work, than there are processors."""
+    """Start enough teams that, with the working one, there are more threads than processors."""
     threads = torch.get_num_threads()
 
     def idle() -> None:
-        torch.set_num_threads(threads)  # a new thread has one while another computes alone
-        torch.ones(1 << 20).add_(1)  # large enough for all threads of a team
+        torch.set_num_threads(threads)  # in case another thread has set it to one
+        torch.ones(1 << 20).add_(1)  # large enough to start all threads of the team
         end.wait()
 
     count = max(len(os.sched_getaffinity(0)) // threads, 1)
@@ -122,10 +122,10 @@ def _start_idle_teams(torch: Any, end: threading.Event) -> list[threading.Thread
 
 
 def _nanoseconds_waited() -> dict[str, int]:
-    """By thread; empty where the system does not count them."""
+    """Return the waiting time by thread; empty if the system does not count it."""
     waited: dict[str, int] = {}
     with suppress(OSError):
         for thread in _TASKS.iterdir():
-            with suppress(OSError, IndexError, ValueError):  # it may have ended
+            with suppress(OSError, IndexError, ValueError):  # the thread may have ended
                 waited[thread.name] = int((thread / "schedstat").read_bytes().split()[1])
     return waited

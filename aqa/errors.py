@@ -23,7 +23,7 @@ class AqaError(Exception):
     exit_code = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes by the message, whatever a subclass is made of."""
+        """Pickle by the message only, whatever arguments a subclass takes."""
         return copyreg.__newobj__, (type(self), *self.args)  # type: ignore[attr-defined]
 
 
@@ -34,7 +34,7 @@ class UsageError(AqaError):
 
 
 class ConfigError(AqaError):
-    """A configuration is not valid; `key` is the one that is wrong, where it is one."""
+    """A configuration is not valid; `key` is the invalid key, if there is one."""
 
     key = ""
 
@@ -43,7 +43,7 @@ class ConfigError(AqaError):
         self.key = key
 
     def of(self, flag: str) -> str:
-        """The message, with the flag that gave the key in its place."""
+        """Return the message with the config key replaced by the flag that set it."""
         text, key = str(self), f"config key {self.key}"
         return flag + text.removeprefix(key) if text.startswith(key) else f"{flag}: {text}"
 
@@ -75,7 +75,7 @@ class FolderInUseError(RunError):
 
 
 class StoppedError(AqaError):
-    """A run stopped where its user wanted it to; run the same command again to resume it."""
+    """A run stopped at a limit that its user set; run the same command again to resume it."""
 
     exit_code = 3
 
@@ -83,7 +83,7 @@ class StoppedError(AqaError):
 class MissingExtraError(AqaError):
     """An optional package is missing.
 
-    `package` is what could not be imported, `extra` the extra of aqa that brings it.
+    `package` is what could not be imported, `extra` the extra of aqa that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -94,6 +94,6 @@ class MissingExtraError(AqaError):
 
 
 class ScoreError(AqaError):
-    """A score is under the limit that was set for it."""
+    """A score is worse than the limit set for it."""
 
     exit_code = 4

@@ -1,7 +1,7 @@
-"""Memory that tensors had goes to other tensors, instead of back to the system each time.
+"""Keep freed tensor memory in the process for other tensors, instead of returning it.
 
-glibc gives every large block back as it is freed, and Linux fills each page of a new one with zeros
-at its first use: on a virtual machine that took a seventh of all time that prediction took.
+By default glibc returns every large block when it is freed, and Linux zeroes each page of a new
+one on first use: on a virtual machine that took a seventh of the time of prediction.
 """
 
 import ctypes
@@ -10,13 +10,13 @@ import sys
 from typing import Any
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # numbers of mallopt
-_LARGE = 1 << 28  # bytes of a block that goes back when it is freed,
-_SPARE = 1 << 30  # or of free memory at the heap's end
-_CHOSEN_BY_USER = ("MALLOC_", "GLIBC_TUNABLES")  # beginnings of variables
+_LARGE = 1 << 28  # bytes of a block that is returned when freed ...
+_SPARE = 1 << 30  # ... or of free memory at the heap's end
+_CHOSEN_BY_USER = ("MALLOC_", "GLIBC_TUNABLES")  # prefixes of environment variables
 
 
 def keep_freed_blocks() -> None:
-    """Let blocks that are freed stay in this process; only where glibc manages memory."""
+    """Keep freed blocks in this process, if glibc manages memory."""
     libc = _glibc()
     if libc is not None and not any(name.startswith(_CHOSEN_BY_USER) for name in os.environ):
         libc.mallopt(_MMAP_THRESHOLD, _LARGE)
@@ -24,7 +24,7 @@ def keep_freed_blocks() -> None:
 
 
 def give_back_freed_blocks() -> None:
-    """Give what is free to the system after all."""
+    """Return free memory to the system."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)

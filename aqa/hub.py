@@ -1,4 +1,4 @@
-"""The Hugging Face hub: whether it can be reached is found out once, not for every file."""
+"""Check once whether the Hugging Face hub can be reached, rather than for every file."""
 
 import os
 from functools import cache
@@ -8,10 +8,10 @@ WAIT = 10.0  # seconds for its answer
 
 @cache
 def ready_hub() -> None:
-    """Where the hub can't be reached, let its libraries keep to what was downloaded before.
+    """If the hub can't be reached, make its libraries use only what was downloaded before.
 
-    They would try each file for 24 seconds, and a model whose files are all there is asked for
-    half a dozen that it does not have.
+    Otherwise they would try each file for 24 seconds, including half a dozen that even a fully
+    downloaded model does not have.
     """
     from huggingface_hub import constants, get_session
 

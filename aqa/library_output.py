@@ -1,4 +1,4 @@
-"""Keep libraries from talking beside what aqa says, and threads from what they share."""
+"""Silence libraries' own output, and guard the state that threads share while loading."""
 
 import logging
 import sys
@@ -8,18 +8,18 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from threading import Lock, RLock
 
 NOISY = ("accelerate", "transformers", "peft", "bitsandbytes", "huggingface_hub")
-# To load a model transformers changes torch for all threads: only one may at a time.
+# While loading a model, transformers changes torch for all threads, so only one may load.
 LOADING = RLock()
 _lock, _silence = Lock(), ExitStack()
-_within = 0  # so many calls want it silent now
+_within = 0  # the number of calls that want silence now
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' own hints and progress bars of loading off the screen.
+    """Hide the libraries' own hints, and their progress bars while loading.
 
-    What they print all the same (DeepSpeed does) goes to standard error: the other is for data.
-    Threads have all this in common: the first one silences it, and the last one undoes that.
+    What they print anyway (as DeepSpeed does) goes to standard error, since standard output is for
+    data. The state is global: the first thread silences, and the last one restores.
     """
     global _within
     with _lock:
@@ -47,20 +47,20 @@ def _silent() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         with redirect_stdout(sys.stderr), warnings.catch_warnings():
-            # peft asks transformers in a way that is deprecated there.
+            # peft calls transformers in a deprecated way.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            # GPT-2's weights lie the other way round; peft sees it and says so.
+            # GPT-2's weights are transposed; peft detects it and warns.
             warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
-            # A learnt prompt counts positions for itself, as it should.
+            # A soft prompt counts positions itself, as intended.
             warnings.filterwarnings("ignore", "Position ids are not supported", UserWarning)
-            # It writes patterns for experts of its own accord, and then misses their layers.
+            # peft writes patterns for experts, and then doesn't find their layers.
             pattern = "The following (rank|alpha)_pattern keys did not match"
             warnings.filterwarnings("ignore", pattern, RuntimeWarning)
-            # Nothing changes in place what a model gives.
+            # Nobody modifies the model's output in place.
             warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
-            # PyTorch's compiler looks at all that a tensor has.
+            # PyTorch's compiler inspects all attributes of a tensor.
             warnings.filterwarnings("ignore", "The .grad attribute of a Tensor", UserWarning)
-            # Weights that lie on the disk are read from there.
+            # Weights offloaded to disk are read from there.
             warnings.filterwarnings("ignore", ".*copying from a non-meta parameter", UserWarning)
             yield
     finally:

@@ -1,36 +1,36 @@
-"""Which of several processes this one is: torchrun, accelerate or SLURM tell in the environment."""
+"""The rank of this process among several, from the environment of torchrun, accelerate or SLURM."""
 
 import re
 from os import environ
 
 
 def process_rank() -> int:
-    """The number of this process among all, over all machines; 0 where there is only one."""
+    """Return this process's number among all, on all machines; 0 for a single process."""
     return int(environ["RANK"]) if process_count() > 1 else 0
 
 
 def process_count() -> int:
-    """How many processes work together; torchrun sets both, and a stray RANK makes no group."""
+    """Return the number of processes; a RANK without WORLD_SIZE means a single one."""
     if "RANK" not in environ:
         return 1
     return int(environ.get("WORLD_SIZE", "1"))
 
 
 def local_rank() -> int:
-    """The number of this process on its machine: that of its GPU."""
+    """Return this process's number on its machine, which is that of its GPU."""
     return int(environ.get("LOCAL_RANK", "0"))
 
 
 def is_first_process() -> bool:
-    """Whether this is the one that writes files and shows progress."""
+    """Whether this process writes files and shows progress."""
     return process_rank() == 0
 
 
 def join_slurm_step() -> None:
-    """Tell of the tasks that `srun` started as torchrun tells of its processes.
+    """Set torchrun's environment variables for tasks started by `srun`.
 
     Only a step has SLURM_STEP_NUM_TASKS: the batch script itself is one process, however many
-    tasks it may start. Where each task is given GPUs of its own, its first one is number 0.
+    tasks it starts. If each task has its own GPUs, its first one is number 0.
     """
     count = int(environ.get("SLURM_STEP_NUM_TASKS", "1"))
     if count == 1 or process_count() > 1 or "TORCHELASTIC_RUN_ID" in environ:
@@ -44,5 +44,5 @@ def join_slurm_step() -> None:
 
 
 def first_host(hosts: str) -> str:
-    """The first of SLURM's list of machines, such as gpu[03-05,9],big1."""
+    """Return the first host in SLURM's list, such as gpu[03-05,9],big1."""
     return re.sub(r"^([^,\[]*)(?:\[(\w+)[^\]]*\])?([^,]*).*", r"\1\2\3", hosts)

@@ -1,4 +1,4 @@
-"""How long work tells what it is doing, without knowing who draws it."""
+"""Protocols by which long work reports progress, independent of how it is shown."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """One stretch of work, advanced as it goes on."""
+    """A piece of work whose progress is reported."""
 
     def advance(self, amount: int = 1, fields: Mapping[str, float | str] | None = None) -> None:
-        """Move on by `amount`; `fields` are live figures to show, such as loss or f1."""
+        """Advance by `amount`; `fields` are live figures to show, such as loss or f1."""
 
 
 class Progress(Protocol):
@@ -18,24 +18,24 @@ class Progress(Protocol):
     def task(
         self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> AbstractContextManager[Task]:
-        """Open a stretch of work of `total` units; None where the total is not known.
+        """Begin a task of `total` units; None if the total is unknown.
 
-        `done` of them were done before: they say nothing of how fast it goes.
+        `done` units were finished before, and don't count towards the rate.
         """
 
     def note(self, text: str) -> None:
-        """Tell the user one thing worth knowing."""
+        """Tell the user something worth knowing."""
 
 
 class SilentTask:
-    """Advances nothing."""
+    """Ignores all progress."""
 
     def advance(self, amount: int = 1, fields: Mapping[str, float | str] | None = None) -> None:
         """Do nothing."""
 
 
 class SilentProgress:
-    """Draws nothing; keeps the notes for whoever asks."""
+    """Shows nothing; collects the notes for whoever asks."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -44,9 +44,9 @@ class SilentProgress:
     def task(
         self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> Iterator[SilentTask]:
-        """Give a task that draws nothing."""
+        """Yield a task that shows nothing."""
         yield SilentTask()
 
     def note(self, text: str) -> None:
-        """Keep the note."""
+        """Collect the note."""
         self.notes.append(text)

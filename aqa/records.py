@@ -1,4 +1,4 @@
-"""The values that travel through aqa: frozen, slotted, standard library only."""
+"""The values passed through aqa: frozen, slotted, standard library only."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,23 +8,23 @@ from typing import Any, Literal
 
 from aqa.spent import Spent
 
-# What is kept of the text that a reader generates: its first line, or all of it.
+# How much of a generated text is the answer: its first line, or all of it.
 AnswerPart = Literal["line", "text"]
 
-# Kinds of confidence: the mean and the lowest log-probability of an answer's tokens; how far other
-# samples agree with it, 0..1.
+# Kinds of confidence: the mean and the lowest log-probability of an answer's tokens; the agreement
+# of other samples with it, 0..1.
 MEAN_LOGPROB, MIN_LOGPROB, AGREEMENT = "mean_logprob", "min_logprob", "agreement"
 
-# Which direction of a score is better; "" where nobody knows.
+# Which direction of a score is better; "" if unknown.
 Better = Literal["higher", "lower", ""]
 
-# Only {name} is a placeholder in a template; every other brace is text.
+# Only {name} is a placeholder in a template; all other braces are text.
 PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One retrieved passage. `rank` counts from 1 in the order the data gives."""
+    """One retrieved passage. `rank` counts from 1 in the data's order."""
 
     text: str
     title: str = ""
@@ -37,11 +37,11 @@ class Passage:
 class Example:
     """One question with its evidence.
 
-    `answers` holds every reference; () means known to be unanswerable, None means that the data
-    gives no reference. `gold_ids` are the ids of passages that are known to hold the answer,
-    `own_passages` such passages as came with the question itself: among `passages`, or elsewhere
-    where a retriever's were joined. `place` says where it was read ("file.jsonl, line 3"), for
-    messages. `target` is the answer to train on, where the data name it beside the references.
+    `answers` holds every reference; () means known to be unanswerable, None that the data have no
+    references. `gold_ids` are the ids of gold passages; `own_passages` are gold passages given
+    with the question itself, among `passages` or, if a retriever's were joined, elsewhere. `place`
+    says where it was read ("file.jsonl, line 3"), for messages. `target` is the text to train on,
+    if the data name it.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Template:
     """A prompt template: messages with the placeholders {context} and {question}.
 
     `no_answer` holds the phrases that mean "the evidence has no answer"; the first one is the
-    training target of an unanswerable question. `answer` is what is kept of the text generated.
+    training target of an unanswerable question. `answer` is how much of a generated text to keep.
     """
 
     name: str
@@ -78,13 +78,13 @@ class Template:
     answer: AnswerPart = "line"
 
     def targets(self, answers: tuple[str, ...] | None) -> tuple[str, ...]:
-        """The texts that can be trained on: distinct references, or the first no-answer phrase."""
+        """Return the possible training targets: the references, or the first no-answer phrase."""
         if answers is None:
             return ()
         return tuple(dict.fromkeys(answers)) or self.no_answer[:1]
 
     def target(self, answers: tuple[str, ...] | None) -> str | None:
-        """The text to train on: the first reference, or the no-answer phrase; None without."""
+        """Return the training target: the first reference or no-answer phrase, None without."""
         return next(iter(self.targets(answers)), None)
 
 
@@ -92,8 +92,8 @@ class Template:
 class Dropped:
     """A passage left out, and why.
 
-    It was there before (`duplicate`), ranked too low (`top_k`), did not fit into the plan's
-    budget (`budget`), or into the reader (`reader`).
+    It repeated another (`duplicate`), ranked too low (`top_k`), or did not fit into the evidence
+    budget (`budget`) or the reader (`reader`).
     """
 
     passage: Passage
@@ -102,11 +102,11 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The passages a reader sees, best ranked first, and what was left out.
+    """The passages that a reader sees, best ranked first, and what was left out.
 
-    The ends of passages may be cut, too: `cut_characters` counts what the evidence plan took away,
-    `reader_cut_characters` what the reader still had to. `best_last` turns the reading order
-    round; `numbered` writes [1], [2] and so on before the passages, as they are read.
+    The ends of passages may be cut, too: `cut_characters` counts what the evidence budget cut,
+    `reader_cut_characters` what had to be cut for the reader. `best_last` reverses the reading
+    order; `numbered` puts [1], [2] and so on before the passages, in reading order.
     """
 
     passages: tuple[Passage, ...]
@@ -120,33 +120,33 @@ class Evidence:
 
     @property
     def shortened(self) -> bool:
-        """Whether something did not fit, into the plan's budget or into the reader."""
+        """Whether something did not fit, into the evidence budget or into the reader."""
         cut = self.cut_characters + self.reader_cut_characters
         return cut > 0 or any(drop.reason in ("budget", "reader") for drop in self.dropped)
 
     @property
     def reading_order(self) -> tuple[Passage, ...]:
-        """The kept passages as the reader meets them."""
+        """The kept passages in the order in which the reader sees them."""
         return self.passages[::-1] if self.best_last else self.passages
 
     @property
     def context(self) -> str:
-        """The text that takes the place of {context}."""
+        """The text that replaces {context}."""
         texts = [self.text_of(passage) for passage in self.reading_order]
         if self.numbered:
             texts = [f"[{number}] {text}" for number, text in enumerate(texts, 1)]
         return self.join.join(texts)
 
     def text_of(self, passage: Passage) -> str:
-        """One passage as the reader meets it, under its title."""
+        """Return a passage as the reader sees it, under its title."""
         return f"{passage.title}\n{passage.text}" if self.title and passage.title else passage.text
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """A prompt as token ids: `prompt_ids` are read, `target_ids` (may be empty) are trained on.
+    """A prompt as token ids: `prompt_ids` are input, `target_ids` (may be empty) are trained on.
 
-    `part_lengths`, where there are any, cut `prompt_ids` into parts that are read apart.
+    `part_lengths`, if any, split `prompt_ids` into parts that are encoded separately.
     """
 
     prompt_ids: tuple[int, ...]
@@ -155,7 +155,7 @@ class Encoding:
 
     @property
     def parts(self) -> list[tuple[int, ...]]:
-        """`prompt_ids` in the parts that are read apart."""
+        """`prompt_ids` split into the parts that are encoded separately."""
         ends = accumulate(self.part_lengths)
         return [
             self.prompt_ids[end - length : end]
@@ -165,15 +165,14 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What one example becomes before it meets a reader.
+    """The prompt made from one example.
 
     `index` is the example's position in the data, from 0. `target` is the text to train on, None
-    where the data has no reference. `gold_ranks` are the ranks of all given passages that hold the
-    answer, and `gold_in_evidence` tells whether it is in what the reader sees; None where no
-    answer is known. `evidence_tokens` counts what was kept, where the evidence plan names a
-    tokenizer. `clusters` name what the question was asked about, see `aqa.runs.cluster_labels`.
-    `values` take the places of a template's other variables. `encoding` is what a reader
-    made of the prompt; any change of the prompt leaves it behind.
+    if the data have no reference. `gold_ranks` are the ranks of all passages that contain the
+    answer, and `gold_in_evidence` says whether the reader sees it; None if no answer is known.
+    `evidence_tokens` counts the kept evidence, if its plan names a tokenizer. `clusters` label
+    what the question is about, see `aqa.runs.cluster_labels`. `values` replace a template's other
+    variables. `encoding` caches a reader's token ids; changing the prompt drops it.
     """
 
     id: str
@@ -191,7 +190,7 @@ class Prompt:
     encoding: Encoding | None = field(default=None, init=False, repr=False, compare=False)
 
     def carrying(self, encoding: Encoding | None) -> "Prompt":
-        """The same prompt with its token ids, which are then not made again."""
+        """Return the same prompt with its token ids cached."""
         made = replace(self)
         object.__setattr__(made, "encoding", encoding)
         return made
@@ -202,7 +201,7 @@ class Prompt:
         return self.messages_with(lambda value: value)
 
     def messages_with(self, change: Callable[[str], str]) -> tuple[Message, ...]:
-        """The rendered chat with each value changed, as it takes its place in the template."""
+        """Render the chat, changing each value before it is inserted."""
         values = {**self.values, "context": self.evidence.context, "question": self.question}
         changed = {name: change(value) for name, value in values.items()}
         return tuple(
@@ -213,10 +212,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class StructuredAnswer:
-    """What counts in an answer that is a JSON object.
+    """The relevant parts of an answer that is a JSON object.
 
-    `abstained` tells that the reader found no answer. `passages` are the numbers of those it names
-    for its answer, counted from 1 in reading order, as it gave them.
+    `abstained`: the reader found no answer. `passages` are the numbers of the passages that it
+    cites, counted from 1 in reading order.
     """
 
     text: str
@@ -228,17 +227,16 @@ class StructuredAnswer:
 class Prediction:
     """A reader's answer to one prompt, or the reason why there is none.
 
-    `raw` is the text as generated; beside an `error` it is a text that is no answer, and None where
-    nothing came. `cut` tells that an answer ends where its room did, `unread` counts tokens of the
-    prompt that a server left out. Token counts are those of the reader. `confidence` tells how sure
-    the reader is, the higher the surer; its `confidence_kind` says in what (MEAN_LOGPROB, of a
-    reader with weights here the end token included, AGREEMENT, or a kind of a backend's own), and
-    `other_confidences` hold those of other kinds. `nbest` holds answers with their scores, best
-    first, where several were asked for. `spent` is what all attempts took together, where a reader
-    is paid by the token. `structured` is what counts in `raw` where that is an object of a schema.
-    `model` is the name by which a server calls what answered. `saved` is what an answer from a
-    cache would have taken. `answer` is what was kept of `raw`, once that was cleaned; `text` gives
-    it. `seconds` is how long it took, or its share of a batch's time.
+    `raw` is the generated text; with an `error` it is not an answer, and None if nothing came.
+    `cut`: the answer reached the token limit; `unread` counts prompt tokens that a server dropped.
+    Token counts are the reader's. `confidence` is higher the surer the reader is;
+    `confidence_kind` says what it measures (MEAN_LOGPROB, which for local models includes the end
+    token; AGREEMENT; or a backend's own kind), and `other_confidences` hold other kinds. `nbest`
+    holds several answers with scores, best first, if asked for. `spent` is what all attempts cost
+    together, if the reader is paid by the token. `structured` holds the relevant parts of `raw` if
+    that follows a schema. `model` is the server's name for the model that answered. `saved` is
+    what a cached answer would have cost. `answer` is the cleaned answer, which `text` returns.
+    `seconds` is how long it took, or its share of a batch's time.
     """
 
     id: str
@@ -261,13 +259,13 @@ class Prediction:
 
     @property
     def text(self) -> str | None:
-        """The answer itself; None where there is none, because of an `error`."""
+        """The answer itself; None if there is none because of an `error`."""
         return self.raw if self.answer is None and self.error is None else self.answer
 
 
 @dataclass(frozen=True, slots=True)
 class TrainStep:
-    """What a training loop reports: after an optimizer step, or an evaluation (`scores`)."""
+    """What a training loop reports after an optimizer step or an evaluation (`scores`)."""
 
     step: int
     total_steps: int
@@ -280,13 +278,12 @@ class TrainStep:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A corpus score on a 0..100 scale with the values per example it is the mean of.
+    """A corpus score, 0..100, with the values per example whose mean it is.
 
-    `low` and `high` are its 95 % interval; `design_effect` is how many times its variance is what
-    independent examples would give. `better` is "" where nobody knows which direction is. A score
-    that is no mean of values per example has an `influence` instead: for each example the score and
-    what it moves it by, so that their mean is the score, and their spread tells how far it could be
-    off.
+    `low` and `high` are its 95 % interval; `design_effect` is its variance divided by that of
+    independent examples. `better` is "" if the direction is unknown. A score that is not a mean of
+    values per example has an `influence` instead: for each example, the score plus that example's
+    influence on it, so that their mean is the score and their spread gives its error.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What was paid for, or would be: tokens, and their price where it is known."""
+"""Tokens and money, spent or estimated."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,10 +10,10 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Tokens that were paid for and what they cost in US dollars; None where no price is known.
+    """Tokens that were paid for and their cost in US dollars; None if the price is unknown.
 
-    `cached` are those of `input` that the server had kept from another request, `cache_writes`
-    those that it kept for the next ones.
+    `cached` is the part of `input` that the server had cached from another request,
+    `cache_writes` the part that it cached for later ones.
     """
 
     input: int = 0
@@ -23,7 +23,7 @@ class Spent:
     cache_writes: int = 0
 
     def to_json(self) -> dict[str, int | float | None]:
-        """Give what a manifest holds."""
+        """Return what a manifest contains."""
         return {
             "input_tokens": self.input,
             "cached_input_tokens": self.cached,
@@ -34,7 +34,7 @@ class Spent:
 
     @classmethod
     def read(cls, told: object) -> "Spent":
-        """Read what `to_json` made; nothing where there is none."""
+        """Read what `to_json` returned; zero if there is nothing."""
         if not isinstance(told, Mapping):
             return cls()
         names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
@@ -52,11 +52,11 @@ class Spent:
         return self._joined(self, lambda figure, _: figure * times)
 
     def highest(self, other: "Spent") -> "Spent":
-        """The larger of each figure."""
+        """Return the larger of each figure."""
         return self._joined(other, max)
 
     def _joined(self, other: "Spent", join: Callable[[Any, Any], Any]) -> "Spent":
-        """Join each figure with the other's; a cost that one of them does not know is 0 there."""
+        """Combine each figure with the other's; an unknown cost counts as 0 beside a known one."""
         known = self.cost is not None or other.cost is not None
         return Spent(
             join(self.input, other.input),
@@ -69,15 +69,13 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What a prediction would take, told before it begins.
+    """What a prediction would cost, estimated before it begins.
 
-    `exact` tells whether the model's own tokenizer counted. Costs are in US dollars, the lower one
-    for answers of one token, the higher one for the longest, with a margin where tokens are
-    guessed; None where no price is known, which `price` tells in words. `seconds` follow from the
-    given limits; None where there are none.
-    Each example is asked for so many `samples`, which tokens and costs count.
-    `cached` of the examples have their answers in the cache and cost nothing; `answered` others
-    have theirs in the run folder.
+    `exact`: the model's own tokenizer counted. Costs are in US dollars, the lower for answers of
+    one token, the higher for the longest, with a margin if tokens are guessed; None if no price is
+    known, which `price` explains. `seconds` follow from the given rate limits; None without any.
+    Tokens and costs include all `samples` per example. `cached` examples have their answers in the
+    cache and cost nothing; `answered` others have theirs in the run folder.
     """
 
     model: str
@@ -94,7 +92,7 @@ class CostEstimate:
     samples: int = 1
 
     def __add__(self, other: "CostEstimate") -> "CostEstimate":
-        """What both take together; no money where one's price is not known."""
+        """Add two estimates; without a price of one, the sum has no cost."""
         counts = ("examples", "unfit", "input_tokens", "cached", "answered")
         found = replace(
             self,

@@ -1,1 +1,1 @@
-"""aqa from Python: the verbs, with data at hand or in files; `import aqa` leads here."""
+"""The Python API: the verbs, for data in memory or in files; re-exported by `aqa`."""

@@ -1,4 +1,4 @@
-"""What a user of the API may give: data, and configs from files and settings."""
+"""Convert what a user of the API may pass: data, paths, and configs."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, IterableDataset
     from pandas import DataFrame
 
-# A path, "package:NAME/FILE" or a data set's name on the hub; examples; rows of any shape that
-# files may have; or a table or data set at hand.
+# A path, "package:NAME/FILE" or a hub data set's name; examples; rows of any shape that files may
+# have; or a table or data set in memory.
 Data: TypeAlias = Union[
     str,
     os.PathLike[str],
@@ -37,7 +37,7 @@ READERS = 'the name of a backend, such as "t5", "llama" or "gpt4"'
 
 
 def as_data_path(data: Data, name: str = "the given data") -> str | Given:
-    """Give what may be a config's `data.path`, read if it can be read only once; else DataError."""
+    """Convert data to a config's `data.path`, reading one-shot iterators; else DataError."""
     data = as_rows(data)
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
@@ -50,12 +50,12 @@ def as_data_path(data: Data, name: str = "the given data") -> str | Given:
             f"{name}: {type(data).__name__} where a path, a list of aqa.Example or of rows, or a"
             " datasets.Dataset is needed"
         )
-    # Texts were paths; what else it holds is looked at when it is read.
+    # A text would be a path; the items are checked when they are read.
     return Given(data, name)  # type: ignore[arg-type]
 
 
 def as_rows(given: Any) -> Any:
-    """A pandas table row by row, a series by its index; everything else as it is."""
+    """Convert a pandas table to rows and a series to a dict; return anything else unchanged."""
     if type(given).__module__.partition(".")[0] != "pandas" or not hasattr(given, "index"):
         return given
     if not hasattr(given, "columns"):
@@ -68,7 +68,7 @@ def as_rows(given: Any) -> Any:
 
 
 def as_path(path: PathLike) -> Path:
-    """The path, whose ~ is the home folder; UsageError where it is empty."""
+    """Convert to a Path, expanding ~; UsageError if it is empty."""
     check_kind("a path", path, (str, os.PathLike), "a text or a pathlib.Path")
     if not os.fspath(path):
         raise UsageError("a path is empty; name a file or folder, or leave it out")
@@ -102,7 +102,7 @@ def load_config(
 
 
 def as_settings(model: PathLike | None, settings: Settings | None) -> list[Setting]:
-    """What a call asks for, by dotted keys; UsageError for what is no mapping of texts."""
+    """Return settings by dotted key; UsageError unless they map texts to values."""
     check_kind("settings", settings or {}, (Mapping,), 'a dict, as in {"evidence.top_k": 5}')
     found = [] if model is None else [("backend.model", model)]
     found += (settings or {}).items()

@@ -25,7 +25,7 @@ from aqa.verbs.variants import costs_table, dry_run_variants
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-UNNAMED = "this reader"  # in the place of a run folder, where none is named
+UNNAMED = "this reader"  # in place of a run folder that is not named
 
 
 @worded(ASKED)
@@ -43,23 +43,23 @@ def estimate_cost(
     decide_by: Literal["em", "f1"] = "f1",
     quiet: bool = False,
 ) -> "Estimate":
-    """Say what `aqa.predict` would cost; nothing is sent and nothing is written.
+    """Estimate what `aqa.predict` would cost; nothing is sent or written.
 
     Args:
-        reader: as of `aqa.predict`; one that asks an API.
-        data: as of `aqa.predict`.
-        model: as of `aqa.predict`.
-        settings: as of `aqa.predict`.
+        reader: as for `aqa.predict`; must use an API.
+        data: as for `aqa.predict`.
+        model: as for `aqa.predict`.
+        settings: as for `aqa.predict`.
         output_dir: the run folder, whose answers are not paid for again.
-        prompts: as of `aqa.predict`.
-        stress: as of `aqa.predict`.
-        to_see: a difference in points: how many questions show it, and what they cost.
+        prompts: as for `aqa.predict`.
+        stress: as for `aqa.predict`.
+        to_see: a difference in points: estimate how many questions show it, and their cost.
         against: the run that `to_see` compares with.
         decide_by: the score of that difference.
-        quiet: show no progress, which terminals and notebooks show otherwise.
+        quiet: hide progress, which terminals and notebooks show by default.
 
     Raises:
-        AqaError: there is something wrong with data, config or prompt; or no API is asked.
+        AqaError: something is wrong with data, config or prompt; or no API is used.
     """
     config = resolve(reader, model, settings, data)
     progress = WordedProgress(watched_progress(quiet), ASKED)
@@ -87,9 +87,9 @@ def estimate_cost(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Estimate(Shown):
-    """What a prediction would cost, and what `to_see` a difference would.
+    """What a prediction would cost, and what detecting a difference of `to_see` would.
 
-    `runs` are the estimates of all runs by name; one without prompts and stress has the name "".
+    `runs` are the estimates of all runs by name; without prompts and stress, the name is "".
     """
 
     runs: Mapping[str, CostEstimate]
@@ -97,7 +97,7 @@ class Estimate(Shown):
 
     @property
     def total(self) -> CostEstimate:
-        """All runs together: `cost` in US dollars, at least and at most; tokens; seconds."""
+        """All runs together: `cost` in US dollars (least, most), tokens and seconds."""
         return reduce(add, self.runs.values())
 
     def to_frame(self) -> "DataFrame":

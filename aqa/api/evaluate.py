@@ -1,4 +1,4 @@
-"""`aqa.evaluate`: predictions beside their references."""
+"""`aqa.evaluate`: score and compare predictions."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,10 +42,10 @@ from aqa.verbs.evaluate import evaluate as run_evaluate
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ONE_SYSTEM = "predictions"  # the name of a system that has none
+ONE_SYSTEM = "predictions"  # the name of an unnamed system
 
-# One system's: a file or run folder, a stream, answers by id, or rows as files have them, or a
-# pandas table of such.
+# One system's answers: a file or run folder, a stream, answers by id, rows as in files, or a pandas
+# table of these.
 Answers: TypeAlias = Union[
     PathLike,
     Predictions,
@@ -76,30 +76,29 @@ def evaluate(
     """Score the answers of one or more systems against the same references, and compare them.
 
     Args:
-        predictions: systems by name, each a file in any shape, a run folder, the stream of
+        predictions: systems by name, each a file in any format, a run folder, the stream of
             `aqa.predict`, a mapping of ids to texts or `aqa.Prediction`s, a stream of these, or
-            a pandas table.
-            One system needs no name, and files name themselves.
-        data: the examples with the references, as of `aqa.predict`, or an `aqa.Source`, which can
-            name columns and splits; by default the references that the predictions hold.
-        metrics: such as ("em", "f1", "rougeL"); by default those that fit the languages.
-        training: what was trained on: the examples of `data` that occur in it are scored apart.
-        stress: score the conditions in run folders, too; makes `cards`.
-        plan: say how many questions a difference of so many points needs; makes `needs`.
-        label: choose so many answers of two systems for people to judge; makes `to_label`.
-        choose_threshold: find the confidence below which to be silent, such as "risk=5"; makes
+            a pandas table. A single system needs no name, and files have default names.
+        data: the examples with the references, as for `aqa.predict`, or an `aqa.Source`, which
+            can name columns and splits; by default the references in the predictions.
+        metrics: such as ("em", "f1", "rougeL"); by default those for the languages.
+        training: the training data: examples of `data` that occur in it are scored separately.
+        stress: also score the stress conditions in run folders; fills `cards`.
+        plan: estimate how many questions a difference of so many points needs; fills `needs`.
+        label: choose so many answers of two systems for people to judge; fills `to_label`.
+        choose_threshold: find the confidence below which to abstain, such as "risk=5"; fills
             `contract`.
-        level: how sure to be of that contract, in %.
-        wrong_under: the score and limit under which an answer is wrong, such as "f1=50".
+        level: the confidence level of that contract, in %.
+        wrong_under: the score and limit below which an answer is wrong, such as "f1=50".
         scoring: how to score: profile, Unicode form, no-answer phrases, slices, baseline, ...
         judge: who judges, for the metric "judge", and the file of people's `labels`.
-        output_dir: where metrics.json, silence.json, to_label.csv and a judge's verdicts are
-            written; nothing is without it.
-        quiet: show no progress, which terminals and notebooks show otherwise.
+        output_dir: the folder for metrics.json, silence.json, to_label.csv and a judge's
+            verdicts; without it, nothing is written.
+        quiet: hide progress, which terminals and notebooks show by default.
 
     Raises:
         AqaError: predictions or data can't be read, do not fit each other, or were made with
-            different evidence; or they can't promise what is asked for.
+            different evidence; or they can't support what is asked for.
     """
     POINTS.check("plan", plan)
     LABELS.check("label", label)
@@ -161,7 +160,7 @@ def _system(name: str, given: Any) -> Predicted:
         rows = {row["id"]: answered_row(row) for row in given.rows()}
         return System(name, name, rows, given.evidence_plan)
     if isinstance(given, str | os.PathLike | Predictions):
-        return NamedPredictions(name, _file(given))  # whose manifest tells more
+        return NamedPredictions(name, _file(given))  # the manifest is used, too
     return NamedPredictions(name, as_rows(given))
 
 
@@ -177,13 +176,13 @@ def _file(given: PathLike | Predictions) -> Path:
 
 @dataclass(eq=False, repr=False)
 class Evaluation(Shown):
-    """What an evaluation found.
+    """The results of an evaluation.
 
-    `scores` holds by system and metric a `Score` with its `value`, 0..100, the ends `low` and
-    `high` of its 95 % interval, where it has one, and the values `per_example`. `comparisons`
-    tell of each two systems which is better, and whether chance could do that. `warnings` are
-    sentences on what did not fit, `findings` what was found in words. `contract` is the contract of
-    silence, of `choose_threshold`.
+    `scores` holds a `Score` by system and metric, with its `value`, 0..100, the ends `low` and
+    `high` of its 95 % interval, if it has one, and the values `per_example`. `comparisons` say
+    which of two systems is better, and whether the difference is significant. `warnings` are
+    sentences on what did not fit, `findings` the results in words. `contract` is the contract of
+    `choose_threshold`.
     """
 
     report: Report
@@ -198,7 +197,7 @@ class Evaluation(Shown):
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """Each two systems by each metric, or each system with the baseline."""
+        """All pairs of systems, or each system with the baseline, by metric."""
         return self.report.comparisons
 
     @property
@@ -208,21 +207,21 @@ class Evaluation(Shown):
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What was found, in sentences, as the command writes them below its tables."""
+        """The results in sentences, as the command shows them below its tables."""
         return tuple(reworded(text, SCORED) for text in in_words(self.report))
 
     @property
     def cards(self) -> tuple[StressCard, ...]:
-        """What changed evidence does to each reader; of `stress`."""
+        """Each reader's results under stress, with `stress`."""
         return self.report.stress
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """How many questions each difference takes; of `plan`."""
+        """How many questions each difference needs, with `plan`."""
         return self.report.needs
 
     def to_label(self) -> "DataFrame":
-        """Make a pandas table of the answers to label; of `label`.
+        """Make a pandas table of the answers to label, with `label`.
 
         Raises:
             UsageError: none were asked for.
@@ -234,14 +233,14 @@ class Evaluation(Shown):
         return DataFrame(self._sheet, columns=COLUMNS)
 
     def to_json(self) -> dict[str, Any]:
-        """Give what metrics.json holds."""
+        """Return what metrics.json contains."""
         return self.report.to_json()
 
     def to_frame(self) -> "DataFrame":
-        """Make a pandas table of all scores, unrounded, as `aqa evaluate --csv` has it.
+        """Make a pandas table of all scores, unrounded, as `aqa evaluate --csv` writes it.
 
         There is a row for each system and metric, and for each group of a slice (`slice`, `group`).
-        Rows with a system under `minus` hold differences from it, with their p values.
+        Rows with a system under `minus` are differences from it, with their p values.
         """
         from pandas import DataFrame
 
@@ -252,7 +251,7 @@ class Evaluation(Shown):
 
     @worded(SCORED)
     def write_report(self, path: PathLike) -> None:
-        """Write one HTML file with charts and every example; it needs nothing else.
+        """Write a self-contained HTML file with charts and every example.
 
         Raises:
             RunError: it can't be written there, or another program's file is there.

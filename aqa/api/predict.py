@@ -1,4 +1,4 @@
-"""`aqa.predict`: every question of the data is answered."""
+"""`aqa.predict`: answer every question of the data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from aqa.verbs.ensembles import connect
 from aqa.verbs.predict import Resume, check, kept_answers
 from aqa.verbs.variants import Variants, answers_of, check_variants, make_variants
 
-SCORES = ("em", "f1")  # that a run may be decided by
+SCORES = ("em", "f1")  # by which a run may be decided
 
 
 @worded(ASKED)
@@ -41,32 +41,32 @@ def predict(
 ) -> Predictions:
     """Answer every question of the data.
 
-    Data, config and prompt are checked at once; weights are loaded, or a server is asked, when the
+    Data, config and prompt are checked at once; the model is loaded, or a server asked, when the
     first answer is taken.
 
     Args:
-        reader: the name of a backend ("t5", "llama", "gpt4"), a config of `aqa.load_config`, or an
-            `aqa.Reader`, which stays loaded for the next call.
+        reader: the name of a backend ("t5", "llama", "gpt4"), a config from `aqa.load_config`, or
+            an `aqa.Reader`, which stays loaded for the next call.
         data: a path or a data set's name, `aqa.Example`s, rows as dicts in any shape that files
             may have, a pandas table or a `datasets.Dataset`; by default what the config names.
-        model: a run folder, an adapter, a model folder, a name on the hub, or "package:NAME/FILE".
-        settings: values of the config by dotted keys, such as {"evidence.top_k": 5}.
+        model: a run folder, an adapter, a model folder, a hub name, or "package:NAME/FILE".
+        settings: config values by dotted key, such as {"evidence.top_k": 5}.
         output_dir: the run folder. Each answer is in its journal before the next is asked for, and
-            what an earlier call answered is not asked again. Without one nothing is written.
-        redo: what of an earlier call is asked again.
-        prompts: templates, by name or path, each of which makes a run in the run folder.
-        stress: conditions, such as "position" or "missing", under which the questions are asked,
-            too, a run each in the run folder (see `aqa.evaluate`).
-        abstain_below: the file of a contract of silence, whose less sure answers are withheld.
-        allow_other_reader: take a contract that was made with another reader.
-        stop_when_decided: a run to ask against, wave by wave, until one of both is surely better.
-        margin: stop also once they surely differ by fewer points.
+            answers of earlier calls are not asked for again. Without it, nothing is written.
+        redo: what to ask again of an earlier call.
+        prompts: templates, by name or path; each makes a run in the run folder.
+        stress: conditions, such as "position" or "missing", under which to ask the questions as
+            well, each in its own run in the run folder (see `aqa.evaluate`).
+        abstain_below: a contract file; less confident answers are withheld.
+        allow_other_reader: allow a contract that was made with another reader.
+        stop_when_decided: a run to compare with, wave by wave, until one is surely better.
+        margin: also stop once they surely differ by fewer points.
         decide_by: the score that decides.
-        quiet: show no progress, which terminals and notebooks show otherwise.
+        quiet: hide progress, which terminals and notebooks show by default.
 
     Raises:
-        AqaError: there is something wrong with data, config, prompt, model or run folder; also
-            while the answers are taken.
+        AqaError: something is wrong with data, config, prompt, model or run folder; also while
+            answers are taken.
     """
     check_choice("redo", redo, ("nothing", "failures", "everything"))
     check_list("prompts", prompts)
@@ -113,18 +113,18 @@ def predict(
 def variants_of(
     config: RunConfig, folder: Path, prompts: Sequence[PathLike], stress: Sequence[str]
 ) -> Variants:
-    """Plan the runs of several prompts or conditions; AqaError for one that can't be had."""
+    """Plan the runs of several prompts or conditions; AqaError for an invalid one."""
     conditions = parse_conditions(",".join(stress)) if stress else []
     return make_variants(config, folder, [str(as_path(each)) for each in prompts], conditions)
 
 
 def run_folder(run: PathLike | Predictions) -> Path:
-    """Give the folder of a run, or a file of predictions; UsageError for answers in no folder."""
+    """Return a run's folder, or a file of predictions; UsageError for answers in neither."""
     if not isinstance(run, Predictions):
         return as_path(run)
     if run.folder is None:
         raise UsageError("these answers are in no run folder; call aqa.predict with output_dir")
-    for _ in run.rows():  # all of them lie there then
+    for _ in run.rows():  # so that all answers are in the folder
         pass
     return run.folder
 

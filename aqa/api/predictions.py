@@ -1,4 +1,4 @@
-"""Answers as a stream."""
+"""The stream of answers that `aqa.predict` returns."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,17 +19,16 @@ from aqa.verbs.session import Row as KeptRow
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SHOWN = 20  # answers of a table in a notebook
+SHOWN = 20  # answers in a notebook's table
 
 
 class Predictions:
-    """The answers of a reader, as a stream that can be gone through any number of times.
+    """The answers of a reader, as a stream that can be iterated any number of times.
 
-    Each is asked for when it is first needed, in the order in which the reader gives them, and is
-    in memory from then on, for all threads. `folder` is the run folder, if there is one. Used by
-    `with`, or closed, it frees the model before all answers were taken. A copy, such as another
-    process gets, has those that were. Of several prompts or conditions the answers of all runs
-    follow each other.
+    Each answer is asked for when first needed, in the reader's order, and then kept in memory, for
+    all threads. `folder` is the run folder, if any. Closing it, or leaving `with`, frees the model
+    before all answers were taken. A copy, as for another process, has only the answers already
+    taken. For several prompts or conditions, the runs' answers follow each other.
     """
 
     def __init__(
@@ -48,10 +47,10 @@ class Predictions:
         self._rows: list[KeptRow] = []
         self._is_whole = False
         self._ended: AqaError | None = None
-        self._lock = RLock()  # the source is gone through by one thread at a time
+        self._lock = RLock()  # only one thread at a time may advance the source
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy has: neither the source of more answers nor its lock."""
+        """A copy has neither the source of more answers nor its lock."""
         ended = RunError("this copy has only the answers taken before; call aqa.predict again")
         state = {**vars(self), "_rows": [*self._rows], "_source": None, "_lock": None}
         return state if self._is_whole or self._ended else {**state, "_ended": ended}
@@ -63,11 +62,11 @@ class Predictions:
         return map(_prediction, self.rows())
 
     def __len__(self) -> int:
-        """How many questions there are, answered or not."""
+        """Return the number of questions, answered or not."""
         return sum(each.total for each in self._inputs)
 
     def rows(self) -> Iterator[KeptRow]:
-        """Give what a run folder keeps of each answer: its references and evidence, too."""
+        """Yield what a run folder stores for each answer, including references and evidence."""
         place = 0
         while self._reaches(place):
             yield self._rows[place]
@@ -78,7 +77,7 @@ class Predictions:
             return place < len(self._rows) or self._advance()
 
     def _advance(self) -> bool:
-        """Take one more answer from the reader; False where there is none."""
+        """Take one more answer from the reader; return False if there is none."""
         if self._ended is not None:
             raise self._ended
         if self._is_whole:
@@ -109,11 +108,11 @@ class Predictions:
 
     @property
     def decision(self) -> Decision | None:
-        """What a run that stops when it is decided came to, once its answers were taken."""
+        """The outcome of a run that stops when decided, once its answers were taken."""
         return self._result.decision if isinstance(self._result, PredictResult) else None
 
     def close(self) -> None:
-        """Ask nothing more, and free the model."""
+        """Stop asking and free the model."""
         with self._lock:
             if not self._is_whole and self._ended is None:
                 self._ended = RunError("the answers were closed here; call aqa.predict again")
@@ -126,9 +125,9 @@ class Predictions:
         self.close()
 
     def to_frame(self) -> "DataFrame":
-        """Take all answers into a pandas table: id, text, confidence, error and the question.
+        """Take all answers into a pandas table: id, text, confidence, error and question.
 
-        Of several prompts or conditions each row also tells its run.
+        For several prompts or conditions, each row also names its run.
         """
         from pandas import DataFrame
 
@@ -142,7 +141,7 @@ class Predictions:
         return f"<aqa.Predictions: {len(self._rows)} of {len(self)} answered>"
 
     def _repr_html_(self) -> str:
-        """The first answers that are there; none is asked for to be shown."""
+        """Show the first answers already taken; none is asked for."""
         count = len(self._rows)
         more = f", the first {SHOWN}" if count > SHOWN else ""
         title = f"{count} of {len(self)} answered{more}"

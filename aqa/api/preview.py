@@ -27,16 +27,16 @@ def preview(
     """Make the prompts that `aqa.predict` and `aqa.train` would give the model; none is answered.
 
     Args:
-        reader: as of `aqa.predict`.
-        data: as of `aqa.predict`.
-        model: as of `aqa.predict`.
-        settings: values of the config by dotted keys.
+        reader: as for `aqa.predict`.
+        data: as for `aqa.predict`.
+        model: as for `aqa.predict`.
+        settings: config values by dotted key.
         number: how many prompts.
-        example_id: the prompt of this example alone.
-        training: with the evidence of a training (`evidence.train`).
+        example_id: only the prompt of this example.
+        training: use training evidence (`evidence.train`).
 
     Raises:
-        AqaError: there is something wrong with data, config or prompt, or no such example.
+        AqaError: something is wrong with data, config or prompt, or there is no such example.
     """
     PROMPTS.check("number", number)
     config = resolve(reader, model, settings, data)
@@ -45,7 +45,7 @@ def preview(
 
 
 class Previews(UserList[Preview]):
-    """Prompts as the model would get them: `.text` whole, or turn by turn in `.prompt.messages`."""
+    """Prompts as the model would get them: `.text`, or turn by turn `.prompt.messages`."""
 
     def __repr__(self) -> str:
         return "\n\n".join(f"--- {each.prompt.id}\n{each.text}" for each in self)

@@ -1,4 +1,4 @@
-"""Who is asked: a backend by its name, a config, or a reader that stays loaded."""
+"""Resolve a reader: a backend's name, a config, or a reader that stays loaded."""
 
 from collections.abc import Mapping
 from typing import Any, Self, TypeAlias, Union
@@ -20,7 +20,7 @@ from aqa.verbs.launch import Staying, answering_reader
 from aqa.verbs.run_config import Setting, make_config
 
 AnyReader: TypeAlias = Union[str, RunConfig, "Reader"]
-OF_A_RUN = {"data", "prompt", "evidence", "output_dir"}  # sections that loaded weights don't mind
+OF_A_RUN = {"data", "prompt", "evidence", "output_dir"}  # sections that may change per call
 
 
 class Reader:
@@ -30,11 +30,11 @@ class Reader:
             first = list(aqa.predict(reader, data))
             second = list(aqa.predict(reader, data, settings={"evidence.top_k": 3}))
 
-    Weights are loaded when the first answer is taken, and freed by `close`, or at the end of
-    `with`; answers that were not taken by then aren't given any more. It answers one call at a
-    time, each with data, prompt and evidence of its own; what else settings may say is said here.
-    Several readers may be open at once. One that asks an API is connected for each call, and the
-    members of an ensemble are loaded one after the other.
+    The model is loaded when the first answer is taken, and freed by `close` or at the end of
+    `with`; answers not taken by then are lost. It answers one call at a time, each with its own
+    data, prompt and evidence; all other settings are given here. Several readers may be open at
+    once. One that uses an API is connected anew for each call, and the members of an ensemble are
+    loaded one after another.
     """
 
     @worded(SETTINGS)
@@ -48,20 +48,20 @@ class Reader:
         """Check the config; nothing is loaded yet.
 
         Args:
-            reader: the name of a backend ("t5", "llama", "gpt4"), or a config of `aqa.load_config`.
-            model: as of `aqa.predict`.
-            settings: values of the config by dotted keys, such as {"generation.num_beams": 4}.
+            reader: a backend's name ("t5", "llama", "gpt4"), or a config from `aqa.load_config`.
+            model: as for `aqa.predict`.
+            settings: config values by dotted key, such as {"generation.num_beams": 4}.
 
         Raises:
             AqaError: there is no such backend, or a value is not valid.
         """
         self.config = resolve(reader, model, settings, None)
         self._kept: Backend | None = None
-        self.streams: WeakSet[Predictions] = WeakSet()  # whose answers end with the reader
+        self.streams: WeakSet[Predictions] = WeakSet()  # closed with the reader
         self._is_closed = False
 
     def kept(self, config: RunConfig, progress: Progress) -> Backend | None:
-        """Give what answers with a config; None where each call has its own.
+        """Return the loaded backend for a config; None if each call makes its own.
 
         Raises:
             UsageError: it is closed, or was made for another config.
@@ -79,7 +79,7 @@ class Reader:
         return self._kept.used_with(progress) if isinstance(self._kept, Staying) else None
 
     def close(self) -> None:
-        """Free the memory, and ask nothing more."""
+        """Free the memory and stop asking."""
         self._is_closed = True
         for answers in self.streams:
             answers.close()
@@ -93,7 +93,7 @@ class Reader:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What a copy or another process gets loads weights of its own."""
+        """A copy, as for another process, loads its own weights."""
         return Reader, (self.config,)
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ def resolve(
     data: Data | None,
     dev_data: Data | None = None,
 ) -> RunConfig:
-    """Make the config of a verb, of a backend's name or of a config that settings change."""
+    """Make a verb's config from a backend's name, or from a config changed by settings."""
     if isinstance(reader, Reader):
         reader = reader.config
     check_kind("reader", reader, (str, RunConfig), f"{READERS}, or an aqa.load_config of one")
@@ -131,14 +131,14 @@ def resolve(
 
 
 def _changed(config: RunConfig, settings: list[Setting]) -> RunConfig:
-    """Check a config anew, with other values; data at hand stay."""
+    """Validate a config with changed values, keeping data in memory."""
     changes: dict[str, Any] = {}
     for key, value in settings:
         set_value(changes, key, value)
     named = changes.get("data") or {}
     paths = {name: getattr(config.data, name) for name in ("path", "dev_path") if name not in named}
     at_hand = {name: path for name, path in paths.items() if isinstance(path, Given)}
-    # What the config holds was asked for before; only changes must have an effect.
+    # Unchanged values were checked before; only changes must have an effect.
     options = find_backend(config.backend.name).Options
     return _with_data(build_config(options, [changes], as_raw(config)), at_hand)
 

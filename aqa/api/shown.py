@@ -1,4 +1,4 @@
-"""Results show themselves: tables in notebooks, the same as text in a console and by `print`."""
+"""Display results: as tables in notebooks, as text in a console and by `print`."""
 
 from collections.abc import Iterable
 from io import StringIO
@@ -9,7 +9,7 @@ from aqa.tables.forms import sentences_to_html, to_html
 
 
 class Shown:
-    """A result that has tables, and sentences below them."""
+    """A result with tables, and sentences below them."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""`aqa.train`: a fine-tuned reader and its scores."""
+"""`aqa.train`: fine-tune a reader and score it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,20 +29,20 @@ def train(
     resume: bool = False,
     quiet: bool = False,
 ) -> "Training":
-    """Fine-tune a reader; weights, dev predictions, scores and manifest are in the run folder.
+    """Fine-tune a reader; write weights, dev predictions, scores and manifest to the run folder.
 
     Args:
-        reader: a config of `aqa.load_config`, or the name of a backend ("t5", "llama") where
-            settings say the rest, as "backend.model" does.
-        data: the examples to train on, as of `aqa.predict`; by default what the config names.
-        dev_data: examples to choose the best weights by, and to score them on.
-        settings: values of the config by dotted keys, such as {"training.num_train_epochs": 3}.
-        output_dir: the run folder; by default that of the config, or runs/train-BACKEND.
-        resume: go on from the last checkpoint of the run folder.
-        quiet: show no progress, which terminals and notebooks show otherwise.
+        reader: a config from `aqa.load_config`, or the name of a backend ("t5", "llama") if
+            settings such as "backend.model" give the rest.
+        data: the examples to train on, as for `aqa.predict`; by default what the config names.
+        dev_data: examples by which to choose and score the best weights.
+        settings: config values by dotted key, such as {"training.num_train_epochs": 3}.
+        output_dir: the run folder; by default the config's, or runs/train-BACKEND.
+        resume: continue from the last checkpoint in the run folder.
+        quiet: hide progress, which terminals and notebooks show by default.
 
     Raises:
-        AqaError: there is something wrong with data, config, prompt or model, before anything is
+        AqaError: something is wrong with data, config, prompt or model, before anything is
             written; or the run folder is in use, or holds a training that is not resumed.
     """
     config = resolve(reader, None, settings, data, dev_data)
@@ -63,12 +63,12 @@ def train(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Training(Shown):
-    """What a training came to.
+    """The result of a training.
 
-    `folder` is the run folder, to be given as `model` to `aqa.predict`. `before` and `scores` are
-    those of the dev data by metric, of the untrained and the trained model: empty without dev data.
-    `merged` is the folder of adapter and base as one model, where that was asked for. `findings`
-    say what an ensemble gains and what it is made of.
+    `folder` is the run folder, to be passed as `model` to `aqa.predict`. `before` and `scores` are
+    the untrained and the trained model's scores on the dev data, by metric; empty without dev
+    data. `merged` is the folder of the merged adapter and base, if asked for. `findings` say what
+    an ensemble gains and consists of.
     """
 
     folder: Path

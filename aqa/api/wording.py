@@ -1,4 +1,4 @@
-"""What the verbs say of the command line's flags, in the keywords of the Python API."""
+"""Rephrase messages from command-line flags to keywords of the Python API."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +11,10 @@ from aqa.progress import Progress
 
 
 class Name(NamedTuple):
-    """What a flag is called here: a keyword, of an object if there is a `place`.
+    """What a flag is called in the API: a keyword, of the object named by `place` if any.
 
-    It takes a value as it stands, `several` as a list, or `pairs` as a mapping: there `key` is what
-    their keys begin with, or the only one.
+    It takes a value unchanged, `several` as a list, or `pairs` as a mapping, whose keys begin with
+    `key` or are just that.
     """
 
     keyword: str
@@ -28,7 +28,7 @@ class Name(NamedTuple):
         return f"{name} ({place})" if place else name
 
     def called(self, values: Sequence[str]) -> str:
-        """The keyword with these values of a command line, as a call has it."""
+        """Format the keyword with a command line's values, as in a Python call."""
         given = values[0]
         if self.takes == "several":
             given = f"[{', '.join(map(_literal, values))}]"
@@ -89,13 +89,13 @@ SCORED: Names = {
     "report": Name("path"),  # of Evaluation.write_report
     "stress": Name("stress=True"),
 }
-PLAIN = re.compile(r"-?\d+(?:\.\d+)?|[\"\[{].*")  # a value that is written alike in Python
+PLAIN = re.compile(r"-?\d+(?:\.\d+)?|[\"\[{].*")  # a value written the same way in Python
 VALUE = (
     r"(?:[A-Z_]{2,}\b|\d[\d.]*\b|keep-first|empty|nfk?c|\"[^\"]*\"|-(?!\S)"
     r"|[\w.]+=(?:'[^']*'|[^\s,;)]*[\w\]]))"
 )
-# A command stays as it is. A flag may stand beside its key of a config, or have values, each behind
-# the flag again.
+# Commands are unchanged. A flag may follow its config key in parentheses, or have values, with the
+# flag repeated before each.
 FLAG = re.compile(
     r"`[^`]*`|\baqa (?:train|predict|evaluate|prompt-preview) [^,;)]*"
     r"|(?P<key>[\w.]+) \(--[a-z][a-z-]*\)"
@@ -106,7 +106,7 @@ FLAG = re.compile(
 
 
 def reworded(text: str, names: Names) -> str:
-    """The sentence with what these flags are called here in their places."""
+    """Replace flags in a sentence by what they are called in the API."""
 
     def word(found: re.Match[str]) -> str:
         flag, values = found["flag"] or found["first"] or "", found["values"] or found["its"]
@@ -119,7 +119,7 @@ def reworded(text: str, names: Names) -> str:
 
 
 def _literal(value: str) -> str:
-    """A value of a command line as Python has it."""
+    """Format a command-line value as a Python literal."""
     value = value.strip("'")
     if value in ("true", "false"):
         return value.capitalize()
@@ -127,20 +127,20 @@ def _literal(value: str) -> str:
 
 
 class WordedProgress:
-    """Progress whose notes name keywords in the place of flags."""
+    """Progress whose notes name keywords instead of flags."""
 
     def __init__(self, progress: Progress, names: Names) -> None:
         self.task = progress.task
         self._note, self._names = progress.note, names
 
     def note(self, text: str) -> None:
-        """Say it in other words."""
+        """Pass the note on, rephrased."""
         self._note(reworded(text, self._names))
 
 
 @contextmanager
 def worded(names: Names) -> Iterator[None]:
-    """Let errors name keywords in the place of flags; around a function, too."""
+    """Rephrase errors to name keywords instead of flags; also a decorator."""
     try:
         yield
     except AqaError as error:

@@ -1,1 +1,1 @@
-"""Words on the command line and on the terminal; nothing else imports this."""
+"""The command line and its terminal output; nothing else imports this."""

@@ -1,6 +1,6 @@
-"""The application: its commands hold their signatures, gather their words and call their verbs.
+"""The Typer application, to which each command adds its signature and calls its verb.
 
-No word of a command line is understood before it was `readied`.
+Command-line words must be `readied` before they are parsed.
 """
 
 import re
@@ -14,7 +14,7 @@ from aqa.config.paths import at_home
 from aqa.errors import UsageError
 
 NO_VALUE = re.compile(r"--[a-z][a-z-]*=")
-SURROGATE = re.compile(r"[\ud800-\udfff]")  # of bytes that the locale has no character for
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # from bytes that the locale can't decode
 HOME = re.compile(r"(--[a-z][a-z-]*=)?(~/.*)", re.DOTALL)
 
 app = typer.Typer(
@@ -40,11 +40,11 @@ def about(
 
 
 def readied(words: Sequence[str]) -> Iterator[str]:
-    """Give each word, with the home folder where a shell left a ~: in quotes, or behind a =.
+    """Yield each word, expanding a ~ that the shell left: in quotes or after =.
 
     Raises:
-        UsageError: one is empty, as variables are that are not set; a path would be that of the
-            folder one works in. Or its bytes are no text.
+        UsageError: a word is empty, as from an unset variable (an empty path would mean the
+            current folder), or its bytes are not text.
     """
     for before, word in zip(["aqa", *words], words, strict=False):
         if not word or NO_VALUE.fullmatch(word):

@@ -1,4 +1,4 @@
-"""The one config that a command's flags, its files and --set make."""
+"""Make the config from a command's flags, its files and --set."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def configure(params: Mapping[str, Any]) -> "RunConfig":
     """Make the config that a command's parameters ask for.
 
-    Those that are options of the config count, and --config, --set and --field. A later one wins:
+    Uses the parameters that are config options, --config, --set and --field. Later sources win:
     run folder, config file, flags, --set.
     """
     from aqa.config.load import parse_assignment
@@ -25,7 +25,7 @@ def configure(params: Mapping[str, Any]) -> "RunConfig":
 
     join_slurm_step()
     given = [(flag, params.get(flag.parameter)) for flag in FLAGS]
-    # A flag that is left out says nothing; a number of 0 does.
+    # None and False mean that a flag was not given; 0 is a value.
     said = [(flag, value) for flag, value in given if value is not None and value is not False]
     settings = [(each.key, str(it) if isinstance(it, Path) else it) for each, it in said]
     assigned = [*map(parse_assignment, params["settings"] or ())]
@@ -35,7 +35,7 @@ def configure(params: Mapping[str, Any]) -> "RunConfig":
         return make_config(params["backend"], params["config"], settings)
     except ConfigError as error:
         at = f"{error.key}."
-        if any(at.startswith(f"{key}.") or key.startswith(at) for key, _ in assigned):  # which win
+        if any(at.startswith(f"{key}.") or key.startswith(at) for key, _ in assigned):  # --set wins
             raise UsageError(error.of(f"--set {error.key}")) from error
         names = [flag.names[0] for flag, _ in said if flag.key == error.key]
         if not names:
@@ -47,7 +47,7 @@ def configure(params: Mapping[str, Any]) -> "RunConfig":
 
 
 def column_names(fields: list[str] | None) -> dict[str, str]:
-    """Read the pairs of --field: our name to the file's column."""
+    """Parse the pairs of --field: our name and the file's column."""
     from aqa.errors import UsageError
 
     pairs = {}
@@ -60,7 +60,7 @@ def column_names(fields: list[str] | None) -> dict[str, str]:
 
 
 def refuse_idle(context: "typer.Context", names: Iterable[str], why: str) -> None:
-    """Refuse parameters that were given where they do nothing, by a UsageError."""
+    """Raise UsageError for parameters that were given but have no effect."""
     from aqa.errors import UsageError
 
     flags: dict[str | None, Any] = {each.name: each for each in context.command.params}

@@ -107,7 +107,7 @@ def evaluate(
         raise UsageError(f"--json goes with no other form; leave it or --{forms[1]} out")
     evaluated = _evaluated(files, context.params)
     if not evaluated.asks_a_judge:
-        labels = "judge_labels"  # they also tell two systems apart: --label
+        labels = "judge_labels"  # also used without a judge, with --label's sheet
         idle = [name for name in context.params if name.startswith("judge_") and name != labels]
         refuse_idle(context, ["dry_run", *idle], "without a judge; add judge to --metrics")
     if "bertscore" not in evaluated.scoring.metrics:
@@ -128,7 +128,7 @@ def evaluate(
 
 
 def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
-    """Gather what is asked for; UsageError for what belongs to a judge or report that is not."""
+    """Collect what is asked for; UsageError for options of a judge or report that is not."""
     from aqa.config.load import parse_assignment
     from aqa.data import Source
     from aqa.errors import UsageError
@@ -162,7 +162,7 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
 
 
 def _outputs(files: list[Path], params: Mapping[str, Any]) -> "Outputs":
-    """Name what is written: --output is the contract or the sheet where one is asked for."""
+    """Choose the output files: --output is the contract or sheet if one is asked for."""
     from aqa.errors import UsageError
     from aqa.runs.names import CONTRACT, TO_LABEL
     from aqa.verbs.evaluate import Outputs, scores_beside

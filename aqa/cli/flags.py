@@ -1,4 +1,4 @@
-"""The flags of the commands, by the panel of --help that shows them."""
+"""The commands' flags, grouped by the panel of --help that shows them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,9 +20,9 @@ def option(
     limits: Range | None = None,
     offered: Callable[[str], list[str]] | None = None,
 ) -> Any:
-    """Make a flag; one with limits takes such a number, and says in our words what is none.
+    """Make a flag; with limits it takes such a number, with our own error message.
 
-    A shell that completes a value gets what is `offered` for its beginning.
+    `offered` returns a shell's completions for the beginning of a value.
     """
 
     def read(given: Any) -> float:
@@ -52,7 +52,7 @@ points = partial(stopping, metavar="POINTS", limits=POINTS)
 def of_config(
     key: str, limits: Range | None = None, offered: Callable[[str], list[str]] | None = None
 ) -> Any:
-    """Make the flag of an option of the config, as it is described there."""
+    """Make the flag of a config option, described as it is there."""
     flag = BY_KEY[key]
     return option(" ".join(flag.names), flag.help, flag.metavar, flag.panel, limits, offered)
 
@@ -75,7 +75,7 @@ Config = Annotated[
 Data = Annotated[str | None, of_config("data.path")]
 Model = Annotated[str | None, of_config("backend.model")]
 PromptName = Annotated[str | None, of_config("prompt", offered=completion.prompts)]
-PromptNames = Annotated[  # several make a run each
+PromptNames = Annotated[  # with several, there is a run for each
     list[str] | None, of_config("prompt", offered=completion.prompts)
 ]
 OutputDir = Annotated[Path | None, of_config("output_dir")]

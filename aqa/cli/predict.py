@@ -96,7 +96,7 @@ def predict(
         not resume, retry_errors, abstain_below, allow_other_reader, _stop_rule(context.params)
     )
     how.check_files()
-    # Of several prompts the first speaks for the others, until each has a config of its own.
+    # Of several prompts, use the first until each has its own config.
     found = configure({**context.params, "prompt": prompt[0] if prompt else None})
     folder = output_dir or _prediction_folder(found)
     if stress is not None or len(prompt or ()) > 1:
@@ -119,13 +119,13 @@ def predict(
         return
     with console.open_progress(quiet, console.AGAIN) as progress:
         result = _answer(found, folder, progress, how)
-    if result is not None:  # or else another process tells of it
+    if result is not None:  # otherwise another process reports it
         tables.show_predictions(result, as_json)
         tables.check_answered(folder, result)
 
 
 def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
-    """Make the rule of these flags; UsageError for one without those that it belongs to."""
+    """Make the rule from these flags; UsageError for flags without the ones they need."""
     from aqa.errors import UsageError
     from aqa.evaluation.deciding import StopRule
 
@@ -143,7 +143,7 @@ def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
 def _answer(
     config: "RunConfig", folder: Path, progress: "Progress", how: "Resume"
 ) -> "PredictResult | None":
-    """Answer alone, or as one of several processes, of which one gives the result."""
+    """Answer alone, or as one of several processes, of which one returns the result."""
     from aqa.cli.workers import further_processes
     from aqa.runs.folder import command_line
     from aqa.verbs.ensembles import connect
@@ -165,7 +165,7 @@ def _answer(
 
 
 def _prediction_folder(config: "RunConfig") -> Path:
-    """Inside the run folder whose weights answer, else inside the config's output folder."""
+    """Return a folder inside the run folder of the weights, or else in the config's output."""
     from aqa.runs.names import MANIFEST
 
     stem = Path(str(config.data.path or "data")).name.split(".")[0]

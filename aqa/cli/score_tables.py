@@ -1,4 +1,4 @@
-"""What an evaluation or a training found, on standard output."""
+"""Show the results of evaluations and trainings on standard output."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ TONES: Mapping[str, Tone] = {"changed": "bad", "missing": "bad", "unchecked": "m
 
 
 def show_report(report: "Report", forms: Collection[str] = ()) -> None:
-    """The scores as "json", "csv", "markdown", "latex", one below the other; else for people."""
+    """Print the scores in each form ("json", "csv", "markdown", "latex"), or else for people."""
     from aqa.evaluation.in_words import in_words
     from aqa.evaluation.long_table import long_table
     from aqa.evaluation.tables import tables_for_people, wide_table
@@ -46,7 +46,7 @@ def show_report(report: "Report", forms: Collection[str] = ()) -> None:
 
 
 def _on_the_judge(report: "Report") -> Iterator[str]:
-    """Give sentences on what the judge cost, and how far judges and people agree with it."""
+    """Yield sentences on the judge's cost and its agreement with itself and with people."""
     if report.judge is None:
         return
     for system in report.systems:
@@ -79,14 +79,14 @@ def _figure(found: Mapping[str, float], name: str, digits: int = 2) -> str:
 
 
 def show_written(written: Mapping[str, Path], is_for_people: bool) -> None:
-    """Tell which files were written, below the table; standard output is for data otherwise."""
+    """List the files written, on standard output only if that is for people."""
     console = output() if is_for_people else errors()
     for what, path in written.items():
         console.print(f"{what}: {path}", soft_wrap=True)
 
 
 def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
-    """Which files of runs are what they were; RunError where one changed, or is missing."""
+    """Show which files of runs are unchanged; RunError if one is changed or missing."""
     if as_json:
         print_json({"version": 1, "runs": [each.to_json() for each in found]})
     for verification in [] if as_json else found:
@@ -106,7 +106,7 @@ def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
 
 
 def show_training(result: "TrainResult", as_json: bool) -> None:
-    """Scores before and after, and what to run next."""
+    """Show the scores before and after, and what to run next."""
     if as_json:
         print_json(_facts(result))
         return
@@ -156,7 +156,7 @@ def _facts(result: "TrainResult") -> dict[str, object]:
 
 
 def show_ensemble(result: "EnsembleResult", as_json: bool) -> None:
-    """Scores of members and rules, what was chosen, and what to run next."""
+    """Show the scores of members and rules, the chosen rule, and what to run next."""
     if as_json:
         print_json(result.to_json())
         return

@@ -1,4 +1,4 @@
-"""What the verbs came to, on standard output: tables for people, JSON for programs."""
+"""Show the verbs' results on standard output: tables for people, JSON for programs."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -33,27 +33,27 @@ LEFT_OUT = {
 
 
 def output() -> Console:
-    """A console on standard output."""
+    """Return a console for standard output."""
     return SafeConsole(sys.stdout)
 
 
 def say(text: str | Text, style: str | None = None) -> None:
-    """Write one line to standard output; a terminal folds it where it is too long."""
+    """Print a line; terminals wrap it if it is too long."""
     output().print(text, style=style, soft_wrap=True)
 
 
 def draw(table: Table) -> None:
-    """Write a table to standard output."""
+    """Print a table."""
     output().print(drawn(table))
 
 
 def print_json(value: object) -> None:
-    """Write a value as JSON to standard output."""
+    """Print a value as JSON."""
     print(safe_json(value))  # noqa: T201  (data, not a message)
 
 
 def show_dry_run(found: "DryRun", as_json: bool) -> None:
-    """Counts, lengths, cuts and needs of a training; for programs its whole config, too."""
+    """Show a training's counts, lengths, cuts and needs; as JSON also its whole config."""
     facts = found.to_json()
     if as_json:
         print_json(facts)
@@ -68,7 +68,7 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
 
 
 def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None" = None) -> None:
-    """What a prediction through an API would take, and what it would show."""
+    """Show what a prediction through an API would cost, and what it would show."""
     if as_json:
         print_json(asdict(found) | ({"to_see": foresight.to_json()} if foresight else {}))
         return
@@ -104,7 +104,7 @@ def _pairs(values: Mapping[str, object]) -> str:
 
 
 def prediction_facts(result: "PredictResult") -> dict[str, object]:
-    """Counts, where the answers are, what was saved and what went wrong, for programs."""
+    """Return counts, paths, savings and problems as plain values."""
     facts: dict[str, object] = {
         "predictions": str(result.predictions),
         "examples": result.examples,
@@ -132,7 +132,7 @@ def _examples(number: int) -> str:
 
 
 def show_predictions(result: "PredictResult", as_json: bool) -> None:
-    """Counts, where the answers are, and what to run next."""
+    """Show counts, where the answers are, and what to run next."""
     if as_json:
         print_json(prediction_facts(result))
         return
@@ -162,14 +162,14 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
 
 
 def check_answered(run: object, result: "PredictResult") -> None:
-    """Raise a RunError where none of the examples was answered."""
+    """Raise RunError if no example was answered."""
     if not result.answered:
         reason = result.shortfall.reason
         raise RunError(f"{run}: none of {result.examples} examples was answered: {reason}")
 
 
 def show_cancelled(result: "CancelResult", as_json: bool) -> None:
-    """What was answered when a run's batches were cancelled."""
+    """Show what was answered when a run's batches were cancelled."""
     facts = {"examples": result.examples, "answered": result.answered, "failed": result.failed}
     if as_json:
         print_json({"cancelled": True, **facts})
@@ -181,7 +181,7 @@ def show_cancelled(result: "CancelResult", as_json: bool) -> None:
 
 
 def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) -> None:
-    """Prompts as the model receives them."""
+    """Show prompts as the model receives them."""
     if as_json:
         print_json([preview_json(preview) for preview in previews])
         return
@@ -206,7 +206,7 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
 
 
 def plan_table(prompt: "Prompt") -> Table:
-    """The evidence plan at work: each given passage by rank, what became of it, and the answer."""
+    """Make a table of each passage's rank, fate and whether it has the answer."""
     evidence = prompt.evidence
     fate = {drop.passage.rank: LEFT_OUT[drop.reason] for drop in evidence.dropped}
     fate |= {p.rank: f"read as {place}" for place, p in enumerate(evidence.reading_order, 1)}
@@ -226,7 +226,7 @@ def plan_table(prompt: "Prompt") -> Table:
 
 
 def describe(preview: "Preview") -> str:
-    """Token counts and the evidence that was used and cut, in one line."""
+    """Summarise token counts and the evidence used and cut, in one line."""
     evidence = preview.prompt.evidence
     used = ", ".join(str(passage.rank) for passage in evidence.reading_order) or "none"
     parts = [f"passages used: {used}"]
@@ -255,7 +255,7 @@ def describe(preview: "Preview") -> str:
 
 
 def preview_json(preview: "Preview") -> dict[str, object]:
-    """A preview as plain values."""
+    """Return a preview as plain values."""
     prompt, encoding = preview.prompt, preview.encoding
     value: dict[str, object] = {
         "id": prompt.id,

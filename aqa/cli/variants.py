@@ -1,4 +1,4 @@
-"""Several runs of one reader, as `aqa predict` makes and shows them."""
+"""Run and show the variants of `aqa predict`: several prompts or stress conditions."""
 
 import sys
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from aqa.verbs.variants import (
 def run_variants(
     params: Mapping[str, Any], config: RunConfig, folder: Path, resume: Resume
 ) -> None:
-    """Make the runs that `aqa predict` is asked for, or tell what they would cost."""
+    """Make the runs that `aqa predict` is asked for, or show what they would cost."""
     for flag in ("cancel", "stop_when_decided"):
         if params[flag]:
             name = flag.replace("_", "-")

@@ -1,4 +1,4 @@
-"""The further processes of `--set workers.count=N`, started on this machine and ended with it."""
+"""Start and stop the other processes of `--set workers.count=N` on this machine."""
 
 import os
 import subprocess
@@ -11,17 +11,17 @@ from aqa.errors import UsageError
 from aqa.processes import process_count
 from aqa.verbs.launch import LAUNCH
 
-LEAVE_SECONDS = 30.0  # that they may take to go, once all is answered
+LEAVE_SECONDS = 30.0  # for them to exit once all is answered
 
 
 @contextmanager
 def further_processes(count: int) -> Iterator[str]:
-    """Run this command in so many processes, itself among them; give the name of the launch.
+    """Run this command in `count` processes, including this one; yield the launch's name.
 
     They share the processors, unless OMP_NUM_THREADS says how many each may use.
 
     Raises:
-        UsageError: this one is already one of several.
+        UsageError: this process is already one of several.
     """
     if process_count() > 1:
         raise UsageError(
@@ -35,13 +35,13 @@ def further_processes(count: int) -> Iterator[str]:
         for rank in range(1, count):
             variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, LAUNCH: name}
             started.append(
-                subprocess.Popen(  # noqa: S603  (our own command once more)
+                subprocess.Popen(  # noqa: S603  (our own command again)
                     [sys.executable, "-m", "aqa", *sys.argv[1:], *alone],
                     env={**os.environ, **{key: str(value) for key, value in variables.items()}},
                 )
             )
         yield name
-        with suppress(subprocess.TimeoutExpired):  # all is answered: they are ended
+        with suppress(subprocess.TimeoutExpired):  # all is answered, so they may be killed
             for process in started:
                 process.wait(LEAVE_SECONDS)
     finally:

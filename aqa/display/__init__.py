@@ -1,1 +1,1 @@
-"""How progress, messages and results are drawn: what the command line and notebooks share."""
+"""Draw progress, messages and results, for the command line and notebooks."""

@@ -1,4 +1,4 @@
-"""What is said while aqa works: errors, warnings and progress, all to standard error."""
+"""Errors, warnings and progress, all on standard error."""
 
 import sys
 import time
@@ -16,35 +16,34 @@ from aqa.display.terminal import SafeConsole
 from aqa.processes import is_first_process
 from aqa.progress import Progress, SilentProgress
 
-PLAIN_SECONDS = 10.0  # between two plain lines of the same task
+PLAIN_SECONDS = 10.0  # between plain lines of one task
 AGAIN = "run the same command again to resume"
 Fields = Mapping[str, float | str]
 
 
 def errors() -> Console:
-    """The console of standard error."""
+    """Return a console for standard error."""
     return SafeConsole(sys.stderr)
 
 
 def say_error(text: str) -> None:
-    """Write one error message to standard error."""
+    """Print an error message to standard error."""
     errors().print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
 
 
 def say_warning(text: str) -> None:
-    """Write one warning to standard error."""
+    """Print a warning to standard error."""
     errors().print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
 
 
 @contextmanager
 def open_progress(quiet: bool, go_on: str = "") -> Iterator[Progress]:
-    """Bars on a terminal, plain lines now and then elsewhere, nothing when quiet.
+    """Show bars on a terminal, occasional plain lines elsewhere, and nothing when quiet.
 
-    `go_on` is how work that is interrupted is gone on with, where it can be.
+    `go_on` says how to continue interrupted work, if possible.
 
-    Of several processes that work together only the first one shows anything.
-
-    All goes to standard error: standard output is for data.
+    Of several processes that work together, only the first shows anything. Everything goes to
+    standard error, since standard output is for data.
     """
     if quiet or not is_first_process():
         yield SilentProgress()
@@ -58,23 +57,23 @@ def open_progress(quiet: bool, go_on: str = "") -> Iterator[Progress]:
 
 
 def watched_progress(quiet: bool) -> Progress:
-    """For work within somebody's program: bars where a terminal or a notebook shows them.
+    """Progress inside a user's program: bars if a terminal or notebook can show them.
 
-    Elsewhere nothing is written beside what the program writes.
+    Elsewhere nothing is added to the program's output.
     """
     console = errors()
     if quiet or not is_first_process() or not (console.is_terminal or console.is_jupyter):
         return SilentProgress()
-    if console.is_jupyter and find_spec("ipywidgets") is None:  # without it Rich draws no bars
+    if console.is_jupyter and find_spec("ipywidgets") is None:  # which Rich needs for bars
         return PlainProgress(console)
     return RichProgress(console, sys.stdout.isatty())
 
 
 def _bars(console: Console, redirect_stdout: bool = False) -> Bars:
-    """Bars for 80 columns: where room is short the live figures are folded, nothing else.
+    """Bars for 80 columns: if space is short, only the live figures are wrapped.
 
-    Standard output is for data, and Rich would redirect it to standard error: that will do where
-    both are the same terminal.
+    Rich redirects standard output, which is for data, to standard error; that is acceptable only
+    if both are the same terminal.
     """
     return Bars(
         TextColumn(
@@ -106,7 +105,7 @@ class RichTask:
         self._number = number  # Rich's TaskID
 
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
-        """Move the bar and show the latest figures."""
+        """Advance the bar and show the latest figures."""
         task = next(task for task in self._bars.tasks if task.id == self._number)
         rate = show_rate(task.speed or 0.0)
         live = task.fields["live"] if fields is None else show_fields(fields)
@@ -114,7 +113,7 @@ class RichTask:
 
 
 class RichProgress:
-    """Bars, one below another, that are drawn while there is a task."""
+    """Bars, one below another, drawn while there is a task."""
 
     def __init__(self, console: Console, redirect_stdout: bool = False) -> None:
         self._console, self._redirects = console, redirect_stdout
@@ -124,7 +123,7 @@ class RichProgress:
     def task(
         self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> Iterator[RichTask]:
-        """Draw a bar until the work is over, below those of the tasks around it."""
+        """Draw a bar below those of enclosing tasks until the work is over."""
         if self.bars is None:
             try:
                 drawn = _bars(self._console, self._redirects)
@@ -133,7 +132,7 @@ class RichProgress:
             finally:
                 self.bars = None
             return
-        for past in self.bars.tasks:  # of works that come again and again the last one is enough
+        for past in self.bars.tasks:  # of repeated tasks, keep only the last one
             if past.finished and past.description == title:
                 self.bars.remove_task(past.id)
         number = self.bars.add_task(title, total=total, completed=done, rate="", live="")
@@ -159,13 +158,14 @@ class PlainTask:
         self._done = self._first = done
         self._live = ""
         self._start = self._said = time.monotonic()
-        self._known = (0, self._start)  # so many had come by then
+        self._known = (0, self._start)  # the count after the latest advance, and its time
         self._is_said = False
 
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
-        """Count, and say so when the last line is some time ago.
+        """Count, and print a line if the last one is some time ago.
 
-        Answers of a batch come together: the first of them alone would tell of a low rate.
+        The rate excludes the latest advance: a batch's answers arrive together, and counting only
+        the first of them would make the rate too low.
         """
         self._done += amount
         self._is_said = False
@@ -178,19 +178,19 @@ class PlainTask:
         self._known = (self._done - self._first, now)
 
     def end(self) -> None:
-        """Write the last line, unless the one before it says all."""
+        """Print the last line, unless it would repeat the previous one."""
         now = time.monotonic()
         if not self._is_said:
             self._say(now, self._done - self._first, now)
 
     def _say(self, now: float, known: int, until: float) -> None:
-        """Write one line, with the rate by which so many had come until then."""
+        """Print one line, with the rate of `known` items up to the time `until`."""
         self._is_said = True
         seconds = max(now - self._start, 1e-9)
         rate = known / max(until - self._start, 1e-9)
         parts = [self._title]
         if not (self._total or self._done or self._live or seconds >= 1):
-            return  # with nothing to tell
+            return  # nothing to report
         if self._total or self._done:
             parts[0] += f" {self._done}" + (f"/{self._total}" if self._total else "")
             parts.append("" if self._total == 1 else show_rate(rate, f" {self._unit}"))
@@ -211,25 +211,25 @@ class PlainProgress:
     def task(
         self, title: str, total: int | None = None, unit: str = "examples", done: int = 0
     ) -> Iterator[PlainTask]:
-        """Write lines now and then, and one at the end."""
+        """Print lines now and then, and one at the end."""
         task = PlainTask(self._console, title, total, unit, done)
         yield task
         task.end()
 
     def note(self, text: str) -> None:
-        """Write the note as a line."""
+        """Print the note as a line."""
         self._console.print(Text(text), soft_wrap=True)
 
 
 def show_rate(rate: float, unit: str = "") -> str:
-    """How fast it goes, or how long each takes where that is many seconds; nothing where still."""
+    """Format a rate, or the time per item if that is long; "" if nothing moves."""
     if rate < 0.1:
         return f"{1 / rate:.0f} s each" if rate else ""
     return f"{rate:.1f}{unit}/s"
 
 
 def show_fields(fields: Fields) -> str:
-    """Live figures in a few words: "em 40.00  f1 55.13"."""
+    """Format live figures: "em 40.00  f1 55.13"."""
     return "  ".join(
         f"{name} {value}" if isinstance(value, str) else f"{name} {_figure(value)}"
         for name, value in fields.items()

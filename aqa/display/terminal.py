@@ -1,4 +1,4 @@
-"""The only way to the terminal: text from data, models and servers can't steer it there."""
+"""The only way to print: text from data, models and servers can't control the terminal."""
 
 import json
 import re
@@ -12,8 +12,8 @@ from rich.text import Text
 
 from aqa.tables import Table, shown
 
-# What a terminal obeys instead of showing it: control characters (C0 but tab and line feed, C1),
-# and characters that turn the direction of what follows. Half a surrogate pair can't be written.
+# Characters that control a terminal: C0 except tab and line feed, C1, and those that change the
+# direction of writing. Half a surrogate pair can't be encoded.
 STEERS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -26,20 +26,20 @@ STYLES: Mapping[str, str] = {
 
 
 def safe_text(text: str) -> str:
-    """The text without what would steer a terminal; what is taken out has no width."""
+    """Remove characters that would control a terminal; all of them are invisible."""
     return STEERS.sub("", text)
 
 
 def safe_json(value: object) -> str:
-    """A value as JSON for people to read, in which such characters are escaped."""
+    """Format a value as readable JSON, with such characters escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
     return STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class SafeConsole(Console):
-    """A Rich console that takes all text as it is, and leaves out what steers a terminal.
+    """A Rich console that prints all text literally, without control characters.
 
-    There is no markup, so that nothing needs to be escaped; styles are given apart.
+    There is no markup, so nothing needs escaping; styles are passed separately.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -48,7 +48,7 @@ class SafeConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Rich's own; all that is printed passes here before it gets colours."""
+        """Filter Rich's rendering; all output passes through here before it gets colours."""
         for segment in super().render(renderable, options):
             if segment.control or not STEERS.search(segment.text):
                 yield segment
@@ -57,7 +57,7 @@ class SafeConsole(Console):
 
 
 def drawn(table: Table) -> RichTable:
-    """Make what a console prints; texts are folded where they are too long."""
+    """Convert to a Rich table; texts are wrapped if they are too long."""
     found = RichTable(
         title=table.title or None,
         show_header=table.has_heads,

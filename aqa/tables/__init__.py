@@ -1,4 +1,4 @@
-"""A table as a value, and the `forms` it is written in; Rich draws it in `display`."""
+"""Tables as values; `forms` writes them, and `display` draws them with Rich."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number, with the digits to show of it, and of its 95 % interval where it has one."""
+    """A number, the digits to show, and its 95 % interval if it has one."""
 
     value: float
     digits: int = 2
@@ -16,7 +16,7 @@ class Figure:
     is_signed: bool = False
 
     def shown(self, dash: str = " to ") -> str:
-        """The number as people read it: `59.28 (58.2 to 60.3)`."""
+        """Format for people: `59.28 (58.2 to 60.3)`."""
         value = f"{self.value:{'+' if self.is_signed else ''}z.{self.digits}f}"
         interval = shown_interval(self.low, self.high, dash)
         return f"{value} ({interval})" if interval else value
@@ -27,18 +27,18 @@ Tone = Literal["", "strong", "warning", "bad", "muted"]
 
 
 def shown_interval(low: float | None, high: float | None, dash: str = " to ") -> str:
-    """An interval as people read it; "" where it is not known."""
+    """Format an interval for people; "" if it is unknown."""
     return "" if low is None or high is None else f"{low:z.1f}{dash}{high:z.1f}"
 
 
 def shown_chance(p: float) -> str:
-    """A p value as people read it."""
+    """Format a p value for people."""
     return f"{p:.4f}" if p >= 0.00005 else "< 0.0001"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of figures or of texts; `least` is the least width, `fills` takes what is left."""
+    """A column of figures or texts; `least` is its minimum width, `fills` takes the remainder."""
 
     name: str
     holds: Literal["text", "figures"] = "text"
@@ -48,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A cell for each column; `tone` says how to take them, `ends_section` that a line follows."""
+    """A cell for each column; `tone` is its style, `ends_section` draws a line below."""
 
     cells: Sequence[Cell]
     tone: Tone = ""
@@ -59,7 +59,7 @@ class Row:
 class Table:
     """Columns and rows under a title; a `plain` one is a list of facts, without lines.
 
-    `notes` go with a table that leaves this place: what it was made with.
+    `notes` say how it was made; they are written with exported tables.
     """
 
     columns: Sequence[Column]
@@ -81,12 +81,12 @@ def figures(*names: str) -> list[Column]:
 
 
 def shown(cell: Cell, dash: str = " to ") -> str:
-    """A cell as people read it."""
+    """Format a cell for people."""
     if cell is None:
         return ""
     return cell.shown(dash) if isinstance(cell, Figure) else str(cell)
 
 
 def plain_value(cell: Cell) -> str | int | float | None:
-    """A cell as programs read it: a number unrounded."""
+    """Return a cell for programs, with numbers unrounded."""
     return cell.value if isinstance(cell, Figure) else cell

@@ -1,4 +1,4 @@
-"""The forms that a table leaves this place in: HTML, LaTeX, Markdown, and CSV."""
+"""Export tables as HTML, LaTeX, Markdown or CSV."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ _OF_LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
-    # At the beginning of a row these would be an option of the line break before it.
+    # At the beginning of a row, these would be an argument of the preceding line break.
     **{character: f"{{{character}}}" for character in "[]*"},
     "<": r"\textless{}",
     ">": r"\textgreater{}",
@@ -27,7 +27,7 @@ _FOR_HANGUL = r"Hangul needs \usepackage{kotex}, and XeLaTeX or LuaLaTeX"
 
 
 def to_html(table: Table) -> str:
-    """Write a table element; all texts are escaped."""
+    """Write an HTML table, escaping all texts."""
     caption = f"<caption>{escape(table.title)}</caption>\n" if table.title else ""
     heads = "".join(f"<th{_style(column)}>{escape(column.name)}</th>" for column in table.columns)
     head = f"<thead><tr>{heads}</tr></thead>\n" if table.has_heads else ""
@@ -36,7 +36,7 @@ def to_html(table: Table) -> str:
 
 
 def sentences_to_html(sentences: Iterable[str]) -> str:
-    """Write a paragraph for each sentence; all texts are escaped."""
+    """Write each sentence as an HTML paragraph, escaping all texts."""
     return "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences)
 
 
@@ -55,7 +55,7 @@ def _style(column: Column) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Write a tabular for the package booktabs; the notes are comments below it."""
+    """Write a LaTeX tabular for the package booktabs, with the notes as comments below."""
     sides = "".join("r" if column.holds == "figures" else "l" for column in table.columns)
     head = " & ".join(latex_escape(column.name) for column in table.columns)
     rows = (" & ".join(_written(row, latex_escape, "--")) for row in table.rows)
@@ -67,12 +67,12 @@ def to_latex(table: Table) -> str:
 
 
 def latex_escape(text: str) -> str:
-    """Make a text safe between LaTeX's commands."""
+    """Escape a text for LaTeX."""
     return "".join(_OF_LATEX.get(character, character) for character in text)
 
 
 def to_markdown(table: Table) -> str:
-    """Write a line for each row, and the notes as a list; texts are escaped, on one line."""
+    """Write a Markdown table, with the notes as a list; texts are escaped and on one line."""
     heads = [_without_marks(column.name) for column in table.columns]
     marks = ["---:" if column.holds == "figures" else "---" for column in table.columns]
     lines = [heads, marks, *(_written(row, _without_marks, "–") for row in table.rows)]
@@ -85,7 +85,7 @@ def _without_marks(text: str) -> str:
 
 
 def _written(row: Row, escaped: Callable[[str], str], dash: str) -> list[str]:
-    """The cells as texts, each on one line."""
+    """Return the cells as texts on one line each."""
     return [
         escaped(" ".join(cell.split())) if isinstance(cell, str) else shown(cell, dash)
         for cell in row.cells
@@ -93,7 +93,7 @@ def _written(row: Row, escaped: Callable[[str], str], dash: str) -> list[str]:
 
 
 def to_csv(table: Table) -> str:
-    """Write a line for each row, with numbers unrounded."""
+    """Write CSV with unrounded numbers."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
@@ -102,6 +102,6 @@ def to_csv(table: Table) -> str:
 
 
 def _in_a_sheet(cell: Cell) -> str | int | float | None:
-    """A spreadsheet would run a text that begins like a formula."""
+    """Quote a text that a spreadsheet would run as a formula."""
     value = plain_value(cell)
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
