@@ -181,9 +181,13 @@ class TextAlone:
         total, tokens = 0.0, 0
         with torch.inference_mode():
             for read, learnt in pairs:
-                begun = [self.model.generation_config.decoder_start_token_id, *learnt[:-1]]
+                first = self.model.generation_config.decoder_start_token_id
+                begun = torch.tensor([[first, *learnt[:-1]]])
                 logits = self.model(
-                    input_ids=torch.tensor([read]), decoder_input_ids=torch.tensor([begun])
+                    input_ids=torch.tensor([read]),
+                    decoder_input_ids=begun,
+                    decoder_attention_mask=torch.ones_like(begun),  # a first token may be padding
+                    use_cache=False,  # or else FSMT looks ahead
                 ).logits[0]
                 total += torch.nn.functional.cross_entropy(
                     logits.float(), torch.tensor(learnt), reduction="sum"

@@ -326,6 +326,7 @@ SEQ2SEQ_KINDS: Mapping[str, Kind] = {
     "nllb": seq2seq("m2m100", nllb, **UNDROPPED_NLLB, decoder_start_token_id=2),
     "pegasus": seq2seq("pegasus", t5_tokenizer, dropout=0.0),
     "led": seq2seq("led", bart_tokenizer, dropout=0.0, decoder_start_token_id=2),
-    "t5gemma": seq2seq("t5gemma", t5_tokenizer, dropout_rate=0.0, decoder_start_token_id=2),
+    "t5gemma": seq2seq("t5gemma", t5_tokenizer, dropout_rate=0.0),
     "t5gemma2": seq2seq("t5gemma2", t5_tokenizer, dropout_rate=0.0, decoder_start_token_id=2),
+    "fsmt": seq2seq("fsmt", bart_tokenizer, dropout=0.0, decoder_start_token_id=2),
 }

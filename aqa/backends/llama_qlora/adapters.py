@@ -9,7 +9,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.local.loading import check_keys, placement
+from aqa.backends.local.loading import check_keys, damaged, placement
 from aqa.backends.model_errors import explained
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
@@ -93,6 +93,8 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
     )
     _widen(model, folder)
     with explained(str(folder)), quiet():
+        weights = load_file(folder / ADAPTER_WEIGHTS)
+        check_keys(str(folder), damaged=damaged(weights.items()))
         # peft only warns about missing weights, and leaves them random.
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
         warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)  # noted
@@ -104,7 +106,7 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
                 raise
             raise ModelError(unfit) from error
         # peft ignores unexpected weights; it also saves some layers twice.
-        found = set_peft_model_state_dict(adapted, load_file(folder / ADAPTER_WEIGHTS))
+        found = set_peft_model_state_dict(adapted, weights)
     unexpected = set(found.unexpected_keys) - {LEARNT_PROMPT}  # peft reads these separately
     if [name for name in unexpected if not TWICE.search(name)]:
         raise ModelError(unfit)

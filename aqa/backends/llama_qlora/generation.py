@@ -14,7 +14,7 @@ from aqa.backends.llama_qlora.prefixes import (
     takes_padding,
 )
 from aqa.backends.local.batches import pad_right
-from aqa.backends.local.decoding import ChosenTokens, Drawings, Drawn, Ends, Written, decoding
+from aqa.backends.local.decoding import Drawings, Drawn, Ends, Written, decoding, recorder
 from aqa.backends.local.devices import input_device, without_gradients
 from aqa.backends.local.memory import Room
 from aqa.config.options import GenerationOptions
@@ -69,11 +69,7 @@ def write_answers(
         if len({len(row) for row in rows}) > 1:
             return _write_by_length(model, rows, ends, options, draws)
     each = options.answers_each
-    if options.num_beams > 1:
-        found = _write_beams(model, rows, ends, options)
-    else:
-        repeated = [row for row in rows for _ in range(each)]
-        found = _write_whole(model, repeated, ends, options, draws)
+    found = _write_whole(model, rows, ends, options, draws)
     return [found[place : place + each] for place in range(0, len(found), each)]
 
 
@@ -94,69 +90,31 @@ def _write_by_length(
 def _write_whole(
     model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
 ) -> list[Written]:
-    chosen = ChosenTokens()
-    processors = [chosen, *([Drawn(draws, options)] if options.draws else [])]
-    with without_gradients():
-        sequences, start = _generate(model, rows, ends, options, logits_processor=processors)
-        found = chosen.log_probabilities(sequences)
-    pairs = zip(sequences[:, start:].tolist(), found, strict=True)
-    return [ends.until(*pair) for pair in pairs]
-
-
-def _generate(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, **words: Any
-) -> tuple[Any, int]:
-    """Return the output of `generate`, and where answers start in it."""
     import torch
 
-    ids, mask = pad_left(rows, ends.ids[0])
+    each = 1 if options.num_beams > 1 else options.answers_each  # `generate` adds rows for beams
+    ids, mask = pad_left([row for row in rows for _ in range(each)], ends.ids[0])
     start = ids.shape[1]
 
     def ended(input_ids: Any, scores: Any, **_: Any) -> Any:
         found = [ends.ended(row) for row in input_ids[:, start:].tolist()]
         return torch.tensor(found, device=input_ids.device)
 
-    sequences = model.generate(
-        input_ids=ids.to(input_device(model)),
-        attention_mask=mask.to(input_device(model)),
-        eos_token_id=list(ends.ids),
-        pad_token_id=ends.ids[0],
-        stopping_criteria=[ended] if ends.cut else None,
-        **decoding(options),
-        **words,
-    )
-    return sequences, start
-
-
-def _write_beams(model: Any, rows: Rows, ends: Ends, options: GenerationOptions) -> list[Written]:
-    """Write answers with beam search, then read them again for their log-probabilities."""
-    import torch
-
-    from aqa.backends.llama_qlora.reading import forward, logits_at
-
+    chosen = recorder(options, start)
+    drawn = [Drawn(draws, options)] if options.draws else []
     with without_gradients():
-        sequences, start = _generate(model, rows, ends, options)
-        _, mask = pad_left(rows, ends.ids[0])
-        each = options.num_return_sequences
-        written: list[Written] = []
-        for place, tokens in enumerate(sequences[:, start:].split(each)):  # logits are large
-            prompt = mask[place : place + 1].expand(each, -1)
-            whole = torch.cat([prompt, torch.ones_like(tokens, device="cpu")], dim=1)
-            size = tokens.shape[1]
-            rows_of = torch.arange(each).repeat_interleave(size)
-            before = torch.arange(start - 1, start + size - 1).repeat(each)
-            with logits_at(model, rows_of, before):
-                logits = forward(
-                    model,
-                    sequences[place * each : (place + 1) * each],
-                    whole,
-                    (whole.cumsum(-1) - 1).clamp(min=0),
-                )
-            logits = logits.float().view(each, size, -1)
-            found = logits.gather(-1, tokens[..., None]) - logits.logsumexp(-1, keepdim=True)
-            pairs = zip(tokens.tolist(), found.squeeze(-1).tolist(), strict=True)
-            written += [ends.until(*pair) for pair in pairs]
-    return written
+        sequences = model.generate(
+            input_ids=ids.to(input_device(model)),
+            attention_mask=mask.to(input_device(model)),
+            eos_token_id=list(ends.ids),
+            pad_token_id=ends.ids[0],
+            logits_processor=[chosen.look, *drawn],
+            stopping_criteria=[*([ended] if ends.cut else []), *chosen.criteria],
+            **decoding(options),
+        )
+        found = chosen.log_probabilities(sequences, options.answers_each)
+    pairs = zip(sequences[:, start:].tolist(), found, strict=True)
+    return [ends.until(*pair) for pair in pairs]
 
 
 def pad_left(rows: Rows, filling: int) -> tuple[Any, Any]:

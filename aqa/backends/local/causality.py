@@ -20,5 +20,6 @@ def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
     if (one.float() - other.float()).abs().max() > AHEAD * one.abs().max():
         raise ModelError(
             f"{title}: a model of this kind ({model.config.model_type}), as transformers has it,"
-            " reads ahead, so it can't learn to write answers; name another model"
+            " reads ahead, or else not as it writes, so it can't learn to write answers; name"
+            " another model"
         )

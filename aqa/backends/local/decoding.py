@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from aqa.backends.local.devices import seeded
@@ -152,24 +152,26 @@ def uniform_draws(
 
 
 class ChosenTokens:
-    """A logits processor that records the log-probabilities of the chosen tokens.
+    """Records the log-probabilities of the chosen tokens.
 
-    It sees scores before the choice, which the next call's ids reveal, so it keeps one step's
-    scores rather than all. Not for beams, which are reordered.
+    `look`, a logits processor, sees scores before the choice, which the next call's ids reveal, so
+    it keeps one step's scores rather than all. Not for beams, see `BeamTokens`.
     """
+
+    criteria: Sequence[Callable[..., Any]] = ()  # stopping criteria for `generate`
 
     def __init__(self) -> None:
         self._scores: Any = None
         self._total: Any = None  # log of the sum over the vocabulary
         self._steps: list[Any] = []
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
+    def look(self, input_ids: Any, scores: Any) -> Any:
         """Record the last token's log-probability; keep the scores for the next one."""
         self._look_up(input_ids[:, -1:])
         self._scores, self._total = scores, scores.logsumexp(-1, keepdim=True)
         return scores
 
-    def log_probabilities(self, sequences: Any) -> list[list[float]]:
+    def log_probabilities(self, sequences: Any, each: int) -> list[list[float]]:
         """Return those of all written tokens, row by row; `sequences` end with them."""
         import torch
 
@@ -181,6 +183,53 @@ class ChosenTokens:
     def _look_up(self, chosen: Any) -> None:
         if self._scores is not None:
             self._steps.append(self._scores.gather(-1, chosen) - self._total)
+
+
+class BeamTokens:
+    """Records the log-probabilities of beams' tokens during the search, which reorders beams.
+
+    `look`, a logits processor, sees each step's scores, then `note`, a stopping criterion that
+    stops nothing, sees all candidates. A second pass over the answers would be slower, and give
+    some models' answers other scores. Answers start at the column `start`.
+    """
+
+    def __init__(self, beams: int, start: int) -> None:
+        self._beams, self._start = beams, start
+        self.criteria = [self.note]
+        self._found: dict[tuple[int, ...], float] = {}
+
+    def look(self, input_ids: Any, scores: Any) -> Any:
+        """Keep a step's scores, and which beam each row is."""
+        self._scores = scores
+        self._rows = {key: row for row, key in enumerate(self._keys(input_ids, self._beams))}
+        return scores
+
+    def note(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Record the last token of each candidate; a prompt's candidates are consecutive."""
+        import torch
+
+        keys = self._keys(input_ids, len(input_ids) * self._beams // len(self._scores))
+        rows = [self._rows[key[:-1]] for key in keys]
+        picked = self._scores[rows, [key[-1] for key in keys]]
+        self._found |= zip(keys, picked.tolist(), strict=True)
+        return torch.zeros(len(keys), dtype=torch.bool, device=input_ids.device)
+
+    def log_probabilities(self, sequences: Any, each: int) -> list[list[float]]:
+        """Return those of all tokens, row by row, `each` rows per prompt; NaN after an end."""
+        return [
+            [self._found.get(key[:end], nan) for end in range(2, len(key) + 1)]
+            for key in self._keys(sequences, each)
+        ]
+
+    def _keys(self, ids: Any, each: int) -> list[tuple[int, ...]]:
+        """Return each row's prompt number and answer tokens."""
+        rows = enumerate(ids[:, self._start :].tolist())
+        return [(number // each, *row) for number, row in rows]
+
+
+def recorder(options: GenerationOptions, start: int) -> ChosenTokens | BeamTokens:
+    """Return what records the log-probabilities of answers, which start at that column."""
+    return BeamTokens(options.num_beams, start) if options.num_beams > 1 else ChosenTokens()
 
 
 def decoding(options: GenerationOptions) -> dict[str, Any]:

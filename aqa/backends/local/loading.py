@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -133,7 +134,26 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     if files.gguf_file is None:
         config = cached_file(files.base, "config.json", revision=options.get("revision"))
         check_keys(files.title, codes=_codes(Path(config).parent, model))
+    check_keys(files.title, damaged=damaged(model.named_parameters()))
     return model
+
+
+def damaged(weights: Iterable[tuple[str, Any]]) -> set[str]:
+    """Return the names of weights that hold NaN or infinity; for 4-bit weights check the scales.
+
+    PyTorch's attention on CPUs, and CTranslate2's quantisation, would silently turn them into
+    zeros.
+    """
+    found = set()
+    for name, held in weights:
+        scales = getattr(held, "quant_state", None)
+        if scales is not None:  # quantised scales differ from `offset`, their mean
+            held = scales.absmax if scales.offset is None else scales.offset
+        if held.is_floating_point() and held.dtype.itemsize > 1 and not held.is_meta:
+            lowest, highest = held.aminmax() if held.numel() else (0.0, 0.0)
+            if not -inf < lowest <= highest < inf:
+                found.add(name)
+    return found
 
 
 def _codes(folder: Path, model: Any) -> set[str]:
@@ -199,11 +219,12 @@ def check_keys(
     reshaped: Iterable[str] = (),
     unused: Iterable[str] = (),
     codes: Iterable[str] = (),
+    damaged: Iterable[str] = (),
 ) -> None:
     """Check by name that the weights in a model's files are exactly those that it needs.
 
     Raises:
-        ModelError: some are missing, misshapen, quantised without scales, or unused.
+        ModelError: some are missing, misshapen, quantised without scales, NaN, infinite, or unused.
     """
     for names, fault in (
         (
@@ -227,6 +248,11 @@ def check_keys(
             "of the weights in its files are codes of a quantisation{}, whose scales are not there"
             " or not named in its config.json; restore both from where they came from, or name the"
             " model that they were made from",
+        ),
+        (
+            damaged,
+            "of the weights in its files are not all numbers, but NaN or infinite{}; restore them"
+            " from where they came, or name an earlier checkpoint",
         ),
     ):
         if found := sorted(names):

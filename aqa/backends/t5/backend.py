@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from aqa.backends.base import TrainEstimate, TrainJob
 from aqa.backends.fitting import fit_each
 from aqa.backends.local.decoding import Written
-from aqa.backends.local.devices import compute_dtype
+from aqa.backends.local.devices import compute_dtype, spread_by
 from aqa.backends.local.generation_config import set_decoder_start
 from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
@@ -18,7 +18,7 @@ from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
 from aqa.backends.t5.encoding import TextEncoder, learn_tokenizer, make_text_encoder
 from aqa.backends.t5.generation import write_answers
-from aqa.backends.t5.models import load_model, make_model, scratch_config
+from aqa.backends.t5.models import check_decoder, load_model, make_model, scratch_config
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.config.backend_options import BackendOptions, FromScratchOptions, T5Options
 from aqa.config.options import RunConfig
@@ -264,4 +264,6 @@ class T5Backend(LocalReader[T5Options]):
                 self.model = load_model(self.files, self.options, training)
             self._take_over_generation()
             set_decoder_start(self.model, self.options.model)
+            if training and not spread_by():  # prediction decodes token by token anyway
+                check_decoder(self.model, self.options.model)
             task.advance()

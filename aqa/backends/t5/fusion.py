@@ -39,11 +39,17 @@ def encode(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def decode(
     model: Any, states: torch.Tensor, mask: torch.Tensor, read: torch.Tensor
 ) -> torch.Tensor:
-    """Return logits (rows, tokens, vocabulary) for decoder inputs, given encoder states."""
+    """Return logits (rows, tokens, vocabulary) for decoder inputs, given encoder states.
+
+    Without a mask, T5Gemma would hide a first token that is the padding token; without `input_ids`,
+    which are otherwise unused, FSMT would apply no causal mask.
+    """
     logits: torch.Tensor = model(
+        input_ids=read,
         encoder_outputs=EncoderStates(last_hidden_state=states),
         attention_mask=mask,
         decoder_input_ids=read,
+        decoder_attention_mask=torch.ones_like(read),
         use_cache=False,
     ).logits
     return logits

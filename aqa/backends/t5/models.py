@@ -7,7 +7,6 @@ from aqa.backends.local.devices import (
     compute_dtype,
     input_device,
     seeded,
-    spread_by,
     weights_device,
 )
 from aqa.backends.local.loading import load_whole, placement
@@ -37,23 +36,35 @@ def load_model(files: ModelFiles, options: T5Options, training: bool) -> Any:
         use_safetensors=True,
         **placement(options, training),
     )
-    if training and not spread_by():  # prediction decodes token by token anyway
-        _check_decoder(model, files.title)
     return fuse_activations(model)
 
 
-def _check_decoder(model: Any, title: str) -> None:
-    """Check that the first token's logits do not depend on the tokens after it."""
+def check_decoder(model: Any, title: str) -> None:
+    """Check that training, which reads an answer at once, and decoding compute the same logits.
+
+    Raises:
+        ModelError: they do not.
+    """
     import torch
 
-    from aqa.backends.t5.fusion import decode, encode
+    from aqa.backends.t5.fusion import EncoderStates, decode, encode
 
-    row = torch.tensor([[5, 6, 7]], device=input_device(model))
-    mask = torch.ones_like(row)
+    text = torch.tensor([[5, 6, 7]], device=input_device(model))
+    read, mask, past = text.clone(), torch.ones_like(text), None
+    read[:, 0] = model.generation_config.decoder_start_token_id
     with torch.no_grad():
-        states = encode(model, row, mask)
-        whole, alone = (decode(model, states, mask, read)[0, 0] for read in (row, row[:, :1]))
-    check_causal(model, title, whole, alone)
+        states = encode(model, text, mask)
+        whole = decode(model, states, mask, read)[0]
+        for place in range(2):
+            step = model(
+                encoder_outputs=EncoderStates(last_hidden_state=states),
+                attention_mask=mask,
+                decoder_input_ids=read[:, place : place + 1],
+                past_key_values=past,
+                use_cache=True,
+            )
+            past = step.past_key_values
+            check_causal(model, title, whole[place], step.logits[0, -1])
 
 
 def fuse_activations(model: Any) -> Any:

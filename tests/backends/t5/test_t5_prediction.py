@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_families import save_seq2seq
 from tiny_llama import rows
 from tiny_t5 import answers, golds, make_prompts, make_reader, several
 from transformers import AutoModelForSeq2SeqLM
@@ -68,6 +69,20 @@ def test_beams_give_the_best_answers_with_their_scores(
                 assert [s for _, s in one.nbest] == pytest.approx(
                     output.sequences_scores.tolist(), abs=1e-4
                 )
+
+
+@pytest.mark.parametrize("family", ["fsmt", "prophetnet", "t5gemma"])
+def test_beams_have_the_scores_that_they_were_found_by(family: str, tmp_path: Path) -> None:
+    """Of what these read at once the first two say other things, which once were its scores."""
+    folder, options = save_seq2seq(family, tmp_path), {"num_beams": 4, "num_return_sequences": 3}
+    with make_reader(folder, *BEAMS, "backend.max_seq_length=256") as reader:
+        prompts = make_prompts(reader)
+        found = {p.id: p for _, p in reader.generate(prompts)}
+        for prompt in prompts[::3]:
+            output = plain(reader, prompt, **options, eos_token_id=reader._encoder.end_id)
+            assert [s for _, s in found[prompt.id].nbest] == pytest.approx(
+                output.sequences_scores.tolist(), abs=1e-4
+            )
 
 
 def test_samples_differ_and_are_ranked(tiny_t5: Path) -> None:

@@ -1,6 +1,5 @@
 """Training an encoder-decoder: labels, stopping, resuming, targets, precision."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -404,20 +403,3 @@ def test_a_dry_run_finds_the_sizes_of_any_family(family: str, tmp_path: Path) ->
     reader = make_reader(save_seq2seq(family, tmp_path), "backend.max_seq_length=256")
     estimate = reader.estimate()
     assert estimate.memory_bytes > estimate.all_parameters * 16
-
-
-@pytest.mark.parametrize(
-    ("family", "fault"),
-    [
-        ("prophetnet", r"\(prophetnet\).* reads ahead"),  # its places are mixed up in a text
-        ("fsmt", r"\(fsmt\).* reads ahead"),  # it has no mask beside an encoder's states
-        ("marian", None),
-    ],
-)
-def test_a_decoder_that_reads_ahead_is_not_trained(
-    family: str, fault: str | None, tmp_path: Path
-) -> None:
-    model = save_seq2seq(family, tmp_path / "model")
-    reader = make_reader(model, "backend.max_seq_length=256", "training.max_steps=1")
-    with pytest.raises(ModelError, match=fault) if fault else nullcontext():
-        t5_training(reader, tmp_path / "run", with_dev=False).run()
