@@ -25,7 +25,8 @@ class Scanner:
         self._text = text
         self._buffer = ""
         self._position = 0
-        self._line, self._column = 1, 1  # at the buffer's first character
+        self._start = 0  # up to which lines are counted already
+        self._line, self._column = 1, 1  # at the start
 
     def next(self) -> str:
         """Peek at the next character that is not white space; "" at the end."""
@@ -59,15 +60,14 @@ class Scanner:
             may_go_on = isinstance(value, int | float) and end >= len(self._buffer) - CUT_TOKEN
             if may_go_on and self._more():
                 continue
-            if (at := half_a_pair(self._buffer[self._position : end], value)) is not None:
-                raise DataError(f"{self._place(self._position + at)}: {HALF_A_PAIR}")
+            if (at := half_a_pair(self._buffer, value, self._position, end)) is not None:
+                raise DataError(f"{self._place(at)}: {HALF_A_PAIR}")
             self._position = end
             return value
 
-    def whole(self) -> Any:
-        """Parse the first value of a document read at once, which is faster."""
+    def load(self) -> None:
+        """Read all the text at once, which is faster where one value is most of it."""
         self._buffer += self._text.read()
-        return self.value()
 
     def items(self) -> Iterator[Any]:
         """Yield the values of a list."""
@@ -98,7 +98,8 @@ class Scanner:
     def place(self) -> str:
         """Return where the next value begins: its line."""
         self.next()
-        return f"{self._name}, line {self._where(self._position)[0]}"
+        self._count()
+        return f"{self._name}, line {self._line}"
 
     def line(self) -> str:
         """Return the rest of the line that has been read so far."""
@@ -119,15 +120,19 @@ class Scanner:
         read = self._text.read(max(CHUNK, len(kept)))
         if not read:
             return False
-        self._line, self._column = self._where(self._position)
-        self._buffer, self._position = kept + read, 0
+        self._count()
+        self._buffer, self._position, self._start = kept + read, 0, 0
         return True
 
+    def _count(self) -> None:
+        self._line, self._column = self._where(self._position)
+        self._start = self._position
+
     def _where(self, position: int) -> tuple[int, int]:
-        lines = self._buffer.count("\n", 0, position)
+        lines = self._buffer.count("\n", self._start, position)
         if not lines:
-            return self._line, self._column + position
-        return self._line + lines, position - self._buffer.rindex("\n", 0, position)
+            return self._line, self._column + position - self._start
+        return self._line + lines, position - self._buffer.rindex("\n", self._start, position)
 
     def _place(self, position: int) -> str:
         line, column = self._where(position)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from aqa.data.columns import COLUMNS, fold
-from aqa.data.files import Row, open_bytes, text_lines
+from aqa.data.files import Row, open_bytes
 from aqa.data.json_scanner import Scanner, scanning
-from aqa.data.strict_json import one_line, parse_line
+from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
@@ -23,16 +23,14 @@ LISTS = (
 )  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 
-# Rows as lines, as concatenated values, in a list, as an object of columns, as lists next to the
-# columns' names ("split"), or keyed by id.
-Shape = Literal["lines", "objects", "list", "columns", "split", "keyed"]
+# Rows as lines or other concatenated values, in a list, as an object of columns, as lists next to
+# the columns' names ("split"), or keyed by id.
+Shape = Literal["objects", "list", "columns", "split", "keyed"]
 
 
 def read_json(path: Path) -> Iterator[Row]:
     """Read the rows of a JSON file of any structure."""
     shape, key = document_shape(path)
-    if shape == "lines":
-        return read_lines(path)
     if shape == "objects":
         return ((place, as_row(value, place)) for place, value in read_values(path))
     if shape == "columns":
@@ -46,19 +44,14 @@ def read_json(path: Path) -> Iterator[Row]:
     )
 
 
-def read_lines(path: Path) -> Iterator[Row]:
-    """Read JSON Lines, skipping blank lines."""
-    for place, line in text_lines(path):
-        if not line.isspace():
-            yield place, as_row(parse_line(line, place), place)
+def read_values(path: Path, at_once: bool = False) -> Iterator[tuple[str, object]]:
+    """Read JSON Lines or other concatenated values, each with the line where it begins.
 
-
-def read_values(path: Path) -> Iterator[tuple[str, object]]:
-    """Read concatenated values, with or without commas, each with the line where it begins.
-
-    Such files come from jq or from concatenating files.
+    There may be commas or nothing between them, as from jq or from concatenating files.
     """
     with scanning(path) as document:
+        if at_once:
+            document.load()
         while document.next():
             yield document.place(), document.value()
             document.takes(",")
@@ -89,11 +82,11 @@ def document_shape(path: Path) -> tuple[Shape, str]:
     """Return a JSON file's structure, and the key of its list of rows, if any."""
     with open_bytes(path) as file:
         try:
-            first = parse_line(file.readline(FIRST_LINE_BYTES).decode(), path.name)
-        except (DataError, UnicodeDecodeError):
+            first = json.loads(file.readline(FIRST_LINE_BYTES))
+        except (ValueError, RecursionError):
             first = None  # broken, or too long for a line of JSON Lines
         if isinstance(first, dict) and any(not line.isspace() for line in file):
-            return "lines", ""
+            return "objects", ""
     with scanning(path) as document:
         opening = document.next()
         if opening not in ("{", "["):

@@ -19,6 +19,7 @@ HINTS = {
     "'": "texts go in double quotes, as Python's json.dumps writes them",
     "/": "JSON has no comments",
     "#": "JSON has no comments",
+    "\ufeff": "a byte-order mark, which only the beginning of a file may have; remove it",
     "]": "a value is missing, or the comma is one too many",
     "}": "a key is missing, or the comma is one too many",
 }
@@ -50,19 +51,19 @@ def parse_line(line: str, place: str) -> Any:
             f"{place}, column {getattr(error, 'colno', 1)}: not valid JSON ({reason_of(error)});"
             " each line must hold one whole value"
         ) from None
-    if (at := half_a_pair(line, value)) is not None:
+    if (at := half_a_pair(line, value, 0, len(line))) is not None:
         raise DataError(f"{place}, column {at + 1}: {HALF_A_PAIR}")
     return value
 
 
-def half_a_pair(text: str, value: object) -> int | None:
-    """Return where a value's text has half a surrogate pair; None if nowhere."""
-    if not _ESCAPED_HALF.search(text):
+def half_a_pair(text: str, value: object, start: int, end: int) -> int | None:
+    """Return where a text has half a surrogate pair; None if the value there has none."""
+    if not _ESCAPED_HALF.search(text, start, end):
         return None
     if not _HALF_A_PAIR.search(json.dumps(value, ensure_ascii=False)):
         return None
-    alone = _ALONE.search(text)
-    return alone.start() if alone else 0
+    alone = _ALONE.search(text, start, end)
+    return alone.start() if alone else start
 
 
 def check_whole(text: str) -> None:

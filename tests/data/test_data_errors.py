@@ -44,6 +44,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.jsonl", GOOD + '{"id": 2 "q"}\n', "f.jsonl, line 2, column 10: not valid JSON"),
     ("f.jsonl", '{"id": 2 "q"}\n' + GOOD, "f.jsonl, line 1, column 10: not valid JSON"),
     ("f.jsonl", GOOD + GOOD[:20], "f.jsonl, line 2, column 13: not valid JSON"),
+    ("f.jsonl", f"{GOOD}\ufeff{GOOD}", "f.jsonl, line 2, column 1: not valid JSON (a byte-order"),
     ("f.json", f'[\n{GOOD},\n {{"한글": ?}}]', "f.json, line 4, column 9: not valid JSON"),
     ("f.json", f"[{GOOD}", "f.json, line 2, column 1: not valid JSON (it ends too early)"),
     ("f.json", f"[{GOOD}] x", "f.json, line 2, column 3: not valid JSON (the document ended"),

@@ -35,6 +35,7 @@ from aqa.evaluation.predictions.named import OWN_SCORES
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.shapes.harnesses import without_matches
 from aqa.evaluation.predictions.texts import as_text
+from aqa.runs.journal import JOURNAL_KIND
 from aqa.runs.journal import read_lines as journal_lines
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
@@ -48,6 +49,7 @@ LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
 TABLES = {".csv", ".tsv", ".parquet", ".arrow"}  # in which lists are often stored as text
 PACKED = (".gz", ".zst")
 HEAD_BYTES = 4096
+JOURNAL_HEAD = f'{{"kind": "{JOURNAL_KIND}"'.encode()
 OUR_ANSWER = "predicted_answer"
 AS_USUAL = Fields()
 
@@ -165,11 +167,12 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
 
 def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[Entry]:
     suffix = _suffix(file)
-    if suffix in (".jsonl", ".ndjson"):
+    if head.startswith(JOURNAL_HEAD):
         return list(read_lines(file))
     found = None
-    if suffix == ".json" or head.lstrip()[:1] in (b"{", b"["):
-        found = read_document(file, suffix == ".json")
+    by_lines = suffix in (".jsonl", ".ndjson")
+    if by_lines or suffix == ".json" or head.lstrip()[:1] in (b"{", b"["):
+        found = read_document(file, by_lines or suffix == ".json", by_lines)
     return read_lines_of_text(file, suffix, ids) if found is None else found
 
 

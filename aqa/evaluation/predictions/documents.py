@@ -8,7 +8,6 @@ from typing import Any
 from aqa.data.columns import fold
 from aqa.data.files import text_lines
 from aqa.data.given import plain
-from aqa.data.json_scanner import scanning
 from aqa.data.json_stream import describe, read_values
 from aqa.data.shape import as_object
 from aqa.data.strict_json import one_line, parse_line
@@ -41,30 +40,25 @@ class NamedPredictions:
     found: Path | Mapping[Any, Any] | Iterable[Any]
 
 
-def read_document(file: Path, is_json: bool) -> list[Entry] | None:
-    """Read a JSON document, or JSON Lines with another suffix.
+def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | None:
+    """Read a document of JSON, or values one after the other, such as lines.
 
-    None if it seems to be neither.
+    None where it is neither, and nothing says that it is.
 
     Raises:
         DataError: `is_json`, but it can't be parsed.
     """
-    with scanning(file) as scanner:
-        try:
-            document = scanner.whole()
-            is_whole = not scanner.next()
-        except DataError:
-            if is_json:
-                raise
-            return None
-    if is_whole:
-        return members(file, document)
+    entries: list[Entry] = []
     try:
-        return [Entry(place, value) for place, value in read_values(file)]
+        for place, value in read_values(file, at_once=not by_lines):
+            entries.append(Entry(place, value))
     except DataError:
-        if is_json or isinstance(document, dict):
+        if is_json or (entries and isinstance(entries[0].value, dict)):
             raise
-        return None  # plain text whose first line happens to be JSON
+        return None  # plain text whose first line may happen to be JSON
+    first, *others = entries
+    is_row = by_lines and isinstance(first.value, dict)
+    return entries if others or is_row else members(file, first.value)
 
 
 def read_lines(file: Path) -> Iterator[Entry]:
