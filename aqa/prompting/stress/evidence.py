@@ -19,7 +19,8 @@ from aqa.records import Example, Passage
 MOST = 20_000  # passages to search for distractors
 SPARE = 20  # extra passages to fetch, since some contain the answer
 
-RULES = 4  # increase whenever the same data and seed give different evidence
+# Increase whenever the same data and seed give different evidence.
+RULES, RULES_OF_CONTRADICTIONS = 3, 4
 
 NO_GOLD, NO_ANSWER = "no gold passage is known", "no other answer of the type fits"
 
@@ -90,6 +91,8 @@ class StressedEvidence:
     @property
     def rules(self) -> int | None:
         """The version of the drawing rules; None if nothing is drawn."""
+        if self._contradicts:
+            return RULES_OF_CONTRADICTIONS
         return None if self._condition == "duplicate" else RULES
 
     def _others_wanted(self, gold: "_Gold") -> int | None:
