@@ -144,6 +144,9 @@ def check_alignment(
         missing = [key for key in expected if key not in system.rows]
         if missing:
             yield f"{system.name}: no prediction for {counted_ids(missing)}, counted as 0"
+        failed = [key for key in expected if key in system.rows and system.rows[key].failed]
+        if failed:
+            yield f"{system.name}: failed answers to {counted_ids(failed)}, counted as 0"
         unknown = [key for key in system.rows if key not in expected]
         if unknown:
             yield f"{system.name}: not in the data, and so not scored: {counted_ids(unknown)}"

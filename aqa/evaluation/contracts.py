@@ -9,12 +9,14 @@ from typing import Any
 
 from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.abstention import Rate, confidence_kinds, confidence_of
+from aqa.evaluation.inputs import Predicted, file_of
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.silence import Kept, Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.records import MEAN_LOGPROB
 from aqa.runs.fingerprints import differences
-from aqa.runs.names import MANIFEST
+from aqa.runs.folder import read_manifest
+from aqa.runs.names import CONTRACT, MANIFEST
 
 KIND, VERSION = "contract of silence", 1
 DEFAULTS = (95.0, "em=100")  # confidence level, and the score that a right answer needs
@@ -125,6 +127,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
         confidence_of(row) if is_given else None
         for row, is_given in zip(system.rows, given, strict=True)
     ]
+    _check_run(system)
     if not any(given):
         raise DataError(f"{system.name} answers nothing, so there is nothing to promise")
     kinds = confidence_kinds(system.rows)
@@ -133,6 +136,10 @@ def make_contract(report: Report, promise: Promise) -> Contract:
             f"{system.name} has confidences of {len(kinds)} kinds ({', '.join(kinds)}), which have"
             " no threshold in common; make its predictions again with one of them"
         )
+    if all(confidence is None for confidence in confidences):
+        again = "predict again with backend.logprobs=true, or generation.samples at a temperature"
+        way_out = again if system.manifest else "add a column confidence, higher where it is surer"
+        raise DataError(f"{system.name}: no answer has a confidence, so none is chosen; {way_out}")
     found = choose_threshold(confidences, _wrong(system, promise), clusters, promise)
     fingerprint = system.manifest.get("fingerprint")
     return Contract(
@@ -148,10 +155,41 @@ def make_contract(report: Report, promise: Promise) -> Contract:
     )
 
 
-def check_promise(promise: Promise, systems: int, known: Collection[str] | None) -> None:
+def _check_run(system: SystemScores) -> None:
+    """Refuse, by a DataError, a training, and answers to the data that a reader learned from."""
+    manifest, file = system.manifest, system.file
+    config = manifest.get("config")
+    if not isinstance(config, dict):
+        return
+    backend = config["backend"]
+    again = "(`aqa predict {} --model {} --data QUESTIONS`), and choose the threshold by that run"
+    if manifest.get("verb") == "train":
+        raise DataError(
+            f"{file} is a training; predict questions that it has not seen with its reader"
+            f" {again.format(backend['name'], file)}"
+        )
+    model = Path(str(manifest.get("directory", "")), str(backend["model"]))
+    learned = read_manifest(model).get("fingerprint") if model.is_dir() else None
+    data = [_data_sha256(found) for found in (learned, manifest.get("fingerprint"))]
+    if learned is not None and data[0] == data[1] is not None:
+        raise DataError(
+            f"{file} answers the questions that its reader learned from, which promise too much;"
+            f" predict others {again.format(backend['name'], model)}"
+        )
+
+
+def _data_sha256(fingerprint: object) -> str | None:
+    data = fingerprint.get("data") if isinstance(fingerprint, dict) else None
+    return data.get("sha256") if isinstance(data, dict) else None
+
+
+def check_promise(
+    promise: Promise, predictions: Sequence[Predicted], known: Collection[str] | None
+) -> None:
     """Raise UsageError for several systems or for a score that is not `known`."""
-    if systems != 1:
-        raise UsageError("--choose-threshold is for one reader; give its predictions alone")
+    if len(predictions) != 1:
+        names = ", ".join(str(file_of(each) or each) for each in predictions[:3])
+        raise UsageError(f"--choose-threshold is for one reader; give one of {names} alone")
     if known is not None and promise.score not in known:
         raise _no_score(promise)
 
@@ -187,6 +225,10 @@ def _is_known(name: str, system: SystemScores) -> bool:
 
 def read_contract(path: Path) -> Contract:
     """Read a contract file; ConfigError if it is unreadable or something else."""
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder; name the file of the contract, as {path / CONTRACT}"
+        )
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:

@@ -59,6 +59,7 @@ class Decision(Facts):
     p: float
     asked: int
     questions: int
+    failed: tuple[int, int] = (0, 0)  # of a and of b, among those asked
 
     @property
     def is_final(self) -> bool:
@@ -74,10 +75,12 @@ class Decision(Facts):
             ),
             UNDECIDED: f"it is not decided whether {self.a} or {self.b} is better",
         }[self.verdict]
+        pairs = zip((self.a, self.b), self.failed, strict=True)
+        failed = " and ".join(f"{count:,} of {name}" for name, count in pairs if count)
         return (
             f"after {self.asked:,} of {self.questions:,} questions: {words} ({self.b} - {self.a}:"
             f" {self.difference:+z.1f} {self.score}; 95 %, valid at any time: {self.low:z.1f} to"
-            f" {self.high:z.1f})"
+            f" {self.high:z.1f}{f'; failed answers count 0: {failed}' if failed else ''})"
         )
 
 
@@ -110,7 +113,7 @@ class Contest:
         self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)
         self.score = "em" if rule.score == "em" else second_score(aligned.profile)
         self._known = self._scores({place: self._pairs.predictions[place] for place in common})
-        self._answered: dict[int, float] = {}
+        self._answered, self._failed = dict[int, float](), set[int]()
         members: list[list[int]] = [[] for _ in range(clusters.count)]
         for place, code in zip(common, clusters.codes.tolist(), strict=True):
             members[code].append(place)
@@ -144,6 +147,7 @@ class Contest:
     def decide(self, answers: Mapping[int, str | None]) -> Decision:
         """Decide after a wave by all answers so far; the answer None has failed."""
         self._answered |= self._scores(answers)
+        self._failed |= {place for place, answer in answers.items() if answer is None}
         done = [own for own in self._clusters if all(place in self._answered for place in own)]
         totals = np.array(
             [sum(self._answered[at] - self._known[at] for at in own) / 100 for own in done]
@@ -152,6 +156,8 @@ class Contest:
         margin = None if self._margin is None else self._margin / 100
         (verdict,) = verdicts(self._sequence, totals, sizes, np.array([len(done)]), margin)
         low, high = self._sequence.interval(totals, sizes)
+        asked = [place for own in done for place in own]
+        theirs = sum(self._pairs.predictions[place] is None for place in asked)
         return Decision(
             self.a,
             self.b,
@@ -164,6 +170,7 @@ class Contest:
             self._sequence.p_value(totals, sizes),
             int(sizes.sum()),
             self.questions,
+            (theirs, sum(place in self._failed for place in asked)),
         )
 
     def sight(self, answers: Mapping[int, str | None]) -> tuple[Sight, bool]:

@@ -154,11 +154,6 @@ class Ranked:
         """Explain why no threshold is rejected, and how many such questions would suffice."""
         asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
         counts = self.counts(promise)
-        if not counts:
-            return (
-                f"{asked} can't be promised: no answer has a confidence; predict with"
-                " backend.logprobs = true, or with generation.samples at a temperature"
-            )
         # With more questions, the first test would be of a smaller share, the most confident.
         first, surest = counts[0], [count for count in self._steps(0) if count <= counts[0]]
         shares = {count: float(self.wrong[:count].mean()) for count in surest}

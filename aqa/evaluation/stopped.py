@@ -39,8 +39,8 @@ class Stopped:
         return (
             f"{self.system.name} could stop after each wave, once it was decided ({verdict},"
             f" against {reference}), so intervals and p values come from the same confidence"
-            f" sequence ({self.plan['method']}), not from a test of fixed size, but for the"
-            " interval of the calibration error, which is of fixed size and so too narrow"
+            f" sequence ({self.plan['method']}), not from a test of fixed size; the interval of the"
+            " calibration error and a contract of silence are of fixed size, and promise too much"
             f"{part * (count < questions)}"
         )
 

@@ -9,7 +9,13 @@ from aqa.backends.base import Remote
 from aqa.config.options import RunConfig
 from aqa.config.paths import on_disk
 from aqa.errors import DataError, RunError, UsageError
-from aqa.evaluation.alignment import different_plans, evidence_plan_of, first_ids, system_names
+from aqa.evaluation.alignment import (
+    different_plans,
+    evidence_plan_of,
+    first_ids,
+    manifest_of,
+    system_names,
+)
 from aqa.evaluation.contracts import Contract
 from aqa.evaluation.deciding import Contest, Decision, StopRule
 from aqa.evaluation.inputs import Scoring, align
@@ -49,6 +55,11 @@ def open_contest(
     if theirs and (difference := different_plans(theirs, ours)):
         raise DataError(
             f"{system.file} and this run are given different evidence ({difference}); {way_out}"
+        )
+    if DECIDING in manifest_of(system):
+        progress.note(
+            f"{system.file} stopped when it was decided, perhaps where chance favoured it; a whole"
+            " run is a better reference"
         )
     a, b = system_names([reference, folder])
     contest = Contest(rule, (a, b), aligned, config.seed)

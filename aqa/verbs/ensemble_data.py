@@ -104,6 +104,9 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
         )
         rows = read_predictions(path, ids, questions)
         return MemberRun(Member(name, str(path), str(Path.cwd())), path, rows)
+    for folder, found in runs.items():
+        if found["config"]["backend"]["name"] == "ensemble":
+            raise UsageError(f"{folder} is of an ensemble; name the members of that one instead")
     own = {folder: found for folder, found in runs.items() if _is_of_data(found, inputs)}
     if not own:
         raise DataError(

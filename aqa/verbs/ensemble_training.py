@@ -147,6 +147,10 @@ def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
 def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
     rule, names = learned.rule, [member.name for member in dev.members]
     gain = [verdict(learned.gain), *power_in_words([learned.gain], dev.sample)]
+    members = zip(names, dev.answers, strict=True)
+    failed = {name: sum(not one.candidates for one in own) for name, own in members}
+    told = " and ".join(f"{count:,} of {name}" for name, count in failed.items() if count)
+    gain += [f"failed answers count 0: {told}"] if told else []
     findings = [f"Held out: {'; '.join(gain)}."]
     if isinstance(rule, Single):
         name = names[rule.reader // dev.candidates]

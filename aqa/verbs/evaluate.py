@@ -126,7 +126,7 @@ def evaluate(
     """
     work, references, sampled = _prepared(evaluated, outputs, progress, limits)
     if promise is not None:
-        check_promise(promise, len(work.predictions), possible_scores(work.scoring.metrics))
+        check_promise(promise, work.predictions, possible_scores(work.scoring.metrics))
     if to_label is not None or sampled:
         check_two(work.predictions)
     if work.scoring.judge is not None:

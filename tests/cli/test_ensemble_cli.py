@@ -294,12 +294,40 @@ def test_answers_of_other_data_or_readers_are_refused(
 def test_a_failed_member_has_no_vote(call_aqa: Call, tmp_path: Path, dev: Path, test: Path) -> None:
     fails = ("--set", "backend.fail_ids=[dev0, test0, test1]")
     predict(call_aqa, dev, "a", "b", "c", more=fails)
-    train(call_aqa, dev, THREE)
+    done = train(call_aqa, dev, THREE)
+    assert "failed answers count 0: 1 of a and 1 of b and 1 of c." in " ".join(done.stdout.split())
     call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out", code=0)
     row = answers(tmp_path / "out")["test0"]
     assert row["error"] == (
         "no member answered: a: a was told to fail; b: b was told to fail; c: c was told to fail"
     )
+
+
+def test_an_ensemble_is_no_member_and_promises_nothing_of_what_it_learned_from(
+    call_aqa: Call, tmp_path: Path, dev: Path, test: Path
+) -> None:
+    predict(call_aqa, dev, "a", "b", "c")
+    train(call_aqa, dev, THREE)
+    run = ("predict", "ensemble", "--model", "ens", "-o")
+    call_aqa(*run, "again", "--data", dev, code=0)
+    call_aqa(*run, "out", "--data", test, code=0)
+    for member in ("ens", "again"):
+        done = call_aqa(
+            *("train", "ensemble", "--data", dev, "-o", "nested"),
+            *("--set", f"backend.members=[a, {member}]"),
+            code=2,
+        )
+        assert f"{member} is of an ensemble; name the members" in " ".join(done.stderr.split())
+    told = {
+        "ens": "ens is a training; predict questions that it has not seen with its reader"
+        " (`aqa predict ensemble --model ens --data QUESTIONS`), and choose",
+        "again": "again answers the questions that its reader learned from, which promise too much",
+    }
+    for folder, message in told.items():
+        done = call_aqa("evaluate", folder, "--choose-threshold", "risk=60", code=1)
+        assert message in " ".join(done.stderr.split())
+        assert not (tmp_path / folder / "silence.json").exists()
+    call_aqa("evaluate", "out", "--choose-threshold", "risk=60", code=0)
 
 
 def test_several_runs_in_one_command_are_for_one_reader(call_aqa: Call, test: Path) -> None:

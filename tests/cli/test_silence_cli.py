@@ -161,6 +161,17 @@ def test_what_is_no_contract(call_aqa: Call, tmp_path: Path) -> None:
         done = call_aqa(*run, code=1)
         assert "c.json is " in done.stderr
         assert not (tmp_path / "run").exists()
+    (tmp_path / "folder").mkdir()
+    done = call_aqa(*run[:-1], "folder", code=1)
+    assert "folder is a folder; name the file of the contract, as folder/sil" in done.stderr
+
+
+def test_answers_without_a_confidence(call_aqa: Call, tmp_path: Path) -> None:
+    rows = {name: {**RIGHT, "confidence": None} for name in NINE}
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5", code=1)
+    assert "a: no answer has a confidence" in (said := " ".join(done.stderr.split()))
+    assert "add a column confidence, higher where it is surer" in said
 
 
 @pytest.mark.parametrize(
@@ -189,7 +200,7 @@ def test_a_contract_that_was_changed(
         (["--choose-threshold", "risk=5", "--wrong-under", "em"], 'such as "f1=50"'),
         (["--choose-threshold", "risk=5", "--wrong-under", "bleu=5"], "there is no such score"),
         (["--choose-threshold", "risk=5", "--metrics", "f1"], "there is no such score"),
-        (["b.json", "--choose-threshold", "risk=5"], "is for one reader"),
+        (["b.json", "--choose-threshold", "risk=5"], "for one reader; give one of a.json, b.json"),
     ],
 )
 def test_wrong_usage(words: list[str], told: str, call_aqa: Call, tmp_path: Path) -> None:

@@ -197,8 +197,20 @@ def test_a_broken_off_run_comes_to_the_same(
 
 def test_failures_count_as_wrong(call_aqa: Call, tmp_path: Path) -> None:
     ids = [f"q{at}" for at in range(QUESTIONS) if at % 2]
-    call_aqa(*STOP, "--set", f"backend.fail_ids={json.dumps(ids)}", code=0)
-    assert result(tmp_path / "b")["verdict"] == "a better"
+    done = call_aqa(*STOP, "--set", f"backend.fail_ids={json.dumps(ids)}", code=0)
+    found = result(tmp_path / "b")
+    assert found["verdict"] == "a better"
+    failed = found["failed"][1]
+    assert found["failed"] == [0, failed]
+    assert found["asked"] / 3 < failed < found["asked"]
+    assert f"; failed answers count 0: {failed} of b)" in " ".join(done.stdout.split())
+    done = call_aqa("evaluate", "a", "b", code=0)
+    assert f"b: failed answers to {failed} ids (q" in " ".join(done.stderr.split())
+    stop = ("predict", "stub", "--data", "dev.jsonl", "-o", "c", "--stop-when-decided", "b")
+    done = call_aqa(*stop, code=0)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "b stopped when it was decided, perhaps where chance favoured it" in said
+    assert f"failed answers count 0: {result(tmp_path / 'c')['failed'][0]} of b)" in said
 
 
 def test_a_run_goes_on_as_it_began(call_aqa: Call, tmp_path: Path) -> None:

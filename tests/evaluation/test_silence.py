@@ -98,8 +98,6 @@ def test_a_reader_that_is_never_sure_enough() -> None:
     wrong = [at % 2 == 0 for at in range(1000)]
     with pytest.raises(DataError, match=r"even of the surest .* % are wrong"):
         choose([at / 1000 for at in range(1000)], wrong, Clusters.apart(1000))
-    with pytest.raises(DataError, match="no answer has a confidence"):
-        choose([None] * 9, [False] * 9, Clusters.apart(9))
 
 
 @pytest.mark.slow

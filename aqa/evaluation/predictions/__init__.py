@@ -146,8 +146,10 @@ def _file_in(folder: Path) -> Path:
     for name in RUN_FILES:
         if (folder / name).is_file():
             return folder / name
-    others = sorted(path.name for path in folder.iterdir() if path.suffix in LIKELY)
-    hint = f"; name one of its files: {', '.join(others[:3])}" if others else ""
+    runs = sorted({path.parent.name for name in RUN_FILES for path in folder.glob(f"*/{name}")})
+    files = sorted(path.name for path in folder.iterdir() if path.suffix in LIKELY)
+    what, others = ("the runs in it", runs) if runs else ("its files", files)
+    hint = f"; name one of {what}: {', '.join(others[:3])}" if others else ""
     raise DataError(f"{folder} is not a run folder: it holds no {' or '.join(RUN_FILES)}{hint}")
 
 
