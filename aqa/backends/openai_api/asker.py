@@ -202,11 +202,11 @@ class Asker:
                 self._server.go_on()
                 if await self.common.waited():
                     continue
-                alone = self._server.is_lost or self._server.is_unwell
+                alone = self._server.is_lost or self._server.is_unwell or self._ledger.is_untried
                 if alone and self._pace.active:
                     await self._pace.one_less()
                     continue
-                if self._ledger.has_room(worst):
+                if self._ledger.may_start(worst):
                     break
                 if not self._pace.active:
                     self._server.stop(self._ledger.stopped())

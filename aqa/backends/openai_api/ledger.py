@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from aqa.backends.openai_api.access import is_openai, server_url
 from aqa.backends.openai_api.prices import Price, find_price
 from aqa.backends.openai_api.tokens import GUESS_ERROR
 from aqa.config.backend_options import Gpt4Options
@@ -18,8 +19,9 @@ class Ledger:
     """Tokens and money: spent, and reserved for requests in flight.
 
     `price` is what this process pays: `live_price`, or `batch_price` with the Batch API; None if
-    unknown. Nothing starts that could exceed a cap. If a request took more than its worst case,
-    because the server ignores the limit on answers, all others are assumed to do so too.
+    unknown. Nothing starts that could exceed a cap. If an answer took more than its worst case,
+    by this `excess`, because the server ignores the limit on answers, all others are assumed to
+    do so too.
     """
 
     def __init__(self, options: Gpt4Options) -> None:
@@ -30,8 +32,16 @@ class Ledger:
         self.spent = Spent(cost=0.0 if self.price else None)
         self.elsewhere = Spent()  # of other runs under the same caps
         self._reserved, self._under_way = Spent(cost=0.0), Spent()
-        self._open, self._excess = 0, Spent()  # one request's cost beyond its worst case
+        self._open, self.excess = 0, Spent()  # one request's cost beyond its worst case
+        self._has_caps = options.max_cost is not None or options.max_tokens_total is not None
+        # Whether a cap relies on a server that may ignore the limit on answers.
+        self.is_untried = self._has_caps and not self._is_known_server()
         self._record: SpendingRecord | None = None
+
+    def _is_known_server(self) -> bool:
+        """Whether it is one of OpenAI's or Azure's, or one whose prices are published."""
+        own = self._options.provider == "azure" or is_openai(server_url(self._options))
+        return own or (self._options.price is None and self.live_price is not None)
 
     def price_in(self, tier: str) -> Price | None:
         """Return the price of an answer by its service tier, which the server may choose."""
@@ -55,9 +65,12 @@ class Ledger:
         self.spent += known.highest(self._in_money(record.read()))
         self._record = record
 
-    def has_room(self, worst: Spent) -> bool:
-        """Whether a request with this worst case cannot exceed a cap."""
-        more = worst + self._excess * (self._open + 1)
+    def may_start(self, worst: Spent) -> bool:
+        """Whether one more live request of this worst case can't exceed a cap."""
+        return self.has_room(worst + self.excess * (self._open + 1))
+
+    def has_room(self, more: Spent) -> bool:
+        """Whether so much more than what is reserved can't exceed a cap."""
         total, options = self.spent + self.elsewhere + self._reserved + more, self._options
         most = options.max_tokens_total
         if most is not None and total.input + total.output > most:
@@ -85,13 +98,19 @@ class Ledger:
         self.settle(worst, used)
         self._under_way -= worst
         self._open -= 1
-        self._excess = self._excess.highest(used - worst)
         self.write()
+
+    def learn(self, worst: Spent, used: Spent) -> bool:
+        """Note what an answer took; True if it is the first longer one that matters for a cap."""
+        is_first = self._has_caps and used.output > worst.output and not self.excess.output
+        self.excess = self.excess.highest(used - worst)
+        self.is_untried = False
+        return is_first
 
     def write(self) -> None:
         """Record on disk what is spent, and the worst case of what is in flight."""
         if self._record is not None:
-            self._record.write(self.spent + self._under_way + self._excess * self._open)
+            self._record.write(self.spent + self._under_way + self.excess * self._open)
 
     def stopped(self) -> StoppedError:
         """Return the error for a run whose remaining requests do not fit its caps."""

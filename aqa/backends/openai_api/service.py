@@ -178,7 +178,13 @@ class Service:
         kind = "misfit" if reply.misfit else "unanswered" if reply.error else "answered"
         self.served.requests[kind] += 1
         self.served.models[self.access.shown(reply.model)] += 1
-        return worst if reply.spent is None else priced(reply.spent, price)
+        used = worst if reply.spent is None else priced(reply.spent, price)
+        if self.ledger.learn(worst, used):
+            self.note(
+                f"the server heeds no limit of an answer: one took {used.output:,} tokens, where"
+                f" {worst.output:,} were asked for; for the cap, each may take as many from now on"
+            )
+        return used
 
     def prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
         """Turn a reply into a prediction; `spent` is the cost of all attempts."""

@@ -331,10 +331,12 @@ def test_a_server_that_heeds_no_limit_passes_no_cap(
     tmp_path: Path, server: Server, told: dict[str, object]
 ) -> None:
     server.usage = {"prompt_tokens": 10, "completion_tokens": 2, **told}
-    config = configured(tmp_path, server, 30, max_cost=0.1, max_concurrency=4, reasoning_tokens=0)
+    config = configured(tmp_path, server, 30, max_cost=0.1, max_concurrency=16, reasoning_tokens=0)
+    notes: list[str] = []
     with pytest.raises(StoppedError, match="max-cost"):
-        run(config, tmp_path / "out")
+        run(config, tmp_path / "out", notes=notes)
     assert server.requests == 9
+    assert ("heeds no limit of an answer: one took 5,000" in "".join(notes)) == ("cost" not in told)
     assert 0.09 <= read_manifest(tmp_path / "out")["served"]["spent"]["usd"] <= 0.1
 
 

@@ -24,7 +24,9 @@ from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
 EXPIRED = 3  # rounds with expired batches, before the run stops
+TRIED = 10  # requests of a first batch, which shows whether a server heeds limits
 CAPPED = 5  # rounds limited by a cap, before the run stops
+NOTHING = Spent()
 FULL = "token_limit_exceeded"  # more than the account may queue
 
 Answered = tuple[Prompt, Prediction]
@@ -99,29 +101,26 @@ class BatchRun:
         """Cancel what is at the server, and collect the answers so far."""
         self._ending = True
         for part in self._record.open:
-            batch_id = self._created(part)
+            batch_id = part.batch_id or self._find(part)
             try:
                 if batch_id is not None:
                     self._server.cancel(batch_id)
             except NotThereError:
                 self._progress.note(f"the server does not know the batch {batch_id}")
-                self._drop(self._record.part(part.number), "unknown")
+                self._close(self._record.part(part.number), "unknown")
         yield from self._finish(pending, more=False)
 
     def _known(self, pending: PendingPrompts) -> Iterator[Answered]:
         for prompt in pending.todo():
-            found = self._service.known(prompt, self._replies.sample(prompt))
-            if found is not None:
+            if found := self._service.known(prompt, self._replies.sample(prompt)):
                 yield prompt, found
 
     def _finish(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
         """Send what is planned, and wait for everything at the server."""
         self._statuses, self._given = Counter(), 0
         for part in self._record.open:
-            if more and self._ledger.has_room(Spent()):
-                self._send(part)
-            else:
-                self._created(part)
+            if part.batch_id is None:
+                self._send(part) if more and self._ledger.has_room(NOTHING) else self._find(part)
         if not self._record.open:
             return
         total = sum(part.requests for part in self._record.open)
@@ -139,8 +138,6 @@ class BatchRun:
 
     def _send(self, part: Part) -> None:
         """Upload a part and create its batch, continuing where an earlier process stopped."""
-        if part.batch_id is not None:
-            return
         seek = part.file_id is not None
         try:
             if not seek:
@@ -148,7 +145,7 @@ class BatchRun:
                 part = self._record.advance(part, file_id=self._server.upload(part, path))
             batch = self._server.create(part, self._replies.endpoint, seek)
         except NotThereError as error:
-            self._drop(part, "not created")
+            self._close(part, "not created")
             raise ModelError(
                 f"the server has no Batch API, or has lost a file of this run ({error}); the same"
                 " command tries again, without --batch-api it asks live"
@@ -159,20 +156,19 @@ class BatchRun:
             " leaves it there; run the same command again to resume it"
         )
 
-    def _created(self, part: Part) -> str | None:
+    def _find(self, part: Part) -> str | None:
         """Return the id of a part's batch, if one was created; otherwise drop the part."""
-        if part.batch_id is not None:
-            return part.batch_id
         batch = self._server.find(part) if part.file_id else None
         if batch is None:
-            self._drop(part, "not created")
+            self._close(part, "not created")
             return None
         self._record.advance(part, batch_id=batch.id)
         return batch.id
 
-    def _drop(self, part: Part, status: str) -> None:
-        self._ledger.settle(part.worst, Spent())
-        self._record.close(part, status, Spent())
+    def _close(self, part: Part, status: str, lost: Spent = NOTHING) -> None:
+        """A part has ended, with so much paid for nothing that is kept."""
+        self._ledger.settle(part.worst, lost)
+        self._record.close(part, status, lost)
 
     def _look(self, part: Part) -> Batch:
         assert part.batch_id is not None
@@ -188,7 +184,7 @@ class BatchRun:
         """Yield the answers of a finished batch, then close it; nothing if all of it failed."""
         self._statuses[FULL if batch.code == FULL else batch.status] += 1
         if batch.status == "failed" and not (batch.answers or batch.errors):  # nothing was asked
-            self._drop(part, batch.status)
+            self._close(part, batch.status)
             if batch.code != FULL:
                 raise ModelError(f"the server refused the batch {batch.id}: {batch.problem}")
             return
@@ -206,8 +202,7 @@ class BatchRun:
         if self._ending or self._replies.why_in_vain() is None:
             yield from self._take(found)
         lost = sum((left.spent or Spent() for _, left in found), self._replies.lost)
-        self._ledger.settle(part.worst, lost)
-        self._record.close(part, batch.status, lost)
+        self._close(part, batch.status, lost)
 
     def _take(self, found: list[Answered]) -> Iterator[Answered]:
         """Count, cache and yield what was found."""
@@ -224,8 +219,7 @@ class BatchRun:
         try:
             return fetch_answers(self._server, batch, paths, asked, part.requests, self._ending)
         except NotThereError as error:
-            self._ledger.settle(part.worst, part.worst)
-            self._record.close(part, batch.status, part.worst)
+            self._close(part, batch.status, part.worst)
             raise ModelError(
                 f"the server no longer has the answers of the batch {batch.id} ({error}); they"
                 " count at their worst case; run the same command again to ask them"
@@ -270,17 +264,25 @@ class BatchRun:
 
     def _requests(self, pending: PendingPrompts) -> Iterator[Request]:
         """Yield requests for what has no answer, as long as no cap can be exceeded."""
+        planned = 0
         for prompt in pending.todo():
             line = request_line(prompt.index, self._replies.endpoint, self._replies.body(prompt))
             if len(line) > self._options.max_bytes:
                 reason = f"its request of {len(line):,} bytes is more than a file may hold"
                 self._too_long.append((prompt, self._replies.failed(prompt, reason)))
                 continue
-            worst = self._service.worst(prompt, self._ledger.batch_price)
+            if self._ledger.is_untried and planned == TRIED:
+                self._progress.note(
+                    f"{planned} requests first: whether the cap holds is up to the server, which"
+                    " may write more than it is asked to"
+                )
+                return
+            worst = self._service.worst(prompt, self._ledger.batch_price) + self._ledger.excess
             if not self._ledger.has_room(worst):
                 self._capped = True
                 return
             self._ledger.reserve(worst)
+            planned += 1
             yield Request(line, worst)
 
 

@@ -16,6 +16,8 @@ from forked import start_aqa, wait_until
 from gpt4_runs import KEY, completion, predictions, run, write_questions
 
 from aqa.backends.openai_api.batch.lines import GONE
+from aqa.backends.openai_api.ledger import Ledger
+from aqa.config.backend_options import Gpt4Options
 from aqa.config.options import GenerationOptions, RunConfig
 from aqa.errors import AqaError, ModelError, RunError, StoppedError
 from aqa.progress import SilentProgress, SilentTask
@@ -549,6 +551,22 @@ def test_a_cap_is_never_passed_and_the_run_goes_on(tmp_path: Path, server: Batch
     assert len(server.batches) == 5
     assert run(configured(tmp_path, server, 100, price=price), tmp_path / "out").answered == 100
     assert set(server.answered.values()) == {1}
+
+
+def test_a_server_that_heeds_no_limit_passes_no_cap(tmp_path: Path, server: BatchingServer) -> None:
+    """A first batch shows it; what is known of it, such as OpenAI, needs none."""
+    server.answer = lambda body: "word " * 1000
+    price = {"input": 1, "output": 2}
+    notes: list[str] = []
+    config = configured(tmp_path, server, 100, price=price, max_cost=0.06)
+    with pytest.raises(StoppedError, match="--max-cost"):
+        run(config, tmp_path / "out", notes=notes)
+    assert 0.05 < server.cost(1, 2) / 2 <= 0.06
+    assert [len(batch.requests) for batch in server.batches.values()] == [10, 49]
+    assert "10 requests first" in "".join(notes)
+    options = Gpt4Options.model_validate({"base_url": "https://api.openai.com/v1", "max_cost": 1})
+    assert not Ledger(options).is_untried
+    assert Ledger(options.model_copy(update={"base_url": server.url})).is_untried
 
 
 def test_other_runs_know_of_what_is_collected_before_this_one_ends(
