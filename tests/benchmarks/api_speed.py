@@ -1,17 +1,17 @@
-"""Asking an API: against the ideal, a sequential client, and lm-eval; CPU.
+"""Speed of asking an API, compared with the ideal, a sequential client and lm-eval; and CPU time.
 
-ideal       answers a second over min(connections / latency, request limit, token limit)
-sequential  questions a second over those of the client of openai in a loop, at 32 connections
-cpu         CPU of this process for a request with a prompt of 1,500 words
-peer        questions a second, and refused requests, under a tight token limit with 429s, against
-            lm-eval's local-chat-completions: same server, same prompts, as many at a time
+ideal       answers per second, relative to min(connections / latency, request limit, token limit)
+sequential  questions per second, relative to the openai client in a loop, at 32 connections
+cpu         CPU time of this process per request with a prompt of 1,500 words
+peer        questions per second, and refused requests, under a tight token limit with 429s,
+            compared with lm-eval's local-chat-completions: same server, prompts and concurrency
 
-The server is that of the tests, in a process of its own. The peer has an environment of its own:
+The server is that of the tests, in its own process. The peer has its own environment:
 
     python -m venv /tmp/lm-eval && /tmp/lm-eval/bin/pip install "lm_eval[api]==0.4.13"
 
 Run: python tests/benchmarks/api_speed.py [PART ...] [--quick]
-         [--peer-python /tmp/lm-eval/bin/python]
+             [--peer-python /tmp/lm-eval/bin/python]
 """
 
 import json
@@ -42,12 +42,12 @@ IDEAL = 0.95  # the targets
 TIMES_SEQUENTIAL = 30
 CPU_MILLISECONDS = 3.5
 TIMES_PEER = 2
-WORDS = 60  # of a passage, where its length does not matter
+WORDS = 60  # in a passage, if its length does not matter
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: seconds that an ideal run would take, questions, and rounds."""
+    """How much to measure: the seconds of an ideal run, questions, and rounds."""
 
     seconds: int
     sequential: int
@@ -63,7 +63,7 @@ QUICK = Size(seconds=1, sequential=1, cpu=40, peer=60, rounds=1)
 def configure(
     folder: Path, url: str, count: int, words: int = WORDS, **backend: object
 ) -> RunConfig:
-    """Questions that differ, on a passage of so many words, and the options of a run."""
+    """Write distinct questions on a passage of so many words; return a run's config."""
     path = folder / f"questions-{count}-{words}.jsonl"
     if not path.exists():
         context = " ".join(f"word{number}" for number in range(words))
@@ -71,7 +71,7 @@ def configure(
             for number in range(count):
                 row = {"id": f"q{number}", "question": f"Who wrote book {number}?"}
                 file.write(json.dumps({**row, "context": context, "answers": ["x"]}) + "\n")
-    # The server's model does not think, so that nothing is reserved for it.
+    # The server's model does not reason, so no room is reserved for that.
     plain = {"base_url": url, "price": {"input": 1, "output": 2}, "reasoning_tokens": 0}
     options = {**plain, **backend}
     layer = {"data": {"path": str(path)}, "backend": options, "generation": {"max_new_tokens": 16}}
@@ -79,14 +79,14 @@ def configure(
 
 
 def answer_all(config: RunConfig) -> None:
-    """A whole run: data, requests, journal, predictions; every question is answered."""
+    """Do a whole run (data, requests, journal, predictions); every question is answered."""
     with tempfile.TemporaryDirectory() as folder:
         result = predict(config, Path(folder, "out"), SilentProgress())
     assert result.answered == result.examples
 
 
 def ideal(folder: Path, size: Size) -> None:
-    """The time of a whole run, start and end included, against what each limit allows."""
+    """Time a whole run, including start and end, under each limit."""
     latency, connections, rate = 1.0, 64, 40
     with Loopback(latency=latency) as server:
         words = words_of_a_prompt(folder, server)
@@ -110,13 +110,13 @@ def ideal(folder: Path, size: Size) -> None:
 
 
 def words_of_a_prompt(folder: Path, server: Loopback) -> float:
-    """Words of one prompt, which are the server's tokens."""
+    """The number of words in a prompt, which are the server's tokens."""
     answer_all(configure(folder, server.url, 1))
     return server.counts()["prompt_tokens"]
 
 
 def sequential(folder: Path, size: Size) -> None:
-    """Questions a second of a whole run, over those of a loop whose client is open already."""
+    """Compare a whole run with a loop whose client is already open, in questions per second."""
     from openai import OpenAI
 
     connections, latency = 32, 1.0
@@ -154,7 +154,7 @@ def rendered(config: RunConfig) -> list[list[dict[str, str]]]:
 
 
 def cpu(folder: Path, size: Size) -> None:
-    """User and system time of this process, imports of the client included, by request."""
+    """User and system time of this process per request, including imports of the client."""
     with Loopback(latency=0.5) as server:
         config = configure(folder, server.url, size.cpu, words=1500, max_concurrency=64)
         costs = [measure(partial(answer_all, config)) for _ in range(size.rounds)]
@@ -163,9 +163,9 @@ def cpu(folder: Path, size: Size) -> None:
 
 
 def peer(folder: Path, size: Size, python: str | None) -> None:
-    """By a server that tells its limit in headers, as OpenAI's does, and by one that only refuses.
+    """Compare on a server with its limit in headers, as OpenAI's has it, and one without.
 
-    The server's own clock counts, from the first request to the last answer.
+    The server's clock is used, from the first request to the last answer.
     """
     if python is None:
         print("peer: left out; name its environment with --peer-python (see --help)")
@@ -203,7 +203,7 @@ def speed(counts: Counts) -> float:
 def against_peer(
     folder: Path, size: Size, server: Loopback, python: str, connections: int = 64
 ) -> dict[str, list[Counts]]:
-    """What the server counted in each round of both."""
+    """What the server counted in each round, for both clients."""
     config = configure(folder, server.url, size.peer, max_concurrency=connections)
     command = peer_command(python, write_task(folder, rendered(config)), server.url, connections)
     arms: dict[str, Callable[[], object]] = {
@@ -213,7 +213,7 @@ def against_peer(
     found: dict[str, list[Counts]] = {name: [] for name in arms}
     for number in range(size.rounds):
         for name in list(arms) if number % 2 == 0 else list(arms)[::-1]:
-            time.sleep(2)  # for the server's bucket to be full again
+            time.sleep(2)  # until the server's token bucket is full again
             server.counts()
             arms[name]()
             found[name].append(server.counts())
@@ -221,7 +221,7 @@ def against_peer(
 
 
 def write_task(folder: Path, chats: list[list[dict[str, str]]]) -> Path:
-    """A task of lm-eval with the same words in each prompt."""
+    """Write a task for lm-eval with the same words in each prompt."""
     rows = [{"prompt": "\n\n".join(turn["content"] for turn in chat)} for chat in chats]
     data = folder / "peer.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -243,7 +243,7 @@ def write_task(folder: Path, chats: list[list[dict[str, str]]]) -> Path:
 
 
 def peer_command(python: str, task: Path, url: str, connections: int) -> list[str]:
-    """Its own way to be called; with 3 attempts, its default, it gives up under such a limit."""
+    """The peer's command; with its default of 3 attempts it would give up under such a limit."""
     model = f"model=m,base_url={url}/chat/completions,num_concurrent={connections},max_retries=100"
     words = ["--model", "local-chat-completions", "--model_args", model, "--tasks", "aqa_speed"]
     return [python, "-m", "lm_eval", *words, "--include_path", str(task), "--apply_chat_template"]
@@ -258,7 +258,7 @@ def run_peer(command: list[str]) -> None:
 
 
 def main() -> None:
-    """Run the parts that are named, or all."""
+    """Run the named parts, or all."""
     parts = {"ideal": ideal, "sequential": sequential, "cpu": cpu}
     parser = Parser(__doc__)
     parser.add_argument("part", nargs="*", help="ideal, sequential, cpu or peer; default all")

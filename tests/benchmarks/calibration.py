@@ -1,9 +1,9 @@
-"""How often the interval of the calibration error holds the true one.
+"""Coverage of the interval of the calibration error.
 
-Readers' confidences are drawn from a beta law, or are agreements of five samples; their answers are
-right as often as a curve says, and some articles are harder than others (a normal effect of
+Confidences are drawn from a beta distribution, or are agreements of five samples; answers are right
+with a probability given by a curve, and some articles are harder than others (a normal effect of
 `spread` on the logit). The truth is the same error in a large population, in the bins of the
-sample. Intervals should hold it in 95 % of the samples.
+sample. Intervals should contain it in 95 % of the samples.
 
 Run: python tests/benchmarks/calibration.py [--samples 1000]
 """
@@ -20,10 +20,10 @@ POPULATION = 20_000  # articles
 
 
 class Setting(NamedTuple):
-    """Articles, questions of each, how articles differ, and the reader.
+    """Articles, questions per article, how articles differ, and the reader.
 
-    Of its confidences p an answer is right with the logit slope * logit(p) + shift. The higher
-    `sure`, the first parameter of the beta law, the nearer they all are to 1.
+    With confidence p, an answer is right with the logit slope * logit(p) + shift. The higher
+    `sure`, the first parameter of the beta distribution, the nearer confidences are to 1.
     """
 
     articles: int
@@ -31,7 +31,7 @@ class Setting(NamedTuple):
     spread: float
     slope: float
     shift: float
-    samples: int = 0  # whose agreement the confidence is; 0: of the beta law
+    samples: int = 0  # whose agreement is the confidence; 0: from the beta distribution
     sure: float = 2.0
 
 
@@ -59,7 +59,7 @@ SETTINGS = [
 def draw(
     articles: int, sizes: np.ndarray, setting: Setting, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Confidences, how likely each answer is right, and the articles."""
+    """Draw confidences, probabilities of right answers, and articles."""
     article = np.repeat(np.arange(articles), sizes)
     claimed = random.beta(setting.sure, 0.7, len(article)).clip(0.001, 0.999)
     if setting.samples:
@@ -80,7 +80,7 @@ def truth(claimed: np.ndarray, everyone: tuple[np.ndarray, ...]) -> float:
 
 
 def measure(setting: Setting, samples: int, random: np.random.Generator) -> tuple[float, ...]:
-    """Per cent of samples whose interval holds the truth; means of truth, estimates and width."""
+    """Percentage of samples whose interval contains the truth; means of truth, estimates, width."""
     everyone = draw(POPULATION, np.full(POPULATION, 10), setting, random)
     rows = []
     for _ in range(samples):

@@ -1,17 +1,17 @@
-"""Do intervals cover, tests keep their level, and verdicts tell the truth: by simulation.
+"""Simulate whether intervals cover, tests keep their level, and verdicts are true.
 
-Intervals: 95 % ones of mean scores and of paired differences, over data sets whose true mean is
-known. It is drawn anew for each from a range: few right or wrong answers have few values, and no
-interval covers each fixed share of them in 95 %. Tests: false alarms between systems that are
-alike, for one pair, and for all pairs of 3, 10 and 40 systems. Power: how often a true difference
-of the size that the verdict prints is found.
+Intervals: 95 % intervals of mean scores and of paired differences, over data sets with a known true
+mean. It is drawn from a range for each data set: a few right or wrong answers have few possible
+values, so no interval covers each fixed share in 95 %. Tests: false alarms between equally good
+systems, for one pair, and for all pairs of 3, 10 and 40 systems. Power: how often a true difference
+of the size that the verdict prints is detected.
 
-Targets: coverage of 93.5 to 97.5 % for at least 10 clusters, 90 % and more below; false alarms of
-at most 5.5 %; power of 77 to 83 %. "Rare" cells have no target: where whole clusters go wrong, but
-few, a sample may hold none of them, and no interval can know. Differences over 10 questions have
-the target of fewer: where a quarter of the answers differ, intervals without 0 at five wins to none
-cover 99 %, and narrower ones would need to be so at four to none, which chance makes of one in
-eight.
+Targets: coverage of 93.5 to 97.5 % for at least 10 clusters, and of 90 % or more below; false
+alarms of at most 5.5 %; power of 77 to 83 %. "Rare" cells have no target: if whole clusters go
+wrong, but few of them, a sample may contain none, which no interval can know. Differences over 10
+questions have the lower target: if a quarter of the answers differ, intervals that exclude 0 at
+five wins to none cover 99 %; narrower ones would have to exclude it at four to none, which happens
+by chance in one of eight cases.
 
 Run: python tests/benchmarks/coverage.py [--only intervals|differences|alarms|families|power]
 """
@@ -31,10 +31,10 @@ from aqa.metrics.statistics.sign_flips import holm, sign_flip_tests
 
 Matrix = NDArray[np.float64]
 
-CELLS = 4_000_000  # of a batch of data sets
+CELLS = 4_000_000  # in a batch of data sets
 LEVELS = {"middle": (0.4, 0.7), "high": (0.75, 0.9), "edge": (0.92, 0.98)}
 KINDS = ("right or wrong", "f1", "graded")
-# Clusters, their mean size, and whether sizes differ: logarithms spread by 0.7, from 1 to 400.
+# Clusters, their mean size, and whether sizes vary: with a log standard deviation of 0.7, 1..400.
 SHAPES = (
     *((count, 1, False) for count in (5, 10, 20, 100, 1000, 5000)),
     *((5, 10, False), (10, 5, False), (12, 400, False), (48, 25, False)),
@@ -45,7 +45,7 @@ ALIKE = (0.0, 0.1, 0.5)  # intra-class correlations
 
 @dataclass(frozen=True)
 class Simulation:
-    """Where the random numbers come from, and how many data sets a cell has."""
+    """The source of random numbers, and the number of data sets per cell."""
 
     generator: np.random.Generator
     sets: int
@@ -59,7 +59,7 @@ class Simulation:
         return Clusters.of(np.repeat(np.arange(count), sizes.astype(int)).tolist(), "title")
 
     def batches(self, shape: tuple[int, int, bool]) -> Iterator[tuple[Clusters, int]]:
-        """Give clusters, and how many data sets; sizes that differ are drawn a hundred times."""
+        """Yield clusters, with a number of data sets; sizes that vary are drawn a hundred times."""
         left = self.sets
         while left:
             clusters = self.clusters(shape)
@@ -69,7 +69,7 @@ class Simulation:
             left -= size
 
     def shares(self, mean: Matrix, alike: float, clusters: Clusters) -> Matrix:
-        """Draw each example's chance of being right: of clusters, by the beta law."""
+        """Draw each example's probability of being right, from a beta distribution per cluster."""
         if not alike:
             return np.broadcast_to(mean, (clusters.examples, len(mean)))
         scale = (1 - alike) / alike
@@ -84,7 +84,7 @@ class Simulation:
             low = np.maximum(8 * shares, 1e-3), np.maximum(8 * (1 - shares), 1e-3)
             return 100 * self.generator.beta(*low)
         right = self.generator.random(shares.shape) < shares
-        if kind == "f1":  # half of what is wrong is partly right
+        if kind == "f1":  # half of the wrong answers are partly right
             part = self.generator.beta(2, 2, shares.shape)
             part[self.generator.random(shares.shape) < 0.5] = 0
             return 100 * np.where(right, 1.0, part)
@@ -95,7 +95,7 @@ class Simulation:
     ) -> Matrix:
         """Draw scores of systems that find the same questions hard, (examples, sets, systems).
 
-        Questions of a cluster are alike, and so is what a system makes of them.
+        Questions in a cluster are correlated, and so are a system's answers to them.
         """
 
         def effects(columns: int) -> Matrix:
@@ -134,7 +134,7 @@ def intervals(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
 
 
 def differences(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
-    """The true difference is 0: both systems are alike."""
+    """The true difference is 0: both systems are equally good."""
     for kind in KINDS:
         for shape in SHAPES:
             for alike in (0.0, 0.3) if shape[1] > 1 else (0.0,):
@@ -182,7 +182,7 @@ def families(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
 
 
 def power(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
-    """The true difference is moved until it is the one that verdicts print, on average."""
+    """The true difference is adjusted until it is, on average, the one that verdicts print."""
     sets = max(4, simulation.sets // 4)
     for kind in KINDS:
         for shape, alike in (((100, 1, False), 0.0), ((48, 25, True), 0.1), ((20, 20, True), 0.3)):
@@ -200,9 +200,9 @@ def power(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
 def verdicts(
     cell: tuple[str, int, float, tuple[int, int, bool]], better: float, sets: int
 ) -> tuple[float, float, float]:
-    """Give the mean difference that verdicts print, the true one, and the share that is found.
+    """Return the mean printed difference, the true one, and the share detected.
 
-    The last system answers a share of the questions better than it does: rightly. Each call draws
+    The last system answers a share of the questions better than it would: rightly. Each call draws
     the same samples.
     """
     kind, systems, alike, shape = cell
@@ -221,7 +221,7 @@ def verdicts(
 
 
 def pairs(simulation: Simulation, kind: str, alike: float, clusters: Clusters, sets: int) -> Matrix:
-    """Draw differences of two systems that are alike, a column for each data set."""
+    """Draw differences of two equally good systems, a column for each data set."""
     scores = simulation.systems(kind, 2, alike, clusters, sets)
     return scores[:, :, 1] - scores[:, :, 0]
 

@@ -1,12 +1,12 @@
-"""How often a run that stops when it is decided decides wrongly, and how many questions it asks.
+"""Error rate and number of questions of runs that stop when decided.
 
-Two readers answer real questions: rightly, or with the words of the passage next to those of the
-question, which gives real F1. Some questions and articles are harder than others, for both alike.
-So many wrong answers are then made right, or the other way round, that the readers differ by a
-planted gap. Each replay draws articles (or questions, where they have none) anew and looks after
-each wave as `aqa predict --stop-when-decided --margin 2` does. Wrong is "better" without a gap or
-for the worse reader, and "no difference above the margin" with a gap as large as the margin.
-The fixed size is what `aqa evaluate --plan 2` asks for to see the margin.
+Two readers answer real questions: rightly, or with words of the passage next to those of the
+question, which yields realistic F1. Some questions and articles are harder than others, for both.
+Then so many wrong answers are made right, or right ones wrong, that the readers differ by a planted
+gap. Each replay resamples articles (or questions without one) and tests after each wave, as
+`aqa predict --stop-when-decided --margin 2` does. Errors are "better" without a gap or for the
+worse reader, and "no difference above the margin" with a gap as large as the margin. The fixed size
+is what `aqa evaluate --plan 2` requires to detect the margin.
 
 Run: python tests/benchmarks/deciding.py [--replays 10000]
 """
@@ -31,11 +31,11 @@ from aqa.metrics.statistics.waves import wave_ends
 MARGIN = 2.0
 GAPS = (0.0, 2.0, 5.0)
 WORDS = re.compile(r"\w+")
-AROUND = 12  # words of the passage that are looked at
+AROUND = 12  # words of the passage to search
 
 
 class Asked(NamedTuple):
-    """A question with its references, and what it was asked about."""
+    """A question with its references, and what it is about."""
 
     title: str
     passage: str
@@ -44,7 +44,7 @@ class Asked(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """F1 of two readers' wrong answers, and the clusters of the questions."""
+    """F1 of two readers' wrong answers, and the questions' clusters."""
 
     a: "np.ndarray"
     b: "np.ndarray"
@@ -70,7 +70,7 @@ SETTINGS = {"KorQuAD": (korquad, "korquad"), "TweetQA": (tweetqa, "squad")}
 
 
 def nearby(asked: Asked, count: int) -> str:
-    """The first so many other words of the passage where most words of the question are."""
+    """The next `count` words of the passage, where it has most words of the question."""
     words, wanted = asked.passage.split(), set(WORDS.findall(asked.question.lower()))
     hits = [not wanted.isdisjoint(WORDS.findall(word.lower())) for word in words]
     starts = range(max(1, len(words) - AROUND))
@@ -97,7 +97,7 @@ def scored(asked: list[Asked], profile: str) -> Scored:
 def readers(
     wrong: Scored, gap: float, random: np.random.Generator, ease: float = 1.0
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """F1 of two readers of the same questions, of which most are easy; b's mean is higher."""
+    """Draw F1 of two readers on the same, mostly easy questions; b's mean is higher."""
     count, clusters = len(wrong.a), wrong.clusters
     hard = random.normal(ease, 0.7, clusters.count)[clusters.codes] + random.normal(0, 1.5, count)
     chance = 1 / (1 + np.exp(-hard))
@@ -113,7 +113,7 @@ def readers(
 
 
 class Measured(NamedTuple):
-    """Replays that were decided wrongly and at all, in %; questions in the median."""
+    """Replays that were decided wrongly, and at all, in %; the median number of questions."""
 
     wrong: float
     decided: float

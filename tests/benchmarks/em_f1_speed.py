@@ -1,11 +1,11 @@
-"""EM and F1 of 100,000 pairs: aqa against the SQuAD scores of `evaluate` and of `torchmetrics`.
+"""Speed of EM and F1 on 100,000 pairs: aqa, and the SQuAD scores of `evaluate` and `torchmetrics`.
 
-`evaluate.load("squad")` fetches its script from the hub, so the peer is that metric written anew:
-the published SQuAD 1.1 algorithm in an `evaluate.Metric`, run by the installed package. The time
-of the bare algorithm, without the package around it, is shown too.
+`evaluate.load("squad")` downloads its script from the hub, so the peer is a reimplementation: the
+published SQuAD 1.1 algorithm in an `evaluate.Metric`, run by the installed package. The time of the
+algorithm alone, without the package, is shown too.
 
-`torchmetrics` sums in float32, so its scores are compared to 0.01. Arms are interleaved, each
-second round turned round.
+`torchmetrics` sums in float32, so its scores are compared to 0.01. Arms are interleaved, in
+reversed order in every second round.
 
 Run: python tests/benchmarks/em_f1_speed.py [--rounds 3] [--pairs 100000]
 """
@@ -52,7 +52,7 @@ def f1(prediction: str, reference: str) -> float:
 
 
 def published(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Score as the published script does: every text normalised anew for each score."""
+    """Score like the published script, normalising every text again for each score."""
     pairs = list(zip(predictions, references, strict=True))
     return {
         name: 100
@@ -63,7 +63,7 @@ def published(predictions: Sequence[str], references: Sequence[Sequence[str]]) -
 
 
 class Squad(evaluate.Metric):
-    """The SQuAD 1.1 metric in the shape in which `evaluate` offers it."""
+    """The SQuAD 1.1 metric in the form in which `evaluate` provides it."""
 
     def _info(self) -> evaluate.MetricInfo:
         text = datasets.Value("string")
@@ -89,7 +89,7 @@ class Squad(evaluate.Metric):
 def make_pairs(
     words: Sequence[str], count: int, seed: int
 ) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Make one to three references each; half of the predictions are one to the letter."""
+    """Make one to three references each; half of the predictions equal one exactly."""
     generator = random.Random(seed)
     predictions, references = [], []
     for number in range(count):

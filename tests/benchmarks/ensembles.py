@@ -1,10 +1,10 @@
-"""How often an ensemble is said to gain where none does, and how much of a true gain it finds.
+"""How often an ensemble falsely claims a gain, and how much of a true gain it finds.
 
-Answers of readers are drawn, article by article. By chance alone: no rule is better than a member
-in the population, and each gain that is claimed (p < 0.05) is a false one. With planted
-complementarity: what the rule that was learned gains in the population, beside the choice of
-Bayes, which knows how answers and confidences are drawn: no rule that sees these can gain more. "Of
-the oracle" is beside one that always takes the right member.
+Readers' answers are drawn, article by article. In the null settings, no rule is better than a
+member in the population, so every claimed gain (p < 0.05) is false. With planted complementarity,
+the gain in the population of the learned rule is compared with that of the Bayes-optimal choice,
+which knows how answers and confidences are drawn, so that no rule that sees only these can gain
+more. "Of the oracle" compares with always choosing the right member.
 
 Run: python tests/benchmarks/ensembles.py [--samples 500]
 """
@@ -19,16 +19,16 @@ from aqa.evaluation.ensembles import Answered, learn, possible_rules
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.votes import Votes
 
-ARTICLES, QUESTIONS = 48, 12  # of a sample, as in half of XQuAD
+ARTICLES, QUESTIONS = 48, 12  # in a sample, as in half of XQuAD
 POPULATION = 2_000  # articles
 
 Random = np.random.Generator
-# Codes of the answers (n, m), whether those of a code are right (n, codes), confidences (n, m).
+# Codes of the answers (n, m), whether each code is right (n, codes), confidences (n, m).
 Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Setting(NamedTuple):
-    """How readers are, what a question costs with each, and, if planted, whom to believe."""
+    """The readers, the cost of a question with each, and, if planted, the optimal choice."""
 
     name: str
     draw: "Callable[[np.ndarray, Random], Drawn]"
@@ -43,19 +43,19 @@ def coins(
 
 
 def own_answers(right: np.ndarray) -> np.ndarray:
-    """Code 0 where right; else each reader errs in its own way."""
+    """Code 0 if right; wrong answers all differ."""
     return np.where(right, 0, 1 + np.arange(right.shape[1]))
 
 
 def one_of_two(article: np.ndarray, random: Random) -> Drawn:
-    """Two readers as good as each other, one of them better in this article, the other in that."""
+    """Two equally good readers, each of them better in other articles."""
     favour = random.normal(0, 0.15, article.max() + 1)[article]
     right = coins(np.column_stack([0.65 + favour, 0.65 - favour]), (len(article), 2), random)
     return own_answers(right), right, random.normal(size=right.shape)
 
 
 def one_of_three(article: np.ndarray, random: Random) -> Drawn:
-    """Three readers that agree, or differ all three; then any may be the one that is right."""
+    """Three readers that all agree or all differ; then any of them may be right."""
     differ = coins(0.4, len(article), random)
     alone = random.integers(0, 4, len(article))[:, None] == np.arange(3)
     right = np.where(differ[:, None], alone, coins(0.8, len(article), random)[:, None])
@@ -64,7 +64,7 @@ def one_of_three(article: np.ndarray, random: Random) -> Drawn:
 
 
 def two_against_one(article: np.ndarray, random: Random) -> Drawn:
-    """Three readers of which two agree where they differ, and are right as often as the third."""
+    """Three readers, of which two agree where they differ, and are right as often as the third."""
     count = len(article)
     differ = coins(0.4, count, random)
     loner = random.integers(0, 3, count)[:, None] == np.arange(3)
@@ -76,28 +76,28 @@ def two_against_one(article: np.ndarray, random: Random) -> Drawn:
 
 
 def hard_and_easy(article: np.ndarray, random: Random) -> Drawn:
-    """Two readers whose confidence tells how hard a question is, but not which of them errs."""
+    """Two readers whose confidence reflects how hard a question is, but not which of them errs."""
     ease = random.normal(0.7, 1.2, len(article)) + random.normal(0, 0.5, article.max() + 1)[article]
     right = coins(1 / (1 + np.exp(-ease))[:, None], (len(article), 2), random)
     return own_answers(right), right, np.repeat(ease[:, None], 2, axis=1)
 
 
 def independent(article: np.ndarray, random: Random) -> Drawn:
-    """Three readers that err apart from each other: a majority is right more often."""
+    """Three readers with independent errors, so that a majority is right more often."""
     ease = random.normal(0, 0.1, article.max() + 1)[article]
     right = coins((0.65 + ease)[:, None], (len(article), 3), random)
     return own_answers(right), right, random.normal(size=right.shape)
 
 
 def specialists(article: np.ndarray, random: Random) -> Drawn:
-    """Two readers, each good at its own kind of question and sure of itself only there."""
+    """Two readers, each good at its own kind of question and confident only there."""
     kind = random.integers(0, 2, len(article))[:, None] == np.arange(2)
     right = coins(np.where(kind, 0.95, 0.15), kind.shape, random)
     return own_answers(right), right, np.where(kind, 1.0, -1.0) + random.normal(0, 0.5, kind.shape)
 
 
 def knows_itself(article: np.ndarray, random: Random) -> Drawn:
-    """A cheap reader that knows when it is right, and a dear one that is better on the whole."""
+    """A cheap reader that knows when it is right, and an expensive, generally better one."""
     sure = random.normal(size=len(article)) + random.normal(0, 0.3, article.max() + 1)[article]
     cheap = coins(1 / (1 + np.exp(-0.5 - 3 * sure)), len(article), random)
     right = np.column_stack([cheap, coins(0.7, len(article), random)])
@@ -144,7 +144,7 @@ def answered(
     random: Random,
 ) -> Answered:
     same = codes[:, :, None] == codes[:, None, :]
-    # What different answers share is chance.
+    # Whether different answers share words is random.
     shared = random.random(same.shape) * 0.6
     likeness = np.where(same, 1.0, (shared + shared.transpose(0, 2, 1)) / 2)
     votes = Votes(np.ones(codes.shape, dtype=bool), same, likeness, confidences)
@@ -152,7 +152,7 @@ def answered(
 
 
 def claims(setting: Setting, samples: int, random: Random) -> float:
-    """Per cent of samples in which a gain is claimed."""
+    """The percentage of samples in which a gain is claimed."""
     found = 0
     for _ in range(samples):
         drawn = sample(setting, ARTICLES, random)
@@ -162,7 +162,7 @@ def claims(setting: Setting, samples: int, random: Random) -> float:
 
 
 def gains(setting: Setting, samples: int, random: Random) -> tuple[float, float, float, float]:
-    """Points that Bayes gains; of these the share found; of the oracle's; what was reported."""
+    """The optimal gain in points; the shares found of it and of the oracle's; the reported gain."""
     article = np.repeat(np.arange(POPULATION), QUESTIONS)
     codes, right, confidences = setting.draw(article, random)
     everyone = answered(setting, article, codes, right, confidences, random)

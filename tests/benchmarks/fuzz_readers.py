@@ -1,9 +1,8 @@
-"""Files that are broken at random: each is read or refused in one sentence, never a traceback.
+"""Fuzz the file readers: each broken file must be read or refused in one sentence.
 
-The seeds are whole files of the shapes that the tests read. A change takes bytes or lines away,
-doubles or moves them, or puts another value, key or type into the JSON. A reader that meets
-something it has no AqaError for, or whose error is not one line that names the file, ends the run
-with exit code 1.
+The seeds are whole files in the formats of the tests. Mutations remove, repeat or move bytes or
+lines, or replace values, keys or types in the JSON. If a reader raises anything but an AqaError, or
+an error that is not one line naming the file, the run ends with exit code 1.
 
 Run: python tests/benchmarks/fuzz_readers.py [--files N] [--seconds N] [--seed N] [READER ...]
 """
@@ -34,7 +33,7 @@ from aqa.data import Source, read_examples, survey
 from aqa.errors import AqaError
 from aqa.evaluation.predictions import read_predictions
 
-Seeds = Mapping[str, tuple[str, Any]]  # by shape: the file's name and what it holds
+Seeds = Mapping[str, tuple[str, Any]]  # by format: the file's name and content
 VALUES: tuple[Any, ...] = (
     None, True, 0, -1, 1.5, 10**30, float("nan"), "", "x", "\ud800", "q1", "가\x00", [], [None], {},
     "['a', 'b'", "TRUE", "['a' 'b']",
@@ -68,7 +67,7 @@ def data(path: Path) -> object:
 
 
 def passages(path: Path) -> object:
-    """As a retriever's output, with and without a corpus; and as the corpus itself."""
+    """Read as a retriever's output, with and without a corpus, and as the corpus itself."""
     folder = path.parent
     questions, corpus, run = (folder / name for name in ("asked.jsonl", "corpus.tsv", "run.tsv"))
     if not questions.exists():
@@ -116,7 +115,7 @@ RETRIEVED: Seeds = {
 }
 
 
-# What is tried: the seeds and the function that reads a file, by the name of a reader.
+# The seeds, and the function that reads a file, by the reader's name.
 READERS: dict[str, tuple[Seeds, Callable[[Path], object]]] = {
     "predictions": (SHAPES, predictions),
     "data": ({name: shape[:2] for name, shape in DATA.items()}, data),
@@ -125,7 +124,7 @@ READERS: dict[str, tuple[Seeds, Callable[[Path], object]]] = {
 
 
 def mutate(content: Any, dice: random.Random) -> bytes | str:
-    """Change whole values where it is JSON, or the bytes of any file; now and then both."""
+    """Mutate values if it is JSON, or the bytes of any file; sometimes both."""
     stored = (
         content if isinstance(content, str | bytes) else json.dumps(content, ensure_ascii=False)
     )
@@ -166,7 +165,7 @@ def _is_one(stored: str) -> bool:
 
 
 def _change_value(values: list[Any], dice: random.Random) -> None:
-    """Replace, remove, rename or double one value at any depth."""
+    """Replace, remove, rename or repeat one value at any depth."""
     holder: Any = values
     while True:
         keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
@@ -209,7 +208,7 @@ def _change_bytes(raw: bytes, dice: random.Random) -> bytes:
 
 
 def fuzz(names: Iterable[str], files: int, seconds: float, seed: int) -> Counter[str]:
-    """Try so many files of each reader, or so long; give how many were read and refused."""
+    """Try so many files with each reader, or for so long; count those read and refused."""
     outcome: Counter[str] = Counter()
     folder = Path(tempfile.mkdtemp())
     for name in names:

@@ -1,15 +1,15 @@
-"""QLoRA training and prediction of a model of Llama-3.1-8B's shape, with random weights.
+"""QLoRA training and prediction with a model of Llama-3.1-8B's shape and random weights.
 
-Nothing is downloaded: the weights are drawn on the device and saved (16 GB on either), with a
+Nothing is downloaded: the weights are drawn on the device and saved (16 GB on disk), with a
 tokenizer made on the spot; then everything goes through aqa itself: `load_model` quantises to NF4
-while it reads, `LlamaQloraBackend.train` trains on rows of 2,048 tokens, `generate` answers in
-batches. Random weights cost what trained ones cost; their answers mean nothing, and hardly ever
+while loading, `LlamaQloraBackend.train` trains on rows of 2,048 tokens, `generate` answers in
+batches. Random weights cost as much as trained ones; their answers are meaningless, and hardly ever
 end early.
 
-Operations a token, for N weights in the decoder's matrices: 2 N forward, 2 N backward (gradients
-of the inputs alone, since the base is frozen), and 2 N forward again with gradient checkpointing.
-Adapter, embeddings, the output layer (which meets answers only) and the products within attention
-(about 4 % of 2 N at 2,048 tokens) are left out, so the fraction of the limit is a lower bound.
+Operations per token, for N weights in the decoder's matrices: 2 N forward, 2 N backward (gradients
+of the inputs only, since the base is frozen), and 2 N forward again with gradient checkpointing.
+Adapter, embeddings, the output layer (only applied to answers) and the products within attention
+(about 4 % of 2 N at 2,048 tokens) are not counted, so the fraction of the peak is a lower bound.
 
 Run on a GPU: python tests/benchmarks/gpu_llama_8b.py [--steps 12] [--peak-tflops 989]
 Anywhere:     python tests/benchmarks/gpu_llama_8b.py --quick
@@ -46,7 +46,7 @@ LLAMA_8B: dict[str, Any] = {
     "vocab_size": 128256,
     "max_position_embeddings": 131072,
 }
-# The same proportions, for trying this script out on a CPU.
+# The same proportions, to try this script on a CPU.
 SMALL = {
     **LLAMA_8B,
     "hidden_size": 256,
@@ -57,11 +57,11 @@ SMALL = {
     "vocab_size": 4096,
 }
 Reader = Trainable[LocalModelOptions]
-Size = tuple[int, int]  # usually, and with --quick
+Size = tuple[int, int]  # usual, and with --quick
 
-WARM_UP = 2  # steps that are not counted: kernels are chosen, memory is claimed
+WARM_UP = 2  # uncounted steps, in which kernels are chosen and memory is allocated
 NO_GPU = "there is no GPU here, so the figures say nothing"
-ANSWER = 16  # tokens of each row's answer
+ANSWER = 16  # tokens in each row's answer
 TEMPLATE = Template(
     "benchmark", (Message("system", "{context}"), Message("user", "{question}")), ()
 )
@@ -86,7 +86,7 @@ def save_model(folder: Path, shape: Mapping[str, Any]) -> int:
 
 
 def make_tokenizer() -> Any:
-    """A tokenizer of single bytes: a text's length in ASCII letters is its length in tokens."""
+    """A byte tokenizer: an ASCII text has as many tokens as letters."""
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
@@ -111,7 +111,7 @@ def make_tokenizer() -> Any:
 def make_prompts(
     reader: Reader, count: int, length: int, with_target: bool, template: Template = TEMPLATE
 ) -> list[Prompt]:
-    """Prompts that take exactly `length` tokens, a causal model's with their target."""
+    """Make prompts of exactly `length` tokens, for a causal model including the target."""
 
     def make(number: int, letters: int) -> Prompt:
         passage = Passage(f"{number:06d}".ljust(letters, "x"))
@@ -130,7 +130,7 @@ def make_prompts(
 
 
 class Meter:
-    """Time and memory of the device."""
+    """Measures time and memory on the device."""
 
     def __init__(self) -> None:
         self.cuda = torch.cuda.is_available()
@@ -142,18 +142,18 @@ class Meter:
         return name
 
     def reset(self) -> None:
-        """Forget the peak so far."""
+        """Reset the peak."""
         if self.cuda:
             torch.cuda.reset_peak_memory_stats()
 
     def now(self) -> float:
-        """Seconds, once the device has done what it was asked."""
+        """The time in seconds, after the device has finished its work."""
         if self.cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
 
     def peak(self) -> str:
-        """The most memory held: of the GPU, or of this process (weights' drawing included)."""
+        """The peak memory of the GPU, or of this process (including drawing the weights)."""
         if self.cuda:
             return f"{torch.cuda.max_memory_allocated() / 1e9:.2f} GB"
         import resource
@@ -162,13 +162,13 @@ class Meter:
 
 
 def require_gpu(quick: bool) -> None:
-    """Refuse to measure a GPU's figures where there is no GPU; `quick` runs anywhere."""
+    """Exit if there is no GPU to measure, unless `quick`."""
     if not quick and not torch.cuda.is_available():
         sys.exit("there is no GPU here; run this on one, or give --quick to try the script out")
 
 
 def make_parser(description: str | None, length: int, batch: int, **sizes: Size) -> Parser:
-    """A parser of what is measured: steps, tokens of a row, rows of a step, questions, answers."""
+    """Make the parser: steps, tokens per row, rows per step, questions, answers."""
     rows = {"steps": (12, 4), "length": (length, 128), "batch": (batch, 2), **sizes}
     parser = Parser(description, **rows)
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="989: H200, bf16, dense.")
@@ -176,7 +176,7 @@ def make_parser(description: str | None, length: int, batch: int, **sizes: Size)
 
 
 def train(reader: Reader, prompts: Sequence[Prompt], batch: int, folder: Path) -> tuple[float, str]:
-    """Train through aqa's own trainer; give rows a second and the peak memory."""
+    """Train with aqa's own trainer; return rows per second and the peak memory."""
     meter, times = Meter(), []
 
     def on_step(step: TrainStep) -> None:
@@ -193,7 +193,7 @@ def train(reader: Reader, prompts: Sequence[Prompt], batch: int, folder: Path) -
 
 
 def predict(reader: Reader, prompts: Sequence[Prompt]) -> tuple[float, float, str]:
-    """Answer prompts in batches; give prompt and new tokens a second, and the peak memory."""
+    """Answer prompts in batches; return prompt and new tokens per second, and the peak memory."""
     meter = Meter()
     list(reader.generate(prompts[:2]))  # warms up
     meter.reset()
@@ -209,7 +209,7 @@ def predict(reader: Reader, prompts: Sequence[Prompt]) -> tuple[float, float, st
 
 
 def make_config(folder: Path, options: argparse.Namespace) -> RunConfig:
-    """The shipped config of Llama-3.1-8B, over the model made here."""
+    """The built-in config of Llama-3.1-8B, for the model made here."""
     layers = {
         "backend": {"model": str(folder), "max_seq_length": options.length + 128},
         "training": {
@@ -252,7 +252,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
 
     passes = 3 if checkpoints_gradients(reader.config.training) else 2
     reader.model.eval()
-    free_memory()  # the trainer and its optimizer go before prediction's peak is taken
+    free_memory()  # free the trainer and its optimizer before measuring prediction's peak
     asked = make_prompts(reader, options.questions, options.length, with_target=False)
     read, written, predict_peak = predict(reader, asked)
     limit = options.peak_tflops * 1e12 / (2 * passes * weights)

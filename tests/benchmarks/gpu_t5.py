@@ -1,12 +1,12 @@
-"""Training and prediction of models of flan-t5-base's and flan-t5-xl's shape, with random weights.
+"""Training and prediction with models of flan-t5-base's and flan-t5-xl's shape, random weights.
 
-Nothing is downloaded: the weights are drawn here, with a tokenizer of single bytes; then everything
-goes through aqa: `T5Backend.train` trains rows of 512 tokens in bfloat16 over float32, `generate`
+Nothing is downloaded: the weights are drawn here, with a byte tokenizer; then everything goes
+through aqa: `T5Backend.train` trains on rows of 512 tokens in bfloat16 over float32, `generate`
 answers in batches.
 
-Operations a row, for E weights in the encoder's matrices and D in the decoder's: 6 E for each token
-that is read (8 E with gradient checkpointing) and as many D for each one of the answer. Embeddings,
-the output layer and the products within attention are left out, so the fraction of the limit is a
+Operations per row, for E weights in the encoder's matrices and D in the decoder's: 6 E for each
+input token (8 E with gradient checkpointing), and as many D for each answer token. Embeddings, the
+output layer and the products within attention are not counted, so the fraction of the peak is a
 lower bound.
 
 Run on a GPU: python tests/benchmarks/gpu_t5.py --shape base|xl [--peak-tflops 989]
@@ -48,7 +48,7 @@ TEMPLATE = Template("benchmark", (Message("user", "{context}{question}"),), ())
 
 
 def save_model(folder: Path, shape: dict[str, int]) -> tuple[int, int]:
-    """Draw the weights and save them; count those of encoder's and decoder's matrices."""
+    """Draw the weights and save them; count those in the encoder's and decoder's matrices."""
     from transformers import T5Config, T5ForConditionalGeneration
 
     tokenizer = make_tokenizer()
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def measure(folder: Path, weights: tuple[int, int], options: argparse.Namespace) -> None:
-    """Train, predict, and compare with the limit."""
+    """Train, predict, and compare with the peak."""
     training: dict[str, Any] = {
         "num_train_epochs": 1,
         "warmup_steps": 2,

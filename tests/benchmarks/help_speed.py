@@ -58,7 +58,7 @@ print("HEAVY", *(name for name in {HEAVY!r} if name in sys.modules))
 
 
 def run(command: list[str], folder: str) -> None:
-    """Run a command from its start to its end."""
+    """Run a command to its end."""
     subprocess.run(command, check=True, capture_output=True, cwd=folder)
 
 
@@ -75,7 +75,7 @@ def main() -> None:
     package = importlib.util.find_spec("aqa")
     assert package is not None
     with tempfile.TemporaryDirectory() as folder:
-        # `python -m` of both: the arms differ in what they import and show, in nothing else.
+        # Both use `python -m`, so that the arms differ only in what they import and show.
         bare = Path(folder, "bare", "__main__.py")
         bare.parent.mkdir()
         bare.with_name("commands.py").write_text(BARE, encoding="utf-8")
@@ -88,7 +88,7 @@ def main() -> None:
             "aqa": [sys.executable, "-m", "aqa", "--help"],
         }
         for command in arms.values():
-            run(command, folder)  # reads the files into the page cache
+            run(command, folder)  # to fill the page cache
         costs = interleave(
             {name: lambda c=command: run(c, folder) for name, command in arms.items()}, asked.runs
         )

@@ -1,10 +1,10 @@
-"""What labels of the most doubtful answers are worth beside those of a random choice.
+"""What labels of the most doubtful answers are worth, compared with those of a random sample.
 
-Two readers answer KorQuAD's questions as in deciding.py, so that F1 is real. People's verdicts are
-drawn: an exact answer is right in 98 %, one without a word in common in 10 %, others in between; a
-judge says the same in 90 %. Each draw has other questions; of their answers some are labelled, as
-`aqa evaluate --label` chooses them, or with equal chances but twice as many. Both estimate the
-difference as `--judge-labels` does. "Covered" is how often its 95 % interval holds the true one.
+Two readers answer KorQuAD's questions as in deciding.py, so that F1 is realistic. People's verdicts
+are drawn: an exact answer is right in 98 %, one without a common word in 10 %, others in between; a
+judge agrees with people in 90 %. Each draw has other questions, some of whose answers are labelled:
+chosen as by `aqa evaluate --label`, or twice as many with equal probabilities. Both estimate the
+difference as `--judge-labels` does. "Covered" is how often its 95 % interval contains the true one.
 
 Run: python tests/benchmarks/labelling.py [--draws 4000]
 """
@@ -26,15 +26,15 @@ from aqa.metrics.statistics.label_sampling import (
 )
 
 LABELS = (50, 100)
-EASE = (1.0, 2.0)  # of the questions, on a logistic scale
+EASE = (1.0, 2.0)  # of the questions, in logits
 QUESTIONS = 1000
 JUDGE_RIGHT = 0.9
 
 
 class World(NamedTuple):
-    """Of each question and reader (questions, 2): what stands for people's verdicts, and these.
+    """By question and reader (questions, 2): the proxies of people's verdicts, and the verdicts.
 
-    `equal` tells where both answers are the same, `doubts` how doubtful each is.
+    `equal`: both answers are the same; `doubts`: how doubtful each is.
     """
 
     proxies: "np.ndarray"
@@ -79,7 +79,7 @@ def estimate(
 def measure(
     world: World, labels: int, alike: bool, draws: int, random: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Per cent of intervals that hold the true difference; their median width; the mean error."""
+    """The percentage of intervals that contain the true difference; median width; mean error."""
     true = float((world.verdicts[:, 1] - world.verdicts[:, 0]).mean())
     found = [
         estimate(world, random.integers(0, len(world.equal), QUESTIONS), labels, alike, seed)

@@ -1,6 +1,6 @@
-"""The fault server of the tests in a process of its own, for benchmarks of an API's client.
+"""The tests' fault server in its own process, for benchmarks of an API client.
 
-It prints its address. A line on its standard input gives what it counted since the last one.
+It prints its address. For each line on its standard input, it prints the counts since the last one.
 """
 
 import json
@@ -16,9 +16,9 @@ Counts = dict[str, float]
 
 
 class Loopback:
-    """A server that runs until it is left; `settings` are fields of `fault_server.Server`.
+    """A server that runs inside `with`; `settings` are fields of `fault_server.Server`.
 
-    With `batches` it has the Batch API as well.
+    With `batches`, it also has the Batch API.
     """
 
     def __init__(self, batches: bool = False, **settings: Any) -> None:
@@ -45,9 +45,9 @@ class Loopback:
         self._process.communicate()
 
     def counts(self) -> Counts:
-        """Requests, refused ones, answers, and seconds from the first request to the last answer.
+        """Requests, refusals, answers, and seconds from the first request to the last answer.
 
-        All are counted from the last call on.
+        All are counted since the last call.
         """
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
@@ -70,7 +70,7 @@ def main() -> None:
     kind: type[Server] = BatchingServer if settings.pop("batches") else Server
 
     class Timed(kind):  # type: ignore[misc, valid-type]
-        """Notes when it was asked first and when it answered last."""
+        """Records the times of the first request and the last answer."""
 
         first = last = 0.0
 

@@ -1,9 +1,9 @@
 """One prediction in four processes, some of which are killed.
 
-10,000 questions through four processes, which ask two servers in the place of vLLM; ten times one
-of these is killed (`kill -9`) at a random moment. A server is started again, and where no process
-is left, the same command is run again. No answer may be lost, none given twice but those in flight,
-and the files are those of one process.
+Four processes ask 10,000 questions of two stand-ins for vLLM; ten times, one of the six is killed
+(`kill -9`) at a random moment. Servers are restarted, and when no process is left, the same command
+is run again. No answer may be lost, or given twice except those in flight, and the files must equal
+those of a single process.
 
 Run: python tests/benchmarks/many_processes.py [--seed N]
 """
@@ -23,11 +23,11 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "fakes")]
 
 PROCESSES, SERVERS, WINDOW = 4, 2, 64
-OPEN = 16  # requests of a process at a server
+OPEN = 16  # requests of a process to a server
 
 
 class Servers:
-    """Servers in the place of vLLM, which note what they answer."""
+    """Stand-ins for vLLM, which record what they answer."""
 
     def __init__(self, folder: Path, asked: Path) -> None:
         from fake_vllm import Start
@@ -46,20 +46,20 @@ class Servers:
         return subprocess.Popen([sys.executable, program, *words], env={**os.environ, **told})
 
     def kill(self, number: int) -> None:
-        """As by `kill -9`; then it is started again."""
+        """Kill it with -9 and start it again."""
         self._processes[number].kill()
         self._processes[number].wait()
         self._processes[number] = self._started(number)
 
     def close(self) -> None:
-        """End all."""
+        """Stop all."""
         for process in self._processes:
             process.kill()
             process.wait()
 
 
 def asking(model: Path, data: Path, urls: list[str]) -> object:
-    """A run of a tiny model's prompts, whose answers come from servers."""
+    """A run with a tiny model's prompts, answered by servers."""
     from aqa.config.backend_options import LlamaQloraOptions
     from aqa.config.load import build_config
 
@@ -68,12 +68,12 @@ def asking(model: Path, data: Path, urls: list[str]) -> object:
     generation = {"max_new_tokens": 8}
     settings = {"data": {"path": str(data)}, "generation": generation, "backend": backend}
     config = build_config(LlamaQloraOptions, [settings])
-    smaller = config.generation.model_copy(update={"window": WINDOW})  # so that all are shared
+    smaller = config.generation.model_copy(update={"window": WINDOW})  # so that work is shared
     return config.model_copy(update={"generation": smaller})
 
 
 def survive(folder: Path, questions: int, kills: int, seed: int) -> bool:
-    """Kill processes and servers; tell whether a run's files are those of one process."""
+    """Kill processes and servers; return whether the run's files are those of one process."""
     from memory import write_examples
     from shared_runs import CONTEXT, Launch
     from tiny_llama import make_tokenizer, save_tiny
@@ -123,12 +123,12 @@ def survive(folder: Path, questions: int, kills: int, seed: int) -> bool:
 
 
 def lines_of(path: Path) -> list[str]:
-    """What was answered so far."""
+    """What has been answered so far."""
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
 def main() -> None:
-    """Kill, and print what came of it."""
+    """Kill, and print the outcome."""
     parser = Parser(__doc__, questions=(10_000, 200), kills=(10, 3))
     parser.add_argument("--seed", type=int, default=13)
     asked = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Peak memory of many questions against that of a few, in each way of predicting and evaluating.
+"""Peak memory with many questions compared with a few, for each way to predict and evaluate.
 
-Each way is a command of aqa whose model or server answers at once: what is measured is what aqa
-itself needs. Memory is that of all its processes together, each at its peak; servers that stand in
-for others, and Ray's own processes, are left out.
+Each way is an aqa command whose model or server answers at once, so that only aqa's own memory is
+measured: the sum over its processes, each at its peak. Stand-in servers and Ray's own processes are
+excluded.
 
-A prediction may grow by 100 MiB. An evaluation holds the answers, so it is told by the question.
+A prediction may grow by 100 MiB. An evaluation holds the answers, so it is reported per question.
 
 Run: python tests/benchmarks/memory.py [WAY ...] [--few N] [--many N]
 """
@@ -29,19 +29,19 @@ import psutil
 from arms import Parser, save_tiny_llama
 from loopback import Loopback
 
-TARGET = 100  # MiB that the memory may grow
-LOOK = 0.3  # seconds between two looks at processes
-# In the command lines of what is no process of aqa: servers that stand in for others, Ray's own.
+TARGET = 100  # MiB of allowed growth
+LOOK = 0.3  # seconds between looks at the processes
+# In command lines of processes that are not aqa's: stand-in servers, and Ray's own.
 OTHERS = re.compile(r"fake_vllm|/ray/|^ray::(?!Reading)")
 FAKES = Path(__file__).parents[1] / "fakes"
-SMALL = 200  # questions that an ensemble learns from
+SMALL = 200  # questions that an ensemble is trained on
 
 STUB, LLAMA = "predict stub -o", "predict llama --model tiny --set backend.quantization=none -o"
 API = "predict gpt4 --model m --set 'backend.price={{input: 1, output: 1}}' -o"
 COUNT = "--set workers.count=2"
 ENSEMBLE = "predict ensemble --model learned -o"
 BATCHES = "--batch-api --set backend.batch.poll_seconds=0.1 --set backend.base_url={batches}"
-# The words of each way, in the order in which they use each other's runs.
+# The words of each way, ordered so that they can use each other's runs.
 WAYS = {
     "predict": f"{STUB} predict --data q.jsonl",
     "resume": f"{STUB} predict --data q.jsonl",
@@ -65,7 +65,7 @@ WAYS = {
     "compare": "evaluate predict processes --metrics em,f1 --data q.jsonl",
     "train": "evaluate predict --metrics em,f1 --data q.jsonl --train q.jsonl",
 }
-# What is run before, and not measured.
+# Commands to run first, which are not measured.
 BEFORE = {
     "ensemble": [
         f"{STUB} one --model one --data small.jsonl",
@@ -84,7 +84,7 @@ TEXTS = (
 
 
 def examples(count: int) -> Iterator[dict[str, object]]:
-    """Give so many short examples, every third one in Korean."""
+    """Yield so many short examples, every third one in Korean."""
     for number in range(count):
         answer = 1000 + number
         question, context = (text.format(number, answer) for text in TEXTS[number % len(TEXTS)])
@@ -100,7 +100,7 @@ def write_examples(path: Path, count: int) -> None:
 
 
 def write_document(path: Path, count: int) -> None:
-    """Write them as one document of JSON."""
+    """Write them as one JSON document."""
     with path.open("w", encoding="utf-8") as file:
         for number, row in enumerate(examples(count)):
             file.write((",\n" if number else '{"data": [') + json.dumps(row))
@@ -108,7 +108,7 @@ def write_document(path: Path, count: int) -> None:
 
 
 def write_csv(path: Path, count: int) -> None:
-    """Write them as a table of texts."""
+    """Write them as a CSV table."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(next(examples(1)))
@@ -116,7 +116,7 @@ def write_csv(path: Path, count: int) -> None:
 
 
 def write_parquet(path: Path, count: int) -> None:
-    """Write them as the usual program does: a million rows are one group."""
+    """Write them as most programs do, with a million rows in a row group."""
     import pyarrow
     import pyarrow.parquet
 
@@ -134,7 +134,7 @@ DATA = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder that holds the data and runs, and the servers that answer."""
+    """A folder with the data and runs, and the servers that answer."""
 
     folder: Path
     count: int
@@ -142,7 +142,7 @@ class Place:
     batches: str
 
     def command(self, way: str, words: str) -> list[str]:
-        """The command of a way, once its data lie there."""
+        """The command of a way, after writing its data."""
         found = shlex.split(words.format(api=self.api, batches=self.batches))
         for name, write in DATA.items():
             if name in found and not (self.folder / name).exists():
@@ -153,7 +153,7 @@ class Place:
         return [sys.executable, __file__, "--as-aqa", *found, "--quiet"]
 
     def measure(self, way: str) -> tuple[float, float]:
-        """Run a way to its end; give its MiB and seconds."""
+        """Run a way to its end; return its MiB and seconds."""
         for words in BEFORE.get(way, ()):
             self._peak(self.command("", words))
         started = time.monotonic()
@@ -175,7 +175,7 @@ class Place:
             peaks, known = dict[int, float](), set[int]()
             while process.poll() is None:
                 found = peaks_of(process.pid)
-                # One that is seen for the first time may be a copy of that which starts it.
+                # A process seen for the first time may be a fork of its parent.
                 both = {pid: peak for pid, peak in found.items() if pid in known}
                 peaks |= {pid: max(peak, peaks.get(pid, 0)) for pid, peak in both.items()}
                 known = set(found)
@@ -187,7 +187,7 @@ class Place:
 
 
 def peaks_of(pid: int) -> dict[int, float]:
-    """The peaks so far of a process and of those that it started, by their ids, in MiB."""
+    """The peaks so far of a process and its descendants, by process id, in MiB."""
     found = {}
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
@@ -202,7 +202,7 @@ def peaks_of(pid: int) -> dict[int, float]:
 
 
 def as_aqa(words: list[str]) -> None:
-    """The command line, where models answer at once."""
+    """Run the command line with models that answer at once."""
     from aqa.__main__ import main
 
     if "llama" in words:
@@ -219,7 +219,7 @@ def as_aqa(words: list[str]) -> None:
 
 
 def main() -> None:
-    """Measure few questions and many in each way, and print the comparison."""
+    """Measure each way with few and many questions, and print the comparison."""
     if sys.argv[1:2] == ["--as-aqa"]:
         as_aqa(sys.argv[2:])
         return

@@ -1,17 +1,17 @@
-"""Prediction of 64 SQuAD questions by a trained SmolLM2: aqa against the usual way.
+"""Speed of predicting 64 SQuAD questions with a trained SmolLM2: aqa and the usual way.
 
-All arms read the same token ids (whole paragraphs, the shipped prompt) with the same NF4 base
-model and adapter, greedily, at most 64 new tokens. Loading is not timed; each arm has answered
-one batch before, since bitsandbytes repacks weights at its first forward pass.
+All arms get the same token ids (whole paragraphs, the built-in prompt) and use the same NF4 base
+model and adapter, greedily, for at most 64 new tokens. Loading is not timed; each arm has answered
+one batch before, since bitsandbytes repacks weights in its first forward pass.
 
 aqa        LlamaQloraBackend.generate as `aqa predict` calls it, with every default
-usual      from_pretrained in NF4 with PeftModel over it as these libraries give them;
-           `generate` in file order, batches of 5 padded on the left, cache on
-no cache   the same with use_cache=False, as the predecessor had it: once, on a few questions,
-           next to the usual way on the same ones, and scaled by that ratio
+usual      from_pretrained in NF4 with PeftModel, with these libraries' defaults; `generate` in file
+           order, left-padded batches of 5, cache on
+no cache   the same with use_cache=False, as in aqa's predecessor: once, on a few questions, next to
+           the usual way on the same ones, and scaled by that ratio
 
-Then the greedy answers of aqa and of the usual way are compared; and where --exact is given, both
-ways once more in float32, where rounding decides no tie.
+Then the greedy answers of aqa and the usual way are compared; with --exact, also in float32, in
+which rounding does not break ties.
 
 Run: python tests/benchmarks/prediction_speed.py [--run FOLDER] [--consecutive] [--exact]
 """
@@ -57,7 +57,7 @@ Answers = dict[str, str]
 
 
 class UsualWay:
-    """NF4 and PEFT as they come, `generate` in file order."""
+    """NF4 and PEFT with their defaults, `generate` in file order."""
 
     def __init__(self, reader: LlamaQloraBackend, dtype: torch.dtype) -> None:
         from peft import PeftModel
@@ -100,14 +100,14 @@ def aqa_answers(reader: LlamaQloraBackend, prompts: Sequence[Prompt]) -> Answers
 
 
 def same(one: Answers, other: Answers) -> tuple[int, list[str]]:
-    """How many answers are equal letter for letter, and the ids of the others."""
+    """Count the identical answers; return the ids of the others."""
     assert one.keys() == other.keys()
     different = [name for name in one if one[name].strip() != other[name].strip()]
     return len(one) - len(different), different
 
 
 def compare_exactly(config: RunConfig, prompts: Sequence[Prompt]) -> None:
-    """Answer both ways in float32 and count equal answers."""
+    """Answer both ways in float32 and count identical answers."""
     options = config.backend.model_copy(update={"compute_dtype": "float32"})
     with LlamaQloraBackend(config.model_copy(update={"backend": options}), SilentProgress()) as aqa:
         own = aqa_answers(aqa, prompts)
@@ -137,13 +137,13 @@ def main() -> None:
 
 
 def make_config(folder: Path) -> RunConfig:
-    """The config of a trained run, with the answers' length of this benchmark."""
+    """The config of a trained run, with this benchmark's answer length."""
     generation: dict[str, object] = {"max_new_tokens": MAX_NEW_TOKENS, "batch_tokens": None}
     return run_config(folder, generation=generation)
 
 
 def save_untrained(folder: Path) -> Path:
-    """A tiny model with an adapter that was never trained, laid out as a run."""
+    """Save a tiny model with an untrained adapter, laid out as a run."""
     base = save_tiny_llama(folder / "tiny")
     reader = LlamaQloraBackend(smollm2_config(backend={"model": str(base)}), SilentProgress())
     with quiet():
@@ -153,7 +153,7 @@ def save_untrained(folder: Path) -> Path:
 
 
 def compare(config: RunConfig, options: argparse.Namespace) -> None:
-    """Answer by both ways in turn; print a table and the verdicts."""
+    """Answer both ways in turn; print a table and the verdicts."""
     kept: dict[str, Answers] = {}
     with LlamaQloraBackend(config, SilentProgress()) as reader:
         prompts = squad_prompts(reader, options.questions, options.consecutive)

@@ -1,6 +1,6 @@
-"""Memory of a report: 10,000 examples, three systems, ten passages each of 600 characters.
+"""Memory of a report on 10,000 examples, three systems, and ten passages of 600 characters each.
 
-What is measured is the peak memory of `aqa evaluate --report` as a whole, Python included.
+Measures the peak memory of `aqa evaluate --report` as a whole, including Python.
 
 Run: python tests/benchmarks/report_memory.py [--examples N]
 """
@@ -18,12 +18,12 @@ from arms import Parser
 
 TARGET = 500  # MB
 PASSAGES = 10
-SYSTEMS = {"first": 3, "second": 4, "third": 7}  # every so many answers are wrong
+SYSTEMS = {"first": 3, "second": 4, "third": 7}  # one in so many answers is wrong
 WORDS = ["강", "산", "바다", "왕", "전쟁", "도시", "문화", "역사", "the", "river", "city", "of"]
 
 
 def write_inputs(folder: Path, count: int) -> None:
-    """Write questions with passages of their own, and each system's answers."""
+    """Write questions with distinct passages, and each system's answers."""
     generator = random.Random(1)
     text = " ".join(generator.choices(WORDS, k=200_000))
     with (folder / "questions.jsonl").open("w", encoding="utf-8") as file:

@@ -1,13 +1,13 @@
-"""Prediction by the native engine against vLLM and llama.cpp's server, on the same 64 questions.
+"""Speed of predicting 64 questions with the native engine, vLLM and llama.cpp's server.
 
-All read the same token ids (whole SQuAD paragraphs, the shipped prompt) and answer greedily with at
-most 64 new tokens; each round has questions of its own, since the servers cache what they have
-read. The native engine has the adapter over its 4-bit base, or with --merged the run's merged
-weights (`aqa train --merge`), which the servers always have: their fastest way. They take many
-questions at a time, and are up and warm before the clock runs. CPU seconds count their processes.
+All get the same token ids (whole SQuAD paragraphs, the built-in prompt) and answer greedily with at
+most 64 new tokens; each round has other questions, since the servers cache what they have read. The
+native engine uses the adapter over its 4-bit base, or with --merged the run's merged weights (`aqa
+train --merge`), which the servers always use, as their fastest way. Servers get many questions at a
+time, and are warmed up before timing starts. CPU seconds include their processes.
 
 vllm       `backend.engine=vllm`, the server started by aqa in the environment of --vllm-python
-llama.cpp  --llama-server's /completion, over the GGUF file that `--export gguf` wrote, f16
+llama.cpp  --llama-server's /completion, with the GGUF file written by `--export gguf`, f16
 
 Run: python tests/benchmarks/serving_speed.py --run FOLDER [--vllm-python P] [--llama-server P]
 """
@@ -51,9 +51,9 @@ from aqa.runs.names import MERGED
 TARGET = 1.0
 SAME_TARGET = 90.0  # per cent
 MAX_NEW_TOKENS = 64
-SLOTS = 8  # questions that llama.cpp answers at a time
-WARM = 2  # questions before the clock runs
-START = 300.0  # seconds that a server may take
+SLOTS = 8  # concurrent questions of llama.cpp
+WARM = 2  # questions before timing starts
+START = 300.0  # seconds for a server to start
 
 Answers = dict[str, str]
 Arm = Callable[[Sequence[Prompt]], Answers]
@@ -75,7 +75,7 @@ def by_aqa(config: RunConfig, warm: Sequence[Prompt]) -> Iterator[Arm]:
 def by_llama_cpp(
     server: Path, model: Path, reader: LlamaQloraBackend, warm: Sequence[Prompt]
 ) -> Iterator[Arm]:
-    """llama.cpp's server over a GGUF file, asked with token ids."""
+    """llama.cpp's server with a GGUF file, asked with token ids."""
     port = free_port()
     width = 1024 * SLOTS
     threads = torch.get_num_threads()
@@ -131,7 +131,7 @@ def wait_until_up(url: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 def vllm_config(config: RunConfig, run: Path, settings: Mapping[str, object]) -> RunConfig:
-    """The merged model of a run, answered for by vLLM."""
+    """The config for a run's merged model, served by vLLM."""
     merged = merged_config(config, run / MERGED)
     options = merged.backend.model_dump() | {"engine": "vllm", "vllm": settings}
     backend = type(merged.backend).model_validate(options)
@@ -139,7 +139,7 @@ def vllm_config(config: RunConfig, run: Path, settings: Mapping[str, object]) ->
 
 
 def quick(opened: ExitStack) -> tuple[RunConfig, RunConfig]:
-    """A tiny model, and a server that echoes its prompts in the place of vLLM."""
+    """A tiny model, and a server that echoes its prompts instead of vLLM."""
     sys.path.insert(0, str(ROOT / "tests" / "fakes"))
     from fake_vllm import VllmServer, serving
 
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def compare(opened: ExitStack, options: argparse.Namespace) -> None:
-    """Answer by every engine in turn; print a table, equal answers and the verdicts."""
+    """Answer with each engine in turn; print a table, identical answers and the verdicts."""
     generation: dict[str, object] = {"max_new_tokens": MAX_NEW_TOKENS}
     other: RunConfig | None = None
     if options.quick:
@@ -194,7 +194,7 @@ def compare(opened: ExitStack, options: argparse.Namespace) -> None:
 
 
 def report(arms: Mapping[str, Arm], prompts: Sequence[Prompt], rounds: int) -> None:
-    """Interleave the arms; print what they took, and how many answers are those of aqa."""
+    """Interleave the arms; print their costs, and how many answers equal aqa's."""
     kept: dict[str, Answers] = {name: {} for name in arms}
     each = len(prompts) // rounds
 

@@ -1,16 +1,16 @@
-"""How often a contract of silence is broken, and how much it answers beside the best threshold.
+"""How often a contract is broken, and how much it answers compared with the best threshold.
 
-Readers' answers are drawn: how sure and how right they are goes together, and some articles are
-harder than others (a normal effect of `spread` on the logit). A contract is made from one sample
-and looked at in the population: broken where more than the promised 5 % of its answers are wrong.
-"Kept" is its part of what the threshold that hindsight chooses answers, 100 % at most; "all"
-counts samples without a contract as 0. "Oracle" is the most that "all" can be of any rule that
-breaks at most 5 % of contracts, and "nine tenths" in how many samples at most it keeps 90 % of
-hindsight's answers. Whoever keeps a share of these must, by the promise, do so in at most 5 % of
-samples where just 5 % of them are wrong, and nothing tells that from the population better than
-the count of errors, by the design effect (Neyman & Pearson 1933, Philosophical Transactions A 231),
-whatever else one knows. Looser thresholds have to be broken there, too; where they are not, the
-oracle is given all.
+Readers' answers are drawn: confidence and correctness are correlated, and some articles are harder
+than others (a normal effect of `spread` on the logit). A contract is made from one sample and
+checked in the population: it is broken if more than the promised 5 % of its answers are wrong.
+"Kept" is its coverage as a share of the best threshold in hindsight, at most 100 %; "all" counts
+samples without a contract as 0. "Oracle" bounds "all" for any rule that breaks at most 5 % of
+contracts, and "nine tenths" bounds the share of samples in which it keeps 90 % of hindsight's
+coverage. A rule that reaches some share of that coverage must, by the promise, do so in at most 5 %
+of samples in which exactly 5 % of its answers are wrong; and nothing distinguishes those from the
+population better than the number of errors, given the design effect (Neyman & Pearson 1933,
+Philosophical Transactions A 231). Looser thresholds must be broken there, too; if they are not, the
+oracle gets everything.
 
 Run: python tests/benchmarks/silence.py [--samples 2000]
 """
@@ -27,12 +27,12 @@ from aqa.metrics.statistics.clusters import Clusters
 
 RISK = 5.0
 POPULATION = 20_000  # articles
-NEAR = 2000  # answers around a threshold that tell how many of them are wrong there
-SHARES = (*np.arange(0.025, 1, 0.05).tolist(), 0.9)  # of the best coverage, at which one bounds
+NEAR = 2000  # answers around a threshold, to estimate the error rate there
+SHARES = (*np.arange(0.025, 1, 0.05).tolist(), 0.9)  # of the best coverage, at which to bound
 
 
 class Setting(NamedTuple):
-    """Articles of a sample, questions of each (means), and how the reader is."""
+    """Articles in a sample, questions per article (means), and the reader."""
 
     articles: int
     questions: int
@@ -48,7 +48,7 @@ SETTINGS = [
     Setting(140, 41, 1.0, 2.0, 1.5),
     Setting(140, 41, 0.5, 1.0, 2.0),
     Setting(16, 380, 0.5, 2.0, 1.5),  # SQuAD 2, half of its dev data
-    Setting(16, 380, 1.5, 2.5, 1.5),  # articles that differ extremely
+    Setting(16, 380, 1.5, 2.5, 1.5),  # extremely different articles
     Setting(30, 60, 1.5, 2.5, 1.5),
     Setting(100, 30, 2.0, 3.0, 1.5),
     Setting(5000, 1, 0.0, 2.0, 1.5),
@@ -59,7 +59,7 @@ SETTINGS = [
 def draw(
     articles: int, sizes: "np.ndarray", setting: Setting, random: np.random.Generator
 ) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
-    """Confidences, whether answers are wrong, and their articles."""
+    """Draw confidences, whether answers are wrong, and their articles."""
     article = np.repeat(np.arange(articles), sizes)
     confidence = random.normal(size=len(article))
     effect = random.normal(0, setting.spread, articles)[article]
@@ -68,7 +68,7 @@ def draw(
 
 
 def measure(setting: Setting, samples: int, random: np.random.Generator) -> tuple[float, ...]:
-    """Per cent of samples: broken, without; of the best: kept, all; oracle's all, nine tenths."""
+    """Percentages: samples broken, without a contract; kept, all; the oracle's all, nine tenths."""
     everyone = draw(POPULATION, np.full(POPULATION, 10), setting, random)
     order = np.argsort(-everyone[0])
     sure = everyone[0][order]
@@ -103,20 +103,20 @@ def measure(setting: Setting, samples: int, random: np.random.Generator) -> tupl
 
 
 def power(setting: Setting, errors: "np.ndarray", articles: "np.ndarray", coverage: float) -> float:
-    """Give the power of the best test of "5 % wrong" at a threshold of that coverage; at most 1."""
+    """Return the power of the best test of "5 % wrong" at that coverage's threshold, at most 1."""
     count, limit = int(coverage * len(errors)), RISK / 100
     if errors[max(0, count - NEAR) : count + NEAR].mean() < limit:
         return 1.0
     risk = float(errors[:count].mean())
-    # How alike errors of an article are, and with it the design effect of a sample.
+    # The correlation of errors within an article, and with it the design effect of a sample.
     sizes = np.bincount(articles[:count])
     sums = np.bincount(articles[:count], errors[:count] - risk)
     alike = (sums**2).sum() - ((errors[:count] - risk) ** 2).sum()
     alike /= (sizes * (sizes - 1)).sum() * risk * (1 - risk)
     trials = setting.articles * setting.questions * coverage
-    if setting.questions > 1:  # of sizes as they are drawn
+    if setting.questions > 1:  # with sizes as drawn
         trials /= 1 + 1.5 * setting.questions * coverage * max(0.0, float(alike))
-    counts = np.arange(-1, int(trials) + 1)  # of errors that refute; between two a coin decides
+    counts = np.arange(-1, int(trials) + 1)  # errors that reject; in between, randomised
     under, true = (
         np.where(counts < 0, 0.0, special.bdtr(counts.clip(0), int(trials), share))
         for share in (limit, risk)

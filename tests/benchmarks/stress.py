@@ -1,8 +1,8 @@
-"""How often a stress card tells readers with planted habits apart, and how often it is wrong.
+"""How often stress cards identify readers with planted habits, and how often they are wrong.
 
-The readers are those of tests/fakes/planted_readers.py, asked over drawn parts of the same
-questions, articles kept whole. A reader is told apart where its own habit is found; a false alarm
-is any finding at all on the one that reads the gold passage wherever it is.
+The readers are those of tests/fakes/planted_readers.py, asked random parts of the same questions,
+keeping articles whole. A reader is identified if its own habit is found; a false alarm is any
+finding on the reader that reads the gold passage wherever it is.
 
 Run: python tests/benchmarks/stress.py [--seeds 200] [--questions 200]
 """

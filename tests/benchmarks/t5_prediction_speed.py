@@ -1,13 +1,13 @@
-"""Prediction by a T5 of flan-t5-small's shape: aqa against generate, CTranslate2 and a loop.
+"""Speed of predicting with a T5 of flan-t5-small's shape: aqa, generate, CTranslate2 and a loop.
 
-All arms read the same token ids of real questions (SQuAD and KorQuAD in turn) and write greedily,
-always to the last of the new tokens, since weights are random. Loading is not timed; each arm has
-answered a few questions before.
+All arms get the same token ids of real questions (alternately SQuAD and KorQuAD) and answer
+greedily with the maximum number of tokens, since weights are random. Loading is not timed; each arm
+has answered a few questions before.
 
-long      evidence of up to 384 tokens, answers of 8: aqa, `generate` in float32 in file order by
-          eights, CTranslate2 in int8 in batches sorted by length
-short     bare questions, answers of 64: aqa (which takes CTranslate2 for these), CTranslate2
-fid       ten passages a question, answers of 8: aqa, a loop over questions in float32
+long      evidence of up to 384 tokens, answers of 8: aqa, `generate` in float32 in file order and
+          batches of eight, CTranslate2 in int8 in batches sorted by length
+short     bare questions, answers of 64: aqa (which uses CTranslate2 for these), CTranslate2
+fid       ten passages per question, answers of 8: aqa, a loop over questions in float32
 
 Run: python tests/benchmarks/t5_prediction_speed.py [--questions 64] [--rounds 2]
 """
@@ -38,7 +38,7 @@ Arm = Callable[[], object]
 
 
 def by_generate(model: Any, rows: Ids, new_tokens: int) -> Arm:
-    """transformers' generate in file order, batches of eight padded on the right."""
+    """transformers' generate in file order, right-padded batches of eight."""
 
     def work() -> None:
         with torch.inference_mode():
@@ -56,7 +56,7 @@ def by_generate(model: Any, rows: Ids, new_tokens: int) -> Arm:
 
 
 def by_ctranslate2(folder: Path, reader: T5Backend, rows: Ids, new_tokens: int) -> Arm:
-    """CTranslate2 in int8, which sorts by length and batches by itself."""
+    """CTranslate2 in int8, which sorts by length and makes batches itself."""
     import ctranslate2
 
     target = folder.with_name("by-hand-int8")
@@ -93,7 +93,7 @@ def by_aqa(reader: T5Backend, prompts: list[Prompt]) -> Arm:
 
 
 def by_loop(model: Any, questions: list[Ids], new_tokens: int) -> Arm:
-    """One question at a time as FiD's own script has it: encode its passages, lay them together."""
+    """One question at a time, as in FiD's script: encode its passages and concatenate them."""
     from transformers.modeling_outputs import BaseModelOutput
 
     def work() -> None:
@@ -113,12 +113,12 @@ def by_loop(model: Any, questions: list[Ids], new_tokens: int) -> Arm:
 
 
 def ids_of(reader: T5Backend, prompts: list[Prompt]) -> Ids:
-    """The very ids that aqa reads."""
+    """The ids that aqa's model gets."""
     return [list(reader.encode(prompt).prompt_ids) for prompt in prompts]
 
 
 def parts_of(reader: T5Backend, prompt: Prompt) -> Ids:
-    """The very ids that aqa reads, passage by passage."""
+    """The ids that aqa's model gets, passage by passage."""
     encoding = reader.encode(prompt)
     ids = iter(encoding.prompt_ids)
     return [list(islice(ids, length)) for length in encoding.part_lengths]
@@ -153,7 +153,7 @@ def _reader(folder: Path, new_tokens: int, **backend: object) -> T5Backend:
 
 
 def _plain(folder: Path) -> Any:
-    """The model as from_pretrained gives it: in float32, as it was saved."""
+    """The model as returned by from_pretrained: in float32, as it was saved."""
     with quiet():
         return AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
 

@@ -1,4 +1,4 @@
-"""What the T5 benchmarks share: a model of flan-t5-small's shape and real questions for it."""
+"""Shared by the T5 benchmarks: a model of flan-t5-small's shape and real questions for it."""
 
 import sys
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from aqa.prompting.templates import load_template
 from aqa.records import Example, Prompt
 
 KORQUAD = SHARED / "korquad1" / "KorQuAD_v1.0_dev.json"
-VOCABULARY = 32_128  # flan-t5's; the tokenizer learned here uses the first 16,000 or so
+VOCABULARY = 32_128  # as flan-t5's; the tokenizer trained here uses about the first 16,000
 LEARNED = 16_000
 
 
 def questions(count: int) -> list[Example]:
-    """Answerable questions of SQuAD and KorQuAD in turn, one to a paragraph."""
+    """Answerable questions, alternately of SQuAD and KorQuAD, one per paragraph."""
     for file in (SQUAD, KORQUAD):
         if not file.is_file():
             sys.exit(f"{file}: no such file; name the folder of the data sets in AQA_SHARED_DATA")
@@ -42,7 +42,7 @@ def _first_of_each(file: Path) -> Iterator[Example]:
 
 
 def make_model(folder: Path, examples: list[Example]) -> Path:
-    """Write flan-t5-small's shape with random weights, and a tokenizer of these texts."""
+    """Save a model of flan-t5-small's shape with random weights, and a tokenizer of these texts."""
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -62,7 +62,7 @@ def make_model(folder: Path, examples: list[Example]) -> Path:
             num_heads=6,
             feed_forward_proj="gated-gelu",
             tie_word_embeddings=False,
-            initializer_factor=0.05,  # with 1.0 the first loss is above 100
+            initializer_factor=0.05,  # with 1.0 the initial loss is above 100
             decoder_start_token_id=tokenizer.pad_token_id,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
@@ -74,7 +74,7 @@ def make_model(folder: Path, examples: list[Example]) -> Path:
 
 
 def make_reader(folder: Path, **layers: dict[str, object]) -> T5Backend:
-    """A reader of that model with aqa's defaults, sections laid over them."""
+    """A reader of that model with aqa's defaults, and sections overridden."""
     return T5Backend(make_config(folder, **layers), SilentProgress())
 
 

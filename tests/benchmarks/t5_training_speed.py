@@ -1,12 +1,12 @@
-"""Training of a T5 of flan-t5-small's shape: aqa against three ways to use transformers' Trainer.
+"""Speed of training a T5 of flan-t5-small's shape: aqa and three uses of transformers' Trainer.
 
-All arms train the same rows, SQuAD and KorQuAD in turn, cut to 384 tokens by aqa, from the same
-random weights, for one epoch at the same hyper-parameters. Loading is not timed.
+All arms train on the same rows, alternately of SQuAD and KorQuAD, cut to 384 tokens by aqa, from
+the same random weights, for one epoch with the same hyper-parameters. Loading is not timed.
 
 aqa        the trainer of `aqa train t5` with every default
 usual      float32, padding="max_length" to 384 as in run_seq2seq_qa.py, file order
 dynamic    float32, padded to the longest of the batch, file order
-best       bf16, padded to the longest, grouped by length: the best that is to be had by hand
+best       bf16, padded to the longest, grouped by length: the best that users can configure
 
 Run: python tests/benchmarks/t5_training_speed.py [--rows 64] [--rounds 2]
 """
@@ -49,7 +49,7 @@ Row = Mapping[str, Any]
 
 
 class Arms:
-    """The arms over one folder with the model and the rows."""
+    """The arms, with the model and the rows in one folder."""
 
     def __init__(self, folder: Path, count: int) -> None:
         self._folder = folder
@@ -74,7 +74,7 @@ class Arms:
         self.ready: dict[str, Trainer] = {}
 
     def load(self, name: str) -> None:
-        """Load the weights and make the trainer of an arm, which is not timed."""
+        """Load the weights and make an arm's trainer, which is not timed."""
         torch.manual_seed(SEED)
         with quiet():
             if name == "aqa":

@@ -1,19 +1,19 @@
-"""Training tokens a second: aqa's trainer against a plain Trainer with peft and bitsandbytes.
+"""Training speed in tokens per second: aqa's trainer and a plain Trainer with peft, bitsandbytes.
 
-Both arms train the same rows with the same token ids and labels (answers only), base model in
-NF4 with double quantisation, LoRA over all linear layers, optimizer, learning rate, schedule and
-batches of 8, for one epoch. Each round takes the time from the first step's begin to the last
-step's end; tokens are counted without padding. Loading and checkpoints are not timed.
+Both arms train on the same rows with the same token ids and labels (answers only), base model in
+NF4 with double quantisation, LoRA on all linear layers, optimizer, learning rate, schedule and
+batches of 8, for one epoch. A round is timed from the start of the first step to the end of the
+last; tokens are counted without padding. Loading and checkpoints are not timed.
 
-aqa        AdapterTrainer with every default: batches of like length, logits where labels are
-plain      Trainer with `from_pretrained` and `get_peft_model` as they come: file order, padded to
-           the longest of the batch, attention as the model chooses it, the model's own loss over
-           all logits. Neither arm evaluates, so that bitsandbytes' repacking of weights on CPUs,
-           which spoils training after an evaluation, does not come up.
+aqa        AdapterTrainer with every default: batches of similar length, logits only for labels
+plain      Trainer with the defaults of `from_pretrained` and `get_peft_model`: file order, padded
+           to the longest of the batch, the model's default attention, its own loss over all logits.
+           Neither arm evaluates, so bitsandbytes' repacking of weights on CPUs, which breaks
+           training after an evaluation, does not matter.
 
-Two more checks, each printed as a table: the losses of both arms in the same order, which must
-agree up to bfloat16's rounding; and the peak memory of one step of 8 x 512 tokens, with aqa's
-logits and with all of them.
+Two further checks print tables: the losses of both arms in the same order, which must agree up to
+bfloat16's rounding; and the peak memory of one step of 8 x 512 tokens, with aqa's logits and with
+all of them.
 
 Run: python tests/benchmarks/training_speed.py [--data squad] [--rows 96] [--rounds 2]
 """
@@ -65,11 +65,11 @@ from aqa.verbs.train_plan import TrainingPlan
 
 TARGET = 1.3
 BATCH = 8
-NOISE = 0.03  # of a loss: bfloat16 keeps 8 bits, and the sums go in another order
+NOISE = 0.03  # in a loss: bfloat16 keeps 8 bits, and sums are in another order
 
 
 class Clock(TrainerCallback):
-    """Times the steps and keeps their losses."""
+    """Times the steps and records their losses."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -99,7 +99,7 @@ class InFileOrder(AdapterTrainer):
 
 
 def make_reader(model: str | None, **layers: dict[str, object]) -> LlamaQloraBackend:
-    """SmolLM2 with the shipped config, or another model in its place."""
+    """SmolLM2 with the built-in config, or another model instead."""
     if model is not None:
         layers["backend"] = {"model": model}
     reader = LlamaQloraBackend(smollm2_config(**layers), SilentProgress())
@@ -137,7 +137,7 @@ class Arms:
         with quiet():
             reader.model = load_model(reader.files, reader.options, training=True)
             arguments = training_arguments(reader.config, reader.options, job)
-            torch.manual_seed(SEED)  # both arms begin with the same adapter
+            torch.manual_seed(SEED)  # both arms start with the same adapter
             trainer = trainer_type(reader, job, _ignore, arguments, self.rows)
             trainer.add_callback(clock)
             trainer.train()
@@ -181,7 +181,7 @@ def plain_model(reader: LlamaQloraBackend) -> Any:
 
 
 def pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-    """The usual collator: padded to the longest, labels of answers, all for the model itself."""
+    """The usual collator: padded to the longest, labels of answers, all passed to the model."""
     batch = Collator()(rows)
     del batch["label_places"]
     return batch
@@ -192,11 +192,11 @@ def _no_scores(predictions: object) -> dict[str, float]:
 
 
 def _ignore(step: TrainStep) -> None:
-    """Take no notice of a step."""
+    """Ignore a step."""
 
 
 def compare_speed(arms: Arms, rounds: int) -> float:
-    """Train in turn, print tokens a second, and give the ratio."""
+    """Train in turn, print tokens per second, and return the ratio."""
     runs: dict[str, Callable[[], Clock]] = {"aqa": arms.aqa, "plain": arms.plain}
     costs: Costs = {name: [] for name in runs}
     for number in range(rounds):
@@ -221,7 +221,7 @@ def compare_speed(arms: Arms, rounds: int) -> float:
 
 
 def compare_losses(arms: Arms, steps: int, checked: bool) -> None:
-    """Train both arms in file order from the same adapter, and print the losses side by side."""
+    """Train both arms in file order from the same adapter, and print their losses side by side."""
     own, other = arms.aqa(InFileOrder, steps).losses, arms.plain(steps).losses
     rows = [["step", *(str(number + 1) for number in range(steps))]]
     rows.append(["aqa", *(f"{loss:.4f}" for loss in own)])
@@ -233,7 +233,7 @@ def compare_losses(arms: Arms, steps: int, checked: bool) -> None:
 
 
 def measure_step(variant: str, model_name: str | None) -> None:
-    """Do one step of 8 x 512 tokens, 16 of each row labelled; print the memory as JSON."""
+    """Do one step of 8 x 512 tokens, 16 per row labelled; print the memory as JSON."""
     reader = make_reader(model_name)
     with quiet():
         if variant == "plain":
@@ -263,19 +263,19 @@ def measure_step(variant: str, model_name: str | None) -> None:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds now."""
+    """This process's current memory, in bytes."""
     import psutil
 
     return int(psutil.Process().memory_info().rss)
 
 
 def peak() -> int:
-    """The most bytes of memory that this process has held."""
+    """This process's peak memory, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def compare_memory(model: str | None) -> None:
-    """Measure one step in a process of its own for each variant, and print the peaks."""
+    """Measure one step in a separate process for each variant, and print the peaks."""
     variants = {
         "aqa": "aqa: logits where labels are",
         "all": "the same, all logits",
