@@ -87,7 +87,7 @@ class RowParser:
                 gold_ids = gold_ids or tuple(filter(None, map(_named_id, listed)))
         used = {id_column, question_column, passages_column, title_column, *references.columns}
         return Example(
-            id=self._id(stored_id, question, passages, place),
+            id=self._id(stored_id, question, passages, row, place),
             question=self._form(question),
             passages=() if self._joined else passages,
             answers=references.texts and tuple(map(self._form, references.texts)),
@@ -192,11 +192,18 @@ class RowParser:
     def _form(self, text: str) -> str:
         return unicodedata.normalize("NFC", text) if self._nfc else text
 
-    def _id(self, stored: object, question: str, passages: Iterable[Passage], place: str) -> str:
+    def _id(
+        self,
+        stored: object,
+        question: str,
+        passages: Iterable[Passage],
+        row: Mapping[str, object],
+        place: str,
+    ) -> str:
         if (own := read_id(stored, place)) is not None:
             return own
         if not question:
-            raise DataError(f"{place}: no id and no question, one of which references need")
+            self._refuse("question", "", None, row, place)
         self.generated_ids += 1
         content = "\n".join((question, *(passage.text for passage in passages)))
         return short_hash(unicodedata.normalize("NFC", content))

@@ -23,7 +23,7 @@ from aqa.errors import DataError
 PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
-    "segment", "chunktext", "chunk", "snippet", "abstract",
+    "segment", "chunktext", "chunk", "snippet", "abstract", "evidencetext",
 )  # fmt: skip
 DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
 PASSAGE_ID = ("id", *DOCUMENT_IDS, "uuid")

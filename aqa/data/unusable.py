@@ -11,9 +11,12 @@ ZIP = b"PK\x03\x04"
 NAMES_SHOWN = 3
 
 PICKLE = ("a Python pickle", "load it where you trust it, and write JSON")
+UTF_32 = ("UTF-32 text", "save it as UTF-8 (iconv -f utf-32 -t utf-8)")
 UTF_16 = ("UTF-16 text", "save it as UTF-8 (in Excel: CSV UTF-8; or iconv -f utf-16 -t utf-8)")
 # What a file is by its first bytes, and what to do.
 BINARY: Mapping[bytes, tuple[str, str]] = {
+    b"\xff\xfe\0\0": UTF_32,
+    b"\0\0\xfe\xff": UTF_32,
     b"\xff\xfe": UTF_16,
     b"\xfe\xff": UTF_16,
     b"\xd0\xcf\x11\xe0": ("an Excel, Word or Hangul file", "save it as CSV (UTF-8)"),
@@ -21,6 +24,8 @@ BINARY: Mapping[bytes, tuple[str, str]] = {
     b"\x93NUMPY": ("an array of NumPy", "decode the token ids it holds, and write the texts"),
     b"SQLite format 3": ("an SQLite database", "export the table as CSV or JSON"),
     b"%PDF-": ("a PDF", "write what it holds as JSON or CSV"),
+    b"\x1f\x8b": ("packed twice", "unpack it once"),
+    b"\x28\xb5\x2f\xfd": ("packed twice", "unpack it once"),
     b"BZh": ("packed by bzip2", "unpack it first, or pack it by gzip"),
     b"\xfd7zXZ": ("packed by xz", "unpack it first, or pack it by gzip"),
     b"\x04\x22\x4d\x18": ("packed by LZ4", "unpack it first, or pack it by gzip"),
@@ -49,6 +54,7 @@ ARCHIVES = {
 }
 # By the lower-cased beginning of a text.
 TEXTS = {
+    'data: {"': ("a stream of events", "ask without streaming, and keep the whole replies"),
     "<!doctype html": ("a web page", "download the file itself"),
     "<html": ("a web page", "download the file itself"),
     "<head": ("a web page", "download the file itself"),

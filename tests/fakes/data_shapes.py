@@ -419,6 +419,42 @@ SHAPES |= {
         lines({"question": WHEN, "passage": BUILT, "idx": 7, "label": -1}),
         one(None, key="7"),
     ),
+    "BoolQ of KoBEST": (
+        "b.jsonl",
+        lines({"question": WHEN, "paragraph": BUILT, "label": 0}),
+        one(("no",), key=None),
+    ),
+    "QAMPARI with passages": (
+        "q.jsonl",
+        lines(
+            {
+                "qid": "q1",
+                "question_text": WHEN,
+                "context": BUILT,
+                "answer_list": [{"answer_text": "1874", "aliases": ["x"]}, {"answer_text": "1910"}],
+            }
+        ),
+        one(("1874, 1910",)),
+    ),
+    "FinanceBench": (
+        "f.jsonl",
+        lines({**ROW, "answer": "1874", "evidence": [{"evidence_text": BUILT, "page": 1}]}),
+        one(),
+    ),
+    "RAGTruth": (
+        "r.jsonl",
+        lines(
+            {
+                "id": "q1",
+                "query": WHEN,
+                "context": BUILT,
+                "output": "x",
+                "model": "m",
+                "hallucination_labels": "[]",
+            }
+        ),
+        one(None),
+    ),
     "StrategyQA in Korean": (
         "s.json",
         [{"qid": "q1", "question": "타나요?", "answer": True, "facts": [BURNED]}],

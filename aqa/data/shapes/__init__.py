@@ -21,6 +21,7 @@ SHAPES: tuple[Shape, ...] = (
     evidence.eli5,
     evidence.qrecc,
     evidence.numbered,
+    answers.qampari,
     answers.drop,
     answers.drop_of_the_hub,
     answers.yes_or_no,

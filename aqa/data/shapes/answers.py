@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from aqa.data.shape import (
     Row,
     UnreadableError,
+    are_objects,
     as_object,
     as_objects,
     column_of,
@@ -20,6 +21,12 @@ from aqa.data.shape import (
 NUMBERED = re.compile(r"answer_?\d")
 HANGUL = re.compile("[가-힣]")
 YES_OR_NO = {"true": 0, "1": 0, "false": 1, "0": 1}  # including pandas's and Excel's spelling
+
+
+@shape("answer_list", knows=lambda row: are_objects(row["answer_list"], "answer_text"))
+def qampari(row: Row) -> Iterator[Row]:
+    texts = [each.get("answer_text") for each in row["answer_list"]]
+    yield {**without(row, "answer_list"), "answers": joined(texts)}
 
 
 @shape("passage", "qa_pairs")
@@ -60,7 +67,8 @@ def _is_yes_or_no(row: Row) -> bool:
         return False
     column = column_of(row, "answers")
     if column != "answer":
-        return not column and {"idx", "passage", "label"} <= row.keys()
+        of_kobest = row.keys() == {"paragraph", "question", "label"}
+        return not column and (of_kobest or {"idx", "passage", "label"} <= row.keys())
     is_known = "passage" in row or "facts" in row
     as_text = (
         str(answer).casefold() in ("true", "false") and "true or false" not in question.casefold()
@@ -70,7 +78,7 @@ def _is_yes_or_no(row: Row) -> bool:
 
 @shape("question", any_of=("answer", "label"), knows=_is_yes_or_no)
 def yes_or_no(row: Row) -> Iterator[Row]:
-    """BoolQ, including SuperGLUE's, and StrategyQA: true is yes."""
+    """BoolQ, including SuperGLUE's and KoBEST's, and StrategyQA: true is yes."""
     answer = row.get("answer", row.get("label"))
     words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
     place = YES_OR_NO.get(str(answer).casefold())

@@ -12,6 +12,8 @@ def _generated(row: Row) -> tuple[str, ...]:
         "input" in row and are_objects(row.get("context"), "page_content")
     ):
         return ("answer", "result", "output_text")
+    if "hallucination_labels" in row:  # RAGTruth
+        return ("output",)
     answers = row.get("answers")
     is_haystack = are_objects(answers, "score") and are_objects(answers, "answer", "data")
     return ("answers",) if is_haystack else ()

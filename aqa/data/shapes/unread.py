@@ -23,12 +23,15 @@ OF_CHOICES = (
     "answeridx", "answerindex",
 )  # fmt: skip
 OPTIONS = ("options", "choices", "선택지", "보기")
-LETTERED = re.compile(r"(?:answer|choice|option|op|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
+LETTERED = re.compile(r"(?:answer|choice|option|op|alternative|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
 MANY_COLUMNS = 20  # more texts than a row of data has named columns
 PLACES = set("ABCDEFGHIJ0123456789①②③④⑤")
 OF_A_CORPUS = {
     "docid", "corpusid", "queryid", "qid", "contents", "text", "title", "url", "score", "rank",
     "id", "metadata",
+}  # fmt: skip
+OF_CANDIDATES = {
+    "question_id", "question", "document_title", "paragraph", "answer", "label", "idx",
 }  # fmt: skip
 CONVERSATION = (
     "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
@@ -74,6 +77,12 @@ SHAPES: tuple[Shape, ...] = (
         "a question of multiple choice (RACE, QuALITY): write the options into the question, and"
         " the text of the right one into answers",
         knows=_is_choice,
+    ),
+    unreadable(
+        "a candidate answer that a label calls right or wrong (WikiQA, MultiRC): keep the right"
+        " ones alone, and say so with --field answers=answer",
+        "question", "answer", "label",
+        knows=lambda row: row.keys() <= OF_CANDIDATES,
     ),
     unreadable(
         "Prodigy's annotations, whose \"answer\" says whether they are right; write the text of"

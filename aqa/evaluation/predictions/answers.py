@@ -17,7 +17,7 @@ from aqa.evaluation.predictions.texts import list_columns
 # Earlier lines take precedence; a row with different texts under two names of one line is
 # refused.
 ANSWERS = (
-    ("predictedanswer",), ("predictiontext",), ("prediction",), ("finalanswer",),
+    ("predictedanswer",), ("predictiontext",), ("prediction",), ("finalanswer", "finaloutput"),
     ("pred", "preds", "predict", "predicted", "predictions", "predictedtext", "predictedanswers",
      "predanswer", "predtext", "answerpred", "modelprediction", "예측", "예측답", "예측답변",
      "예측정답", "예상답변"),

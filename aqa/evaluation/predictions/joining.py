@@ -74,7 +74,8 @@ def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
         is_sure = name in (KEY, *SURE_IDS) or name.endswith("_id")  # values must be unique
         if name not in repeated or (is_sure and TURN not in common):
             return name
-    return next(iter(common), None)
+    varied = (name for name in common if len({row.ids[name] for row in found}) > 1)
+    return next(varied, None)  # one value throughout, such as llama.cpp's index 0, is no id
 
 
 def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked) -> None:

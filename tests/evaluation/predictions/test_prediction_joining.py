@@ -322,7 +322,7 @@ def test_references_need_an_id_or_a_question(call_aqa: Call, tmp_path: Path) -> 
     write(tmp_path, "refs.jsonl", lines([{"answers": ["1"]}]))
     write(tmp_path, "p.json", ["1"])
     told = call_aqa("evaluate", "p.json", "--data", "refs.jsonl").stderr
-    assert "refs.jsonl, line 1: no id and no question, one of which references need" in told
+    assert "refs.jsonl, line 1: no question among the columns answers; name the right one" in told
 
 
 @pytest.mark.parametrize("ids", [["1", "2"], ["0001", "0002"], ["1.0", "2.0"]])

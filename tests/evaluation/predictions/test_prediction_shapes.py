@@ -34,12 +34,12 @@ WITHOUT_IDS = {
     "CSV of one column", "TSV, each row by its index", "a list of texts", "columns without ids",
     "DeepEval's latest run", "LangChain", "requests by number", "Gemini's batch without keys",
     "Azure's evaluation", "OpenAI's evals", "OpenAI's evals, matches alone",
-    "Bedrock's evaluation", "Opik", "LangChain's chain of questions and answers",
+    "Bedrock's evaluation", "llama.cpp", "Opik", "LangChain's chain of questions and answers",
 }  # fmt: skip
 
 REFUSED_WITHOUT_DATA = {
     "Hugging Face text-generation", "Haystack", "AlpacaEval", "CSV of one column",
-    "DeepEval's latest run", "LangChain", "Gemini's batch without keys",
+    "DeepEval's latest run", "LangChain", "Gemini's batch without keys", "llama.cpp",
     "CSV without a header", "Opik", "FiD, a tab at the end lost", "a list of texts",
 }  # fmt: skip
 
@@ -141,6 +141,7 @@ FAILURES = {
         "result": {"type": "errored", "error": {"message": "overloaded"}}},
     "Gemini": {"key": "q1", "error": {"message": "quota"}},
     "Gemini, blocked": {"key": "q1", "response": {"promptFeedback": {"blockReason": "OTHER"}}},
+    "Bedrock": {"recordId": "q1", "modelInput": {}, "error": {"errorMessage": "quota"}},
     "Inspect": {"id": "q1", "epoch": 1, "input": "?", "target": "",
         "output": {"choices": [], "completion": ""}, "error": {"message": "x"}},
     "promptfoo": {"vars": {"id": "q1"}, "testIdx": 0, "provider": {"id": "p"}, "error": "timeout"},
@@ -151,6 +152,14 @@ FAILURES = {
 def test_failures_of_other_tools_are_failures(tool: str, tmp_path: Path) -> None:
     row = read_predictions(write(tmp_path, "p.jsonl", lines([FAILURES[tool]])))["q1"]
     assert (row.prediction, row.failed) == (None, True)
+
+
+def test_an_error_of_vertex_is_a_failure(tmp_path: Path) -> None:
+    request = {"contents": [{"role": "user", "parts": [{"text": QUESTIONS["q1"]}]}]}
+    row = {"status": "Bad Request: {}", "request": request, "response": {}}
+    path = write(tmp_path, "p.jsonl", lines([row]))
+    found = read_predictions(path, list(SAID), list(QUESTIONS.values()))
+    assert (found["q1"].prediction, found["q1"].failed) == (None, True)
 
 
 VARIANTS = {

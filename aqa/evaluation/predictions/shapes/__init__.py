@@ -14,6 +14,7 @@ SHAPES: tuple[Shape, ...] = (
     harnesses.helm_state,
     harnesses.evals,
     harnesses.mt_bench,
+    batches.streamed,
     batches.openai,
     batches.anthropic,
     batches.gemini,

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from aqa.data.shape import Row, UnreadableError, are_objects, as_object, as_objects, shape, without
+from aqa.data.shape import (
+    Row,
+    UnreadableError,
+    are_objects,
+    as_object,
+    as_objects,
+    shape,
+    unreadable,
+    without,
+)
 from aqa.evaluation.predictions.shapes.replies import reply_text
 
 
@@ -23,7 +32,10 @@ def anthropic(row: Row) -> Iterator[Row]:
 
 @shape(
     "response",
-    knows=lambda row: bool({"candidates", "promptFeedback"} & as_object(row["response"]).keys()),
+    knows=lambda row: (
+        bool({"candidates", "promptFeedback"} & as_object(row["response"]).keys())
+        or (not row["response"] and bool(row.get("status")))  # an error of Vertex AI
+    ),
 )
 def gemini(row: Row) -> Iterator[Row]:
     contents = as_object(row.get("request")).get("contents")
@@ -80,21 +92,36 @@ def eval_run(row: Row) -> Iterator[Row]:
     }
 
 
+def _is_streamed(row: Row) -> bool:
+    of_ollama = row.get("done") is False and ("response" in row or "message" in row)
+    of_llama_cpp = row.get("stop") is False and "content" in row
+    of_openai = str(row.get("object")).endswith(".chunk")
+    return of_ollama or of_llama_cpp or of_openai or isinstance(row.get("token"), dict)
+
+
+streamed = unreadable(
+    "a piece of a streamed reply; ask without streaming, or write each answer as one row",
+    any_of=("done", "stop", "object", "token"),
+    knows=_is_streamed,
+)
+
+
 def _is_reply(row: Row) -> bool:
     if are_objects(row.get("candidates"), "content"):  # Gemini
         return True
     choices = row.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    said = as_object(row.get("message")).get("role") == "assistant"
-    return said or bool({"message", "text"} & as_object(first).keys())
+    said = as_object(row.get("message", row)).get("role") == "assistant"
+    is_whole = said or row.get("object") == "response"
+    return is_whole or bool({"message", "text"} & as_object(first).keys())
 
 
-@shape(any_of=("candidates", "choices", "message"), knows=_is_reply)
+@shape(any_of=("candidates", "choices", "message", "content", "output"), knows=_is_reply)
 def reply(row: Row) -> Iterator[Row]:
-    """Read a reply as the clients of OpenAI or Ollama return it."""
+    """Read a reply as the clients of OpenAI, Anthropic or Ollama return it."""
     _refuse_several(row)
     text = reply_text(row)
     yield {
-        **without(row, "choices", "candidates", "message"),
+        **without(row, "choices", "candidates", "message", "content", "output", "output_text"),
         **({"prediction": text} if text is not None else {"error": row.get("error") or "no text"}),
     }

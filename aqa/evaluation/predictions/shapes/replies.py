@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+# Where a message holds its text, Bedrock's models and LlamaIndex included.
+TEXTS = ("content", "parts", "text", "generation", "outputText", "completion", "response")
+
 
 def reply_text(body: Mapping[str, Any]) -> str | None:
     """Return the text of a reply: chat or plain completions, responses, messages, Gemini's content.
@@ -11,12 +14,11 @@ def reply_text(body: Mapping[str, Any]) -> str | None:
     """
     if isinstance(body.get("message"), dict):
         return _joined(body["message"])
-    for name in ("choices", "candidates"):
+    for name in ("choices", "candidates", "outputs", "results"):
         listed = body.get(name)
         if isinstance(listed, list) and listed and isinstance(listed[0], dict):
-            first = listed[0]
-            message = first.get("message") or first.get("content")
-            return _joined(message) if isinstance(message, dict) else _joined(first)
+            choices = {_text_of(each) for each in listed if isinstance(each, dict)}
+            return choices.pop() if len(choices) == 1 else None
     output = body.get("output")
     if isinstance(output, list):
         messages = [item for item in output if isinstance(item, dict)]
@@ -26,9 +28,14 @@ def reply_text(body: Mapping[str, Any]) -> str | None:
     return _joined(body)
 
 
+def _text_of(choice: Mapping[str, Any]) -> str | None:
+    message = choice.get("message") or choice.get("content")
+    return _joined(message if isinstance(message, dict) else choice)
+
+
 def _joined(message: Mapping[str, Any]) -> str | None:
     """Join the text parts of a message, without reasoning."""
-    for name in ("content", "parts", "text"):
+    for name in TEXTS:
         value = message.get(name)
         if isinstance(value, str):
             return value
