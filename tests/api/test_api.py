@@ -1,4 +1,4 @@
-"""The Python API: data, answers and scores at hand, with the sentences of the command line."""
+"""The Python API: data, answers and scores in memory, with the same messages as the command."""
 
 import inspect
 import json
@@ -32,7 +32,7 @@ def asked(path: Path) -> list[str]:
 
 @pytest.fixture
 def note(tmp_path: Path) -> Path:
-    """The file in which the stub writes what it was asked."""
+    """The file in which the stub records what it was asked."""
     return tmp_path / "asked.txt"
 
 
@@ -136,7 +136,7 @@ def test_a_run_folder_keeps_answers_and_resumes(note: Path, tmp_path: Path) -> N
 
 
 def test_a_run_folder_is_that_of_the_command(tmp_path: Path) -> None:
-    """The command scores and verifies it; of data at hand there is nothing to be hashed again."""
+    """The command can score and verify it; for data in memory there is nothing to hash again."""
     run = tmp_path / "run"
     list(aqa.predict("stub", DATA, output_dir=run))
     assert read_manifest(run)["command"] == "aqa.predict"
@@ -309,7 +309,7 @@ def test_predictions_that_are_none(predictions: Any, message: str) -> None:
 def test_a_run_folder_at_work_is_not_that_of_answers_at_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names of answers at hand are no paths, whatever lies in the folder one works in."""
+    """Names of answers in memory are not paths, whatever is in the working folder."""
     list(aqa.predict("stub", DATA, settings={"evidence.top_k": 1}, output_dir=tmp_path))
     monkeypatch.chdir(tmp_path)
     mine = {key: aqa.Prediction(key, text) for key, text in STUB.items()}

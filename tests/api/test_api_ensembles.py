@@ -1,4 +1,4 @@
-"""Ensembles from a notebook."""
+"""Ensembles from the Python API."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_an_ensemble_is_trained_and_asked(tmp_path: Path, monkeypatch: pytest.Mo
 def test_members_that_the_rule_leaves_out_need_no_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rule of one reader alone, beside one whose run lies here and one that is a file."""
+    """The rule is a single reader, with another whose run is here and one that is a file."""
 
     def answer(self: StubBackend, prompt: Prompt) -> Prediction:
         return Prediction(prompt.id, "right" if self.options.model == "c" else "wrong")

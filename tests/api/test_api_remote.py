@@ -1,4 +1,4 @@
-"""The Python API with a server on loopback: predicting through it, and being judged by it."""
+"""The Python API with a server on loopback: as reader and as judge."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("hurried")
 
 
 def reply(body: dict[str, Any]) -> str:
-    """A verdict for a judge's request, and an answer for a reader's."""
+    """A verdict for a judge's request, an answer for a reader's."""
     if "response_format" in body:
         return '{"reason": "It says so.", "verdict": "correct"}'
     return "Ada"
@@ -47,7 +47,7 @@ def test_answers_without_a_folder(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_cap_on_cost_ends_a_stream_that_is_not_whole(server: Server) -> None:
-    # A request costs about 0.00004 dollars, but the first could cost 0.00042 for all one knows.
+    # A request costs about 0.00004 dollars, but the first may cost up to 0.00042.
     capped = priced(server, max_cost=0.0005, max_concurrency=1)
     answers = aqa.predict("gpt4", DATA, model="m", settings=capped)
     with pytest.raises(aqa.AqaError, match=r"max.cost|limit|cap"):
@@ -73,7 +73,7 @@ def test_a_judge_reads_data_at_hand(server: Server, tmp_path: Path) -> None:
         )
         assert result.scores["mine"]["judge"].value == 100.0
         assert result.report.judge is not None
-    assert server.requests == len(DATA)  # a verdict is paid for once
+    assert server.requests == len(DATA)  # each verdict is paid for once
     assert (tmp_path / "scores" / "metrics.json").is_file()
 
 

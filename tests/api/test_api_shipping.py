@@ -1,4 +1,4 @@
-"""From comparing to shipping, from a notebook: keywords named like the command's flags."""
+"""From comparison to shipping in Python: keywords named like the command's flags."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`aqa.train` with data at hand: what it returns is of use to the next call."""
+"""`aqa.train` with data in memory: what it returns can be passed to the next call."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Keywords with values that the command's flags refuse: one sentence, and nothing is written."""
+"""Values that the command's flags refuse are refused as keywords, and nothing is written."""
 
 from collections.abc import Callable, Mapping
 from math import inf, nan

@@ -1,4 +1,4 @@
-"""`import aqa` is quick: it loads nothing that is not needed yet."""
+"""`import aqa` is fast: it imports only what is needed."""
 
 import ast
 import subprocess
@@ -16,7 +16,7 @@ HEAVY = {
 
 
 def imported(code: str) -> set[str]:
-    """The modules that Python tells of importing while it runs the code."""
+    """The modules that Python reports importing while it runs the code."""
     command = [sys.executable, "-X", "importtime", "-c", code]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}

@@ -1,4 +1,4 @@
-"""Answers as a stream: for several threads, for other processes, and with all that is known."""
+"""The stream of answers: for several threads and processes, with all its fields."""
 
 import copy
 import pickle

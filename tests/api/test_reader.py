@@ -21,7 +21,7 @@ OTHERS = house_rows(6)[4:]
 
 @pytest.fixture
 def happened(as_stub: Callable[[type], None]) -> list[str]:
-    """What happens to the weights."""
+    """Record what happens to the weights."""
     happened: list[str] = []
 
     class Weighty(StubBackend):
@@ -57,11 +57,11 @@ def test_weights_are_loaded_once(happened: list[str], tmp_path: Path) -> None:
         assert texts(few) != alone[0]
         assert happened == ["loaded"]
     assert happened == ["loaded", "freed"]
-    assert texts(few)  # what was taken stays
+    assert texts(few)  # answers already taken are kept
 
 
 def test_runs_are_those_of_a_reader_of_each_call(happened: list[str], tmp_path: Path) -> None:
-    """Manifest and identity are the same, and what one began the other goes on with."""
+    """Manifest and identity are the same, and each can resume the other's runs."""
     list(aqa.predict("stub", DATA, output_dir=tmp_path / "own"))
     with aqa.Reader("stub") as reader:
         list(aqa.predict(reader, OTHERS))

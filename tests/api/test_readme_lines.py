@@ -1,4 +1,4 @@
-"""The README's lines of Python, run as they are given, with no file but the model."""
+"""The README's Python examples run as they are, with only the model's files."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ print(result.scores["theirs"]["f1"].value)
 
 
 def lines_of_python() -> list[str]:
-    """Those of the README, which go on from each other, and a few that need nothing of it."""
+    """The README's lines, which build on each other, and a few that need nothing else."""
     return [SHORT, "".join(PYTHON.findall(README.read_text(encoding="utf-8")))]
 
 

@@ -1,4 +1,4 @@
-"""Errors and notes of the Python API name keywords, those of the commands name flags."""
+"""Messages of the Python API name keywords, those of the commands name flags."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from aqa.api.wording import ASKED, SCORED, TRAINED, Names, WordedProgress, rewor
 from aqa.progress import SilentProgress
 
 ROOT = Path(aqa.__file__).parent
-# What commands alone do: they end batches, hold scores to limits, and write these files.
+# Only in commands: cancelling batches, limits on scores, and these files.
 COMMANDS_ALONE = {"--cancel", "--fail-under", "--per-example"}
 
 SENTENCES: list[tuple[str, Names, str]] = [
@@ -41,7 +41,7 @@ SENTENCES: list[tuple[str, Names, str]] = [
         SCORED,
         'name it, prediction_fields=["id=a"] (aqa.Scoring)',
     ),
-    # Several of one flag are one keyword.
+    # Several values of one flag become one keyword.
     (
         'say --no-answer "none" --no-answer "not \'here\'"; x',
         SCORED,
@@ -59,7 +59,7 @@ SENTENCES: list[tuple[str, Names, str]] = [
     ),
     ("give --data FILE --split NAME", ASKED, 'give data=FILE settings={"data.split": "NAME"}'),
     ("or --slice KEY", SCORED, 'or slices=["KEY"] (aqa.Scoring)'),
-    # What is no flag of ours, or a command.
+    # Not a flag of ours, or a command.
     ("run it with --log_samples, a--data", ASKED, "run it with --log_samples, a--data"),
     ("another --max-model-len", ASKED, "another --max-model-len"),
     ("run `aqa train ... --merge`, --data", ASKED, "run `aqa train ... --merge`, data"),
@@ -73,7 +73,7 @@ def test_flags_become_keywords(sentence: str, names: Names, here: str) -> None:
 
 
 def sentences() -> Iterator[str]:
-    """All texts of the program below its commands, but for docstrings."""
+    """All strings in the program below its commands, except docstrings."""
     for path in ROOT.rglob("*.py"):
         if path.is_relative_to(ROOT / "cli") or path.is_relative_to(ROOT / "api"):
             continue

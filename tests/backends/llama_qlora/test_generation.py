@@ -1,4 +1,4 @@
-"""Answers written in continuous batches are those of whole generations, with less work."""
+"""Continuous batching gives the same answers as whole generations, with less work."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def model(tiny: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def prompts() -> list[list[int]]:
-    """Twelve rows, four of which begin alike."""
+    """Twelve rows, four of which share a prefix."""
     draw = torch.Generator().manual_seed(5)
     rows: list[list[int]] = [
         torch.randint(5, 40, (6 + n,), generator=draw).tolist() for n in range(8)
@@ -34,7 +34,7 @@ def prompts() -> list[list[int]]:
 
 
 def whole(model: Any, row: list[int], end_ids: list[int]) -> list[int]:
-    """One row alone, in one generation."""
+    """Generate one row alone."""
     ids = torch.tensor([row])
     output = model.generate(
         input_ids=ids,
@@ -51,12 +51,12 @@ def whole(model: Any, row: list[int], end_ids: list[int]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def free(model: Any, prompts: list[list[int]]) -> list[list[int]]:
-    """What the model writes where no token ends it."""
+    """What the model writes without an end token."""
     return [whole(model, row, [10_000]) for row in prompts]
 
 
 def some_end(free: list[list[int]]) -> int:
-    """What an untrained model writes often makes an end token that some rows meet and some not."""
+    """An end token that some rows reach and others do not, in what an untrained model writes."""
     return next(
         token
         for token in {token for row in free for token in row}
@@ -81,7 +81,7 @@ def test_the_answers_of_one_whole_generation_whatever_there_is_room_for(
 
 
 def test_steps_are_full(model: Any, prompts: list[list[int]], free: list[list[int]]) -> None:
-    """Places are taken again, so that few steps write less than there is room for."""
+    """Free slots are reused, so that few steps are less than full."""
     end = some_end(free)
     options = GenerationOptions(max_new_tokens=NEW)
     sizes: list[int] = []
@@ -152,7 +152,7 @@ def test_models_that_keep_other_things_than_keys_are_asked_for_whole_answers(
 
 
 def log_probabilities(model: Any, row: list[int], new: list[int]) -> list[float]:
-    """Of each new token, read in one pass."""
+    """Return the log-probability of each new token, from one pass."""
     with torch.no_grad():
         found = model(input_ids=torch.tensor([[*row, *new]])).logits[0].log_softmax(-1)
     return [found[len(row) - 1 + n, token].item() for n, token in enumerate(new)]
@@ -172,7 +172,7 @@ def test_log_probabilities_are_those_of_the_model(
     model: Any, prompts: list[list[int]], free: list[list[int]], options: GenerationOptions
 ) -> None:
     torch.manual_seed(2)
-    ends = [free[0][3], free[5][9], free[9][1]]  # some answers will end by themselves
+    ends = [free[0][3], free[5][9], free[9][1]]  # some answers end with these
     found = write_all(model, prompts, Ends(ends), options)
     assert len(found) == 12
     assert any(written.tokens > len(written.ids) for answers in found for written in answers)
@@ -238,7 +238,7 @@ def test_beams_of_models_that_say_other_things_of_what_they_read_at_once(
 
 @pytest.mark.parametrize("kind", ["bart", "marian", "roberta", "opt"])
 def test_positions_that_count_the_padding(kind: str, prompts: list[list[int]]) -> None:
-    """Rows of several lengths are answered as each alone, also where no mask hides the padding."""
+    """Rows of several lengths get the same answers as alone, even if no mask hides the padding."""
     config = AutoConfig.for_model(
         kind, vocab_size=64, d_model=32, hidden_size=32, word_embed_proj_dim=32,
         num_hidden_layers=2, decoder_layers=2, num_attention_heads=4, decoder_attention_heads=4,

@@ -1,4 +1,4 @@
-"""A merged model as a file for llama.cpp; its converter knows no tiny tokenizers."""
+"""Export of a merged model for llama.cpp; its converter does not support tiny tokenizers."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ COPY = (
 
 @pytest.fixture
 def converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One on the PATH, which writes down what it was asked for."""
+    """A converter on the PATH that records its arguments."""
     path = tmp_path / CONVERTER
     path.write_text(COPY, encoding="utf-8")
     path.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Adapters that other trainers left: their tokenizer, their template, their wider vocabulary."""
+"""Adapters from other trainers: their tokenizer, template and larger vocabulary."""
 
 import json
 import re
@@ -24,12 +24,12 @@ from aqa.records import Template
 
 BOTH = {"modules_to_save": ["embed_tokens", "lm_head"]}
 OVER_BOTH = {"target_modules": ["q_proj", "embed_tokens", "lm_head"]}
-ACTIVATED = {"alora_invocation_tokens": [2]}  # behind the last header's beginning
+ACTIVATED = {"alora_invocation_tokens": [2]}  # after the beginning of the last header
 ADALORA = {"kind": "AdaLoraConfig", "r": 8, "total_step": 9}
 
 
 def answers(folder: Path, template: Template) -> tuple[list[str | None], list[Any]]:
-    """Ours, and the chats that were answered."""
+    """Our answers, and the chats that were answered."""
     with make_reader(folder) as reader:
         prompts = make_prompts(reader, template, with_target=False)
         found = {answer.id: answer.raw for _, answer in reader.generate(prompts)}
@@ -76,7 +76,7 @@ def test_a_wider_adapter_merges(tiny_no_template: Path, template: Template, tmp_
 def test_added_tokens_are_not_drawn_at_random(
     layer: str, tiny_no_template: Path, tmp_path: Path
 ) -> None:
-    """peft keeps them of the adapted layer alone, and the base is not tied."""
+    """peft stores those of the adapted layer only, and the base is not tied."""
     options = {"target_modules": ["q_proj", layer]}
     folder = save_adapter(tiny_no_template, tmp_path / "adapter", wider_tokenizer(), **options)
     with pytest.raises(ModelError, match=f"322 tokens, .* has 320, .* for {layer} alone"):
@@ -140,7 +140,7 @@ def test_a_base_of_another_revision_is_not_taken(
 def test_an_adapter_over_another_is_refused(
     part: str, tiny_no_template: Path, tmp_path: Path
 ) -> None:
-    """A folder with a model and an adapter, too, which transformers would both load."""
+    """A folder with both a model and an adapter, which transformers would combine."""
     base = Path(shutil.copytree(tiny_no_template, tmp_path / "base"))
     folder = save_adapter(base, tmp_path / "adapter")
     make_reader(folder).check()
@@ -161,7 +161,7 @@ def test_adapters_within_a_folder_are_named(tiny_no_template: Path, tmp_path: Pa
 def test_weights_for_layers_that_the_base_lacks_are_refused(
     tiny_no_template: Path, tmp_path: Path
 ) -> None:
-    """peft leaves them out without a word."""
+    """peft silently ignores them."""
     folder = save_adapter(tiny_no_template, tmp_path / "adapter")
     file = folder / "adapter_model.safetensors"
     found = load_file(file)
@@ -213,7 +213,7 @@ def test_an_adapter_of_an_encoder_decoder_is_not_left_out(tiny_t5: Path, tmp_pat
 def test_a_training_does_not_leave_an_adapter_aside(
     tiny: Path, tmp_path: Path, call_aqa: Any
 ) -> None:
-    """It would begin with the base, as if the adapter were not there."""
+    """It would start from the base, ignoring the adapter."""
     folder = save_adapter(tiny, tmp_path / "adapter")
     data = write_rows(tmp_path / "rows.jsonl")
     words = ("--set", "backend.quantization=none", "--output-dir", "out")
@@ -258,7 +258,7 @@ PISSA = (
 
 
 def first_logits(reader: Any, template: Template) -> torch.Tensor:
-    """The logits behind each prompt."""
+    """The logits after each prompt."""
     ids = [
         reader.encode(prompt).prompt_ids
         for prompt in make_prompts(reader, template, with_target=False)
@@ -280,8 +280,8 @@ def test_what_pissa_learnt_fits_the_base_as_it_is(
         name = "layers.0.self_attn.q_proj"
         weights = base.model.get_submodule(f"model.{name}").weight
         taken = training.reader.model.get_submodule(f"base_model.model.model.{name}").base_layer
-        assert (weights - taken.weight).abs().max() > 0.01  # what the adapter began as
-    assert (trained - own).abs().max() > 0.1  # it learnt something
+        assert (weights - taken.weight).abs().max() > 0.01  # the adapter's initial weights
+    assert (trained - own).abs().max() > 0.1  # something was learned
     with make_reader(tmp_path, "backend.quantization=none") as reader:
         torch.testing.assert_close(first_logits(reader, template), trained, atol=1e-4, rtol=1e-4)
     saved = json.loads((tmp_path / "adapter/adapter_config.json").read_bytes())

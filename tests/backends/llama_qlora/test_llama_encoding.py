@@ -71,7 +71,7 @@ def test_exactly_one_begin_of_text(variant: LlamaQloraBackend, any_template: Tem
 
 
 def test_the_tiny_tokenizer_would_write_two(tiny: Path, template: Template) -> None:
-    """Else the test above could not fail."""
+    """Otherwise the previous test could not fail."""
     reader = make_reader(tiny)
     tokenizer = reader._encoder.tokenizer
     text = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
@@ -115,7 +115,7 @@ def test_smollm2(smollm2: str, template: Template) -> None:
     reader = make_reader(smollm2)
     prompt = make_prompts(reader, template, with_target=True)[0]
     encoding = reader.encode(prompt)
-    # Its begin-of-text token is <|im_start|>, which opens every turn.
+    # The begin-of-text token is <|im_start|>, which opens every turn.
     assert encoding.prompt_ids[0] == reader.begin_token_id != encoding.prompt_ids[1]
     assert encoding.prompt_ids.count(reader.begin_token_id or 0) == 3
     assert reader.decode(encoding.prompt_ids) == (
@@ -166,7 +166,7 @@ def test_answer_room_is_the_longer_of_target_and_new_tokens(tiny: Path, template
 def test_evidence_is_counted_by_the_named_tokenizer(
     tiny: Path, tmp_path: Path, template: Template
 ) -> None:
-    """Its tokenizer alone is needed, whatever the reader is."""
+    """Only its tokenizer is needed, for any reader."""
     data = write_rows(tmp_path / "rows.jsonl", LONG)
     layer = {"data": {"path": str(data)}, "evidence": {"max_tokens": 20, "tokenizer": str(tiny)}}
     config = build_config(StubBackend.Options, [layer])
@@ -261,7 +261,7 @@ def test_end_tokens_that_can_not_be_read_are_not_left_out(tiny: Path, tmp_path: 
 
 @pytest.mark.parametrize(("name", "told"), [("bos_token", 1), ("pad_token", 0)])
 def test_a_token_that_only_the_template_knows_is_told_of(name: str, told: int) -> None:
-    """As where tokenizer_config.json was left behind: jinja writes nothing in its place."""
+    """As without tokenizer_config.json: Jinja writes nothing in its place."""
     tokenizer, found = make_tokenizer(), list[str]()
     setattr(tokenizer, name, None)
     make_chat_encoder(tokenizer, [], found.append)
@@ -278,7 +278,7 @@ def test_a_tokenizer_without_end_token_is_refused() -> None:
 def test_preview_train_and_predict_use_the_same_ids(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is shown is what stands in the training rows, and what `generate` is fed."""
+    """What is shown equals the training rows, and what `generate` gets."""
     data = write_rows(tmp_path / "rows.jsonl", [*rows(), *LONG])
     config = make_config(
         tiny,

@@ -1,4 +1,4 @@
-"""Families of causal models that are unlike Llama in one way or another."""
+"""Families of causal models that differ from Llama."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -35,7 +35,7 @@ SHORT = ("training.max_steps=2", "training.eval_strategy='no'")
 def test_without_sdpa_the_plain_attention_is_taken(
     family: str, longest: int, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows beyond the limit would train with SDPA; prediction would always take it."""
+    """Rows beyond the limit would train with SDPA; prediction would always use it."""
     monkeypatch.setattr(llama_training, "PLAIN_ATTENTION_LENGTH", longest)
     model = save_causal(family, tmp_path / "model")
     training = Training(make_reader(model, *SHORT), template, tmp_path / "run")
@@ -89,7 +89,7 @@ READERS = {
 def test_an_encoder_is_no_reader(
     config: str, changed: dict[str, Any], reads_ahead: bool, tmp_path: Path
 ) -> None:
-    """Their kinds have causal classes, too, which only warn."""
+    """Their types have causal classes, too, which only warn."""
     tokenizer = make_tokenizer()
     made = {"vocab_size": len(tokenizer), "pad_token_id": 5, **READERS[config], **changed}
     shape = getattr(transformers, config)(**made)
@@ -99,7 +99,7 @@ def test_an_encoder_is_no_reader(
 
 
 def test_a_model_without_layers_for_4_bits_is_refused(tmp_path: Path) -> None:
-    """Falcon's are of a kind of their own; transformers would leave them all in 16 bits."""
+    """Falcon's layers have their own class; transformers would leave them all in 16 bits."""
     model = save_causal("falcon", tmp_path)
     with pytest.raises(ModelError, match=r"\(falcon\) can be put into 4 bits.*quantization=none"):
         make_reader(model, "backend.quantization=4bit").__enter__()
@@ -123,7 +123,7 @@ def test_gpt2_in_4_bits_merges_into_layers_of_its_own_kind(
 def test_experts_learn_without_dropout_and_resume(
     family: str, template: Template, tmp_path: Path
 ) -> None:
-    """peft has no dropout for them, and ours is on by default; a note says that it is left out."""
+    """peft has no dropout for them, but ours is on by default; a note says that it is ignored."""
     model = save_causal(family, tmp_path / "model")
     training = Training(make_reader(model, *SHORT), template, tmp_path / "run")
     assert training.reader.estimate().trainable_parameters > 0
@@ -142,7 +142,7 @@ def test_experts_learn_without_dropout_and_resume(
 def test_layers_that_peft_renames_to_nothing_are_not_trained(
     template: Template, tmp_path: Path
 ) -> None:
-    """Laguna's shared experts; their weights would be lost when it resumes, and with its best."""
+    """Laguna's shared experts, whose weights would be lost on resuming and with the best ones."""
     tokenizer = make_tokenizer()
     shape = transformers.LagunaConfig(
         **{**LAGUNA, "vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 4}
@@ -166,7 +166,7 @@ def test_dropout_stays_where_it_can(tiny: Path, template: Template, tmp_path: Pa
 
 @pytest.mark.parametrize("targets", ["all-linear", ["in_proj"]])
 def test_no_adapter_lies_over_what_kernels_read(targets: str | list[str]) -> None:
-    """Mamba's kernels take the weights of its last layer themselves, and peft refuses that."""
+    """Mamba's kernels use the weights of its last layer directly, and peft refuses that."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "state_size": 8, "vocab_size": 64}
@@ -188,7 +188,7 @@ def test_layers_that_are_more_than_their_product(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Jamba takes a layer's bias off its output; Llama 4's router, a linear layer, gives a pair."""
+    """Jamba subtracts a layer's bias from its output; Llama 4's linear router returns a pair."""
     model = save_causal(family, tmp_path / "model")
     settings = [f"backend.quantization={quantization}", *SHORT]
     training = Training(make_reader(model, *settings), template, tmp_path / "run")
@@ -204,7 +204,7 @@ def test_layers_that_are_more_than_their_product(
 
 @pytest.mark.parametrize("family", ["gemma3", "gemma2", "bloom", "mpt"])
 def test_a_dry_run_finds_the_sizes_of_any_family(family: str, tmp_path: Path) -> None:
-    """A multimodal model's are those of the stack that reads text."""
+    """Those of a multimodal model are its text stack's."""
     reader = make_reader(save_causal(family, tmp_path), "backend.max_seq_length=256")
     tokens = reader.config.training.per_device_train_batch_size * 256
     assert reader.estimate().memory_bytes > tokens * 32 * 2 * 2

@@ -26,7 +26,7 @@ from aqa.errors import AqaError, ConfigError, ModelError
 from aqa.library_output import quiet
 from aqa.records import Example, Passage, Prompt, Template
 
-# Answers of unlike lengths: a mean of means differs from the mean over all tokens.
+# Answers of different lengths, so that a mean of means differs from the mean over all tokens.
 UNLIKE = [
     Example(f"u{n}", "Where?", (Passage("Somewhere."),), (" ".join(["far"] * (1 + n * n)),))
     for n in range(8)
@@ -75,7 +75,7 @@ def test_the_collator_counts_tokens_without_padding(tiny: Path, template: Templa
 
 
 class Adapted:
-    """The tiny model in float32 with an adapter whose B is not zero, so that A learns too."""
+    """The tiny model in float32 with an adapter whose B is not zero, so that A gets gradients."""
 
     def __init__(self, folder: Path, template: Template) -> None:
         reader = make_reader(folder, "backend.lora.dropout=0")
@@ -98,7 +98,7 @@ class Adapted:
         return found
 
     def plain(self) -> torch.Tensor:
-        """The loss as the model itself computes it, over logits at every position."""
+        """The loss as the model itself computes it, from logits at every position."""
         names = ("input_ids", "attention_mask", "labels")
         loss: torch.Tensor = self.model(**{name: self.batch[name] for name in names}).loss
         return loss
@@ -127,7 +127,7 @@ def test_logits_are_computed_at_the_labels_of_each_row_only(tiny: Path, template
 
 
 def test_no_mask_keeps_attention_from_its_fastest_kernel(tiny: Path, template: Template) -> None:
-    """Padding stands behind the rows, so that what it holds changes neither loss nor gradients."""
+    """Padding comes after the rows, so its content changes neither loss nor gradients."""
     adapted = Adapted(tiny, template)
     given: list[object] = []
     base = adapted.model.get_base_model()
@@ -162,7 +162,7 @@ def test_label_smoothing_is_that_of_transformers(tiny: Path, template: Template)
 def test_accumulated_batches_learn_what_one_batch_learns(
     size: int, tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    """Answers of unlike lengths weigh by token, whichever small batch they stand in."""
+    """Answers of different lengths are weighted by token, whatever micro-batch they are in."""
 
     def train(name: str, batch: int, steps: int) -> tuple[Mapping[str, torch.Tensor], list[float]]:
         reader = make_reader(
@@ -226,7 +226,7 @@ def test_the_dev_loss_is_the_mean_over_answer_tokens_of_all_batches(
 
 
 def test_the_collator_makes_no_use_of_token_identity_for_padding() -> None:
-    """Rows that hold the padding token inside keep it: only positions past the end are padded."""
+    """A row may contain the padding token; only positions after its end are padding."""
     rows = [
         {"input_ids": [0, 5, 0, 0], "prompt_length": 2, "length": 4},
         {"input_ids": [0, 4], "prompt_length": 1, "length": 2},
@@ -251,7 +251,7 @@ def test_a_pack_holds_rows_one_behind_the_other(tiny: Path, template: Template) 
     lengths = [row["length"] for row in packed]
     assert starts == [sum(lengths[:n]) for n in range(len(lengths))]
     for row, start in zip(packed, starts, strict=True):
-        length, begins = row["length"], max(row["prompt_length"], 1)  # the first token is no label
+        length, begins = row["length"], max(row["prompt_length"], 1)  # token 0 has no label
         assert positions[start : start + length].tolist() == list(range(length))
         own = labels[start : start + length].tolist()
         assert own == [IGNORED] * begins + row["input_ids"][begins:]
@@ -263,7 +263,7 @@ def test_a_pack_has_the_loss_of_its_rows(tiny: Path, template: Template) -> None
         expected, count = answer_loss(reader.model, Collator()(unlike))
         batch = PackingCollator()(unlike)
         found, packed_count = answer_loss(reader.model, batch)
-        # The same by a mask that is made here.
+        # The same with an explicit mask.
         row_of = torch.repeat_interleave(torch.tensor([row["length"] for row in unlike]))
         own = (row_of[:, None] == row_of) & torch.ones(len(row_of), len(row_of)).tril().bool()
         mask = torch.zeros(own.shape).masked_fill(~own, torch.finfo(torch.float32).min)
@@ -292,7 +292,7 @@ LONGROPE = {
 def test_rows_of_a_batch_turn_positions_by_themselves(
     rope: dict[str, Any], tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    """Longer ones than 80 tokens are turned otherwise than shorter ones."""
+    """Rows longer than 80 tokens are rotated differently from shorter ones."""
     model = shutil.copytree(tiny, tmp_path / "model")
     theta = {"rope_theta": 10_000.0}
     change_json(

@@ -38,7 +38,7 @@ def options(model: str | Path, **others: Any) -> LlamaQloraOptions:
 
 @pytest.fixture(scope="module")
 def run(tiny: Path, template: Template, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with an adapter over the tiny model."""
+    """A run folder with an adapter for the tiny model."""
     folder = tmp_path_factory.mktemp("run")
     Training(make_reader(tiny, "training.num_train_epochs=1"), template, folder).run()
     return folder
@@ -50,7 +50,7 @@ def write_config(folder: Path, config: Mapping[str, object]) -> Path:
     return folder
 
 
-# Where a model lies
+# Where a model is
 
 
 def test_a_base_folder(tiny: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("inside", ["nothing", "run"])
 def test_a_folder_without_model(inside: str, tmp_path: Path) -> None:
-    if inside == "run":  # of a training that was broken off
+    if inside == "run":  # of an interrupted training
         (tmp_path / "run.json").write_text("{}", encoding="utf-8")
         (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ModelError, match=r"holds neither a model \(config.json\) nor an adapter"):
@@ -122,7 +122,7 @@ def test_an_adapter_config_that_is_no_json(tmp_path: Path) -> None:
         find_model(options(tmp_path))
 
 
-# What can't be loaded is said in one sentence
+# What can't be loaded is reported in one sentence
 
 
 def load_everything(model: str | Path, **others: Any) -> None:
@@ -149,7 +149,7 @@ def test_a_missing_hub_model(load: Loader, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def gated() -> Exception:
-    import httpx2 as httpx  # what huggingface_hub speaks HTTP with
+    import httpx2 as httpx  # the HTTP client of huggingface_hub
     from huggingface_hub.errors import GatedRepoError
 
     response = httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co/x"))
@@ -165,7 +165,7 @@ def test_a_gated_model() -> None:
 
 
 def test_a_gated_model_as_transformers_tells_of_it() -> None:
-    """transformers turns the hub's error into an OSError whose cause it is."""
+    """transformers raises an OSError caused by the hub's error."""
     with pytest.raises(ModelError, match="gated"), explained("x/y"):
         raise OSError("You are trying to access something") from gated()
     with pytest.raises(ModelError, match="gated"), explained("x/y"):
@@ -192,7 +192,7 @@ def test_an_encoder_is_refused(tmp_path: Path, tiny: Path) -> None:
 
 
 def test_pickled_weights_are_refused(tiny: Path, tmp_path: Path) -> None:
-    """A pickle can run code when it is read."""
+    """Loading a pickle can run code."""
     folder = tmp_path / "pickled"
     shutil.copytree(tiny, folder)
     (folder / "model.safetensors").unlink()
@@ -259,7 +259,7 @@ def test_a_pointer_to_weights_is_no_file_of_them(tiny: Path, tmp_path: Path) -> 
 def test_of_which_files_weights_are_read_is_clear(
     copies: list[str], said: str | None, tiny: Path, tmp_path: Path
 ) -> None:
-    """transformers takes the one file and leaves the parts, be they of another training."""
+    """transformers uses the single file and ignores the parts, even those of other weights."""
     folder = tmp_path / "copies"
     shutil.copytree(tiny, folder)
     weights = (folder / "model.safetensors").rename(tmp_path / "weights")
@@ -274,7 +274,7 @@ def test_of_which_files_weights_are_read_is_clear(
 
 
 def test_a_model_without_all_its_weights_is_refused(tiny: Path, tmp_path: Path) -> None:
-    """transformers only logs that it draws them at random: of a bare LlamaModel, for instance."""
+    """transformers initialises them randomly and only logs it, e.g. for a bare LlamaModel."""
     folder = tmp_path / "bare"
     shutil.copytree(tiny, folder)
     take_out(folder / "model.safetensors", "lm_head.weight")
@@ -289,7 +289,7 @@ def test_a_model_without_all_its_weights_is_refused(tiny: Path, tmp_path: Path) 
 
 
 def test_weights_that_the_model_does_not_take_are_refused(tiny: Path, tmp_path: Path) -> None:
-    """Of two layers in the files config.json takes one: transformers would leave the other out."""
+    """The files have two layers, config.json one: transformers would ignore the other."""
     folder = tmp_path / "fewer"
     shutil.copytree(tiny, folder)
     change_json(folder / "config.json", num_hidden_layers=1)
@@ -360,7 +360,7 @@ def test_no_4_bit_support_names_the_way_out(
         make_reader(tiny, "backend.quantization=4bit"),
     ):
         pass
-    with make_reader(tiny) as reader:  # without 4 bits it goes on
+    with make_reader(tiny) as reader:  # works without 4 bits
         assert reader.model is not None
 
 
@@ -392,7 +392,7 @@ def test_four_bits_are_asked_for_as_configured(training: bool, tiny: Path) -> No
 
 
 def test_an_adapter_changes_answers(run: Path, tiny: Path, template: Template) -> None:
-    """That is: it is applied at all."""
+    """So it is applied at all."""
     with make_reader(run) as adapted, make_reader(tiny) as base:
         prompt = make_prompts(base, template, with_target=False)[0]
         ids = torch.tensor([base.encode(prompt).prompt_ids])
@@ -400,11 +400,11 @@ def test_an_adapter_changes_answers(run: Path, tiny: Path, template: Template) -
             assert not torch.allclose(adapted.model(ids).logits, base.model(ids).logits)
 
 
-# GGUF files are converted once
+# GGUF files are converted only once
 
 
 def convert(folder: Path, log: Path) -> None:
-    """Convert slowly, and tell when it begins."""
+    """Convert slowly, and record when it begins."""
 
     def write(source: object, file: object, target: Path, progress: object) -> None:
         with log.open("a") as lines:
@@ -412,7 +412,7 @@ def convert(folder: Path, log: Path) -> None:
         time.sleep(1.5)
         write_config(target, {})
 
-    gguf._convert = write  # in a process of its own
+    gguf._convert = write  # in its own process
     model_files.user_cache_path = lambda name: folder / "cache"  # type: ignore[assignment]
     print(convert_gguf(ModelFiles("spec", str(folder), None, "m.gguf"), SilentProgress()).base)
 
@@ -423,7 +423,7 @@ CONVERTED = f"m-{hashlib.sha256(b'weights').hexdigest()[:16]}"
 def test_the_converted_form_is_that_of_the_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two files of one name and size are two models; one file under two names is one."""
+    """Two files with one name and size are two models; one file under two names is one."""
     monkeypatch.setattr(model_files, "user_cache_path", lambda name: tmp_path / "cache")
     places = {}
     for folder, content in (("one", b"weights"), ("other", b"WEIGHTS"), ("copy", b"weights")):
@@ -473,7 +473,7 @@ def test_a_gguf_file_that_is_not_whole_is_told(tmp_path: Path) -> None:
 def test_a_conversion_broken_off_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Path
 ) -> None:
-    """The folder takes its name only when all is in it. A model that is no GGUF stands in."""
+    """The folder gets its name only when it is complete. A model that is not GGUF is used here."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     load, load_text = AutoModelForCausalLM.from_pretrained, AutoTokenizer.from_pretrained

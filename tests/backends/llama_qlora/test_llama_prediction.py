@@ -28,7 +28,7 @@ from aqa.verbs.predict import check, kept_answers, predict
 def trained(
     tiny_pad_is_end: Path, template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The tiny model with the rows learnt by heart; its padding is its end-of-turn token."""
+    """The tiny model that has memorised the rows; its padding is its end-of-turn token."""
     folder = tmp_path_factory.mktemp("trained")
     reader = make_reader(
         tiny_pad_is_end,
@@ -111,13 +111,13 @@ def test_every_model_that_was_loaded_is_let_go(tiny: Path) -> None:
     assert reader.model is None
 
 
-Fails = Callable[[int, int], Exception | None]  # by rows and columns, those of the past included
+Fails = Callable[[int, int], Exception | None]  # by rows and columns, including past ones
 
 
 def spied_reader(
     folder: Path, *settings: str, fails: Fails = lambda rows, columns: None
 ) -> tuple[LlamaQloraBackend, list[tuple[int, int]]]:
-    """A reader with its model, and the rows and columns of all that it reads or writes at once."""
+    """A loaded reader, and the rows and columns of all it reads or writes at once."""
     reader = make_reader(folder, *settings)
     reader.__enter__()
     calls: list[tuple[int, int]] = []
@@ -195,7 +195,7 @@ def test_other_errors_are_one_sentence(error: Exception, tiny: Path, template: T
 
 
 def test_answers_given_before_an_error_are_kept(tiny: Path, template: Template) -> None:
-    """What has ended is yielded before more is tried."""
+    """Finished answers are yielded before more is tried."""
     seen: list[Prediction] = []
     reader, calls = spied_reader(
         tiny,
@@ -262,10 +262,10 @@ def test_identity_holds_what_decides_the_answers(trained: Path, tiny: Path) -> N
 def test_stopped_at_any_place_and_resumed_the_answers_are_those_of_one_run(
     stopped: int, tiny: Path, tmp_path: Path
 ) -> None:
-    """Within a batch as well, the rest of which is then answered in another one.
+    """Also within a batch, the rest of which is then answered in another one.
 
-    Sums of a batch differ in the last digits by what else is in it, so in float32 texts are the
-    same and log-probabilities nearly.
+    A batch's composition changes the last digits of sums, so in float32 texts are equal and
+    log-probabilities nearly so.
     """
     settings = ["generation.window=5", "generation.batch_tokens=200"]
     config = make_config(

@@ -1,4 +1,4 @@
-"""Checkpoints that are quantised already: used as they are, or refused; never read as raw codes."""
+"""Checkpoints that are already quantised are used or refused, never read as raw codes."""
 
 import shutil
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_4_bits_of_a_checkpoint_are_kept_whatever_is_asked_for(
 ) -> None:
     own = query_weights(tiny, "backend.quantization=4bit")
     read = query_weights(four_bits, *settings)
-    assert (own - read).abs().mean() < 0.02 * own.abs().mean()  # constants quantised only in one
+    assert (own - read).abs().mean() < 0.02 * own.abs().mean()  # one has quantised constants
 
 
 def test_8_bits_of_a_checkpoint_are_kept(eight_bits: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_quantisation_of_an_inner_model_counts(tiny: Path) -> None:
 
 
 def test_states_that_autocast_left_in_float32_are_taken(tiny: Path) -> None:
-    """GPUs compute some norms in float32 in a training's evaluation, and 4-bit layers keep that."""
+    """GPUs evaluate some norms in float32 while training, which then reaches the 4-bit layers."""
     reader = make_reader(tiny, *FOUR_BIT, "backend.lora.init=gaussian")
     model = load_model(reader.files, reader.options, training=True)
     with quiet():  # peft's hints

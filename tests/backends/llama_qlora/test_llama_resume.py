@@ -22,7 +22,7 @@ from aqa.backends.local.checkpoints import STATE
 from aqa.errors import ModelError
 from aqa.records import Template, TrainStep
 
-# Eight rows in batches of 3, two of them a step: two steps an epoch, of which the second is
+# Eight rows in batches of 3, two batches per step: two steps per epoch, of which the second is
 # smaller; six steps in all, with dropout.
 SETTINGS = [
     "training.num_train_epochs=3",
@@ -41,7 +41,7 @@ EVALUATED = {"epoch": [0, 2, 4, 6], "steps": [0, 3, 6]}
 
 
 class Crash(BaseException):
-    """No library catches it."""
+    """Not caught by any library."""
 
 
 def training(
@@ -113,7 +113,7 @@ def test_a_crashed_training_resumes_as_if_nothing_had_happened(
 def test_a_finished_training_is_not_trained_on(
     strategy: str, limit: str, tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    """It ends after three steps, in the middle of the second epoch."""
+    """It stops after three steps, in the middle of the second epoch."""
     settings = [*SETTINGS, STRATEGIES[strategy], limit]
     Training(make_reader(tiny, *settings), template, tmp_path).run()
     before = adapter_weights(tmp_path / "adapter")
@@ -129,7 +129,7 @@ def test_a_finished_training_is_not_trained_on(
 def test_a_checkpoint_of_other_weights_is_not_resumed_from(
     how: str, tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    """peft would begin with fresh ones, or leave some out, without a word."""
+    """peft would silently start with new ones, or ignore some."""
     settings = [*SETTINGS, STRATEGIES["steps"], "training.max_steps=3"]
     Training(make_reader(tiny, *settings), template, tmp_path).run()
     file = tmp_path / "checkpoints" / "checkpoint-3" / "adapter_model.safetensors"
@@ -149,14 +149,14 @@ def test_a_checkpoint_of_other_weights_is_not_resumed_from(
 @pytest.mark.parametrize(
     ("strategy", "moment", "checkpoint"),
     [
-        # Noticed between two batches of the next step, which is broken off ...
+        # Noticed between two batches of the next step, which is abandoned ...
         ("epoch", 0, 0),
         ("steps", 2, 2),
-        # ... after it, at the end of an epoch, with or without something to evaluate there ...
+        # ... after it, at the end of an epoch, with or without an evaluation there ...
         ("epoch", 3, 4),
         ("epoch", 5, 6),
         ("steps", 1, 2),
-        # ... or in an evaluation.
+        # ... or during an evaluation.
         ("epoch", 2, 2),
         ("steps", 3, 3),
     ],
@@ -195,7 +195,7 @@ def test_an_interrupt_writes_a_checkpoint_and_the_training_can_go_on(
 def test_one_killed_in_an_evaluation_makes_up_for_it(
     whole: Mapping[str, Training], tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    """The checkpoint was written before."""
+    """The checkpoint had been written before."""
 
     def crash(number: int) -> Mapping[str, float]:
         if number == 3:  # after step 4
@@ -227,7 +227,7 @@ def test_checkpoints_may_be_written_more_often_than_evaluations(
 def test_killed_trainings_resume_too(
     whole: Mapping[str, Training], tiny: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL between two steps, and while a checkpoint is being written."""
+    """SIGKILL between two steps, and while writing a checkpoint."""
     template = tiny_template(tmp_path)
     for strategy, step, while_saving in (("epoch", 3, False), ("steps", 6, True)):
         settings = [*SETTINGS, STRATEGIES[strategy]]
@@ -253,7 +253,7 @@ def test_a_finished_training_can_be_resumed_without_harm(
     first.run()
     saved = adapter_weights(tmp_path / "adapter")
     again = training("epoch", tiny, template, tmp_path, resume=True)
-    monkeypatch.setattr(again, "train", None)  # no text is tokenized once more
+    monkeypatch.setattr(again, "train", None)  # no text is tokenized again
     again.run()
     assert not again.losses
     assert greatest_difference(saved, adapter_weights(tmp_path / "adapter")) == 0

@@ -1,4 +1,4 @@
-"""`aqa train llama` from the command line on the tiny model, with all that it leaves behind."""
+"""`aqa train llama` on the command line with the tiny model, and all that it writes."""
 
 import hashlib
 import json
@@ -19,15 +19,15 @@ from aqa.verbs.verify import verify
 
 Aqa = Callable[..., tuple[int, str, str]]
 
-# Eight rows that are learnt by heart, one that is too long for 200 tokens and gets cut, one whose
-# question alone is too long and is left out.
+# Eight rows to memorise, one that is too long for 200 tokens and gets cut, one whose question alone
+# is too long and is left out.
 LONG = Example("long", "Where?", (Passage("Here it rains. " * 60),), ("Here",))
 UNFIT = Example("unfit", "Where? " * 100, (Passage("Here."),), ("Here",))
 
 
 @pytest.fixture
 def aqa(call_aqa: Call) -> Aqa:
-    """Run `aqa` in this process; give its exit code, its output and its messages."""
+    """Run `aqa` in this process; return its exit code, output and messages."""
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         done = call_aqa(*arguments)
@@ -38,7 +38,7 @@ def aqa(call_aqa: Call) -> Aqa:
 
 @pytest.fixture(scope="module")
 def words(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The arguments of a training that reproduces its rows."""
+    """The arguments of a training that memorises its rows."""
     folder = tmp_path_factory.mktemp("data")
     train = write_rows(folder / "train.jsonl", [*rows(), LONG, UNFIT])
     dev = write_rows(folder / "dev.jsonl")
@@ -266,7 +266,7 @@ def test_preview_shows_one_begin_of_text(aqa: Aqa, words: list[str]) -> None:
 
 @pytest.mark.slow
 def test_validation_data_count_whole(aqa: Aqa, words: list[str], tmp_path: Path) -> None:
-    """What can't fit fails and counts 0; data without references are refused before training."""
+    """What can't fit fails and counts as 0; data without references are refused in advance."""
     dev = write_rows(tmp_path / "dev.jsonl", [*rows(), UNFIT])
     run = tmp_path / "run"
     code, _, messages = aqa(*words, "--dev-data", dev, "--output-dir", run)

@@ -50,7 +50,7 @@ def test_a_model_learns_to_answer_and_to_stop(
     training = Training(reader, template, tmp_path)
     training.run()
     assert training.losses[-1] < 0.1 < 1 < training.losses[0]
-    # The best weights stay loaded: no `with` is needed.
+    # The best weights stay loaded, so no `with` is needed.
     found = {p.id: p for _, p in reader.generate(asked)}
     targets = make_prompts(reader, template, with_target=True)
     for prompt in targets:
@@ -78,7 +78,7 @@ def test_the_adapter_folder_holds_safetensors_and_where_its_base_lies(
         "adapter_model.safetensors",
     }
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    # Named relatively, found from everywhere.
+    # Named by a relative path, found from anywhere.
     assert config["base_model_name_or_path"] == str(tiny.resolve())
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (16, 32, 0.05)
     weights = adapter_weights(folder)
@@ -138,13 +138,13 @@ def test_steps_tell_what_a_progress_bar_shows(
     assert all(step.tokens_per_second for step in learnt)
     assert [step.step for step in training.evaluations] == [0, 2, 4]
     assert [set(step.scores) for step in training.evaluations] == [{"em", "f1"}] * 3
-    # Before training all of the dev data, then the first three, and all by the best weights.
+    # All of the dev data before training, then the first three, and all for the best weights.
     assert [len(answers) for answers in training.answers] == [8, 3, 3, 8]
 
 
 F1 = [10.0, 50.0, 30.0, 20.0]
 EM = [10.0, 20.0, 60.0, 30.0]
-LAST = {"em": 0.0, "f1": 0.0}  # of the best weights: it is too late to choose by them
+LAST = {"em": 0.0, "f1": 0.0}  # of the best weights, after they were chosen
 LOSS = [0.5, 0.9, 0.8, 0.7]
 
 
@@ -197,7 +197,7 @@ def test_the_best_checkpoint_outlives_newer_ones(
 def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(
     copied: bool, tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    """Broken off after the last step: no later checkpoint leads back to the best one."""
+    """Interrupted after the last step: no later checkpoint refers to the best one."""
     settings = ("training.num_train_epochs=3", "training.learning_rate=0.01")
     training = Training(
         make_reader(tiny, *settings),
@@ -207,7 +207,7 @@ def test_a_run_folder_that_was_moved_keeps_its_best_checkpoint(
     )
     training.run()
     (tmp_path / "here").rename(tmp_path / "there")
-    if copied:  # there may be another training by now where it was
+    if copied:  # another training may be there by now
         (tmp_path / "here/checkpoints/checkpoint-1").mkdir(parents=True)
     resumed = Training(make_reader(tiny, *settings), template, tmp_path / "there", resume=True)
     saved = adapter_weights(resumed.run())
@@ -280,7 +280,7 @@ LOST = "step 2: the {} is nan, so the training stops; earlier checkpoints are ke
 def test_a_training_without_finite_numbers_ends(
     what: str, tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights that no number is left of are neither kept nor chosen."""
+    """Weights that have become NaN are neither saved nor chosen."""
 
     def lost(model: Any, *others: Any) -> Any:
         loss, count = answer_loss(model, *others)
@@ -302,14 +302,14 @@ def test_a_training_without_finite_numbers_ends(
 def test_a_step_that_float16_leaves_out_ends_no_training(
     tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its loss is told, and those of later steps are told without it."""
+    """Its loss is reported, and those of later steps are reported without it."""
 
     def overflown(model: Any, *others: Any) -> Any:
         loss, count = answer_loss(model, *others)
         return loss + (nan if len(told.losses) == 1 else 0.0), count
 
     def in_float16(trainer: AdapterTrainer, *others: Any) -> None:
-        trainer.args.fp16 = True  # which no CPU trains in
+        trainer.args.fp16 = True  # in which no CPU trains
         run_training(trainer, *others)
 
     monkeypatch.setattr(AdapterTrainer, "answer_loss", staticmethod(overflown))

@@ -1,4 +1,4 @@
-"""`aqa train llama --merge`: one model that answers as base and adapter do."""
+"""`aqa train llama --merge`: one model that answers like base and adapter."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ from aqa.verbs.verify import verify
 def test_kinds_of_adapters_answer_as_peft_does(
     variant: str, init: str, tiny: Path, template: Template, tmp_path: Path
 ) -> None:
-    """The answers with the adapter are those of peft's own sum of adapter and base."""
+    """The adapter's answers are those of peft's own sum of adapter and base."""
     settings = (
         "training.max_steps=6",
         "training.learning_rate=0.01",
@@ -75,7 +75,7 @@ WINDOWS = {"full_attention": ROPE, "sliding_attention": {"rope_theta": 1e4, "rop
 def test_positions_are_where_older_programs_look(
     parameters: dict[str, Any] | None, wanted: dict[str, Any]
 ) -> None:
-    """Else llama.cpp took 10,000 for SmolLM2's 100,000: 2 of 5 answers were the same."""
+    """Otherwise llama.cpp used 10,000 instead of SmolLM2's 100,000, and 3 of 5 answers differed."""
     from aqa.backends.llama_qlora.merging import rope_keys
 
     assert rope_keys({"rope_parameters": parameters}, LlamaConfig) == wanted
@@ -84,7 +84,7 @@ def test_positions_are_where_older_programs_look(
 
 @pytest.mark.parametrize(("kind", "splits"), [(Gemma3TextConfig, True), (LagunaConfig, False)])
 def test_one_scaling_is_not_read_for_layers_with_windows(kind: Any, splits: bool) -> None:
-    """transformers takes `rope_scaling` before `rope_parameters`, and few kinds split it again."""
+    """transformers prefers `rope_scaling` to `rope_parameters`, and few classes split it again."""
     from aqa.backends.llama_qlora.merging import rope_keys
 
     scaled = {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6}
@@ -94,7 +94,7 @@ def test_one_scaling_is_not_read_for_layers_with_windows(kind: Any, splits: bool
     found = rope_keys(saved, kind)
     assert found["rope_theta"] == 1e6
     assert ("rope_scaling" in found) is splits
-    with catch_warnings(action="ignore"):  # that the key is an old one
+    with catch_warnings(action="ignore"):  # about an old key
         again = kind.from_dict({**found, **saved}).rope_parameters
     assert again["full_attention"]["factor"] == 8.0
     assert again["sliding_attention"]["rope_type"] == "default"
@@ -151,8 +151,8 @@ def test_the_merged_model_answers_as_its_parts(
     assert not list(merged.glob("*.bin"))
     assert "quantization_config" not in json.loads((merged / "config.json").read_bytes())
 
-    # It is an ordinary model folder, which keeps template and settings of its training. What it
-    # answers lies in the folder, and is no change of the model.
+    # It is an ordinary model folder, with the template and settings of its training. Its answers
+    # are inside that folder, and do not change the model.
     before = hash_files(merged)
     for _ in range(2):
         call_aqa("predict", "llama", "--model", merged, "--data", data, code=0)
@@ -162,7 +162,7 @@ def test_the_merged_model_answers_as_its_parts(
     assert {key: row["raw"] for key, row in ours.items()} == {
         key: row["raw"] for key, row in theirs.items()
     }
-    # The adapter has learnt something: the base alone answers otherwise.
+    # The adapter has learned something: the base alone answers differently.
     with quiet():
         base = call_aqa("predict", "llama", "--model", tiny, "--data", data, "-o", tmp_path / "b",
                         "--prompt", write_template(tmp_path))  # fmt: skip
@@ -185,7 +185,7 @@ def test_a_difference_is_counted(
     prompts = list(plan.data.prompts(plan.reader, plan.data.examples()))
 
     class Changing(LlamaQloraBackend):
-        """Answers the first question otherwise once its model is merged."""
+        """Answers the first question differently once its model is merged."""
 
         def generate(self, prompts):  # type: ignore[no-untyped-def]
             merged = self.options.model.endswith("merged")
@@ -206,7 +206,7 @@ def test_a_difference_is_counted(
 def test_4_bits_are_gone_before_an_adapter_lies_over_them(
     device: str, tiny: Path, template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU, too, for which `cpu:0` stands: it is no device that our code takes for a CPU."""
+    """Also on a GPU, for which `cpu:0` stands in: our code does not treat it as a CPU."""
     settings = ("backend.quantization='4bit'", "backend.dequantize_on_cpu=false")
     settings += ("training.max_steps=2", "training.eval_strategy='no'")
     monkeypatch.setattr("aqa.backends.llama_qlora.models.local_device", lambda: device)

@@ -1,7 +1,7 @@
-"""Real 4-bit weights of SmolLM2, with the trap of bitsandbytes on CPUs.
+"""Real 4-bit weights of SmolLM2, and the pitfall of bitsandbytes on CPUs.
 
-On CPUs with AVX512-BF16, bitsandbytes repacks the weights in place at the first forward pass in
-evaluation mode; gradients are garbage from then on, and so are weights dequantised later.
+On CPUs with AVX512-BF16, bitsandbytes repacks the weights in place in the first forward pass in
+evaluation mode; from then on gradients and dequantised weights are garbage.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from aqa.runs.cleaning import clean_answer
 
 pytestmark = pytest.mark.slow
 
-LAYERS = 4  # the first ones of thirty: enough for gradients, and much faster
+LAYERS = 4  # the first of thirty: enough for gradients, and much faster
 FOUR_BIT = ("backend.quantization=4bit", "backend.compute_dtype=bfloat16", "backend.lora.dropout=0")
 
 
@@ -43,7 +43,7 @@ def eng_v1() -> Template:
 
 @pytest.fixture(scope="module")
 def shallow(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2 of a few layers."""
+    """SmolLM2 with few layers."""
     from transformers import AutoTokenizer, LlamaForCausalLM
 
     files = convert_gguf(find_model(make_config(smollm2).backend), SilentProgress())
@@ -56,7 +56,7 @@ def shallow(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def training_reader(model: Path) -> LlamaQloraBackend:
-    """A reader whose weights are loaded as for a training, with an adapter that is not zero."""
+    """A reader loaded as for training, with an adapter that is not zero."""
     reader = make_reader(model, *FOUR_BIT)
     reader.model = load_model(reader.files, reader.options, training=True)
     with quiet():
@@ -75,7 +75,7 @@ def set_adapter(model: Any) -> None:
 
 
 def gradients(reader: LlamaQloraBackend, prompts: list[Prompt]) -> torch.Tensor:
-    """All gradients of the adapter in one vector, computed as the Trainer does."""
+    """All gradients of the adapter in one vector, computed like the Trainer."""
     rows = []
     for prompt in prompts:
         encoding = reader.encode(prompt)
@@ -92,7 +92,7 @@ def gradients(reader: LlamaQloraBackend, prompts: list[Prompt]) -> torch.Tensor:
 
 
 def evaluate(reader: LlamaQloraBackend, prompts: list[Prompt]) -> None:
-    """Generate as an evaluation in the middle of a training does."""
+    """Generate like an evaluation during training."""
     reader.model.eval()
     with torch.autocast("cpu", torch.bfloat16):
         assert list(reader.generate(prompts))
@@ -100,7 +100,7 @@ def evaluate(reader: LlamaQloraBackend, prompts: list[Prompt]) -> None:
 
 @pytest.fixture(scope="module")
 def prompts(shallow: Path, eng_v1: Template) -> tuple[list[Prompt], list[Prompt]]:
-    """Two to train on, two to ask."""
+    """Two to train on, and two to ask."""
     reader = make_reader(shallow)
     examples = [example for example in sample(20) if example.answers]
     return (
@@ -147,7 +147,7 @@ def test_gradients_are_right_after_an_evaluation(
     assert (after.norm() / expected.norm()).item() == pytest.approx(1, abs=0.05)
 
 
-# bitsandbytes' fast kernel says itself that its gradients may be wrong.
+# bitsandbytes' fast kernel warns that its gradients may be wrong.
 @pytest.mark.filterwarnings("ignore:bitsandbytes..gemv_4bit:UserWarning")
 def test_without_the_guard_the_test_above_would_fail(
     loaded: LlamaQloraBackend, prompts: tuple[list[Prompt], list[Prompt]], expected: torch.Tensor

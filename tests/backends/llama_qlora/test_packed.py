@@ -1,4 +1,4 @@
-"""Packed layers compute what the plain ones do, where the machine and the model let them."""
+"""Packed layers compute the same as plain ones, if machine and model allow them."""
 
 from pathlib import Path
 from weakref import finalize
@@ -24,7 +24,7 @@ def test_a_packed_layer_gives_the_same(bias: bool, rows: int) -> None:
 
 def test_what_is_shared_or_of_another_kind_stays() -> None:
     class Own(torch.nn.Linear):
-        """May do more than multiply."""
+        """Might do more than multiply."""
 
     tied = torch.nn.Linear(8, 8)
     layers = {"a": tied, "b": torch.nn.Linear(8, 8), "own": Own(8, 8), "c": torch.nn.Linear(8, 8)}

@@ -1,4 +1,4 @@
-"""Prompts that begin alike are read once, and are answered as if each were read whole."""
+"""Shared prefixes of prompts are read once, with the same answers as if each were read whole."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,7 +102,7 @@ def test_only_models_that_keep_all_keys_share(settings: dict[str, object], share
 
 SMALL = {"vocab_size": 60, "initializer_range": 0.2}
 LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
-# Positions that are others past 25 tokens.
+# Positions that change beyond 25 tokens.
 DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0}
 LONGROPE = {
     "rope_type": "longrope",
@@ -133,7 +133,7 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
             },
             None,
         ),
-        ("openai-gpt", {"n_embd": 32, "n_layer": 2, "n_head": 2}, None),  # keeps no keys
+        ("openai-gpt", {"n_embd": 32, "n_layer": 2, "n_head": 2}, None),  # has no cache
         ("rwkv", {"hidden_size": 32, "num_hidden_layers": 2}, None),  # takes no mask
         (  # takes none in its recurrent layers
             "recurrent_gemma",
@@ -221,7 +221,7 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
 def test_answers_do_not_depend_on_the_batch(
     kind: str, sizes: dict[str, object], tuning: str | None
 ) -> None:
-    """Be the rows padded, alike in their beginnings, or given a learnt prompt."""
+    """With padded rows, shared prefixes, or a soft prompt."""
     import peft
     from transformers import AutoConfig
 

@@ -53,7 +53,7 @@ class OwnModel(LlamaForCausalLM): config_class = OwnConfig
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failed requests are made again, and processes that hold on are ended, almost at once."""
+    """Retry failed requests, and kill processes that don't stop, almost at once."""
     monkeypatch.setattr(pool, "PAUSE", 0.001)
     monkeypatch.setattr(pool, "DOUBTS", (0.0, 0.01))
     monkeypatch.setattr(process, "GRACE", 0.3)
@@ -61,7 +61,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Start]]:
-    """Say what the next server that is started does. At the end no process of one is left."""
+    """Set what the next server to start does. At the end, no server process is left."""
     made: list[Start] = []
 
     def settle(**settings: Any) -> Start:
@@ -83,13 +83,13 @@ def started(tmp_path: Path, model: Path, *settings: str) -> LlamaQloraBackend:
 
 
 def at(urls: list[str], model: Path, *settings: str) -> LlamaQloraBackend:
-    """A reader that asks servers that run already."""
+    """A reader that uses servers that are already running."""
     name = "backend.vllm.served_model=base"
     return make_reader(model, *asking(urls), name, *settings)
 
 
 def asking(urls: list[str]) -> list[str]:
-    """Those servers compute in what they were started with."""
+    """Such servers compute in the precision they were started with."""
     return [ENGINE, "backend.compute_dtype=auto", f"backend.vllm.urls={json.dumps(urls)}"]
 
 
@@ -108,7 +108,7 @@ def raw(answers: dict[str, Prediction]) -> dict[str, str | None]:
 
 
 def echoed(reader: LlamaQloraBackend, prompt: Prompt, count: int = 3) -> str:
-    """What a fake answers, as text."""
+    """A fake's answer, as text."""
     ids = reader.encode(prompt).prompt_ids[ANSWER][3 - count :]
     text: str = reader._tokenizer.decode(ids, skip_special_tokens=True)
     return text
@@ -157,11 +157,11 @@ def test_options_become_arguments(
     words = settle().argv
     pairs = dict(pairwise(words))
     assert pairs["--lora-modules"] == f"adapter={adapter}"
-    assert pairs["--max-lora-rank"] == "8"  # the least that there is for its rank of 4
+    assert pairs["--max-lora-rank"] == "8"  # the smallest that fits its rank of 4
     for name in ("tensor_parallel_size", "pipeline_parallel_size", "quantization"):
         assert pairs["--" + name.replace("_", "-")] == str(settings[name])
     assert pairs["--gpu-memory-utilization"] == "0.5"
-    assert words[-5] == "--enforce-eager"  # and behind it where to listen
+    assert words[-5] == "--enforce-eager"  # followed by where to listen
 
 
 @pytest.mark.parametrize(
@@ -289,14 +289,14 @@ def test_a_server_that_is_killed_ends_the_run_which_resumes(
     rows = json.loads((tmp_path / "out" / PREDICTIONS).read_bytes())
     assert len(rows) == 8
     assert all(row["predicted_answer"] is not None for row in rows.values())
-    assert journal.read_bytes().count(b"\n") == 9  # none of them twice
+    assert journal.read_bytes().count(b"\n") == 9  # no answer twice
     log = (tmp_path / "out" / VLLM_LOG).read_text(encoding="utf-8")
-    assert log.count("--- started 20") == 2  # the first one's words are still there
+    assert log.count("--- started 20") == 2  # the first one's output is still there
     manifest = read_manifest(tmp_path / "out")
     assert manifest["hardware"] == {"engine": "vllm 0.0", "dtype": "float32"}
     assert manifest["fingerprint"]["reader"]["engine"] == "vllm"
     other = call_aqa(*(word for word in words if word != ENGINE and "vllm" not in str(word)))
-    assert other.returncode != 0  # another engine is another run
+    assert other.returncode != 0  # another engine means another run
 
 
 @pytest.mark.slow
@@ -349,7 +349,7 @@ def test_nothing_is_left_when_either_is_killed(
 def test_answers_like_the_native_engine_writes(
     tiny: Path, template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server writes with the same model: so what differs was lost on the way."""
+    """The server uses the same model, so any difference was lost in transmission."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -570,7 +570,7 @@ def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
     settle: Callable[..., Start],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """vLLM alone would load the base as it was before it was rounded to them."""
+    """vLLM alone would load the base as it was before rounding to 4 bits."""
     monkeypatch.setattr(four_bits, "user_cache_path", lambda name: tmp_path / name)
     adapter = save_adapter(tiny, tmp_path / "adapter")
     setting = "backend.quantization=4bit"
@@ -585,9 +585,9 @@ def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
     assert held != raw(ask(make_reader(tiny), template))
     whole, plain = started(tmp_path, tiny, setting), started(tmp_path, adapter)
     assert reader.identity()["base"] == "4bit"
-    assert "base" not in {**whole.identity(), **plain.identity()}  # they are served as they are
+    assert "base" not in {**whole.identity(), **plain.identity()}  # served unchanged
 
-    monkeypatch.setattr(four_bits, "write_model", None)  # it is made once
+    monkeypatch.setattr(four_bits, "write_model", None)  # it was already made
     ask(started(tmp_path, adapter, setting), template)
     for reader in (whole, plain):
         ask(reader, template)
@@ -711,10 +711,10 @@ def test_an_adapter_of_another_base(
     runs_already: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of such a one vLLM takes what there is, as a part of its own matrices."""
+    """vLLM would use what it finds of these, as parts of its own matrices."""
     from safetensors.torch import load_file, save_file
 
-    monkeypatch.setattr("peft.peft_model.infer_device", None)  # a GPU is for vLLM alone
+    monkeypatch.setattr("peft.peft_model.infer_device", None)  # leave the GPU to vLLM
     folder = save_adapter(tiny, tmp_path / "adapter")
     reader = at(["http://localhost:1"], folder) if runs_already else started(tmp_path, folder)
     reader.check()
@@ -753,7 +753,7 @@ def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("beams", [1, 2])
 def test_beams_end_where_answers_do(tiny: Path, tmp_path: Path, beams: int) -> None:
-    """At the tokenizer's own end of text, and not where this model's turns end."""
+    """At the tokenizer's own end of text, and not at the end of this model's turns."""
     other = Path(shutil.copytree(tiny, tmp_path / "other"))
     path = other / "tokenizer_config.json"
     settings = {**json.loads(path.read_bytes()), "eos_token": "<|end_of_text|>"}
@@ -771,11 +771,11 @@ def test_a_training_names_no_engine(tiny: Path, tmp_path: Path) -> None:
 
 def test_the_engine_is_a_part_of_what_a_run_is(tiny: Path, tmp_path: Path) -> None:
     native = make_reader(tiny).identity()
-    assert "engine" not in native  # earlier runs go on
+    assert "engine" not in native  # earlier runs can be resumed
     ours = started(tmp_path, tiny).identity()
     assert ours["engine"] == "vllm"
     urls = [at([f"http://localhost:{port}"], tiny).identity() for port in (1, 2)]
-    assert urls[0] == urls[1] != ours  # more servers, or others, go on with a run
+    assert urls[0] == urls[1] != ours  # more or other servers can resume a run
     more = started(tmp_path, tiny, "backend.vllm.tensor_parallel_size=2").identity()
     assert more == ours
     assert started(tmp_path, tiny, "backend.vllm.quantization=fp8").identity() != ours
@@ -783,7 +783,7 @@ def test_the_engine_is_a_part_of_what_a_run_is(tiny: Path, tmp_path: Path) -> No
 
 @dataclass
 class Odd(VllmServer):
-    """Its list of models, and its replies, are what no server should send."""
+    """Its list of models and its replies are what no server should send."""
 
     listed: bytes | None = None
     twist: Callable[[Body], Any] = lambda choice: choice

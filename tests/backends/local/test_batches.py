@@ -34,7 +34,7 @@ def test_a_window_reads_no_further_than_it_must() -> None:
     assert read == [0, 1, 2, 3]
 
 
-# Items are their own lengths; a batch takes its size * (its longest + extra) tokens.
+# Items are their own lengths; a batch uses its size * (its longest + extra) tokens.
 @pytest.mark.parametrize(
     ("lengths", "extra", "budget", "expected"),
     [
@@ -55,7 +55,7 @@ def test_batches(lengths: list[int], extra: int, budget: int, expected: list[lis
 @pytest.mark.parametrize(
     ("groups", "budget", "expected"),
     [
-        ([[5, 5, 5], [4, 4]], 20, [[5, 5, 5], [4, 4]]),  # the second group would be torn
+        ([[5, 5, 5], [4, 4]], 20, [[5, 5, 5], [4, 4]]),  # the second group would be split
         ([[5, 5, 5], [4], [3]], 25, [[5, 5, 5, 4, 3]]),
         ([[2, 2], [3, 1, 3]], 15, [[3, 1, 3, 2, 2]]),
         ([[5, 5, 5], [4]], 10, [[5, 5], [5, 4]]),  # too large for any batch
@@ -91,7 +91,7 @@ def test_items_of_one_length_keep_their_order() -> None:
 
 @given(st.sets(st.integers(0, 200)), st.integers(1, 20))
 def test_windows_are_those_of_the_whole_stream(positions: set[int], size: int) -> None:
-    """What is missing, since it is done, moves nothing from one window to another."""
+    """Finished items are missing, which moves nothing from one window to another."""
     found = list(windows(sorted(positions), size, int))
     assert [item for window in found for item in window] == sorted(positions)
     numbers = [{item // size for item in window} for window in found]

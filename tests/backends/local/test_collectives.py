@@ -1,4 +1,4 @@
-"""A process of several that ends waits for the threads of Gloo, which need Python yet."""
+"""When one of several processes ends, it waits for Gloo's threads, which still need Python."""
 
 import hashlib
 import threading
@@ -21,7 +21,7 @@ def test_only_who_met_others_waits(in_group: bool, monkeypatch: pytest.MonkeyPat
         name.write_text("pt_gloo_runloop", encoding="utf-8")
         begun.set()
         if in_group:
-            hashlib.pbkdf2_hmac("sha256", b"a", b"b", 500_000)  # without holding Python
+            hashlib.pbkdf2_hmac("sha256", b"a", b"b", 500_000)  # releases the GIL
         else:
             ended.wait()
         ended.set()

@@ -1,4 +1,4 @@
-"""Layers by PyTorch's compiler: the same losses, and a sentence where it can't be had."""
+"""Layers compiled by PyTorch: the same losses, and one sentence if that is not possible."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_compiled_layers_have_the_same_losses(
         torch._dynamo.utils.counters.clear()
         training.run()
         losses.append(training.losses)
-        # Once for the layers of each kind, not for each layer, nor for the answers.
+        # Once per kind of layer, not per layer, and not for answers.
         graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
         assert 0 < graphs < 4 if compiled == "true" else graphs == 0
     assert losses[1] == pytest.approx(losses[0], abs=1e-4)

@@ -1,4 +1,4 @@
-"""Where weights lie and in which precision they work; GPUs are faked by attributes of torch."""
+"""Where weights are and in which precision they compute; torch is patched to fake GPUs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ FakeGpus = Callable[..., None]
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
-    """Let torch see some GPUs, of the generation that `major` says."""
+    """Let torch see some GPUs, of generation `major`."""
 
     def fake(count: int, major: int = 8) -> None:
         def is_bf16_supported(including_emulation: bool = True) -> bool:
@@ -99,7 +99,7 @@ def test_a_process_of_several_speaks_of_its_own_gpu(
 def test_a_process_of_several_uses_its_own_gpu_alone(
     gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is asked without a name is asked of the second, and no other one's numbers are moved."""
+    """Queries without a name go to the second GPU, and no other GPU's numbers are moved."""
     gpus(2)
     for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
         monkeypatch.setenv(name, value)
@@ -163,7 +163,7 @@ def test_an_old_gpu_trains_in_float16(gpus: FakeGpus, tmp_path: Path) -> None:
 def test_accelerate_asks_for_no_other_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """4-bit weights that FSDP casts are others, and T5 overflows in float16."""
+    """FSDP's cast would change 4-bit weights, and T5 overflows in float16."""
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
     assert arguments(tmp_path, "backend.compute_dtype=float32").mixed_precision == "no"
 

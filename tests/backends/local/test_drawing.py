@@ -1,4 +1,4 @@
-"""Tokens are drawn as often as they are likely, each answer's by numbers of its own."""
+"""Tokens are sampled with their probabilities, from separate random numbers for each answer."""
 
 from collections import Counter
 

@@ -20,7 +20,7 @@ def order(epoch: int, seed: int = 42, grouped: bool = True, lengths: list[int] =
 @pytest.mark.parametrize("grouped", [True, False])
 def test_seed_and_epoch_alone_decide_the_order(grouped: bool) -> None:
     first = order(2, grouped=grouped)
-    torch.rand(17)  # whatever else was drawn in between
+    torch.rand(17)  # any other draws in between
     random.random()
     assert order(2, grouped=grouped) == first
     assert order(3, grouped=grouped) != first

@@ -1,4 +1,4 @@
-"""Batches begin with what the free memory and the model's shape have room for."""
+"""The first batch size is what free memory and the model's shape allow."""
 
 import os
 from typing import Any
@@ -92,7 +92,7 @@ def test_segments_grow_on_cuda_unless_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
-        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.setenv(name, "")  # so that later changes are undone
         monkeypatch.delenv(name)
     for name, value in told.items():
         monkeypatch.setenv(name, value)

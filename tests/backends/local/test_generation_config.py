@@ -1,4 +1,4 @@
-"""Answers are written by our options alone, whatever a model's own configs ask for."""
+"""Only our options decide how answers are generated, whatever a model's own configs say."""
 
 import logging
 import shutil
@@ -17,7 +17,7 @@ from aqa.backends.t5 import training as t5_training
 from aqa.errors import ModelError
 from aqa.records import Template
 
-# Each changes the answers, or ends in a traceback, if it is let.
+# Each would change the answers, or end in a traceback.
 LEFTOVERS: list[Mapping[str, Any]] = [
     {"suppress_tokens": list(range(10, 200))},
     {"begin_suppress_tokens": list(range(10, 200))},
@@ -103,7 +103,7 @@ def test_what_is_dropped_is_said_once(tiny: Path, template: Template, tmp_path: 
 def test_a_trainers_use_cache_in_config_json_is_of_no_account(
     tiny: Path, plain_answers: list[str | None], template: Template, tmp_path: Path
 ) -> None:
-    """Without a generation config transformers reads it from there; training evaluates, too."""
+    """Without a generation config, transformers reads it from there; training evaluates, too."""
     folder = tmp_path / "model"
     shutil.copytree(tiny, folder)
     (folder / "generation_config.json").unlink()
@@ -129,14 +129,14 @@ def test_the_ends_of_config_json_count_where_no_generation_config_is(
 def test_the_ends_of_the_generation_config_go_first(tiny: Path, tmp_path: Path) -> None:
     folder = with_leftovers(tiny, tmp_path / "model", {"eos_token_id": 3})
     change_json(folder / "config.json", eos_token_id=[1, 2])
-    assert make_reader(folder)._encoder.end_token_ids == (4, 3)  # that of the tokenizer, too
+    assert make_reader(folder)._encoder.end_token_ids == (4, 3)  # including the tokenizer's
 
 
 @pytest.mark.parametrize("family", ["mbart", "m2m100", "pegasus", "mt5", "switch"])
 def test_training_and_prediction_begin_with_the_same_token(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """mBART takes the last label for the first token, whatever its config says; NLLB has no way."""
+    """mBART uses the last label as the first token, despite its config; NLLB has no such rule."""
     model = save_seq2seq(family, tmp_path / "model", decoder_start_token_id=3)
     reader = tiny_t5.make_reader(model, "training.max_steps=1", "training.eval_strategy='no'")
     began: dict[str, set[int]] = {"training": set(), "prediction": set()}
@@ -170,7 +170,7 @@ def test_an_encoder_decoder_without_a_first_token_is_refused(tmp_path: Path) -> 
 def test_notes_of_transformers_are_kept_off_while_answers_are_written(
     template: Template, tmp_path: Path
 ) -> None:
-    """Prompts that end with the end of a turn it takes for padded ones, and says so each time."""
+    """It takes prompts that end with an end of turn for padded ones, and warns each time."""
     without_opening = "{{ bos_token }}{% for m in messages %}{{ m.content }}<|eot_id|>{% endfor %}"
     model = save_tiny(tmp_path, make_tokenizer(without_opening))
     heard: list[str] = []
@@ -187,14 +187,14 @@ def test_notes_of_transformers_are_kept_off_while_answers_are_written(
             assert heard == []
             ids = torch.tensor([[0, 9, 4], [0, 8, 4]])
             reader.model.generate(input_ids=ids, pad_token_id=4, max_new_tokens=1)
-            assert "right-padding" in " ".join(heard)  # without us it is said
+            assert "right-padding" in " ".join(heard)  # the warning without us
     finally:
         logging.getLogger("transformers").removeHandler(ear)
 
 
 @pytest.mark.slow
 def test_a_model_with_a_first_token_of_its_own_learns_by_heart(tmp_path: Path) -> None:
-    """From another token than it learned from, mBART answered one question of twelve."""
+    """With another first token than in training, mBART got one question of twelve right."""
     model = save_seq2seq("mbart", tmp_path / "model", decoder_start_token_id=3, dropout=0.0)
     settings = ("training.num_train_epochs=70", *tiny_t5.BY_HEART[1:])
     reader = tiny_t5.make_reader(model, *settings)

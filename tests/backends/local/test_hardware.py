@@ -1,4 +1,4 @@
-"""The hardware of a run is said before weights are loaded, and kept in the manifest."""
+"""A run's hardware is reported before weights are loaded, and recorded in the manifest."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,7 +74,7 @@ def test_what_auto_came_to_is_part_of_the_reader(
     asked = make_config(folder, "backend.compute_dtype=float32", *engine)
     assert "dtype" not in backend(asked, SilentProgress()).identity(), "it says so itself"
 
-    # Runs from before it was written down go on; one in another precision does not.
+    # Runs from before it was recorded can be resumed; one in another precision can't.
     earlier = {key: value for key, value in identity.items() if key != "dtype"}
     assert differences({"reader": earlier}, {"reader": identity}) == {}
     other = {"reader": {**identity, "dtype": "float16"}}

@@ -1,4 +1,4 @@
-"""Positions and tokens that a model lacks are told of before it meets them."""
+"""Positions and tokens that a model lacks are reported before they are needed."""
 
 from pathlib import Path
 
@@ -34,14 +34,14 @@ def test_positions_without_an_end_are_not_counted(family: str, tmp_path: Path) -
 def test_rotary_positions_beyond_those_learned_are_told_of(tiny: Path) -> None:
     reader = make_reader(tiny, "backend.max_seq_length=2048")
     reader.check()
-    reader.check()  # as what loads the weights does
+    reader.check()  # as before loading the weights
     (note,) = [note for note in notes(reader) if "positions" in note]
     assert "max_seq_length = 2048" in note
     assert "only 1024 positions" in note
 
 
 def test_a_decoder_has_positions_of_its_own(tmp_path: Path) -> None:
-    """LED reads 1,024 and writes 64; BART's counts are the same for both."""
+    """LED reads 1,024 and writes 64; BART has the same limit for both."""
     model = save_seq2seq("led", tmp_path)
     tiny_t5.make_reader(model, "generation.max_new_tokens=63").check()
     with pytest.raises(ConfigError, match=r"max_new_tokens = 64: .* 64 positions.* to 63 or less"):
@@ -51,7 +51,7 @@ def test_a_decoder_has_positions_of_its_own(tmp_path: Path) -> None:
 
 
 def test_sparse_attention_is_refused_where_it_depends_on_the_batch(tmp_path: Path) -> None:
-    """BigBird's sees all of 28 tokens, and of more some blocks, counted from a batch's end."""
+    """BigBird's sees all of 28 tokens, but only some blocks of more, counted from a batch's end."""
     model = save_seq2seq("bigbird_pegasus", tmp_path)
     tiny_t5.make_reader(model, "backend.max_seq_length=28").check()
     with pytest.raises(ConfigError, match=r"= 29: beyond 28 tokens .*or less, or .*original_full"):
@@ -63,7 +63,7 @@ def test_sparse_attention_is_refused_where_it_depends_on_the_batch(tmp_path: Pat
 def test_a_template_of_tokens_that_the_model_lacks_ends_the_run_before_it_begins(
     tmp_path: Path, call_aqa: Call
 ) -> None:
-    """Tokens were added to the tokenizer and the model was not resized."""
+    """Tokens were added to the tokenizer without resizing the model."""
     model = save_tiny(tmp_path / "model", make_tokenizer())
     tokenizer = make_tokenizer("{% for m in messages %}<|im_start|>{{ m.content }}{% endfor %}")
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
@@ -95,7 +95,7 @@ def test_a_word_that_the_model_lacks_fails_its_examples_alone(
 
 
 def test_rows_that_no_token_needs_are_no_fault(tiny: Path, template: Template) -> None:
-    """Models' embeddings are padded."""
+    """Models' embeddings may be padded."""
     reader = make_reader(tiny)
     assert reader._vocabulary == 320
     reader.check()

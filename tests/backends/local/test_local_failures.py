@@ -1,4 +1,4 @@
-"""What fails on a GPU, or in another process, is one sentence."""
+"""Failures on a GPU or in another process are reported in one sentence."""
 
 import errno
 import os
@@ -47,7 +47,7 @@ def test_a_gpu_too_small_for_a_t5(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch
 def test_too_little_memory_to_begin_a_training(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No wrong option is to blame, as what else is raised there would be told."""
+    """It must not be reported as a wrong option, as other errors there are."""
 
     def refuse(*args: object) -> None:
         raise error
@@ -86,7 +86,7 @@ def test_a_full_disk_is_no_fault_of_the_model(error: Exception) -> None:
     with pytest.raises(RunError, match=sentence), explained_work("m", "training"):
         raise error
     with pytest.raises(BrokenPipeError), explained_work("m", "training"):
-        raise BrokenPipeError  # of who read what is told, and has gone
+        raise BrokenPipeError  # the reader of the output is gone
 
 
 @pytest.mark.parametrize("error", LOST)
@@ -97,7 +97,7 @@ def test_a_process_that_lost_another_one(error: Exception, monkeypatch: pytest.M
     with pytest.raises(ModelError, match=sentence), explained_work("m", "training"):
         raise error
     with pytest.raises(DataError, match=r"^no example"), explained_work("m", "training"):
-        raise DataError("no example is left to train on")  # its own fault is told as it is
+        raise DataError("no example is left to train on")  # this process's own error
 
 
 def test_alone_nobody_is_lost() -> None:

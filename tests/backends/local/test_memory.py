@@ -1,4 +1,4 @@
-"""Work that runs out of memory goes on with less at a time, and remembers it."""
+"""Work that runs out of memory continues with smaller batches, and remembers what fits."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from aqa.backends.model_errors import is_out_of_memory
 
 
 def test_what_was_done_is_not_done_again_and_what_fits_is_remembered() -> None:
-    """At most 20 tokens fit; "big" fits nowhere."""
+    """At most 20 tokens fit; "big" never fits."""
     worked: list[str] = []
     tried: list[int] = []
     notes: list[str] = []

@@ -1,4 +1,4 @@
-"""Models that are larger than a card: layers lie on several devices, in memory or on the disk."""
+"""Models larger than a card: layers are on several devices, in memory or on disk."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from aqa.records import Template
 
 
 def spread(model: Path) -> tuple[str, str]:
-    """The options by which about a third of a model is left on the disk."""
+    """The options that leave about a third of a model on disk."""
     size = (model / "model.safetensors").stat().st_size
     return "backend.device_map=auto", f"backend.max_memory={{cpu: {size * 2 // 3000}KB}}"
 
 
 def answered(reader: Any, prompts: Any) -> tuple[list[tuple[str, str | None]], bool]:
-    """The answers, and whether weights were left out of memory."""
+    """The answers, and whether weights were offloaded."""
     with reader:
         found = sorted((p.id, answer.raw) for p, answer in reader.generate(prompts(reader)))
         return found, any(weights.is_meta for weights in reader.model.parameters())
@@ -99,7 +99,7 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         ({"disc": "1GiB"}, "disc is not the number of a GPU"),
         ({"cpu": "1XB"}, "memory of cpu such as 20GiB or 500MB, not 1XB"),
         ({"cpu": "20Gb"}, "not 20Gb"),  # bits
-        ({"cpu": 60}, "not 60"),  # bytes, but for gigabytes it was meant
+        ({"cpu": 60}, "not 60"),  # bytes, although gigabytes were meant
     ],
 )
 def test_memory_that_can_not_be_read_is_refused(room: dict[str, Any], said: str) -> None:

@@ -1,4 +1,4 @@
-"""Several processes that train one model: the loss curve of one with more accumulation."""
+"""Several processes train one model with the same losses as one with more accumulation."""
 
 import json
 import os
@@ -27,7 +27,7 @@ Launch = Callable[..., tuple[list[int], str, str]]  # exit codes, output, messag
 
 
 def settings(kind: str, tiny: Path, folder: Path) -> list[str]:
-    """The arguments of a training of eight rows, four to an optimizer step."""
+    """The arguments of a training on eight rows, four per optimizer step."""
     data = write_rows(folder / "rows.jsonl")
     values = {
         "backend.compute_dtype": "float32",
@@ -56,7 +56,7 @@ TORCHRUN += ["--master-port", PORT]
 
 
 def launched(launcher: Sequence[str]) -> Launch:
-    """What runs `aqa` in the processes that a launcher starts."""
+    """Return a function that runs `aqa` in the processes that a launcher starts."""
 
     def launch(*arguments: str) -> tuple[list[int], str, str]:
         done = subprocess.run(
@@ -75,7 +75,7 @@ def launched(launcher: Sequence[str]) -> Launch:
 def together(
     *arguments: str, start: Callable[..., Forked] = start_aqa, **env: str
 ) -> tuple[list[int], str, str]:
-    """The processes that torchrun would start, without the time that they take to start."""
+    """Run what torchrun would, without its start-up time."""
     group = {**env, "WORLD_SIZE": str(PROCESSES), "LOCAL_WORLD_SIZE": str(PROCESSES)}
     group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
     processes = [
@@ -90,7 +90,7 @@ def together(
 def spread(
     *arguments: str, program: Callable[..., None] = spread_on_cpus.aqa
 ) -> tuple[list[int], str, str]:
-    """The same with FSDP2, as accelerate's config asks for it in the environment."""
+    """The same with FSDP2, set in the environment as by accelerate's config."""
     return together(
         *arguments,
         start=partial(Forked, program),
@@ -101,23 +101,23 @@ def spread(
 
 
 def alone(*arguments: str) -> tuple[list[int], str, str]:
-    """One process."""
+    """Run one process."""
     done = run_aqa(*arguments)
     return [done.returncode], done.stdout, done.stderr
 
 
 def train(launch: Launch, *arguments: str) -> None:
-    """Train; each optimizer step sees four rows."""
+    """Train with four rows per optimizer step."""
     accumulation = PROCESSES if launch is alone else 1
     steps = f"training.gradient_accumulation_steps={accumulation}"
     codes, output, errors = launch(*arguments, "--set", steps)
     assert set(codes) == {0}, errors
-    assert output.count("Validation scores") == 1  # one of them shows something
+    assert output.count("Validation scores") == 1  # only one of them prints
     assert errors.count("Tokenizing") <= 1
 
 
 def deepspeed(folder: Path, stage: int = 2) -> Launch:
-    """DeepSpeed's ZeRO by a config file as `accelerate config` writes them."""
+    """DeepSpeed's ZeRO by a config file like those of `accelerate config`."""
     automatic = dict.fromkeys(("gradient_accumulation_steps", "gradient_clipping"), "auto")
     config = {
         "distributed_type": "DEEPSPEED",
@@ -134,7 +134,7 @@ def deepspeed(folder: Path, stage: int = 2) -> Launch:
 
 
 def losses(folder: Path) -> list[float]:
-    """The loss of each step, as the last checkpoint tells."""
+    """The loss of each step, from the last checkpoint."""
     (last,) = (folder / "checkpoints").glob("checkpoint-6")
     history = json.loads((last / "trainer_state.json").read_bytes())["log_history"]
     return [entry["loss"] for entry in history if "loss" in entry]
@@ -142,7 +142,7 @@ def losses(folder: Path) -> list[float]:
 
 @dataclass(frozen=True)
 class Whole:
-    """What one process trained, and the arguments that made it do so."""
+    """A training by one process, and its arguments."""
 
     kind: str
     words: list[str]
@@ -175,11 +175,11 @@ def test_two_processes_train_as_one(whole: Whole, tmp_path: Path) -> None:
     ours, theirs = (read(folder / "predictions.json") for folder in (two, whole.folder))
     assert list(ours) == list(theirs)
 
-    # What two processes began, one goes on with.
+    # What two processes began, one resumes.
     interrupted_copy(two, both, steps=2)
     train(alone, *whole.words, "-o", str(both), "--resume")
     assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
-    # So do two, from the middle of an epoch.
+    # Two can resume it, too, from the middle of an epoch.
     interrupted_copy(two, rest, steps=3)
     train(together, *whole.words, "-o", str(rest), "--resume")
     assert losses(rest) == pytest.approx(losses(whole.folder), abs=1e-3)
@@ -190,7 +190,7 @@ def test_fsdp_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
     two, both = tmp_path / "two", tmp_path / "both"
     train(spread, *whole.words, "-o", str(two))
     assert losses(two) == pytest.approx(losses(whole.folder), abs=1e-3)
-    # Each process kept its part of the optimizer, and no weights but the safetensors are written.
+    # Each process kept its part of the optimizer, and the only weights are the safetensors.
     checkpoint = two / "checkpoints/checkpoint-6"
     assert len([*checkpoint.glob("optimizer_0/*.distcp")]) == PROCESSES
     assert not [*checkpoint.glob("pytorch_model*")]
@@ -207,7 +207,7 @@ def test_fsdp_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("in_a_layer", [False, True])
 def test_all_end_when_one_is_out_of_memory(in_a_layer: bool, tiny: Path, tmp_path: Path) -> None:
-    """None waits for the others, which may be in the middle of a layer: each says one sentence."""
+    """None waits for others, which may be in the middle of a layer; each prints one sentence."""
     words = settings("t5", tiny, tmp_path)
     program = partial(spread_on_cpus.without_room, in_a_layer)
     codes, output, errors = spread(*words, "-o", str(tmp_path / "out"), program=program)
@@ -222,7 +222,7 @@ def test_all_end_when_one_is_out_of_memory(in_a_layer: bool, tiny: Path, tmp_pat
 
 @pytest.mark.slow
 def test_a_process_waits_no_longer_than_it_may(tiny: Path, tmp_path: Path) -> None:
-    """On CPUs as well, where transformers leaves the limit to PyTorch."""
+    """Also on CPUs, where transformers leaves the limit to PyTorch."""
     words = [*settings("llama", tiny, tmp_path), "--set", "training.ddp_timeout=1"]
     group = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
     group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
@@ -239,7 +239,7 @@ def answers(folder: Path) -> list[tuple[str, str]]:
 
 
 def assert_same_weights(ours: Path, theirs: Path) -> None:
-    """See that two runs ended with the same weights, in files of the same names."""
+    """Assert that two runs ended with the same weights, in files with the same names."""
     names = [path.relative_to(theirs) for path in theirs.glob("[am]*/*.safetensors")]
     assert names
     for name in names:
@@ -311,7 +311,7 @@ def test_an_optimizer_of_another_kind_is_not_taken_up(
 
 
 def interrupted_copy(source: Path, target: Path, steps: int) -> None:
-    """A run folder as it is after so many steps, interrupted."""
+    """A run folder as left by an interruption after so many steps."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("training_rows"))
     for checkpoint in (target / "checkpoints").glob("checkpoint-*"):
         if int(checkpoint.name.partition("-")[2]) > steps:

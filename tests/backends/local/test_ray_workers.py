@@ -1,4 +1,4 @@
-"""Actors of Ray that answer: the same files as one process's, whoever dies."""
+"""Prediction by Ray actors: the same files as from one process, whoever dies."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ COUNT, SIZE = 40, 8
 
 
 def configured(folder: Path, workers: int = 0, gpus: float | None = None) -> RunConfig:
-    """Questions of which one can't fit and one fails; for so many actors."""
+    """Questions of which one can't fit and one fails, for so many actors."""
     backend = {"asked": str(folder / "asked"), "fail_ids": ["q3"]}
     told = {
         "data": {"path": str(write_rivers(folder, COUNT, long=[7]))},
@@ -63,7 +63,7 @@ def is_whole(folder: Path, single: Path) -> None:
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process leaves."""
+    """The run of a single process."""
     folder = tmp_path_factory.mktemp("single")
     run(configured(folder), folder / "out")
     return folder / "out"
@@ -71,7 +71,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
-    """A Ray within this process, for whoever imports it from now on."""
+    """Fake Ray within this process, for all later imports."""
     fake = FakeRay()
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setitem(sys.modules, "ray.exceptions", fake.exceptions)
@@ -102,7 +102,7 @@ def test_the_files_are_those_of_one_process(
 
 
 def test_prompts_are_streamed(ray: FakeRay, tmp_path: Path) -> None:
-    """No more is in flight than a window at each actor and one to come."""
+    """No more is in flight than a window per actor and one to come."""
     from aqa.backends.local.ray_workers import on_ray
 
     config = configured(tmp_path, 2)
@@ -140,7 +140,7 @@ def test_a_ray_that_runs_already_stays(ray: FakeRay, tmp_path: Path) -> None:
     assert ray.ended == 0
     assert {actor.placed["num_gpus"] for actor in ray.actors} == {1}
     asked_of, *answering = ray.actors
-    assert asked_of.dead  # that was for its hardware alone
+    assert asked_of.dead  # it was only asked for its hardware
     assert len(answering) == 2
 
 
@@ -296,12 +296,12 @@ def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def family_of(process: int) -> list[psutil.Process]:
-    """What a process started, and what that did."""
+    """The descendants of a process."""
     return psutil.Process(process).children(recursive=True)
 
 
 def actors_of(process: int) -> list[psutil.Process]:
-    """The processes in which a local Ray's actors are."""
+    """The processes of a local Ray's actors."""
     found = []
     for each in family_of(process):
         with suppress(psutil.NoSuchProcess):
@@ -313,7 +313,7 @@ def actors_of(process: int) -> list[psutil.Process]:
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray (the extra `ray`) is not installed")
 def test_a_ray_of_two_workers_of_which_one_is_killed(single: Path, tmp_path: Path) -> None:
-    """Then the command is interrupted, and goes on without Ray; nothing of it is left."""
+    """Then the command is interrupted, and resumes without Ray, which leaves nothing behind."""
     configured(tmp_path)
     words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--quiet"]
     words += ["--set", f"generation.window={SIZE}", "--set", "backend.fail_ids=[q3]"]

@@ -1,4 +1,4 @@
-"""Weights that are spread over processes: who spreads them, and how all go forward together."""
+"""Weights spread over processes: who spreads them, and how all forward passes stay in step."""
 
 import json
 import threading
@@ -78,7 +78,7 @@ def test_what_fsdp_can_not_do_here_is_refused(
 
 
 class Traced(torch.nn.Module):
-    """A model that keeps what it was called by, and with what."""
+    """A model that records its calls and their arguments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def run_together(
     monkeypatch: pytest.MonkeyPatch,
     stopped: int | None = None,
 ) -> list[tuple[Traced, Lockstep]]:
-    """Let each work be done in a thread of its own, as in a process."""
+    """Do each piece of work in a thread, as if in its own process."""
     told: dict[int, torch.Tensor] = {}
     barrier = threading.Barrier(len(works), timeout=300)
 
@@ -151,7 +151,7 @@ def test_processes_with_less_to_do_compute_along(monkeypatch: pytest.MonkeyPatch
     found = [model for model, _ in run_together(works, monkeypatch)]
     assert found[0].calls == found[1].calls == found[2].calls
     assert [model.mine for model in found] == [["a", "b", "b", "b"], ["c", "c", "d", "d"], []]
-    found[0]("alone")  # what was put in its way is gone
+    found[0]("alone")  # the patch was removed
     found[0].encode("alone")
 
 

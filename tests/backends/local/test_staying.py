@@ -1,4 +1,4 @@
-"""Readers with weights that stay loaded between predictions, and leave nothing behind."""
+"""Readers whose weights stay loaded between predictions, without traces of earlier ones."""
 
 import gc
 import weakref
@@ -23,7 +23,7 @@ def test_answers_are_those_of_a_reader_of_each_call(
     config = aqa.load_config(backend, model=request.getfixturevalue(kind), settings=settings)
     alone = {answer.id: answer.text for answer in aqa.predict(config, DATA)}
     with aqa.Reader(config) as reader:
-        with aqa.predict(reader, DATA) as begun:  # broken off in the middle
+        with aqa.predict(reader, DATA) as begun:  # stopped in the middle
             next(iter(begun))
         answers = aqa.predict(reader, DATA)
         assert {answer.id: answer.text for answer in answers} == alone

@@ -1,4 +1,4 @@
-"""Rows to train on: the same from any number of processes, and kept while they are right."""
+"""Rows to train on: the same from any number of processes, and kept while they are valid."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,13 +37,13 @@ Row = dict[str, Any]
 
 
 class Rows:
-    """The rows of one training, made by processes that are played one after another."""
+    """The rows of one training, made by processes simulated one after another."""
 
     def __init__(self, model: Path, template: Template, folder: Path) -> None:
         self.reader = make_reader(model)
         self.training = Training(self.reader, template, folder)
         self.folder = folder / TRAINING_ROWS
-        self.made: list[int] = []  # the parts that were not kept
+        self.made: list[int] = []  # the parts that were not reused
         self.made_from: dict[str, object] = {"data": "a"}
 
     def train(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
@@ -54,7 +54,7 @@ class Rows:
     def all(
         self, monkeypatch: pytest.MonkeyPatch, processes: int, resume: bool = False
     ) -> tuple[list[Row], int]:
-        """What the processes see, and how many prompts they know to be shortened."""
+        """What the processes see, and how many shortened prompts they know of."""
         self.made.clear()
         job = partial(TrainJob, self.train, [], lambda _: {}, self.folder.parent, resume)
         jobs = [job(made_from=self.made_from) for _ in range(processes)]
@@ -106,7 +106,7 @@ def test_any_number_of_processes_makes_the_same_rows(
     assert len(found) == len(rows())
     assert shortened == sum(range(1, processes + 1))
     assert made.made == list(range(processes))
-    # And any other number goes on with them.
+    # Any other number of processes can reuse them.
     assert made.all(monkeypatch, 2, resume=True) == (found, shortened)
     assert not made.made
 
@@ -165,7 +165,7 @@ def test_rows_that_do_not_fit_are_made_again(
     damage(made)
     assert made.all(monkeypatch, processes, resume=True)[0] == found
     assert made.made == (again or list(range(processes)))
-    # Nothing is left that is of no use.
+    # Nothing useless is left.
     kept = {ROWS_RECORD, *map(ROWS_PART.format, range(2 if again else processes))}
     assert {path.name for path in made.folder.iterdir()} == kept
     assert made.all(monkeypatch, processes, resume=True)[0] == found
@@ -227,7 +227,7 @@ def test_a_process_that_fails_ends_all_with_its_sentence(
 
 
 class EnoughError(Exception):
-    """The rows are made, and nothing is trained."""
+    """The rows are made; stop before training."""
 
 
 def test_a_resumed_training_has_its_rows_and_what_they_lost(
