@@ -1,4 +1,4 @@
-"""What chat templates put around an answer is learnt from them, trained on and taken off again."""
+"""What chat templates put around an answer is detected, trained on and removed again."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from aqa.records import Evidence, Example, Message, Passage, Prompt, Template
 from aqa.runs.cleaning import clean_answer
 
 OPENING = "<|start_header_id|>assistant<|end_header_id|>\n\n"
-CHANNELS = (  # as gpt-oss has them: a channel's name in special tokens before the answer
+CHANNELS = (  # like gpt-oss: a channel's name in special tokens before the answer
     "{{ bos_token }}{% for turn in messages %}{{ '<|start_header_id|>' + turn.role }}"
     "{% if turn.role == 'assistant' %}{{ '<|pad|>final' }}{% endif %}"
     "{{ '<|end_header_id|>' + turn.content + '<|eot_id|>' }}{% endfor %}"
@@ -55,7 +55,7 @@ SWITCH = TURNS.replace(
     f"{OPENING}{{% if enable_thinking is defined and not enable_thinking %}}"
     "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}",
 )
-BRACKETS = (  # Mistral's: no generation prompt, a space before the answer
+BRACKETS = (  # like Mistral: no generation prompt, a space before the answer
     "{% for turn in messages %}{% if turn.role == 'user' %}{{ '[INST] ' + turn.content }}"
     "{{ ' [/INST]' }}{% else %}{{ ' ' + turn.content.strip() + '<|eot_id|>' }}{% endif %}"
     "{% endfor %}"
@@ -107,7 +107,7 @@ def test_labels_are_the_answer_as_the_template_writes_it(
     made = encoder(chat_template)
     encoding = made.encode(prompt_of("Where?", "Ostry"))
     assert made.tokenizer.decode(encoding.target_ids) == label
-    # A model that writes its label has written the answer and nothing else.
+    # A model that writes its label has written just the answer.
     written = encoding.target_ids[:-1]
     found = made.written.answer(written)
     assert found is not None
@@ -135,7 +135,7 @@ def test_prompt_and_label_are_what_transformers_makes_of_the_chat(chat_template:
 def trained(
     request: pytest.FixtureRequest, template: Template, tmp_path_factory: pytest.TempPathFactory
 ) -> LlamaQloraBackend:
-    """A reader of a chat template that knows the rows by heart."""
+    """A reader with a chat template that has memorised the rows."""
     folder = tmp_path_factory.mktemp("by_heart")
     reader = make_reader(save_tiny(folder / "model", make_tokenizer(request.param)), *BY_HEART)
     Training(reader, template, folder / "run").run()
@@ -160,9 +160,9 @@ def test_answers_known_by_heart_are_the_gold_ones(
 def test_text_that_ends_a_turn_stops_an_answer(
     trained: LlamaQloraBackend, template: Template
 ) -> None:
-    """Where no end token follows it, as in a model that was not trained by us."""
+    """If no end token follows it, as with a model not trained by us."""
     prompts = make_prompts(trained, template, with_target=False)
-    end = [trained._tokenizer.convert_tokens_to_ids("<|pad|>")]  # which nothing ends with
+    end = [trained._tokenizer.convert_tokens_to_ids("<|pad|>")]  # which ends nothing
     rows_of = [trained.encode(prompt).prompt_ids for prompt in prompts]
     cut = trained._encoder.written.cut
     for beams in (1, 3):
@@ -354,7 +354,7 @@ def test_names_of_special_tokens_are_plain_text(chat_template: str | None, where
 
 
 def test_what_a_prompts_own_words_say_is_left_to_them() -> None:
-    """Somebody who writes a base model's markup into the prompt means it."""
+    """A user who writes a base model's markup into the prompt means it."""
     made = encoder(None)
     template = Template("t", (Message("user", "{question}<|end_header_id|>{context}"),))
     prompt = Prompt("p", 0, f"a{END_OF_TURN}", Evidence((Passage("b"),)), template)
@@ -365,7 +365,7 @@ def test_what_a_prompts_own_words_say_is_left_to_them() -> None:
 
 def test_added_tokens_that_a_template_writes_are_special_too() -> None:
     tokenizer = make_tokenizer()
-    tokenizer.add_tokens(["<think>", "Hallmere"])  # not special, as Qwen's
+    tokenizer.add_tokens(["<think>", "Hallmere"])  # not special, like Qwen's
     made = encoder(THINKS, tokenizer)
     think, hallmere = tokenizer.convert_tokens_to_ids(["<think>", "Hallmere"])
     ids = made.encode(prompt_of("What does <think> mean in Hallmere?")).prompt_ids

@@ -1,4 +1,4 @@
-"""Readers of every kind are given the same evidence for the same questions of real data sets."""
+"""All kinds of readers get the same evidence for the same questions of real data sets."""
 
 import json
 from itertools import islice
@@ -21,12 +21,12 @@ from aqa.records import Prompt
 from aqa.runs.files import hash_files
 from aqa.runs.journal_rows import evidence_fields
 
-COUNT = 250  # questions of each data set
+COUNT = 250  # questions per data set
 PASSAGES = 10
 
 
 def with_distractors(file: Path, folder: Path) -> tuple[Path, Path]:
-    """The first questions of a file, and for each the gold passage among nine others, scored."""
+    """The first questions of a file, with the gold passage among nine others, scored."""
     examples = list(islice(read_examples(Source(str(file), on_duplicate_id="number")), COUNT))
     texts = list(dict.fromkeys(example.passages[0].text for example in examples))
     questions, retrieved = folder / "questions.jsonl", folder / "retrieved.jsonl"
@@ -89,7 +89,7 @@ def test_one_plan_gives_all_readers_the_same_passages(
         for one, other in zip(prompts, others, strict=True):
             assert other.evidence == one.evidence
             assert evidence_fields(other) == evidence_fields(one)
-    # The plan was at work: passages were left out for each reason, and cut.
+    # The evidence plan was active: passages were dropped for each reason, and cut.
     reasons = {drop.reason for prompt in prompts for drop in prompt.evidence.dropped}
     assert reasons == {"duplicate", "top_k", "budget"}
     assert any(prompt.evidence.cut_characters for prompt in prompts)

@@ -1,4 +1,4 @@
-"""Prompts handed to the loop's thread and answers taken from it: none is lost, none waits."""
+"""Prompts are passed to the loop's thread, and answers back, without loss or delay."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ def prompts(count: int, read: list[int] | None = None) -> Iterator[Prompt]:
 
 @pytest.mark.parametrize("room", [1, 3, 64])
 def test_all_are_answered_once_and_so_many_at_a_time(room: int) -> None:
-    """Answers come at once or after a moment, so that places fall idle and are woken again."""
+    """Answers come at once or after a moment, so that slots become idle and are woken again."""
     active = most = 0
     chance = random.Random(1)
 

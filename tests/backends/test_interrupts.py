@@ -10,7 +10,7 @@ from aqa.backends.interrupts import ASKS, stops_at_interrupt
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that the clock shows."""
+    """The time that the clock shows, in seconds."""
     shown = [100.0]
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: shown[0])
     return shown
@@ -37,7 +37,7 @@ def test_the_first_interrupt_asks_and_the_second_breaks_off() -> None:
 def test_what_comes_at_once_is_the_same(
     first: int, second: int, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SLURM and torchrun send more than one; later ones mean it."""
+    """SLURM and torchrun send more than one; later ones are meant seriously."""
     asked, broken = [], []
     monkeypatch.setattr(interrupts.signal, "raise_signal", broken.append)
     with stops_at_interrupt(lambda: asked.append(True)):
@@ -54,7 +54,7 @@ def test_what_comes_at_once_is_the_same(
 def test_of_several_processes_a_second_ctrl_c_at_once_is_the_same(
     clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The terminal sends it to all, and torchrun once more to each."""
+    """The terminal sends it to all, and torchrun again to each."""
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     asked = []

@@ -1,4 +1,4 @@
-"""Threads that load models at the same time: transformers changes torch for all of them."""
+"""Concurrent threads load models, for which transformers changes global state of torch."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +11,7 @@ ROWS = [{"id": "1", "question": "Who?", "context": "Ada did it in 1843."}]
 
 
 def test_models_are_loaded_one_after_the_other(tiny_t5: Path, tiny: Path) -> None:
-    """T5's weights, which two layers share, were not found, or others were taken."""
+    """Weights that two layers of T5 share were not found, or the wrong ones were used."""
 
     def answers(backend: str, model: Path) -> list[aqa.Prediction]:
         settings: dict[str, object] = {"generation.max_new_tokens": 2}
@@ -20,7 +20,7 @@ def test_models_are_loaded_one_after_the_other(tiny_t5: Path, tiny: Path) -> Non
         return list(aqa.predict(backend, ROWS, model=model, settings=settings))
 
     asked = [("t5", tiny_t5), ("llama", tiny)] * 2
-    alone = [answers(*own) for own in asked]  # and all that they need is imported
+    alone = [answers(*own) for own in asked]  # which also imports everything needed
     with ThreadPoolExecutor(len(asked)) as pool:
         assert [each.result() for each in [pool.submit(answers, *own) for own in asked]] == alone
 

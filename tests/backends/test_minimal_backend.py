@@ -1,4 +1,4 @@
-"""A backend of somebody else's needs its options and `generate`: the rest has defaults."""
+"""A third-party backend needs only its options and `generate`: the rest has defaults."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -89,7 +89,7 @@ def test_what_it_can_not_do_is_refused(config: RunConfig, tmp_path: Path) -> Non
 
 
 class Words(Echo):
-    """The same with tokens, and room for so many."""
+    """The same with tokens, and a maximum length."""
 
     limit = 10
 

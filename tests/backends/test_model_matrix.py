@@ -1,6 +1,6 @@
-"""Every kind of local model: what is shown is what is trained on and read, by transformers alone.
+"""For every kind of local model, previews show what is trained on and read.
 
-What each ought to read, lose and write is computed here without aqa.
+What each should read, lose and write is computed here by transformers, without aqa.
 """
 
 import shutil
@@ -29,16 +29,16 @@ STEPS = (
     "training.per_device_train_batch_size=8",
     "training.gradient_accumulation_steps=1",
     "training.learning_rate=0.01",
-    "training={eval_strategy: steps, eval_steps: 2}",  # checkpoints, that is
+    "training={eval_strategy: steps, eval_steps: 2}",  # which also makes checkpoints
     "generation.max_new_tokens=6",
 )
 FIRST_CHECKPOINT, LAST_CHECKPOINT = "checkpoint-2", "checkpoint-4"
-Pair = tuple[list[int], list[int]]  # what is read, and what is learnt
+Pair = tuple[list[int], list[int]]  # input and target ids
 
 
 @pytest.fixture
 def rows_trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Pair]:
-    """The rows of trainings, as they go to the trainer."""
+    """The rows of trainings, as passed to the trainer."""
     found: list[Pair] = []
     read = TrainingRows.all
 
@@ -55,7 +55,7 @@ def rows_trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Pair]:
 
 @pytest.fixture
 def ids_written(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    """The ids of answers, before anything is taken off them."""
+    """The ids of answers, before anything is removed."""
     found: dict[str, list[int]] = {}
     make = local_reader.as_prediction
 
@@ -72,7 +72,7 @@ def until_end(ids: Sequence[int], ends: Sequence[int]) -> list[int]:
 
 
 class ChatAlone:
-    """A chat model by transformers and peft alone."""
+    """A chat model using only transformers and peft."""
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -91,7 +91,7 @@ class ChatAlone:
             return begin + self.ids(opened), [*self.ids(answer), tokenizer.eos_token_id]
         if "raise_exception" in self.kind.chat_template:  # no system role
             turns = [{"role": "user", "content": "\n\n".join(turn["content"] for turn in turns)}]
-        # The day that aqa fixes, in the place of today.
+        # The fixed date that aqa uses instead of today.
         dated = self.kind.chat_template.replace("strftime_now('%Y-%m-%d')", "'2024-07-26'")
         opened, whole = (
             self.tokenizer.apply_chat_template(
@@ -108,7 +108,7 @@ class ChatAlone:
         )
         behind = whole.removeprefix(opened)
         if self.kind.variables.get("enable_thinking") is False:
-            behind = f"{answer}<|im_end|>\n"  # this template writes its empty thought once more
+            behind = f"{answer}<|im_end|>\n"  # this template repeats its empty reasoning
         assert behind != whole
         learnt = self.ids(behind)
         ended = until_end(learnt, self.ends)
@@ -121,14 +121,14 @@ class ChatAlone:
 
     @property
     def ends(self) -> list[int]:
-        """The end-of-text token, and the end of turn of a template that has another one."""
+        """The end-of-text token, and the template's end of turn if that is another one."""
         turn = "<|end|>" if "'<|end|>\n'" in (self.kind.chat_template or "") else None
         turn = "<end_of_turn>" if "<end_of_turn>" in (self.kind.chat_template or "") else turn
         others = [] if turn is None else [self.tokenizer.convert_tokens_to_ids(turn)]
         return [self.tokenizer.eos_token_id, *others]
 
     def loss(self, pairs: Sequence[Pair]) -> float:
-        """The mean over the learnt tokens of all rows, each read on its own."""
+        """The mean over the target tokens of all rows, each read separately."""
         total, tokens = 0.0, 0
         with torch.inference_mode():
             for read, learnt in pairs:
@@ -159,7 +159,7 @@ class ChatAlone:
 
 
 class TextAlone:
-    """An encoder-decoder by transformers alone."""
+    """An encoder-decoder using only transformers."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -168,7 +168,7 @@ class TextAlone:
         self.model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     def pair(self, messages: Sequence[Message], answer: str) -> Pair:
-        """The ids of text and answer with the tokenizer's own specials; an answer ends there."""
+        """The ids of text and answer with the tokenizer's special tokens, which end an answer."""
         text = "\n\n".join(turn.content for turn in messages)
         read, learnt = (self.tokenizer(each)["input_ids"] for each in (text, answer))
         end = self.tokenizer.eos_token_id
@@ -177,7 +177,7 @@ class TextAlone:
         return read, [*until_end(learnt, [end]), end]
 
     def loss(self, pairs: Sequence[Pair]) -> float:
-        """The mean over the learnt tokens of all rows, each read on its own."""
+        """The mean over the target tokens of all rows, each read separately."""
         total, tokens = 0.0, 0
         with torch.inference_mode():
             for read, learnt in pairs:
@@ -212,7 +212,7 @@ class TextAlone:
 
 
 def shown(prompts: Sequence[Prompt], reader: Any) -> list[Pair]:
-    """What a preview says of the prompts."""
+    """What a preview shows of the prompts."""
     found = []
     for prompt in prompts:
         encoding = show(prompt, reader).encoding
@@ -222,7 +222,7 @@ def shown(prompts: Sequence[Prompt], reader: Any) -> list[Pair]:
 
 
 def resumed_weights_differ(train: Any, run: Path, weights: Path) -> bool:
-    """Whether a training that goes on from its first checkpoint ends elsewhere."""
+    """Whether a training resumed from its first checkpoint ends with other weights."""
     whole = load_file(weights)
     shutil.rmtree(run / "checkpoints" / LAST_CHECKPOINT)
     shutil.rmtree(weights.parent)
@@ -239,7 +239,7 @@ def check_training(
     rows_trained_on: list[Pair],
     alone: "ChatAlone | TextAlone",
 ) -> Any:
-    """Train on what is expected, with the loss of the libraries alone; give the reader."""
+    """Train on what is expected, with the libraries' own loss; return the reader."""
     training = train()
     training.run()
     assert rows_trained_on == expected
@@ -249,7 +249,7 @@ def check_training(
 
 
 def check_asked(reader: Any, asked: list[Prompt], expected: list[Pair]) -> None:
-    """The prompts are those of the training, and all are answered."""
+    """Check that prompts are the training's, and that all are answered."""
     assert [read for read, _ in shown(asked, reader)] == [read for read, _ in expected]
     assert len(list(reader.generate(asked))) == len(rows())
 

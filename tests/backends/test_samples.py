@@ -1,4 +1,4 @@
-"""Of several samples the one that the others agree with is the answer."""
+"""Of several samples, the one that the others agree with is the answer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Folders whose only tokenizer file is SentencePiece's, as of google/mt5-small and Llama-2."""
+"""Folders with only a SentencePiece tokenizer file, like google/mt5-small and Llama-2."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ LLAMA = {
 
 
 def learn(folder: Path, name: str, **options: object) -> sentencepiece.SentencePieceProcessor:
-    """Put a SentencePiece model into a folder, in the place of the tokenizer that is there."""
+    """Train a SentencePiece model and put it into a folder instead of its tokenizer."""
     for path in folder.glob("tokenizer*"):
         path.unlink()
     (folder / "chat_template.jinja").unlink(missing_ok=True)

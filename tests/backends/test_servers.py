@@ -1,4 +1,4 @@
-"""What holds of every server: keys are not shown, however one writes them."""
+"""Common to all servers: keys are not shown, however they are written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A prompt's token ids are made once, and go with it to wherever they are needed."""
+"""A prompt is tokenized once, and its ids go wherever they are needed."""
 
 from collections import Counter
 from dataclasses import replace
@@ -23,7 +23,7 @@ COUNT = 6
 
 @pytest.fixture
 def tokenized(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each text was given to a tokenizer."""
+    """How often each text was passed to a tokenizer."""
     found: Counter[str] = Counter()
     tokenize = PreTrainedTokenizerBase.__call__
 
@@ -36,7 +36,7 @@ def tokenized(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def write_data(folder: Path, word: str) -> Path:
-    """Questions that hold the word, with two passages each."""
+    """Questions that contain the word, with two passages each."""
     rows = [
         {
             "id": f"{word}{n}",
@@ -60,13 +60,13 @@ def config(request: pytest.FixtureRequest, tiny: Path, tiny_t5: Path, tmp_path: 
 
 
 def counts(tokenized: Counter[str], word: str) -> tuple[int, set[int]]:
-    """Texts with questions of this word, and how often each was tokenized."""
+    """Texts with questions containing this word, and how often each was tokenized."""
     found = [count for text, count in tokenized.items() if f"{word} number" in text]
     return len(found), set(found)
 
 
 def parts(config: RunConfig) -> int:
-    """Texts that a reader makes of one prompt."""
+    """The number of texts that a reader makes of one prompt."""
     return 2 if getattr(config.backend, "fusion", "") == "fid" else 1
 
 
@@ -81,7 +81,7 @@ def test_a_prediction_tokenizes_each_prompt_once(
 def test_a_preview_tokenizes_each_prompt_once(
     config: RunConfig, tokenized: Counter[str], training: bool, times: int
 ) -> None:
-    """And once more with the target, which a prediction is fitted without."""
+    """And once more with the target, which a prediction ignores."""
     shown = list(preview(config, SilentProgress(), COUNT, training=training))
     assert all(each.encoding and each.read and each.trained for each in shown)
     assert counts(tokenized, "asked") == (COUNT * parts(config), {times})

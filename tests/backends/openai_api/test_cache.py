@@ -1,4 +1,4 @@
-"""Answers kept across runs: what is found again, what is not, and by how many processes."""
+"""The cache of answers across runs: what is found, what is not, and concurrent processes."""
 
 import json
 import os
@@ -30,7 +30,7 @@ Options = dict[str, Any]
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Options:
-    """The options that switch it on."""
+    """The options that enable it."""
     return {"cache": True, "cache_path": str(tmp_path / "kept" / "answers.sqlite")}
 
 
@@ -59,7 +59,7 @@ def test_a_second_run_asks_and_pays_nothing(tmp_path: Path, server: Server, kept
 
 
 def test_it_works_together_with_resuming(tmp_path: Path, server: Server, kept: Options) -> None:
-    """Ten are known, a cap stops the run behind them, and the next session has the sums."""
+    """Ten are cached, a cap stops the run after them, and the next session has the totals."""
     run(configured(tmp_path, server, 10, **kept), tmp_path / "a")
     words = server.prompt_tokens // 10
     stopped = configured(tmp_path, server, 60, **kept, max_tokens_total=30 * words)
@@ -134,7 +134,7 @@ def test_another_server_is_asked_anew(tmp_path: Path, server: Server, kept: Opti
 def test_what_a_server_refuses_is_found_again(
     tmp_path: Path, server: Server, kept: Options
 ) -> None:
-    """The key is what was meant, not what was left out once the server had refused it."""
+    """The key includes what was asked for, even parameters dropped after a refusal."""
     message = "Unsupported value: 'temperature' does not support 0 with this model."
     refused = Fault(400, failure(message, "unsupported", "temperature"))
     server.script = lambda number, body: refused if "temperature" in body else None
@@ -178,7 +178,7 @@ def test_without_a_price_tokens_are_saved(tmp_path: Path, server: Server, kept: 
 def test_the_command_line(
     tmp_path: Path, server: Server, call_aqa: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user's own cache folder is the place; what is saved is told; the key is not in it."""
+    """It is in the user's cache folder; savings are reported; it does not contain the API key."""
     monkeypatch.setattr(
         "aqa.backends.openai_api.cache.user_cache_path", lambda name: tmp_path / "user" / name
     )
@@ -205,7 +205,7 @@ def test_the_command_line(
     assert server.requests == 24
 
 
-# The file.
+# The cache file.
 
 
 def test_another_file_is_refused(tmp_path: Path, server: Server, kept: Options) -> None:
@@ -238,7 +238,7 @@ def test_what_can_not_be_read_is_not_there(tmp_path: Path, text: str) -> None:
         other.execute("INSERT INTO answers VALUES (?, ?)", (b"key", text))
     other.close()
     assert cache.find(b"key", "q") is None
-    # It makes way for what is paid in its place; what can be read does not.
+    # It is replaced once something new is paid for; a readable one is not.
     for raw in ("Ann", "Bob"):
         cache.keep(b"key", Prediction("q", raw=raw))
     found = cache.find(b"key", "q")
@@ -260,7 +260,7 @@ def test_a_disk_that_fails_costs_no_answer(
 
 
 def put_and_find(path: Path, process: int) -> None:
-    """Keep 300 answers, half of them the same as the other processes', and find all again."""
+    """Store 300 answers, half of them the same as the other processes', and find all again."""
     cache = ResponseCache(path)
     keys = [f"{n if n % 2 else (process, n)}".encode() for n in range(300)]
     for key in keys:

@@ -1,4 +1,4 @@
-"""Runs in which questions fail: alone, in a row, for a while, or all of them."""
+"""Runs in which questions fail: one, several in a row, for a while, or all."""
 
 import json
 import re
@@ -68,7 +68,7 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
     sentence: str,
     at_a_time: int,
 ) -> None:
-    """What failed is asked again by the next run, which needs no flag for it."""
+    """The next run asks failed questions again, without a flag."""
     monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
     server.script = after(5, fault)
     config = configured(tmp_path, server, 60, max_concurrency=at_a_time)
@@ -88,9 +88,9 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
 def test_those_that_a_busy_server_sent_away_are_not_tried_one_by_one(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
-    """Each would wait as long as the server asks for once more."""
+    """Each would wait again for as long as the server asks."""
     monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
-    server.latency = 0.05  # so that all are under way at the same time
+    server.latency = 0.05  # so that all are in flight at the same time
     server.script = after(first, FAULTS["429"])
     with pytest.raises(ModelError, match="too many requests; ") as told:
         run(configured(tmp_path, server, 60, max_concurrency=16), tmp_path / "out")
@@ -132,7 +132,7 @@ def test_what_only_some_questions_meet_is_theirs(
 
 
 def test_no_run_stops_for_ever_for_its_last_questions(tmp_path: Path, server: Server) -> None:
-    """They fail, and the run, once; then there are predictions, and nothing is asked again."""
+    """They fail, and so does the run, once; then it has predictions and asks nothing again."""
     server.script = of(range(12, 20), FORBIDDEN)
     config = configured(tmp_path, server, 20, max_concurrency=4)
     with pytest.raises(ModelError, match="refuses access"):
@@ -147,7 +147,7 @@ def test_no_run_stops_for_ever_for_its_last_questions(tmp_path: Path, server: Se
 
 @pytest.mark.slow
 def test_a_short_outage_fails_no_question(tmp_path: Path, server: Server) -> None:
-    """Those that had given up have another try once others are answered."""
+    """Questions that had given up are retried once others are answered."""
     server.script = lambda number, body: FAULTS["500"] if 5 <= number < 5 + 4 + 8 else None
     config = configured(tmp_path, server, 20, max_concurrency=3)
     result = run(config, tmp_path / "out")
@@ -221,7 +221,7 @@ def test_waits_of_minutes_are_shown(
     assert notes == ["the server asks to wait 2 seconds: slow down"]
 
 
-# What is said of failures at the end.
+# The summary of failures at the end.
 
 
 def test_a_run_without_an_answer_ends_with_1(

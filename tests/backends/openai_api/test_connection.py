@@ -1,4 +1,4 @@
-"""Addresses of this machine, certificates, SOCKS proxies, and what headers can't hold."""
+"""Local addresses, certificates, SOCKS proxies, and invalid header values."""
 
 import sys
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_headers_of_the_environment_may_be_several(monkeypatch: pytest.MonkeyPat
 def test_a_certificate_that_nobody_signed(
     tmp_path: Path, with_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One sentence, and nothing counts as spent: nothing was sent."""
+    """One sentence, and nothing counts as spent, since nothing was sent."""
     monkeypatch.setattr("aqa.backends.openai_api.server_state.FIRST_CONTACT", 0.1)
     if not with_aiohttp:
         monkeypatch.setitem(sys.modules, "aiohttp", None)

@@ -1,4 +1,4 @@
-"""What gpt4 makes of errors, of broken HTTP and of odd answers that real servers give."""
+"""How gpt4 handles errors, broken HTTP and odd answers of real servers."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ WHOLE = b"Content-Length: %d\r\n\r\n" % len(ANSWER) + ANSWER
 BUSY = b"HTTP/1.1 429 X\r\nContent-Length: 2\r\n"
 
 
-# What is no HTTP, or hardly.
+# Not HTTP, or barely.
 
 
 BROKEN = [
@@ -63,7 +63,7 @@ def test_broken_http_is_asked_again(
 def test_a_connection_lost_after_the_request_may_be_paid_for(
     tmp_path: Path, server: Server
 ) -> None:
-    """The server answers and counts, but its gateway dies before a byte of that is sent."""
+    """The server answers and counts, but its gateway dies before sending a byte."""
 
     def script(number: int, body: Body) -> Fault | None:
         server.complete(body, as_response=False)
@@ -76,7 +76,7 @@ def test_a_connection_lost_after_the_request_may_be_paid_for(
     assert server.cost(1, 2) <= spent <= 0.001
 
 
-# Proxies that the environment names.
+# Proxies named in the environment.
 
 
 def through(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_what_the_environment_has_wrong_leaves_no_thread_that_waits(
     sentence: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A process would wait for the thread of the requests at its end, and never end."""
+    """At exit, the process would wait forever for the thread of the requests."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=sentence):
         run(configured(tmp_path, server, 1), tmp_path / "out")
@@ -157,7 +157,7 @@ def test_nothing_is_infinite(tmp_path: Path, server: Server, key: str) -> None:
         configured(tmp_path, server, 1, **{key: float("inf")})
 
 
-# Errors as servers write them.
+# Servers' formats of errors.
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_a_refused_parameter_in_other_words(tmp_path: Path, server: Server, refu
 
 
 def test_an_answer_in_parts(tmp_path: Path, server: Server) -> None:
-    """Mistral's models that think answer so."""
+    """Mistral's reasoning models answer like this."""
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
     parts = [thought, {"type": "text", "text": "An"}, {"type": "text", "text": "n"}]
     server.script = lambda number, body: completion(parts)  # type: ignore[arg-type]

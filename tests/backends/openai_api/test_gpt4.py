@@ -1,4 +1,4 @@
-"""The backend gpt4 against a server on loopback, and what it says when something is wrong."""
+"""The backend gpt4 with a server on loopback, and its error messages."""
 
 import json
 from collections import Counter
@@ -104,7 +104,7 @@ def test_a_server_that_is_never_well(tmp_path: Path, server: Server) -> None:
 def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
     tmp_path: Path, server: Server
 ) -> None:
-    """A thought that is broken off is paid, and takes as long when it is asked for once more."""
+    """Truncated reasoning is paid for, and would take as long if it were asked for again."""
     asked: Counter[str] = Counter()
 
     def script(number: int, body: dict[str, Any]) -> Fault | None:
@@ -206,7 +206,7 @@ def test_a_cap_is_never_passed_and_the_run_goes_on(tmp_path: Path, server: Serve
     kept = manifest["counts"]["answered"]
     assert kept == sum(server.answered.values()) > 20
     before = server.requests
-    with pytest.raises(StoppedError):  # what was spent counts for a resumed run, too
+    with pytest.raises(StoppedError):  # earlier spending counts for a resumed run, too
         run(config, tmp_path / "out")
     assert server.requests <= before + 1
     result = run(configured(tmp_path, server, 200), tmp_path / "out")
@@ -215,7 +215,7 @@ def test_a_cap_is_never_passed_and_the_run_goes_on(tmp_path: Path, server: Serve
 
 
 def count_words(server: Server, folder: Path) -> int:
-    """Words of one prompt, as the server counts them."""
+    """The number of words in a prompt, as the server counts them."""
     run(configured(folder, server, 1), folder / "one")
     words = server.prompt_tokens
     server.prompt_tokens = server.answer_tokens = 0
@@ -239,7 +239,7 @@ def spent(folder: Path) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_no_session_forgets_what_was_paid_for_nothing(tmp_path: Path, server: Server) -> None:
-    """Misfits of an example that was never finished stand in no journal, but count for a cap."""
+    """Misfits of an unfinished example are not in the journal, but count against a cap."""
     folder = tmp_path / "out"
     options = {"structured": True, "max_concurrency": 1}
     server.script = lambda number, body: NO_MODEL if number else None  # a plain text, no object
@@ -257,8 +257,8 @@ def test_no_session_forgets_what_was_paid_for_nothing(tmp_path: Path, server: Se
     assert spent(folder) == lost
     server.script = lambda number, body: None
     server.answer = lambda body: '{"answer": "x", "passages": [], "answerable": true}'
-    assert run(config, folder).answered == 5  # whose answers take more than what was lost
-    worst = spent(folder)["input_tokens"] - server.prompt_tokens  # of what the kill broke off
+    assert run(config, folder).answered == 5  # whose answers cost more than what was lost
+    worst = spent(folder)["input_tokens"] - server.prompt_tokens  # in flight at the kill
     longest = config.generation.max_new_tokens
     assert spent(folder)["output_tokens"] == server.answer_tokens + longest
     assert worst > 0
@@ -273,7 +273,7 @@ def test_what_is_broken_off_counts_at_its_worst(tmp_path: Path, server: Server) 
     with Gpt4Backend(config, SilentProgress()) as reader:
         answers = reader.generate(many_prompts(config, reader, []))
         _, first = next(answers)
-        wait_until(lambda: server.requests >= 3)  # kept until then: closed, it asks no more
+        wait_until(lambda: server.requests >= 3)  # keep a reference: once closed, it asks no more
         del answers
     assert server.requests == 3
     told: Any = reader.facts(first.spent or Spent())
@@ -309,7 +309,7 @@ def test_prompts_are_read_as_needed(tmp_path: Path, server: Server) -> None:
         read: list[str] = []
         prompts = many_prompts(config, reader, read)
         for _ in zip(range(5), reader.generate(prompts), strict=False):
-            assert len(read) <= 5 + 3 + ALIKE  # that may wait, should they fail
+            assert len(read) <= 5 + 3 + ALIKE  # which may wait if they fail
     assert server.most_active <= 3
 
 
@@ -328,7 +328,7 @@ def many_prompts(config: RunConfig, reader: Gpt4Backend, read: list[str]) -> Ite
 
 @pytest.mark.slow
 def test_concurrency_adapts(tmp_path: Path, server: Server) -> None:
-    server.latency = 0.25  # long beside what a busy machine needs to send a request
+    server.latency = 0.25  # long compared with the time to send a request, even if busy
     run(configured(tmp_path, server, 200, max_concurrency=32), tmp_path / "a")
     assert 16 < server.most_active <= 32
     server.most_active = 0
@@ -349,7 +349,7 @@ def test_requests_a_minute(tmp_path: Path, server: Server) -> None:
 
 @pytest.mark.slow
 def test_limits_that_headers_tell_are_kept(tmp_path: Path, server: Server) -> None:
-    """2,400 words a second, told in x-ratelimit headers: hardly anything is refused."""
+    """With 2,400 words per second in x-ratelimit headers, hardly anything is refused."""
     server.tokens_per_second = server.level = 2400
     server.headers = {"x-ratelimit-limit-tokens": str(2400 * 60)}
     result = run(configured(tmp_path, server, 150), tmp_path / "out")
@@ -357,7 +357,7 @@ def test_limits_that_headers_tell_are_kept(tmp_path: Path, server: Server) -> No
     assert server.refused <= 15
 
 
-# Answers in a JSON schema.
+# Answers following a JSON schema.
 
 
 def reader_answer(answer: str, passages: list[int], answerable: bool) -> str:
@@ -412,7 +412,7 @@ def test_structured_answers_go_where_plain_ones_go(tmp_path: Path, server: Serve
 def test_what_is_no_object_is_asked_again_twice(
     tmp_path: Path, server: Server, text: str, sentence: str
 ) -> None:
-    """From a server that gives objects; of another one it is not paid for again."""
+    """From a server that returns objects; other servers are not paid again for it."""
     server.script = lambda number, body: completion(good()) if number == 0 else None
     server.answer = lambda body: text
     config = configured(tmp_path, server, 2, structured=True, max_concurrency=1)
@@ -421,7 +421,7 @@ def test_what_is_no_object_is_asked_again_twice(
     row = predictions(tmp_path / "out")["q1"]
     assert sentence in row["error"]
     assert row["raw"] == text
-    assert row["spent"]["input"] == server.prompt_tokens  # of all three
+    assert row["spent"]["input"] == server.prompt_tokens  # for all three
     server.answer = lambda body: good(str(server.requests))
     server.script = lambda number, body: REFUSAL if number == 4 else None
     retried = Resume(retry_errors=True)
@@ -443,7 +443,7 @@ def test_a_server_that_never_gave_an_object_is_asked_once(
 
 
 def test_one_that_gives_some_is_asked_again(tmp_path: Path, server: Server) -> None:
-    """Which the first of them learn from the others."""
+    """The first requests learn that from the others."""
     server.script = lambda number, body: Fault() if number < 3 else completion(good())
     result = run(configured(tmp_path, server, 6, structured=True), tmp_path / "out")
     assert (result.answered, server.requests) == (6, 9)
@@ -500,7 +500,7 @@ def test_another_caller_asks_in_a_schema_of_its_own(tmp_path: Path, server: Serv
 
 
 def test_a_text_that_no_file_can_hold(tmp_path: Path, server: Server) -> None:
-    """Half a surrogate pair, and a body nested too deep to be read."""
+    """Half a surrogate pair, and a body nested too deep to parse."""
     half = completion("half \ud83d of it")
     server.script = lambda number, body: (
         Fault(200, (half.body or {}) | {"model": "m\ud83d"}) if number == 0 else None
@@ -511,7 +511,7 @@ def test_a_text_that_no_file_can_hold(tmp_path: Path, server: Server) -> None:
         read_reply(b"[" * 200_000)
 
 
-# What is told before anything is asked.
+# What is reported before anything is asked.
 
 
 @pytest.mark.parametrize(
@@ -545,7 +545,7 @@ def test_a_dry_run_writes_and_asks_nothing(tmp_path: Path, server: Server) -> No
     assert (found.examples, found.output_tokens, found.exact) == (20, (20, 80), False)
     assert sorted(tmp_path.iterdir()) == before
     assert server.requests == 0
-    run(configured(tmp_path, server, 20), tmp_path / "out")  # which waits for no tokens
+    run(configured(tmp_path, server, 20), tmp_path / "out")  # which does not wait for tokens
     assert found.cost is not None
     assert 0.5 < found.input_tokens / server.prompt_tokens < 3
     assert found.seconds == pytest.approx((found.input_tokens + 80) / 100)
@@ -604,7 +604,7 @@ def test_the_key_is_nowhere(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Not in files, streams or logs, though the server writes it into answers and errors."""
+    """It is not in files, streams or logs, although the server puts it into answers and errors."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     caplog.set_level("DEBUG")
     write_questions(tmp_path, 12)

@@ -40,7 +40,7 @@ def questions(folder: Path, count: int) -> Path:
 
 
 def kill(server: Server, requests: int, *arguments: object, **options: object) -> None:
-    """Begin to answer, and kill -9 after so many requests."""
+    """Start answering, and kill -9 after so many requests."""
     enough = server.requests + requests
     process = Forked(partial(answer, *arguments, **options))
     wait_until(lambda: server.requests >= enough, process)
@@ -63,19 +63,19 @@ def test_killed_at_any_moment_nothing_is_lost(tmp_path: Path) -> None:
     assert server.answered.total() - QUESTIONS <= KILLS * CONCURRENCY
     assert server.requests <= 1.6 * QUESTIONS + KILLS * CONCURRENCY
     lines = (folder / JOURNAL).read_bytes().splitlines()[1:]
-    assert len(lines) == QUESTIONS  # no answer stands twice
+    assert len(lines) == QUESTIONS  # no answer occurs twice
 
 
 @pytest.mark.slow
 def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
-    """Answers that were paid for and had not come when a session was killed count, too."""
+    """Answers that were paid for but had not arrived at a kill count, too."""
     data, folder = questions(tmp_path, 200), tmp_path / "out"
     options: dict[str, Any] = {"price": {"input": 1, "output": 2}, "max_concurrency": 4}
     with serving(Server(latency=0.03, keep_bodies=False)) as server:
         answer(data, server.url, tmp_path / "whole", **options)
         options["max_cost"] = cap = server.cost(1, 2) / 2
         server.prompt_tokens = server.answer_tokens = 0
-        for _ in range(2):  # each in the middle of its requests
+        for _ in range(2):  # each during its requests
             kill(server, 10, data, server.url, folder, **options)
         with pytest.raises(StoppedError, match="max-cost"):
             answer(data, server.url, folder, **options)
@@ -87,7 +87,7 @@ def test_no_kill_hides_spending_from_a_cap(tmp_path: Path) -> None:
 
 
 def patiently(*words: str) -> None:
-    """Run `aqa` with time for all that is under way: how much that takes depends on the machine."""
+    """Run `aqa`, giving requests in flight time to finish, which depends on the machine."""
     from aqa.__main__ import main
     from aqa.backends import event_loop
 

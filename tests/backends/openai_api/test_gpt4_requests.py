@@ -1,4 +1,4 @@
-"""What gpt4 sends to which API and model, and what it makes of broken answers."""
+"""What gpt4 sends to each API and model, and how it handles broken answers."""
 
 import gzip
 import json
@@ -204,7 +204,7 @@ def test_what_azure_needs(
     ids=["large", "large error", "bomb"],
 )
 def test_an_answer_of_200_mb_is_not_read(tmp_path: Path, server: Server, fault: Fault) -> None:
-    """It is the error of its example, asked once, and is never held in memory."""
+    """It fails its example, is asked only once, and is never held in memory."""
     server.script = lambda number, body: (
         fault if body["messages"][-1]["content"] == "who 1" else None
     )
@@ -243,12 +243,12 @@ def test_a_body_that_drips_meets_its_deadline(tmp_path: Path, server: Server) ->
 
 @pytest.mark.slow
 def test_an_example_has_a_deadline_of_its_own(tmp_path: Path, server: Server) -> None:
-    """It cuts a request off, and no request starts after it, however long the turn took."""
+    """It cuts a request off, and no request starts after it, however long the queue was."""
     server.script = lambda number, body: Fault(hang=3600)
     config = configured(tmp_path, server, 1, request_timeout=3600, example_deadline=0.5)
     assert run(config, tmp_path / "out").failed == 1
     server.script = lambda number, body: FAULTS["500"]
-    options = {"requests_per_minute": 5, "example_deadline": 10}  # twelve seconds between two
+    options = {"requests_per_minute": 5, "example_deadline": 10}  # twelve seconds apart
     run(configured(tmp_path, server, 1, **options), tmp_path / "b")
     assert predictions(tmp_path / "b")["q0"]["error"] == "gave up after 1 attempt: it broke"
     assert server.requests == 2
@@ -389,7 +389,7 @@ def test_the_systems_role_is_learnt(
 
 
 def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) -> None:
-    """A chat without a turn of the user's keeps its system role, and is not sent for ever."""
+    """A chat without a user turn keeps its system role, and is not resent forever."""
     server.script = refusing("system", "developer")
     with Gpt4Backend(configured(tmp_path, server, 1), SilentProgress()) as reader:
         template = Template("t", (Message("system", "{context} {question}"),))
@@ -399,7 +399,7 @@ def test_what_is_learnt_to_no_end_is_an_error(tmp_path: Path, server: Server) ->
 
 
 def test_a_prompt_beyond_the_context_is_not_sent(tmp_path: Path, server: Server) -> None:
-    """Of a model that genai-prices knows, whatever max_seq_length says."""
+    """For a model known to genai-prices, regardless of max_seq_length."""
     config = configured(tmp_path, server, 3, max_seq_length=600)
     path = Path(config.data.path or "")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -464,7 +464,7 @@ def test_a_judge_needs_another_api(tmp_path: Path, server: Server) -> None:
         judge.check()
 
 
-# What a preview shows is what is sent.
+# Previews show what is sent.
 
 
 @pytest.mark.parametrize("api", ["chat", "responses", "completions"])

@@ -1,4 +1,4 @@
-"""Several samples of each answer: what is asked, paid, kept and chosen."""
+"""Several samples per answer: what is asked, paid for, stored and chosen."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_korean_samples_are_compared_by_characters(tmp_path: Path, server: Serve
 
 
 def test_a_killed_run_pays_for_no_sample_twice(tmp_path: Path, by_seed: Server) -> None:
-    """As a kill leaves it: samples without an answer, the last of them half a line."""
+    """After a kill, there are samples without an answer, the last of them half a line."""
     folder = tmp_path / "a"
     run(sampled(tmp_path, by_seed, 2), folder)
     whole = (folder / "predictions.json").read_bytes()
@@ -160,7 +160,7 @@ def test_the_journal_alone_holds_how_long_answers_took(tmp_path: Path, server: S
         rows = read_predictions(tmp_path / name)
         found = [cost_of(row).seconds for row in rows.values()]
         assert all(seconds is not None and seconds >= least for seconds in found)
-    (tmp_path / "one" / JOURNAL).unlink()  # as of a run that only its predictions are left of
+    (tmp_path / "one" / JOURNAL).unlink()  # as if only the run's predictions were left
     assert cost_of(read_predictions(tmp_path / "one")["q0"]).seconds is None
 
 

@@ -1,8 +1,8 @@
-"""The backend gpt4 against a server that we did not write: `transformers serve`, on loopback.
+"""The backend gpt4 with a third-party server: `transformers serve`, on loopback.
 
-It serves the real chat model of the extra `offline` in float32: in bfloat16 the logits of a batch,
-as `aqa predict llama` reads its prompts, differ from those of a prompt alone by rounding, and then
-2 of 30 answers, too; in float32 none did.
+It serves the real chat model of the extra `offline` in float32: in bfloat16, the logits of a batch,
+in which `aqa predict llama` reads its prompts, differ by rounding from those of a single prompt,
+and so did 2 of 30 answers; in float32 none did.
 """
 
 import json
@@ -31,13 +31,13 @@ UP = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
 
 @pytest.fixture(scope="module")
 def weights(smollm2: str) -> str:
-    """The folder of the model with unpacked weights, which both readers load."""
+    """The model's folder with unpacked weights, which both readers load."""
     return convert_gguf(find_model(LlamaQloraOptions(model=smollm2)), SilentProgress()).base
 
 
 @pytest.fixture(scope="module")
 def url(weights: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the server, which takes a free port and tells which one."""
+    """The server's address; it chooses a free port and prints it."""
     for name in ("fastapi", "uvicorn"):
         pytest.importorskip(name, reason="the extra serving is not installed")
     log = tmp_path_factory.mktemp("served") / "log.txt"
@@ -48,7 +48,7 @@ def url(weights: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             [sys.executable, "-m", "transformers.cli.transformers", *words],
             stdout=file,
             stderr=file,
-            # Threads wait for each other in vain where the machine has other work.
+            # Threads wait for each other in vain if the machine has other work.
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     try:
@@ -81,7 +81,7 @@ def test_a_served_model_answers_as_the_same_one_read_here(
     call_aqa("predict", "llama", *words, *plain, "-o", ours, code=0)
     asking = ["predict", "gpt4", *words, "--set", f"backend.base_url={url}"]
     asking += ["--set", f"backend.tokenizer={weights}"]
-    asking += ["--set", "backend.request_timeout=600"]  # whatever else the machine does
+    asking += ["--set", "backend.request_timeout=600"]  # for a busy machine
     told = json.loads(call_aqa(*asking, "--dry-run", "--json").stdout)
     call_aqa(*asking, "-o", theirs, code=0)
     read, served = predictions(ours), predictions(theirs)
@@ -89,7 +89,7 @@ def test_a_served_model_answers_as_the_same_one_read_here(
     assert len(read) == QUESTIONS
     counted = sum(row["tokens"]["prompt"] for row in served.values())
     assert (told["exact"], told["input_tokens"]) == (True, counted)
-    # The same evidence through the same template and chat template: the very same prompts.
+    # The same evidence, template and chat template make identical prompts.
     for id_, row in read.items():
         assert row["tokens"]["prompt"] == served[id_]["tokens"]["prompt"], id_
         assert row["evidence"] == served[id_]["evidence"]
@@ -99,13 +99,13 @@ def test_a_served_model_answers_as_the_same_one_read_here(
         if row["raw"].strip() != served[id_]["raw"].strip()
     ]
     assert len(different) <= 0.1 * QUESTIONS, different
-    assert len({row["raw"] for row in served.values()}) > QUESTIONS / 2  # answers, not one phrase
+    assert len({row["raw"] for row in served.values()}) > QUESTIONS / 2  # not always one phrase
 
 
 def test_a_served_model_is_asked_as_the_folder_of_a_training_says(
     tmp_path: Path, call_aqa: Call
 ) -> None:
-    """Its template and decoding are those of the training; how it is loaded is the server's."""
+    """It takes template and decoding from the training; loading is up to the server."""
     merged = tmp_path / "run" / "merged"
     merged.mkdir(parents=True)
     config = {

@@ -1,4 +1,4 @@
-"""Log-probabilities of an answer's tokens, and of no others, in every shape that servers use."""
+"""Log-probabilities of exactly the answer's tokens, in every format that servers use."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Parts = Sequence[tuple[str | bytes, float]]
 
 
 def told(parts: Parts, with_bytes: bool = True) -> list[Body]:
-    """Tokens as servers tell them: texts, and bytes where they may be parts of a character."""
+    """Tokens as servers return them: text, and bytes if they may be parts of a character."""
     found = []
     for part, value in parts:
         raw = part if isinstance(part, bytes) else part.encode()
@@ -161,7 +161,7 @@ def test_responses_ask_for_them_by_their_own_name(tmp_path: Path, server: Server
 
 
 def test_nobody_asks_for_them_by_default(tmp_path: Path, server: Server) -> None:
-    server.script = answering([("Rome", -1)])  # some tell them all the same
+    server.script = answering([("Rome", -1)])  # some servers return them anyway
     run(configured(tmp_path, server, 1), tmp_path / "a")
     assert "logprobs" not in server.bodies[0]
     assert "confidence" not in predictions(tmp_path / "a")["q0"]

@@ -1,4 +1,4 @@
-"""What families of models take, what is learnt of a server, and what was asked for."""
+"""Parameters: what model families accept, what is learned from a server, what was asked for."""
 
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def test_what_families_of_models_take(
     model: str, effort: str | None, openai: bool, role: str, names: set[str]
 ) -> None:
     generation = {"top_p": 0.9, "temperature": 0.5}
-    # As a trained reader's decoding is taken over: nobody asked for it here.
+    # Like a trained reader's inherited decoding, which nobody asked for here.
     config = config_of(
         {"backend": {"model": model, "reasoning_effort": effort}},
         inherited={"generation": generation},
@@ -135,7 +135,7 @@ def asking(folder: Path, server: Server, layer: dict[str, Any], **backend: Any) 
 @pytest.mark.parametrize("key", ASKED)
 @pytest.mark.parametrize("model", ["reader-1", "gpt-6-luna"])
 def test_a_refused_value_that_was_asked_for_stops(tmp_path: Path, key: str, model: str) -> None:
-    """With the server's words; it is not dropped, nor held back since its family is known."""
+    """The server's error is shown; the value is not dropped, nor omitted for a known family."""
     layer, name, told = ASKED[key]
 
     def script(number: int, body: Body) -> Fault | None:
@@ -148,7 +148,7 @@ def test_a_refused_value_that_was_asked_for_stops(tmp_path: Path, key: str, mode
         assert sum(server.answered.values()) == 0
 
 
-# As LiteLLM 1.110, Anthropic, Cerebras, Mistral and others say it.
+# Error messages of LiteLLM 1.110, Anthropic, Cerebras, Mistral and others.
 WORDS = [
     "litellm.UnsupportedParamsError: gpt-6-luna doesn't support temperature=0.0 while reasoning is"
     " active. Only temperature=1 is supported",
@@ -173,7 +173,7 @@ def test_a_refusal_in_any_words_is_understood(tmp_path: Path, told: str) -> None
 
 
 def test_the_question_is_no_refusal(tmp_path: Path) -> None:
-    """What an error quotes of the question names no parameter."""
+    """Parts of the question quoted in an error are not parameter names."""
     told = "the prompt on the temperature of a seed was filtered"
     with serving(
         Server(script=lambda n, b: Fault(400, failure(told)) if n == 0 else None)
@@ -200,7 +200,7 @@ def test_a_refused_effort_stops_responses_and_batches(tmp_path: Path) -> None:
 
 
 def test_a_default_is_left_out_and_the_manifest_says_so(tmp_path: Path) -> None:
-    """The next session does not try it again."""
+    """The next session does not send it again."""
 
     def script(number: int, body: Body) -> Fault | None:
         name = next((name for name in ("seed", "temperature") if name in body), None)
@@ -229,7 +229,7 @@ def test_a_default_is_left_out_and_the_manifest_says_so(tmp_path: Path) -> None:
         assert (again["left_out"], again["learnt"]) == (served["left_out"], served["learnt"])
 
 
-# As Bedrock, xAI, Anthropic, Moonshot, Gemini, pydantic, LiteLLM and others say it.
+# Error messages of Bedrock, xAI, Anthropic, Moonshot, Gemini, pydantic, LiteLLM and others.
 NAMED = [
     ("seed", None, "Malformed input request: #: extraneous key [seed] is not permitted"),
     ("reasoning_effort", None, "Model m does not support parameter reasoningEffort."),
@@ -283,7 +283,7 @@ def test_a_system_turn_that_is_refused_goes_before_the_question(told: str) -> No
     assert parameters.body(CHAT)["messages"][0] == {"role": "user", "content": "s\n\na"}
 
 
-# Models that end.
+# Retired models.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What requests cost: by their length, what was cached, the way of asking, and what is given."""
+"""What requests cost: by length, caching, service tier, and the server's own figures."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ CLAUDE = {"base_url": "https://api.anthropic.com/v1"}
 GEMINI = {"base_url": "https://generativelanguage.googleapis.com/v1beta/openai"}
 
 
-# Dollars for a million tokens, on the providers' pages in November 2026.
+# US dollars per million tokens, from the providers' pages in November 2026.
 @pytest.mark.parametrize(
     ("model", "options", "read", "dollars"),
     [
@@ -73,7 +73,7 @@ def test_what_is_written_to_the_cache_costs_more_from_gpt_5_6_on(model: str, kep
     price = price_of(model)
     assert price.cost(Spent(2000, cache_writes=2000)) == pytest.approx(2000 * kept / 1e6)
     assert price.highest(2000, 10) >= price.cost(Spent(2000, 10, cache_writes=2000))
-    assert price.highest(1000, 10) == price.cost(Spent(1000, 10))  # too short to be kept
+    assert price.highest(1000, 10) == price.cost(Spent(1000, 10))  # too short to be cached
 
 
 @pytest.mark.parametrize(("given", "kept"), [({}, 1.25), ({"cache_write": 3}, 3)])
@@ -100,7 +100,7 @@ def test_the_service_tier_has_its_price(options: dict[str, str], dollars: float)
     ("asked", "told", "dollars"),
     [
         (None, "", 0.1),
-        ("auto", "priority", 0.2),  # as a project may be set
+        ("auto", "priority", 0.2),  # as a project may be configured
         ("priority", "default", 0.1),
         ("flex", "flex", 0.05),
         (None, "on_demand", 0.1),
@@ -135,7 +135,7 @@ def test_a_run_counts_the_tier_that_answered(
 
 
 def test_a_fee_for_each_request_is_counted() -> None:
-    """Perplexity takes one for its search, many times what the tokens cost."""
+    """Perplexity charges for each search, many times the price of the tokens."""
     price = price_of("sonar", base_url="https://api.perplexity.ai")
     assert price.cost(Spent(1_000)) == pytest.approx(0.012 + 0.001)
     assert price.highest(1_000, 0) == price.cost(Spent(1_000))
@@ -150,11 +150,11 @@ def test_a_fee_for_each_request_is_counted() -> None:
         ({"cost": {"request_cost": 0.4, "total_cost": 0.5}}, 0.5),  # Perplexity
         ({"estimated_cost": 0.5}, 0.5),  # DeepInfra
         ({"cost_in_usd_ticks": 5_000_000_000}, 0.5),  # xAI
-        ({"cost": 1e-9}, 12 / 1e6),  # less than the price: of a key of one's own
+        ({"cost": 1e-9}, 12 / 1e6),  # below the price, with the user's own provider key
         ({"cost": 0.1, "is_byok": True, UPSTREAM: {"upstream_inference_cost": 0.4}}, 0.5),
         ({"cost": 0.5, "is_byok": False, UPSTREAM: {"upstream_inference_cost": 0.5}}, 0.5),
         ({"cost": 0.5, "is_byok": True, UPSTREAM: None}, 0.5),
-        ({"cost": 1234}, 12 / 1e6),  # of another currency
+        ({"cost": 1234}, 12 / 1e6),  # in another currency
         ({"cost": "0.5"}, 12 / 1e6),
         ({"cost": -1}, 12 / 1e6),
         ({"cost": {}}, 12 / 1e6),
@@ -214,7 +214,7 @@ def test_batches_have_their_price(options: dict[str, Any], read: float, cached: 
         ({**COUNTS, DETAILS: {"cached_tokens": 9}}, Spent(10, 1, 9)),
         ({**COUNTS, DETAILS: {"cache_creation_tokens": 9}}, Spent(10, 1, cache_writes=9)),
         ({**COUNTS, "cache_creation_input_tokens": 9}, Spent(10, 1, cache_writes=9)),
-        # What is cached beside the prompt: more than that, or so that the total tells.
+        # Cached tokens not among the prompt's: they are more, or the total shows it.
         ({**COUNTS, "cache_read_input_tokens": 90}, Spent(100, 1, 90)),
         ({**COUNTS, DETAILS: {"cached_tokens": 90}, "total_tokens": 101}, Spent(100, 1, 90)),
         ({**COUNTS, "cached_tokens": 5, "total_tokens": 16}, Spent(15, 1, 5)),

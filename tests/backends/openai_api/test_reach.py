@@ -1,4 +1,4 @@
-"""What may be added to a request, who signs in to Azure, and words that only some servers use."""
+"""Extra parts of requests, signing in to Azure, and settings for particular servers."""
 
 import json
 import stat
@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 class HeaderServer(Server):
-    """Keeps the headers of every request."""
+    """Records the headers of every request."""
 
     async def respond(self, lines: list[str], body: Body, writer: Any) -> bool:
         self.heads = [*getattr(self, "heads", []), "\n".join(lines).lower()]
@@ -125,7 +125,7 @@ def test_what_may_not_be_added(options: dict[str, Any], told: str) -> None:
 
 
 def test_what_is_added_is_read_again_as_it_was(tmp_path: Path) -> None:
-    """YAML has keys that are numbers, as JSON and so the manifest have not."""
+    """YAML allows numeric keys, which JSON, and so the manifest, does not."""
     with serving(Server()) as server:
         config = configured(tmp_path, server, 2, extra_body={"logit_bias": {50256: -100}})
         run(config, tmp_path / "out")
@@ -150,7 +150,7 @@ def test_no_config_holds_the_key(option: str, value: Any, monkeypatch: pytest.Mo
 
 
 def test_what_else_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cookies of headers, and a proxy's password, also as a proxy is sent it."""
+    """Cookies in headers, and a proxy's password, also in the form sent to the proxy."""
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Cookie: id=c00kie-1; b=x\nX-Team: readers")
     monkeypatch.setenv("http_proxy", "http://us3r:pr0xy%2Fword@127.0.0.1:9")
     access = find_access(Gpt4Options(base_url="http://localhost:9/v1"))
@@ -199,7 +199,7 @@ def test_a_token_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def as_azure_identity(monkeypatch: pytest.MonkeyPatch, give: Any) -> list[str]:
-    """Put a package azure-identity in its place that gives tokens in this way."""
+    """Install a fake package azure-identity whose tokens come from `give`."""
     scopes: list[str] = []
     core, identity = types.ModuleType("azure.core.exceptions"), types.ModuleType("azure.identity")
     core.AzureError = AzureError  # type: ignore[attr-defined]
@@ -258,7 +258,7 @@ def test_without_any_of_them_all_ways_are_named() -> None:
         find_access(options)
 
 
-# What servers say.
+# Messages from servers.
 
 
 def test_azures_details_are_read(tmp_path: Path, server: Server) -> None:
@@ -284,7 +284,7 @@ def test_nobody_turns_the_direction_of_our_words() -> None:
     assert not set("\u202e\u2066\u2069\u200f\u061c\x1b") & set(safe_text(told))
 
 
-# The cache's file.
+# The cache file.
 
 ODD_ROWS: list[dict[str, Any]] = [
     {"raw": 5},

@@ -1,4 +1,4 @@
-"""What counts as an answer in a body of status 200, and what is kept of one that is none."""
+"""What counts as an answer in a body with status 200, and what is kept of other bodies."""
 
 import json
 import re
@@ -198,7 +198,7 @@ def test_one_that_fills_its_room_is_cut_whatever_the_server_says(
     assert [row.get("cut") for row in rows.values()] == [None, True, None]
 
 
-# Servers that stream what they were to send whole.
+# Servers that stream what they should send whole.
 
 
 def stream(*events: object, end: str = "\r\n\r\n") -> bytes:
@@ -238,7 +238,7 @@ def test_other_streams() -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
-@pytest.mark.parametrize("between", [1, 2])  # some servers write no blank lines
+@pytest.mark.parametrize("between", [1, 2])  # some servers omit blank lines
 def test_the_data_of_an_event_may_take_several_lines(end: str, between: int) -> None:
     events = [piece("An"), piece("n\u2028", "stop") | {"service_tier": "flex"}]
     texts = [json.dumps(event, ensure_ascii=False) for event in events]
@@ -283,7 +283,7 @@ def test_what_follows_an_event_of_another_name_is_no_error() -> None:
     [
         (chat("서울").decode("unicode_escape").encode("euc-kr"), "euc-kr", "서울"),
         (chat("Süd").decode("unicode_escape").encode("latin-1"), "iso-8859-1", "Süd"),
-        (chat("서울").decode("unicode_escape").encode(), "iso-8859-1", "서울"),  # it is not
+        (chat("서울").decode("unicode_escape").encode(), "iso-8859-1", "서울"),  # wrongly declared
         (chat("Ann").decode().encode("utf-16"), None, "Ann"),
         (b'{"choices": [{"text": "\xec\x84\x9c\xec\x9a"}]}', None, "서\ufffd"),
         (b'{"choices": [{"text": "A\xff"}]}', "klingon", "A\ufffd"),
@@ -293,7 +293,7 @@ def test_an_answer_in_another_encoding(content: bytes, charset: str | None, text
     assert read_reply(in_utf8(content, charset)).text == text
 
 
-# Errors that come with the status of an answer.
+# Errors sent with the status of an answer.
 
 
 @pytest.mark.parametrize(

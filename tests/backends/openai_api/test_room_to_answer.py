@@ -1,4 +1,4 @@
-"""Room for thoughts, and failed questions that are asked again with more room."""
+"""Token limits with reasoning, and asking failed questions again with a higher limit."""
 
 import json
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_failed_ones_are_asked_again_with_more_room(tmp_path: Path, server: Serv
     rows = predictions(folder)
     assert [row.get("asked_with") for row in rows.values()] == [None, {"max_new_tokens": 128}] * 3
     manifest = read_manifest(folder)
-    assert manifest["fingerprint"]["reader"]["max_new_tokens"] == 4  # of the run as it began
+    assert manifest["fingerprint"]["reader"]["max_new_tokens"] == 4  # as when the run began
     assert manifest["config"]["generation"]["max_new_tokens"] == 128
     assert run(config, folder, GO_ON).resumed == 6  # the same run
 

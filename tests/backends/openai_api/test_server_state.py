@@ -1,4 +1,4 @@
-"""Servers that go away, come back, refuse everything, or answer one question after another."""
+"""Servers that go away, come back, refuse everything, or answer sequentially."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def count_lines(path: Path) -> int:
 
 @contextmanager
 def leaving(folder: Path, **backend: object) -> Iterator[tuple[Server, "Future[PredictResult]"]]:
-    """A run whose server went away once a dozen answers were kept, as it is then."""
+    """Start a run and stop its server once a dozen answers were stored."""
     server = Server(latency=0.05)
     with ThreadPoolExecutor() as pool:
         with serving(server):
@@ -51,8 +51,8 @@ def test_a_server_that_comes_back_is_asked_again(
     assert (found.answered, found.failed) == (QUESTIONS, 0)
     requests = read_manifest(tmp_path / "out")["served"]["requests"]
     assert requests["answered"] == QUESTIONS
-    assert before.answered.total() + after.answered.total() <= QUESTIONS + 8  # in flight then
-    # Those that wait don't knock one by one: only one at a time tries.
+    assert before.answered.total() + after.answered.total() <= QUESTIONS + 8  # 8 in flight
+    # Of those that wait, only one at a time tries again.
     assert requests["sent"] <= 1.6 * QUESTIONS
 
 
@@ -84,7 +84,7 @@ def test_a_server_that_fails_every_question_stops_the_run(tmp_path: Path, fault:
             run(config, tmp_path / "out")
     assert "\n" not in str(told.value)
     assert read_manifest(tmp_path / "out")["counts"]["failed"] == 0
-    assert server.requests <= 20 * 8  # those that were asked at a time, by turns
+    assert server.requests <= 20 * 8  # all that were asked concurrently, in turn
 
 
 def test_a_run_that_stops_waits_for_no_limit(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_nor_after_an_answer_to_an_earlier_session(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_answers_one_after_another_is_not_flooded(tmp_path: Path) -> None:
-    """Requests whose time is up stay in its queue, and keep it from those that still wait."""
+    """Timed-out requests stay in its queue, ahead of those that still wait."""
     work, free = 0.2, 0.0
 
     def script(number: int, body: object) -> Fault:

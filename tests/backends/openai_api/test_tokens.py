@@ -22,7 +22,7 @@ CHAT = [Message("system", "Read: 서울은 수도이다."), Message("user", "Whi
 def test_without_tables_it_guesses_within_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder is empty, so nothing may be fetched, either: no socket is open in tests."""
+    """The folder is empty, so nothing may be downloaded, either: tests may open no sockets."""
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     counter = TokenCounter("gpt-4.1", is_openai=True)
     assert not counter.exact
@@ -31,7 +31,7 @@ def test_without_tables_it_guesses_within_a_bound(
 
 @pytest.fixture
 def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token a byte, in place of OpenAI's tables; their file is only looked for."""
+    """Count a token per byte instead of using OpenAI's tables, whose file only has to exist."""
     ranks = {bytes([n]): n for n in range(256)}
     letters = tiktoken.Encoding("x", pat_str=r"[\s\S]", mergeable_ranks=ranks, special_tokens={})
     found: dict[str, Any] = {"o200k_base": letters}
@@ -72,7 +72,7 @@ def test_a_chat_is_tokenized_once_however_often_it_is_counted() -> None:
     assert counted == [1, 1]
 
 
-# A dry run against what a server counted in the end.
+# A dry run compared with what a server counted in the end.
 
 
 def check_dry_run(folder: Path, server: Server, exact: bool = True, **backend: object) -> None:
@@ -91,7 +91,7 @@ def check_dry_run(folder: Path, server: Server, exact: bool = True, **backend: o
 def test_a_served_models_tokenizer_counts_what_the_server_does(
     tmp_path: Path, tiny: Path, tiny_no_system: Path, folds_system: bool
 ) -> None:
-    """The server counts by the chat template, and refuses the system role where that has none."""
+    """The server counts by the chat template, and refuses the system role if it has none."""
     tokenizer = make_tokenizer()
 
     def count(body: dict[str, Any]) -> int:
@@ -135,7 +135,7 @@ def test_openais_tables_count_what_the_server_does(
 
 
 def test_an_estimate_is_called_one(tmp_path: Path) -> None:
-    """The price lies in its range all the same, where a token is about four letters."""
+    """The real price is still within its range if a token is about four letters."""
 
     def count(body: dict[str, Any]) -> int:
         return round(sum(len(turn["content"]) / 3.9 + 4 for turn in body["messages"]))

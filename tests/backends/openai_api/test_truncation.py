@@ -1,4 +1,4 @@
-"""Servers that read less of a prompt than they are sent."""
+"""Servers that read less of a prompt than they were sent."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_a_prompt_that_is_cut_off_is_noticed(
     run(config, tmp_path / "out", notes=notes)
     unread = [row.get("unread_tokens") for row in predictions(tmp_path / "out").values()]
     assert (unread[0], unread[2]) == (None, None)
-    if not exact:  # a guess tells only of what can't be
+    if not exact:  # an estimate only reveals the impossible
         assert (unread[1], len(notes)) == (None, times // 600)
         assert all(f"the server read {CONTEXT} of about 1,2" in note for note in notes)
         return

@@ -1,4 +1,4 @@
-"""The engine CTranslate2 answers as transformers does, from a model that is converted once."""
+"""The engine CTranslate2 gives transformers' answers, from a model that is converted once."""
 
 import random
 import shutil
@@ -40,7 +40,7 @@ Translator = ctranslate2.Translator
 
 
 class Watched:
-    """CTranslate2's translator, whose calls can be looked at."""
+    """Records the calls of CTranslate2's translator."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         self.real = Translator(*arguments, **options)
@@ -82,15 +82,15 @@ def test_500_answers_agree_with_transformers_in_float32(trained_t5: Path) -> Non
 @pytest.mark.parametrize(
     ("settings", "size"),
     [
-        ((), 960),  # each thread has a half of 80 rows of 24 tokens
-        (("generation.batch_tokens=480",), 240),  # what is encoded at once, for both together
+        ((), 960),  # each thread has half of 80 rows with 24 tokens
+        (("generation.batch_tokens=480",), 240),  # encoded at once, for both together
         (("generation.num_beams=4",), 240),
     ],
 )
 def test_threads_share_the_work(
     settings: tuple[str, ...], size: int, tiny_t5: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two threads with batches of their own are faster than two that share each batch."""
+    """Two threads with separate batches are faster than two that share each batch."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
@@ -103,7 +103,7 @@ def test_threads_share_the_work(
 
         monkeypatch.setattr(ctranslate2, "Translator", Noting)
         with make_reader(tiny_t5, FAST, *settings) as reader:
-            assert torch.get_num_threads() == 2  # CTranslate2 would leave one to all others
+            assert torch.get_num_threads() == 2  # CTranslate2 would leave one to others
             engine = reader._converted
             assert engine is not None
             rows = [[*range(3, 26), 1]] * 80
@@ -117,7 +117,7 @@ def test_threads_share_the_work(
 
 
 def test_answers_come_as_they_are_written(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a long call nothing that is answered waits for the rest, nor does Ctrl-C."""
+    """In a long call, neither finished answers nor Ctrl-C wait for the rest."""
     waited = []
 
     class Noting(Watched):
@@ -140,7 +140,7 @@ def test_answers_come_as_they_are_written(tiny_t5: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.slow
 def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
-    """CTranslate2 would cut at 1,024 tokens by default."""
+    """By default CTranslate2 would cut at 1,024 tokens."""
     text = "It is small. " * 110 + "Otto lives in Tarn. " * 40
     long = Example("long", "Where does Mira live?", (Passage(text),))
     settings = ("backend.max_seq_length=3000", "generation.batch_tokens=9000")
@@ -156,7 +156,7 @@ def test_nothing_that_is_read_is_cut(trained_t5: Path) -> None:
 
 @pytest.mark.slow
 def test_beams_agree_with_transformers(trained_t5: Path) -> None:
-    """With the default patience, CTranslate2 ends some searches before the best answer ends."""
+    """With its default patience, CTranslate2 ends some searches before the best answer ends."""
     settings = (
         "generation.num_beams=4",
         "generation.num_return_sequences=2",
@@ -194,7 +194,7 @@ def test_an_answer_that_does_not_end_is_cut_at_the_same_token(
 def test_log_probabilities_agree_whether_outputs_are_scaled_or_not(
     kind: str, tmp_path: Path
 ) -> None:
-    """T5 1.1, flan-T5 and mT5 do not scale them, which their configs say in a word of their own."""
+    """T5 1.1, flan-T5 and mT5 don't scale them, which their configs say in a separate key."""
     tokenizer = t5_tokenizer()
     words = {
         "vocab_size": len(tokenizer),
@@ -207,7 +207,7 @@ def test_log_probabilities_agree_whether_outputs_are_scaled_or_not(
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "decoder_start_token_id": tokenizer.pad_token_id,
-        "initializer_factor": 0.3,  # or else one token would have all the probability
+        "initializer_factor": 0.3,  # otherwise one token would have all the probability
     }
     torch.manual_seed(3)
     if kind == "mt5":

@@ -1,4 +1,4 @@
-"""What an encoder-decoder reads: plain text, one end token, all of the answer."""
+"""What an encoder-decoder reads: plain text, one end token, the whole answer."""
 
 import shutil
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_one_end_token_at_the_end_of_all_that_is_read_and_of_the_answer(
 
 
 def test_without_care_the_text_itself_would_end() -> None:
-    """The tokenizer of these tests does have the fault that is guarded against."""
+    """These tests' tokenizer does have the flaw that is guarded against."""
     tokenizer = t5_tokenizer()
     ids = tokenizer("a </s> b", add_special_tokens=False)["input_ids"]
     assert tokenizer.eos_token_id in ids
@@ -126,7 +126,7 @@ def test_an_answer_is_never_cut(tiny_t5: Path) -> None:
 
 
 def test_preview_keeps_the_spaces_between_words(tiny_t5: Path) -> None:
-    """Token by token, a tokenizer of SentencePiece's kind would drop them."""
+    """Token by token, a SentencePiece tokenizer would drop them."""
     reader = make_reader(tiny_t5)
     shown = show(make_prompts(reader, with_target=True)[0], reader)
     text = "".join((*shown.read, *shown.trained))
@@ -135,7 +135,7 @@ def test_preview_keeps_the_spaces_between_words(tiny_t5: Path) -> None:
 
 @pytest.mark.parametrize("answer", ["no , it 's Mira", "he does n't !"])
 def test_answers_keep_the_spaces_that_were_written(answer: str, tmp_path: Path) -> None:
-    """Many tokenizers ask transformers to take those before "'s" and punctuation out."""
+    """Many tokenizers ask transformers to remove those before "'s" and punctuation."""
     model = save_t5(tmp_path, t5_tokenizer())
     change_json(model / "tokenizer_config.json", clean_up_tokenization_spaces=True)
     reader = make_reader(model)
@@ -154,7 +154,7 @@ def test_more_tokens_than_the_model_has_positions_are_refused(tiny_bart: Path) -
 
 
 def test_names_of_all_special_tokens_are_text_but_for_the_templates_own(tmp_path: Path) -> None:
-    """T5's sentinels, BART's mask, the languages of mBART."""
+    """T5's sentinels, BART's mask, mBART's languages."""
     tokenizer = t5_tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": ["<extra_id_0>", "ko_KR"]})
     sentinel, language = tokenizer.convert_tokens_to_ids(["<extra_id_0>", "ko_KR"])
@@ -178,7 +178,7 @@ def test_byt5_reads_bytes_with_one_end_token() -> None:
 
 
 def test_a_length_that_t5_need_not_keep_to_is_not_warned_of(tmp_path: Path) -> None:
-    """flan-T5's tokenizer says 512, and transformers would foretell errors beyond it."""
+    """flan-T5's tokenizer says 512, and transformers would warn of errors beyond it."""
     tokenizer = t5_tokenizer()
     tokenizer.model_max_length = 5
     make_text_encoder(tokenizer).ids("where does Mira live " * 9)
@@ -209,7 +209,7 @@ def test_a_causal_model_is_sent_to_the_other_backend(tiny: Path) -> None:
 def test_more_answers_than_beams_are_refused(tiny_t5: Path) -> None:
     with pytest.raises(ConfigError, match=r"set generation.num_beams to 3 or more"):
         make_reader(tiny_t5, "generation.num_return_sequences=3")
-    with pytest.raises(ConfigError, match="and one beam"):  # sampled beams are beams, too
+    with pytest.raises(ConfigError, match="and one beam"):  # also for sampled beams
         make_reader(
             tiny_t5,
             "generation.num_return_sequences=3",

@@ -1,4 +1,4 @@
-"""Fusion-in-decoder: passages are read apart, in any order, and answered from together."""
+"""Fusion-in-decoder: passages are encoded separately, in any order, and decoded together."""
 
 import random
 from pathlib import Path
@@ -115,7 +115,7 @@ def test_gradients_reach_every_passage_and_the_order_changes_no_loss(tiny_t5: Pa
 
 
 def test_memory_is_linear_in_passages(tiny_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once no more is encoded than the budget; what is kept are the tokens' states alone."""
+    """No more than the budget is encoded at once; only the tokens' states are kept."""
     encoded: list[int] = []
     encode = fusion.encode
 

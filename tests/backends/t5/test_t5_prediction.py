@@ -1,4 +1,4 @@
-"""Answers, confidences and n-best lists are those of transformers' plain calls."""
+"""Answers, confidences and n-best lists equal those of plain transformers calls."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ BEAMS = ("generation.num_beams=4", "generation.num_return_sequences=3")
 
 
 def plain(reader: T5Backend, prompt: Prompt, **options: Any) -> Any:
-    """One prompt through transformers' own generate, from token ids."""
+    """Answer one prompt with transformers' own generate, from token ids."""
     return reader.model.generate(
         input_ids=torch.tensor([reader.encode(prompt).prompt_ids]),
         max_new_tokens=8,
@@ -105,7 +105,7 @@ def test_samples_differ_and_are_ranked(tiny_t5: Path) -> None:
 
 @pytest.mark.parametrize("fusion", ["concat", "fid"])
 def test_of_samples_the_most_central_is_the_answer(fusion: str, tiny_t5: Path) -> None:
-    """Whatever batch they are drawn in, and in a resumed run, a seed gives the same samples."""
+    """With one seed the samples are the same in any batch, and in a resumed run."""
     options = (f"backend.fusion={fusion}", "generation.temperature=1.5", "generation.samples=4")
     with make_reader(tiny_t5, *options) as reader:
         prompts = make_prompts(reader)
@@ -157,7 +157,7 @@ def test_answers_do_not_depend_on_the_batch(
 def test_a_models_own_ways_of_writing_are_not_taken(
     settings: tuple[str, ...], tiny_bart: Path, tmp_path: Path
 ) -> None:
-    """BART's configs for summaries ask for a least length and no phrase twice."""
+    """BART's summarisation configs set a minimum length and forbid repeated phrases."""
     shutil.copytree(tiny_bart, tmp_path / "model")
     path = tmp_path / "model" / "generation_config.json"
     own = {"min_length": 7, "no_repeat_ngram_size": 1, "repetition_penalty": 9.0, "num_beams": 4}

@@ -1,4 +1,4 @@
-"""`aqa train t5` from the command line, of a model made from nothing on the sample data."""
+"""`aqa train t5` on the command line, with an untrained model and the sample data."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ SIZES = {"vocab_size": 500, "d_model": 64, "d_ff": 128, "d_kv": 16, "num_heads":
 
 
 def words(*settings: str, limit: int = 12) -> list[str]:
-    """The shipped config, made smaller."""
+    """The built-in config, made smaller."""
     sizes = [f"backend.from_scratch.{name}={value}" for name, value in SIZES.items()]
     small = [
         *sizes,

@@ -28,7 +28,7 @@ from aqa.errors import DataError, ModelError
 from aqa.records import Example, Passage, TrainStep
 
 FID = "backend.fusion=fid"
-# Eight rows in batches of 3, two of them a step: two steps an epoch, of which the second is
+# Eight rows in batches of 3, two batches per step: two steps per epoch, of which the second is
 # smaller; six steps in all, with dropout.
 SETTINGS = (
     "training.num_train_epochs=3",
@@ -40,7 +40,7 @@ SETTINGS = (
 
 
 class Crash(BaseException):
-    """No library catches it."""
+    """Not caught by any library."""
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_a_crashed_training_resumes_as_if_nothing_had_happened(
 def test_families_whose_weights_have_other_names_in_files_resume(
     family: str, tmp_path: Path
 ) -> None:
-    """T5Gemma 2 does; read by a model's own names, most of its weights would stay as they were."""
+    """T5Gemma 2 does; by another model's names, most of its weights would stay uninitialised."""
     model = save_seq2seq(family, tmp_path / "model")
     settings = ("training={eval_strategy: steps, eval_steps: 2}", "training.max_steps=6")
     whole = training(model, tmp_path / "whole", *settings)
@@ -166,7 +166,7 @@ def test_families_whose_weights_have_other_names_in_files_resume(
 @pytest.mark.parametrize(
     "settings",
     [
-        ("training.max_steps=5",),  # off the end of an epoch of 2 steps
+        ("training.max_steps=5",),  # not the end of an epoch of 2 steps
         ("training.num_train_epochs=1.5",),
         ("training.num_train_epochs=2", "training.eval_strategy=epoch"),
         ("training={eval_strategy: steps, eval_steps: 2}", "training.max_steps=5"),
@@ -230,7 +230,7 @@ def test_targets_all_takes_every_row_and_random_one_of_each_example(
 def test_the_loss_is_the_mean_over_all_accumulated_answer_tokens(
     tiny_t5: Path, tmp_path: Path
 ) -> None:
-    """One step of 8 equals one of 4 x 2 with answers of unlike lengths."""
+    """One step of 8 equals one of 4 x 2 with answers of different lengths."""
     unlike = [
         Example(f"u{n}", "Where?", (Passage("Somewhere."),), (" ".join(["far"] * (1 + n * n)),))
         for n in range(8)
@@ -340,7 +340,7 @@ def test_precision_follows_the_hardware(tiny_t5: Path, monkeypatch: pytest.Monke
 def test_the_best_checkpoint_is_kept(tiny_t5: Path, tmp_path: Path) -> None:
     reader = make_reader(tiny_t5, "training.num_train_epochs=4", "training.learning_rate=0.005")
     made = t5_training(reader, tmp_path)
-    f1 = iter([10.0, 50.0, 20.0, 30.0, 0.0])  # the last one of the best weights
+    f1 = iter([10.0, 50.0, 20.0, 30.0, 0.0])  # the last is that of the best weights
     made._score = lambda predictions: {"em": 0.0, "f1": [*predictions] and next(f1)}  # type: ignore[method-assign,dict-item]
     made.run()
     best = weights(tmp_path / "checkpoints" / "checkpoint-2")
@@ -371,7 +371,7 @@ def test_arguments_follow_the_config(tiny_t5: Path, tmp_path: Path) -> None:
 
 
 def test_the_encoder_is_in_bfloat16_too(tiny_t5: Path, tmp_path: Path) -> None:
-    """It is called on its own, outside of what transformers' Trainer wraps."""
+    """It is called separately, outside of what transformers' Trainer wraps."""
     import torch
 
     seen: set[tuple[str, torch.dtype]] = set()

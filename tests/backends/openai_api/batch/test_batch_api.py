@@ -1,4 +1,4 @@
-"""The Batch API against a server on loopback: in whole, in part, refused, and at a cap."""
+"""The Batch API with a server on loopback: complete, partial and refused batches, and caps."""
 
 import json
 import signal
@@ -70,7 +70,7 @@ def test_the_same_files_as_asked_live(tmp_path: Path, server: BatchingServer) ->
     assert served["models"] == manifests[0]["served"]["models"]
     assert [batch["status"] for batch in served["batches"]] == ["completed"] * 3
     kept = sorted(path.name for path in (tmp_path / "batch" / "batches").iterdir())
-    assert kept == ["record.json"]  # what was sent and received stands in the journal
+    assert kept == ["record.json"]  # everything sent and received is in the journal
 
 
 def test_half_the_price(tmp_path: Path, server: BatchingServer) -> None:
@@ -122,11 +122,11 @@ def test_progress_tells_what_is_new(
     ]  # fmt: skip
 
 
-# Errors of one line.
+# Errors of single lines.
 
 
 def at_first(fault: Fault, times: int = 1) -> Callable[[dict[str, Any]], Fault | None]:
-    """The fault for question 3 so many times."""
+    """The fault for question 3, the first so many times."""
     left = [times]
 
     def line(body: dict[str, Any]) -> Fault | None:
@@ -200,7 +200,7 @@ def test_missing_lines_are_asked_again(tmp_path: Path, server: BatchingServer) -
     server.arrange = lambda lines: lines[::2] if len(lines) > 5 else lines
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert [len(batch.requests) for batch in server.batches.values()] == [20, 10, 5]
-    # What a whole batch left out may have been answered, and paid.
+    # Requests that a whole batch omitted may have been answered and paid for.
     spent = read_manifest(tmp_path / "out")["served"]["spent"]
     assert server.prompt_tokens <= spent["input_tokens"]
 
@@ -225,7 +225,7 @@ def test_a_server_without_a_schema_is_paid_for_once(tmp_path: Path, server: Batc
 def test_a_batch_of_failures_alone_stops_the_run(
     tmp_path: Path, server: BatchingServer, fault: Fault
 ) -> None:
-    """As live: none is kept as failed, and what was paid for nothing is counted."""
+    """As when live: none is kept as failed, and what was paid in vain is counted."""
     server.line = lambda body: fault
     config = configured(tmp_path, server, 9, price={"input": 1, "output": 2})
     with pytest.raises(ModelError, match=r"no answer yet, and 9 questions failed: .*no (s|tok)"):
@@ -321,7 +321,7 @@ def test_the_cache_serves_both_ways(tmp_path: Path, server: BatchingServer) -> N
     assert served["models"] == {"reader-1-2026-01-01": 20}
 
 
-# Batches that end otherwise.
+# Batches that end in other ways.
 
 
 def test_what_an_expired_batch_answered_is_kept(tmp_path: Path, server: BatchingServer) -> None:
@@ -336,7 +336,7 @@ def test_batches_that_always_expire_end_the_run(tmp_path: Path, server: Batching
     with pytest.raises(ModelError, match="expired 3 times"):
         run(configured(tmp_path, server), tmp_path / "out")
     assert len(server.batches) == 3
-    with pytest.raises(ModelError, match="answered nothing"):  # half of one question is none
+    with pytest.raises(ModelError, match="answered nothing"):  # half of a single question is none
         run(configured(tmp_path, server, 1), tmp_path / "one")
     server.ends = lambda number: "completed"
     assert run(configured(tmp_path, server), tmp_path / "out").resumed == 10 + 5 + 2
@@ -469,7 +469,7 @@ def test_a_batch_that_someone_cancelled(tmp_path: Path, server: BatchingServer) 
     assert set(server.answered.values()) == {1}
 
 
-# A server that is unwell.
+# A failing server.
 
 UNWELL = {
     "500": FAULTS["500"],
@@ -482,7 +482,7 @@ UNWELL = {
 
 @pytest.mark.parametrize("fault", UNWELL.values(), ids=UNWELL)
 def test_a_step_whose_answer_is_lost(tmp_path: Path, server: BatchingServer, fault: Fault) -> None:
-    """What was created without an answer is found, not created again."""
+    """What was created without a reply is found, not created again."""
     server.after = lambda step, number: fault if number == 0 else None
     assert run(configured(tmp_path, server), tmp_path / "out").answered == 20
     assert len(server.batches) == 1
@@ -598,7 +598,7 @@ def test_a_lower_cap_holds_for_what_was_planned(tmp_path: Path, server: Batching
     assert not server.batches
 
 
-# Live and by batch in one run; cancelling.
+# Live and batch requests in one run; cancelling.
 
 
 def test_begun_live_and_finished_by_batch(tmp_path: Path, server: BatchingServer) -> None:
@@ -612,7 +612,7 @@ def test_begun_live_and_finished_by_batch(tmp_path: Path, server: BatchingServer
 
 
 def interrupted(config: RunConfig, folder: Path, server: BatchingServer) -> None:
-    """Begin a run and break it off while its batch is at the server."""
+    """Begin a run and interrupt it while its batch is at the server."""
     server.before = lambda step, number: (
         Fault(400, failure("broken off")) if step == "retrieve" else None
     )
@@ -764,7 +764,7 @@ def test_where_it_can_not_be_told_nothing_is_sent_again(
     before = server.create
 
     def create_and_more(body: dict[str, Any]) -> dict[str, Any]:
-        """Another run's batch comes after ours."""
+        """Another run's batch is created after ours."""
         made = before(body)
         before(body | {"metadata": {}, "input_file_id": "file-1"})
         return made

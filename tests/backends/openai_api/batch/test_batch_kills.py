@@ -1,4 +1,4 @@
-"""Kill -9 between all steps of a run by batches: nothing is lost, doubled, or submitted twice."""
+"""Kill -9 between any steps of a batch run: nothing is lost, repeated or submitted twice."""
 
 import json
 import signal
@@ -30,7 +30,7 @@ def words(server: BatchingServer, *more: str) -> list[str]:
 
 
 class Folder:
-    """A folder with questions in which `aqa` is run, and dies."""
+    """A folder with questions in which `aqa` runs, and is killed."""
 
     def __init__(self, path: Path) -> None:
         path.mkdir()
@@ -38,7 +38,7 @@ class Folder:
         self.path = path
 
     def run(self, command: list[str], moment: int) -> bool:
-        """Whether it got to its end."""
+        """Return whether it finished."""
         process = Forked(ask, command, moment, folder=self.path)
         process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), self.steps()
@@ -56,7 +56,7 @@ class Folder:
 
 @pytest.fixture(scope="module")
 def asked_live(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The predictions of the same questions asked one by one."""
+    """The predictions of the same questions asked live."""
     folder = Folder(tmp_path_factory.mktemp("live") / "run")
     with serving(BatchingServer(script=lambda number, body: filtered(body))) as server:
         assert isinstance(server, BatchingServer)
@@ -94,7 +94,7 @@ def test_killed_before_each_step(tmp_path: Path, asked_live: bytes) -> None:
 
 @pytest.mark.slow
 def test_killed_again_and_again(tmp_path: Path, asked_live: bytes) -> None:
-    """Each process gets five steps on, and some of them again."""
+    """Each process gets five steps further, repeating some."""
     server = BatchingServer(line=filtered)
     with serving(server):
         folder = Folder(tmp_path / "run")

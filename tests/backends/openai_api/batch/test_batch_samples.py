@@ -1,4 +1,4 @@
-"""Several samples of each answer through the Batch API: as asked live, each paid for once."""
+"""Several samples per answer through the Batch API: as when live, each paid for once."""
 
 import json
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def test_samples_that_a_kill_left_are_not_asked_again(
 
 
 def test_a_run_may_go_on_live(tmp_path: Path, server: BatchingServer) -> None:
-    """A cap leaves room for some samples alone, which count when the rest is asked live."""
+    """A cap allows only some samples, which count when the rest is asked live."""
     tokens = 260
     with pytest.raises(StoppedError):
         run(sampled(tmp_path, server, max_tokens_total=tokens), tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Downloads that are no files of answers: fetched again, and no batch is bought twice for them."""
+"""Broken downloads of answers are repeated, and no batch is bought twice because of them."""
 
 import gzip
 import json
@@ -52,7 +52,7 @@ def test_what_is_no_file_of_answers_is_fetched_again(
     tmp_path: Path, server: BatchingServer, spoilt: str, times: int
 ) -> None:
     def spoil(number: int, content: bytes) -> bytes:
-        # Each time a little different, as what is cut by chance is.
+        # Slightly different each time, like accidental truncation.
         broken = SPOILT[spoilt](content) + b" " * number
         return broken if number <= times else content
 
@@ -79,7 +79,7 @@ def test_a_packed_file_is_read(tmp_path: Path, server: BatchingServer, cancels: 
 
 
 @pytest.mark.parametrize("status", [404, 410])
-@pytest.mark.parametrize("first", [0, 1])  # of the answers, or of the errors as well
+@pytest.mark.parametrize("first", [0, 1])  # of the answers, or also of the errors
 def test_a_file_that_is_late_is_waited_for(
     tmp_path: Path, server: BatchingServer, status: int, first: int
 ) -> None:
@@ -106,7 +106,7 @@ def test_errors_of_the_server_come_before_it(
 
 
 def unnamed_at_first(server: BatchingServer, times: int, *names: str) -> None:
-    """Let so many looks at a batch that has ended not name its files yet."""
+    """For so many looks at a finished batch, omit the names of its files."""
     shown, left = server.shown, [times]
 
     def show(batch: Batch) -> Body:

@@ -1,4 +1,4 @@
-"""The files of batches: where requests are split, and which line answers which of them."""
+"""Files of batches: where requests are split, and which line answers which request."""
 
 import json
 from pathlib import Path
@@ -87,7 +87,7 @@ EXPIRED = line("1", None, n="expired")
             [],
             0,
         ),
-        ([line("\u0661", 200)], [], 0),  # a digit, but none of ours
+        ([line("\u0661", 200)], [], 0),  # a digit, but not ASCII
         ([json.dumps({"response": 7, "custom_id": "1", "n": "odd"}).encode()], [], "odd"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A run that stops when it is decided, through the Batch API: a batch for each wave."""
+"""A run that stops when decided, through the Batch API: one batch per wave."""
 
 import json
 from pathlib import Path
