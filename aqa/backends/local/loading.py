@@ -19,6 +19,7 @@ from aqa.processes import process_count
 BITSANDBYTES = "bitsandbytes"
 BNB_4BIT = f"{BITSANDBYTES} 4bit"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+ORDER = "_format"  # behind the names of bitsandbytes' 8-bit weights
 NUMBERS = ("F64", "F32", "F16", "BF16")  # names in safetensors
 SMALLEST = 1024  # bytes; weight files are larger, Git LFS pointers smaller
 _offload_folders: list[TemporaryDirectory[str]] = []
@@ -125,9 +126,17 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
     if files.gguf_file is None:
         _check_files(Path(files.base), files.title)
     with explained(files.spec, files.title), quiet():
-        model, found = kind.from_pretrained(
-            files.base, output_loading_info=True, ignore_mismatched_sizes=True, **options
-        )
+        try:
+            model, found = kind.from_pretrained(
+                files.base, output_loading_info=True, ignore_mismatched_sizes=True, **options
+            )
+        except RuntimeError as error:
+            if "conversion of the weights" not in str(error):
+                raise
+            raise ModelError(
+                f"{files.title}: some weights in its files can't be put together, as their scales"
+                " or other parts are not there; restore them from where they came"
+            ) from error
     absent = found["missing_keys"] & {name for name, _ in model.named_parameters()}
     reshaped = {name for name, *_ in found["mismatched_keys"]}
     check_keys(files.title, absent - reshaped, reshaped, found["unexpected_keys"])
@@ -159,31 +168,46 @@ def damaged(weights: Iterable[tuple[str, Any]]) -> set[str]:
 def _codes(folder: Path, model: Any) -> set[str]:
     """Return the names of quantised weights without scales, which would be read as plain numbers.
 
-    transformers casts those of a plain model to the requested dtype, and in a quantised model keeps
-    8-bit floats as they are if their scales are missing.
+    transformers casts those of a plain model to the requested dtype. In a quantised model it keeps
+    8-bit floats as they are if their scales are missing, takes bitsandbytes' quantised 4-bit scales
+    for numbers if theirs are, and reads any order of its 8-bit weights as rows, which are 0.
     """
     from safetensors import safe_open
-    from torch.nn import Linear, Parameter
+    from torch.nn import Linear
 
     config = json.loads((folder / "config.json").read_bytes())
     sections = (config, config.get("text_config") or {})
-    if any(section.get("quantization_config") for section in sections):
-        return {
+    is_quantized, found = any(section.get("quantization_config") for section in sections), set()
+    if is_quantized:
+        found = {
             f"{name}.weight"
             for name, layer in model.named_modules()
-            if isinstance(layer, Linear)
-            and {*dict(layer.named_parameters())} <= {"weight", "bias"}
-            and type(layer.weight) is Parameter
-            and layer.weight.dtype.itemsize == 1
+            if isinstance(layer, Linear) and _lacks_scales(layer)
         }
-    index, found = folder / INDEX, set()
+    index = folder / INDEX
     parts = json.loads(index.read_bytes())["weight_map"].values() if index.is_file() else [SINGLE]
     own = dict(model.named_parameters())
     for part in filter(Path.is_file, {folder / part for part in parts}):
         with safe_open(part, framework="pt") as file:
-            names = [name for name in file.keys() if name in own or name.endswith("weight")]  # noqa: SIM118
-            found |= {name for name in names if file.get_slice(name).get_dtype() not in NUMBERS}
+            names = list(file.keys())
+            orders = [name for name in names if is_quantized and name.endswith(ORDER)]
+            found |= {name.removesuffix(ORDER) for name in orders if file.get_tensor(name).item()}
+            plain = [name for name in names if name in own or name.endswith("weight")]
+            if not is_quantized:
+                found |= {name for name in plain if file.get_slice(name).get_dtype() not in NUMBERS}
     return found
+
+
+def _lacks_scales(layer: Any) -> bool:
+    """Check whether a layer of a quantised model has quantised weights, or scales, without any."""
+    from torch.nn import Parameter
+
+    scales = getattr(layer.weight, "quant_state", None)
+    if scales is not None:
+        return scales.offset is None and not scales.absmax.is_floating_point()
+    names = {name for name, _ in layer.named_parameters()}
+    is_plain = names <= {"weight", "bias"} and type(layer.weight) is Parameter
+    return is_plain and layer.weight.dtype.itemsize == 1
 
 
 def _check_files(folder: Path, title: str) -> None:
@@ -246,8 +270,8 @@ def check_keys(
         (
             codes,
             "of the weights in its files are codes of a quantisation{}, whose scales are not there"
-            " or not named in its config.json; restore both from where they came from, or name the"
-            " model that they were made from",
+            " or not named in its config.json, or whose order transformers does not know; restore"
+            " both from where they came from, or name the model that they were made from",
         ),
         (
             damaged,

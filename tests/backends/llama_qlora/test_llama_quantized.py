@@ -138,6 +138,48 @@ def test_a_quantised_checkpoint_without_its_scales_is_refused(
         make_reader(folder, AS_IS).__enter__()
 
 
+NESTED = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "left_out", "said"),
+    [
+        (NESTED, "nested_absmax", "1 of the weights .* whose scales are not there"),
+        (NESTED, "nested_quant_map", "can't be put together"),
+        (NESTED, "weight.absmax", "can't be put together"),
+        ({"load_in_8bit": True}, "SCB", "can't be put together"),
+    ],
+)
+def test_one_layer_without_a_part_of_its_scales_is_refused(
+    settings: dict[str, Any], left_out: str, said: str, tiny: Path, tmp_path: Path
+) -> None:
+    """transformers took scales that are quantised themselves for numbers."""
+    folder = save_bitsandbytes(tiny, tmp_path, **settings)
+    with rewritten(folder / "model.safetensors") as weights:
+        del weights[next(name for name in weights if name.endswith(left_out))]
+    with pytest.raises(ModelError, match=said):
+        make_reader(folder, AS_IS).__enter__()
+
+
+@pytest.mark.parametrize("order", [0, 2, None])
+def test_8_bits_are_read_in_the_order_in_which_they_are(
+    order: int | None, eight_bits: Path, tmp_path: Path
+) -> None:
+    """By rows, which are 0, also where no order is named; earlier bitsandbytes had others."""
+    folder = shutil.copytree(eight_bits, tmp_path / "ordered")
+    with rewritten(folder / "model.safetensors") as weights:
+        for name in [name for name in weights if name.endswith("weight_format")]:
+            if order is None:
+                del weights[name]
+            else:
+                weights[name].fill_(order)
+    if order:
+        with pytest.raises(ModelError, match=r"14 of the weights .* whose order"):
+            make_reader(folder, AS_IS).__enter__()
+    else:
+        assert torch.equal(query_weights(folder, AS_IS), query_weights(eight_bits, AS_IS))
+
+
 def test_the_quantisation_of_an_inner_model_counts(tiny: Path) -> None:
     config = make_reader(tiny)._model_config
     config.get_text_config = lambda **_: SimpleNamespace(quantization_config={"quant_method": "?"})
