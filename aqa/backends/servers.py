@@ -44,12 +44,12 @@ def checked_address(url: str, setting: Setting) -> tuple[str, str, bool]:
         (host or "").encode("idna")  # the form that is looked up
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or len(url.split()) > 1:
         raise ConfigError(
             f"config key {setting.key} is not the address of a server; write it as"
             " https://HOST/v1 or http://localhost:8000/v1"
         )
-    if parts.username or parts.password or parts.query:
+    if parts.username or parts.password or "?" in url:
         raise ConfigError(
             f"config key {setting.key} holds a user, a password or a query, which would be"
             f" written to files; put the key into the environment variable {setting.variable}"

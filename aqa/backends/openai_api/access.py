@@ -61,7 +61,7 @@ def server_url(options: Gpt4Options) -> str:
         url = options.base_url or os.getenv("AZURE_OPENAI_ENDPOINT") or ""
     else:
         url = options.base_url or os.getenv("OPENAI_BASE_URL") or OPENAI_URL
-    return url.rstrip("/")
+    return url.strip().rstrip("/")
 
 
 def find_access(options: Gpt4Options) -> Access:
@@ -116,8 +116,11 @@ def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str
             f"no API key for {host}: put it into the environment variable {name}"
             + (other if ENTRA_TOKEN in names else "")
         )
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"the environment variable {name} is not a valid key; copy it again")
+    if re.search(r"[^!-~]|[\"']", key):
+        raise ConfigError(
+            f"the environment variable {name} is not a valid key; copy it again, without spaces or"
+            " quotation marks"
+        )
     return name, key or NO_KEY
 
 

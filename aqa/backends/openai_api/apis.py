@@ -21,6 +21,7 @@ class ResponsesParameters(Parameters):
     spelling: ClassVar[Mapping[str, str]] = {"reasoning_effort": "reasoning", "logprobs": "include"}
     limit_name: ClassVar[str] = "max_output_tokens"
     has_seed: ClassVar[bool] = False
+    stream: ClassVar[Mapping[str, Any]] = {"stream": True}
     reads: ClassVar[Any] = staticmethod(read_response)
 
     def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:

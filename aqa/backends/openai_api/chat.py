@@ -48,6 +48,12 @@ NO_SYSTEM = re.compile(
     r"(?:message|prompt|instruction)|^(?!.*\bsystem\b).*\broles must alternate",
     re.I | re.S,
 )
+# How an error says that the server only streams.
+STREAMS_ONLY = re.compile(
+    r"only supports? stream|\bstream\w*[`'\"]? (?:must|has to|is required)"
+    r"|(?:enable|set) (?:the )?[`'\"]?stream\b|non-?stream\w* (?:calls?|requests?|mode)\b",
+    re.I,
+)
 # Words in errors about the answers' schema, which is essential.
 SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
 
@@ -68,6 +74,9 @@ class Parameters:
     spelling: ClassVar[Mapping[str, str]] = {}  # names in this API, if different
     limit_name: ClassVar[str] = ""  # the name of the answer's limit; "" if the model decides
     has_seed: ClassVar[bool] = True
+    stream: ClassVar[Mapping[str, Any]] = {
+        "stream": True, "stream_options": {"include_usage": True}
+    }  # fmt: skip
     reads: ClassVar[Any] = staticmethod(read_reply)  # parses a body as a Reply
 
     def __init__(
@@ -105,6 +114,8 @@ class Parameters:
         elif thinker and (openai or options.provider == "azure"):
             self._system = ["developer", "system", None]
         self._knows_developer = "developer" in self._system
+        # `transformers serve` would stream by default.
+        self._stream: Mapping[str, Any] = {"stream": False}
 
     def _wanted(self, config: RunConfig, effort: str | None) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -136,8 +147,7 @@ class Parameters:
         values = {**self._values, self._limit_name: self._limit}
         if sample and "seed" in values:
             values["seed"] += sample
-        # `transformers serve` would stream by default.
-        return merged({**self._worded(values, messages), "stream": False}, self._extra)
+        return merged({**self._worded(values, messages), **self._stream}, self._extra)
 
     def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
         body = {**values, "messages": self.turns(messages)}
@@ -199,6 +209,11 @@ class Parameters:
                 return f"the model takes {other}, which is sent from now on"
         elif MAX_TOKENS.search(text) and self._limit_name not in body:
             return ""
+        if STREAMS_ONLY.search(message) and not body["stream"]:
+            if self._stream is self.stream:
+                return ""
+            self._stream = self.stream
+            return "the server only streams answers, so they are streamed from now on"
         for name, value in self._extra.items():
             if _is_about(name, param, message):
                 key = name if name == "service_tier" else f"extra_body.{name}"

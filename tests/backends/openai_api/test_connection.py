@@ -50,10 +50,24 @@ def test_another_machine_is_not_asked_without_encryption(host: str) -> None:
         find_access(Gpt4Options(base_url=f"http://{host}:8000/v1"))
 
 
-@pytest.mark.parametrize("host", ["a" * 70 + ".com", "a..b", "[::1", "", "host:port"])
+@pytest.mark.parametrize("host", ["a" * 70 + ".com", "a..b", "[::1", "", "host:port", "a b"])
 def test_what_is_no_host_is_refused_before_anything_is_sent(host: str) -> None:
     with pytest.raises(ConfigError, match="not the address of a server"):
         find_access(Gpt4Options(base_url=f"https://{host}/v1"))
+
+
+def test_an_address_and_a_key_as_they_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", " http://localhost:8000/v1/\n")
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\r\n")
+    access = find_access(Gpt4Options())
+    assert (access.url, access.key) == ("http://localhost:8000/v1", KEY)
+    for key in (f'"{KEY}"', f"'{KEY}'", f"Bearer {KEY}", f"{KEY[:9]}\n{KEY[9:]}", f"{KEY}\u200b"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with pytest.raises(ConfigError, match=r"OPENAI_API_KEY is not .* spaces or quotation"):
+            find_access(Gpt4Options())
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1?")
+    with pytest.raises(ConfigError, match="a query"):
+        find_access(Gpt4Options())
 
 
 @pytest.mark.parametrize(

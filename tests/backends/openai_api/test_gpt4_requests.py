@@ -357,6 +357,43 @@ def test_a_redirect_is_not_followed_with_the_key(
 # Roles, parameters and the context.
 
 
+@pytest.mark.parametrize("api", ["chat", "responses", "completions"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "This model only support stream mode, please enable the stream parameter.",
+        "Stream must be set to true",
+        "parameter.enable_thinking must be set to false for non-streaming calls",
+    ],
+)
+def test_a_server_that_only_streams(tmp_path: Path, server: Server, api: str, told: str) -> None:
+    def script(number: int, body: dict[str, Any]) -> Fault | None:
+        if not body["stream"]:
+            return Fault(400, failure(told))
+        whole = server.complete(body, api == "responses")
+        event = {"type": "response.completed", "response": json.loads(whole)}
+        return Fault(raw=b"data: " + (json.dumps(event).encode() if "input" in body else whole))
+
+    server.script = script
+    notes: list[str] = []
+    config = configured(tmp_path, server, 4, api=api, reasoning_tokens=12)
+    assert run(config, tmp_path / "out", notes=notes).answered == 4
+    assert [note for note in notes if "only streams answers" in note] == notes
+    assert ("stream_options" in server.bodies[-1]) == (api != "responses")
+    assert read_manifest(tmp_path / "out")["served"]["spent"]["output_tokens"] == 4
+
+
+def test_a_server_that_refuses_streams_too_fails_its_questions(
+    tmp_path: Path, server: Server
+) -> None:
+    server.script = lambda number, body: (
+        Fault(400, failure("stream must be set")) if number else None
+    )
+    result = run(configured(tmp_path, server, 3, max_concurrency=1), tmp_path / "out")
+    assert (result.answered, result.failed) == (1, 2)
+    assert server.requests == 4
+
+
 def refusing(*roles: str) -> Callable[[int, dict[str, Any]], Fault | None]:
     def script(number: int, body: dict[str, Any]) -> Fault | None:
         for place, turn in enumerate(body.get("messages") or body["input"]):

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from aqa.backends.openai_api.batch.record import Part
 from aqa.backends.openai_api.errors import classify, words_of
 from aqa.backends.openai_api.replies import BadBodyError, error_text
+from aqa.backends.openai_api.server_state import FIRST_CONTACT
 from aqa.backends.openai_api.service import Service
 from aqa.backends.openai_api.waits import back_off
 from aqa.data.files import GZIP
@@ -75,6 +76,7 @@ class BatchServer:
     def __init__(self, service: Service, wait: Wait) -> None:
         self._client, self._access = service.client, service.access
         self.patience, self._wait = service.options.example_deadline, wait
+        self._was_there = False
 
     def upload(self, part: Part, path: Path) -> str:
         """Upload a file of requests as it is; return the server's id for it."""
@@ -215,10 +217,12 @@ class BatchServer:
         return found
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
-        until, attempts = time.monotonic() + self.patience, 0
+        since, attempts = time.monotonic(), 0
         while True:
             try:
-                return await ask()
+                found = await ask()
+                self._was_there = True
+                return found
             except Exception as error:
                 failure = classify(error, self._access)
                 if failure is None:
@@ -233,7 +237,11 @@ class BatchServer:
                 raise ModelError(f"the server refuses batches: {failure.reason}")
             attempts += 1
             pause = max(failure.wait or 0.0, back_off(attempts))
-            if time.monotonic() + pause > until:
+            self._was_there |= not failure.unreachable
+            patience = self.patience if self._was_there else min(FIRST_CONTACT, self.patience)
+            if time.monotonic() + pause > since + patience:
+                if not self._was_there:
+                    raise ModelError(f"{failure.reason}; is backend.base_url right?")
                 raise ModelError(
                     f"gave up after {attempts} attempts: {failure.reason}; batches keep running at"
                     " the server; run the same command again to resume"

@@ -507,6 +507,15 @@ def test_a_server_that_stays_unwell(tmp_path: Path, server: BatchingServer) -> N
     assert len(server.batches) == 1
 
 
+def test_a_server_that_is_not_there_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aqa.backends.openai_api.batch.server.FIRST_CONTACT", 0.1)
+    nowhere = BatchingServer(url="http://127.0.0.1:9/v1")
+    with pytest.raises(ModelError, match=r"nothing listens there\); is backend.base_url right"):
+        run(configured(tmp_path, nowhere, example_deadline=300), tmp_path / "out")
+
+
 def test_a_server_without_batches(tmp_path: Path, server: BatchingServer) -> None:
     server.before = lambda step, number: Fault(404, failure("Not Found"))
     with pytest.raises(ModelError, match="no Batch API"):
