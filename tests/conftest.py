@@ -1,4 +1,4 @@
-"""What all tests share: no hub, no internet, the stub backend, and aqa as a user calls it."""
+"""Shared by all tests: no hub, no internet, the stub backend, and running aqa."""
 
 import gc
 import importlib
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hypothesis  # before what is imported is frozen, which it looks through for its own
+import hypothesis  # before freezing: it searches what is imported for its own objects
 import pytest
 
 if TYPE_CHECKING:
@@ -22,33 +22,33 @@ ROOT = Path(__file__).parents[1]
 STUB = Path(__file__).parent / "fakes"
 GUARD = Path(__file__).parent / "guard"
 
-# Before any library that reads them is imported; the processes that tests start inherit them. The
-# user's cache folder is left as it is: what was converted once serves all tests.
+# Before importing any library that reads them; processes started by tests inherit them. The user's
+# cache folder is unchanged: what was converted once serves all tests.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["COLUMNS"] = "200"
-# Two workers with two threads each slow each other down by far more than half.
+# Two workers with two threads each would slow each other down by far more than half.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("FORCE_COLOR", "OPENAI_API_KEY", "HF_TOKEN"):
     os.environ.pop(name, None)
 folders = [str(STUB), str(GUARD)]
 os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [os.getenv("PYTHONPATH")])])
 sys.path[:0] = folders
-importlib.import_module("loopback_only")  # pytest-socket guards this process; this its children
-# Started in the background, a process ignores Ctrl-C, and so would those that tests stop by it.
+importlib.import_module("loopback_only")  # guards child processes; pytest-socket guards this one
+# A process started in the background ignores Ctrl-C, and so would those that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# How long an example takes says more of what else the machine does.
+# An example's time depends mostly on what else the machine is doing.
 slow = hypothesis.HealthCheck.too_slow
 hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[slow])
 hypothesis.settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, or one worker waits for the other at the end.
+    """Start with the slowest files, so that no worker waits for another at the end.
 
-    After some that are named, these are the files with the most slow tests.
+    Some are named, then come the files with the most slow tests.
 
-    Coverage is measured where it costs little: tracing doubles the time of Python that runs the
-    same lines thousands of times, for large data, in searches of counterexamples, in slow tests.
+    Coverage is measured where it costs little: tracing doubles the time of tests that run the same
+    lines thousands of times: those with large data, hypothesis, or marked slow.
     """
     longest = ("test_quickstart.py", "test_benchmarks.py")
     slow_tests = Counter(item.path for item in items if item.get_closest_marker("slow"))
@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def fixtures_of(item: pytest.Item) -> list[str]:
-    """The names of the fixtures that a test takes."""
+    """The names of the fixtures that a test uses."""
     return list(getattr(item, "fixturenames", ()))
 
 
@@ -69,9 +69,9 @@ frozen = 0
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_setup() -> None:
-    """Let the garbage collector pass over libraries: each reader calls it when it ends.
+    """Make the garbage collector skip libraries, since each reader runs it when it ends.
 
-    To look at half a million objects of torch and transformers takes a second each time.
+    Checking half a million objects of torch and transformers takes a second each time.
     """
     global frozen
     if len(sys.modules) > frozen + 20:
@@ -91,7 +91,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def run_aqa(tmp_path: Path) -> "Call":
-    """Run `aqa` in a process of its own, in the test's folder; see that it ends with the `code`."""
+    """Run `aqa` in its own process, in the test's folder; assert that it ends with the `code`."""
 
     def run(
         *arguments: str | Path, timeout: float = 1200, code: int | None = None
@@ -114,7 +114,7 @@ def run_aqa(tmp_path: Path) -> "Call":
 def call_aqa(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> "Call":
-    """The same within this process, which is quicker and can be monkeypatched."""
+    """The same within this process, which is faster and can be monkeypatched."""
     from aqa.__main__ import main
 
     monkeypatch.chdir(tmp_path)
@@ -136,7 +136,7 @@ def call_aqa(
 
 @pytest.fixture
 def server() -> "Iterator[Server]":
-    """A server of chat completions on loopback that answers as its attributes say."""
+    """A chat-completions server on loopback that answers as its attributes say."""
     from fault_server import Server, serving
 
     with serving(Server()) as found:
@@ -145,13 +145,13 @@ def server() -> "Iterator[Server]":
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failed requests are made again almost at once."""
+    """Retry failed requests almost at once."""
     monkeypatch.setattr("aqa.backends.openai_api.waits.FIRST_BACK_OFF", 0.01)
 
 
 @pytest.fixture
 def as_stub(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
-    """Let another class be the backend that is called stub."""
+    """Make another class the backend called stub."""
     from aqa.backends import BACKENDS
 
     def register(reader_type: type) -> None:

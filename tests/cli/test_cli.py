@@ -1,4 +1,4 @@
-"""The command line as its users meet it: what is refused, what is printed, what is written."""
+"""The command line: what is refused, printed and written."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def refused(done: "subprocess.CompletedProcess[str]", folder: Path, exit_code: int = 1) -> str:
-    """The one sentence on standard error of a command that wrote nothing."""
+    """Return the one-sentence error of a command that wrote nothing."""
     assert done.returncode == exit_code
     assert done.stdout == ""
     *notes, line = done.stderr.splitlines()
@@ -300,7 +300,7 @@ def test_a_terminal_gets_bars(call_aqa: Call, monkeypatch: pytest.MonkeyPatch) -
     done = call_aqa(*PREDICT)
     bars = re.sub("\x1b[^mKhlA-Z]*[mKhlA-Z]", "", done.stderr)
     assert re.search("Answering +━+ +2/2", bars)
-    assert "em 0.00  f1 57.14" in bars  # 2 of 5 syllables are right, and all that were wanted
+    assert "em 0.00  f1 57.14" in bars  # 2 of 5 syllables are right, and all expected ones found
     assert "2 examples: 2 answered" in done.stdout
 
 
@@ -337,7 +337,7 @@ def test_options_reach_the_config(call_aqa: Call, tmp_path: Path) -> None:
 
 @pytest.fixture
 def retrieved(data: Path) -> list[str]:
-    """Questions without passages, and what a retriever found for the first of them."""
+    """Questions without passages, and a retriever's results for the first of them."""
     data.write_bytes(lines(without("context"), without("context") | {"id": "q2"}))
     data.with_name("run.trec").write_text("q1 Q0 d2 1 2.5 tag\nq1 Q0 d1 2 0.5 tag\n")
     corpus = lines({"id": "d1", "text": "부산 은 크다."}, {"id": "d2", "text": "서울 에 산다."})
@@ -401,7 +401,7 @@ def test_a_current_folder_that_is_gone(
 
 
 def test_completion_of_the_shell(run_aqa: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Else it is that of the shell above this process, which need not be one.
+    # Otherwise it is that of the shell above this process, which may not be one.
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     done = run_aqa("--show-completion", "bash", code=0)
     assert "_AQA_COMPLETE=complete_bash" in done.stdout

@@ -1,4 +1,4 @@
-"""From members' answers to dev data to an ensemble that answers others."""
+"""From members' answers on dev data to an ensemble that answers other data."""
 
 import json
 import re
@@ -80,7 +80,7 @@ def test_a_majority_is_learned_and_answers(
             assert row["confidence"] == pytest.approx(sum(rights) / 3)
             assert row["confidence_kind"] == "ensemble:majority"
     assert sorted(asked(tmp_path, "a")) == sorted(found)
-    # Nothing is asked twice: not by the same run, nor by another one that finds the answers.
+    # Nothing is asked twice, neither by this run nor by another one that finds the answers.
     call_aqa(*run, code=0)
     assert len(asked(tmp_path, "a")) == TEST
     call_aqa("evaluate", "ens/predict-test", code=0)
@@ -91,7 +91,7 @@ def test_what_is_there_is_taken_and_the_rest_is_asked(
 ) -> None:
     predict(call_aqa, dev, "a", "b", "c")
     train(call_aqa, dev, THREE)
-    for name in ("a", "b"):  # in runs within the members' own folders
+    for name in ("a", "b"):  # in runs inside the members' own folders
         run = ("predict", "stub", "--model", name, "--data", test, "-o", f"{name}/predict-test")
         call_aqa(*run, code=0)
     journal = tmp_path / "b" / "predict-test" / "predictions.jsonl"
@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on(call_aqa: Call, tmp_path: Path, dev: Path, test: P
     run = ("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out")
     call_aqa(*run, code=0)
     expected = answers(tmp_path / "out")
-    # As a kill in the midst of the dear one leaves it: a torn line, and nothing of the ensemble's.
+    # After a kill while the expensive one answers: a torn line, and nothing of the ensemble's.
     journal = tmp_path / "out" / "members" / "dear" / "predictions.jsonl"
     whole = journal.read_bytes()
     keep = whole[: len(whole) // 2]

@@ -1,4 +1,4 @@
-"""An ensemble with a member that wants money: its price, its caps, and nothing paid twice."""
+"""An ensemble with a paid member: its price and caps, and that nothing is paid for twice."""
 
 import json
 import re
@@ -22,7 +22,7 @@ TEST = 60
 def ensemble(
     call_aqa: Call, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[str, ...]:
-    """Train a cascade of a sure stub and gpt4; the command that asks it, and its data."""
+    """Train a cascade of a confident stub and gpt4; return the command to ask it, and its data."""
     monkeypatch.setattr(StubBackend, "answer", drawn_answer)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
     server.answer = lambda body: "right " + re.findall(r"number (\d+)", str(turns(body)))[-1]
@@ -37,7 +37,7 @@ def ensemble(
     call_aqa(*run, code=0)
     members = ("--set", "backend.members=[sure, gpt4]")
     train = ("train", "ensemble", "--data", dev, "-o", "ens", *members)
-    done = call_aqa(*train)  # the dear one is always right
+    done = call_aqa(*train)  # the expensive one is always right
     assert "Chosen: gpt4 alone, as no rule is better beyond chance." in done.stdout, done.stderr
     offer = r"A cascade, sure and gpt4 for the \d+ % of which sure is less sure, scores [\d.]+ f1"
     assert re.search(offer + r" and saves \$[\d,.]+ in 1,000 questions;", done.stdout)
@@ -58,7 +58,7 @@ def test_the_dear_member_stops_at_the_cap_and_goes_on(
     ensemble: tuple[str, ...], call_aqa: Call, tmp_path: Path, server: Server
 ) -> None:
     dry = call_aqa(*ensemble, "--dry-run", "--json", code=0)
-    assert json.loads(dry.stdout)["examples"] == TEST  # nobody knows yet where it is not sure
+    assert json.loads(dry.stdout)["examples"] == TEST  # it is not known yet which are uncertain
     assert "how sure sure is of its answers isn't known yet" in dry.stderr
     assert re.search(r"the expensive reader got \d+ % on the data", " ".join(dry.stderr.split()))
     assert not (tmp_path / "out").exists()
@@ -116,7 +116,7 @@ def test_what_members_spent_is_forgotten_where_they_start_over(
 def test_a_higher_limit_goes_on_with_the_runs_of_the_members(
     ensemble: tuple[str, ...], call_aqa: Call, tmp_path: Path, server: Server
 ) -> None:
-    """What the dear one is asked grows: its run is the same one, and pays nothing twice."""
+    """More is asked of the expensive one: its run continues, and pays for nothing twice."""
     for limit in ("30", str(TEST), "30"):
         call_aqa(*ensemble, "--limit", limit, code=0)
     assert server.requests == len(unsure(tmp_path))

@@ -1,4 +1,4 @@
-"""Flags of the config are for its options, and the README names no other."""
+"""Flags for config options match these, and the README names no others."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ from aqa.config.flags import FLAGS, Flag
 from aqa.config.options import RunConfig
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-# Flags of our scripts, and facts of a run's answers, which the README names as well.
+# Flags of our scripts, and facts about a run's answers, which the README names, too.
 OF_SCRIPTS = {
     "--quick", "--runs", "--threads", "--consecutive", "--peer-python", "--llama-server",
 }  # fmt: skip
@@ -31,7 +31,7 @@ def commands() -> dict[str, Any]:
 
 
 def find_option(section: type[BaseModel], key: str) -> object:
-    """The field of a dotted key below a section, or None."""
+    """The field of a dotted key inside a section, or None."""
     name, _, rest = key.partition(".")
     field = section.model_fields.get(name)
     if field is None or not rest:
@@ -44,7 +44,7 @@ def find_option(section: type[BaseModel], key: str) -> object:
 
 
 def options_of(key: str) -> list[object]:
-    """The fields of a key, of each backend where it is a backend's."""
+    """The fields of a key, for each backend if it is a backend's."""
     if key.startswith("backend."):
         found = [find_option(section, key.removeprefix("backend.")) for section in SECTIONS[1:]]
     else:

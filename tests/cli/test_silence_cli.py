@@ -1,4 +1,4 @@
-"""From the threshold on dev data to a reader that is silent on others."""
+"""From a threshold chosen on dev data to a reader that abstains on other data."""
 
 import json
 import re
@@ -18,7 +18,7 @@ NINE = dict.fromkeys(map(str, range(9)), RIGHT)
 
 
 def write_data(path: Path, name: str) -> Path:
-    """Of 400 questions the reader answers the first 300 rightly, and is sure of these alone."""
+    """Of 400 questions the reader answers the first 300 correctly, and only those confidently."""
     rows = [
         {
             "id": f"{name}{at}",
@@ -85,7 +85,7 @@ def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path
     done = call_aqa("evaluate", "test", "--metrics", "f1")
     told = "test keeps a contract of silence by em, which was not computed; add em to --metrics"
     assert told in " ".join((done.stdout + done.stderr).split())
-    # The journal holds what the reader said: without the contract the answers come back.
+    # The journal has what the reader said: without the contract, its answers return.
     call_aqa(*run, code=0)
     again = json.loads((tmp_path / "test" / "predictions.json").read_bytes())
     assert again["test399"]["predicted_answer"] == "word 399 here"
@@ -103,7 +103,7 @@ def test_it_is_kept_under_stress_but_not_with_another_prompt(
     assert rows["dev399"]["withheld"] == "word 399 here"
     refused = call_aqa(*run, "-o", "two", "--prompt", "eng_v1", "--prompt", "eng_v2", code=1)
     assert 'prompt.name was "eng_v1" and is now "eng_v2"' in " ".join(refused.stderr.split())
-    assert "Run 1" not in refused.stderr  # refused before anything is asked
+    assert "Run 1" not in refused.stderr  # before anything is asked
 
 
 def test_who_gives_no_answer_keeps_it_for_nothing(

@@ -1,4 +1,4 @@
-"""A run that stops when it is decided whether it is better than another one."""
+"""A run that stops once it is decided whether it beats another one."""
 
 import json
 import re
@@ -18,7 +18,7 @@ STOP = ("predict", "stub", "--data", "dev.jsonl", "--stop-when-decided", "a", "-
 
 
 def write_data(path: Path, question: str = "What is said") -> Path:
-    """Questions of articles, four of each; the stub answers each rightly."""
+    """Four questions on each article; the stub answers all of them correctly."""
     rows = [
         {
             "id": f"q{at}",
@@ -34,7 +34,7 @@ def write_data(path: Path, question: str = "What is said") -> Path:
 
 
 def mistaken(monkeypatch: pytest.MonkeyPatch, wrong: Wrong, answers: int | None = None) -> None:
-    """Let the stub be wrong on some questions, and break off after so many answers."""
+    """Let the stub be wrong on some questions, and stop after so many answers."""
     answer, count = StubBackend.answer, 0
 
     def answered(self: StubBackend, prompt: Prompt) -> Prediction:
@@ -55,7 +55,7 @@ def is_fourth(number: int) -> bool:
 
 @pytest.fixture(autouse=True)
 def reference(tmp_path: Path) -> Path:
-    """Predictions that are wrong on a fourth of the questions, and the data."""
+    """Predictions that are wrong on a quarter of the questions, and the data."""
     rows = map(json.loads, write_data(tmp_path / "dev.jsonl").read_text().splitlines())
     found = {
         row["id"]: {
@@ -102,7 +102,7 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
         assert "|ci:confidence-sequence|" in f1["signature"]
         assert "design_effect" not in f1
         assert 0 <= f1["low"] < f1["value"] <= f1["high"] <= 100
-        # After so few of so many questions a sequence is far wider than an interval of fixed size.
+        # After so few questions, a sequence is far wider than a fixed-size interval.
         assert f1["high"] - f1["low"] > 12
         assert "low" not in system["scores"]["bleu1"], "no sequence follows what is no mean"
     assert {one["metric"] for one in report["comparisons"]} == {"em", "f1"}
@@ -155,7 +155,7 @@ def test_a_worse_reader_is_told(
     ("margin", "verdict"),
     [
         (("--margin", "15"), "no difference above the margin"),
-        (("--margin", "2"), "undecided"),  # 1 article in 50 may differ as a whole
+        (("--margin", "2"), "undecided"),  # 1 article in 50 may differ entirely
         ((), "undecided"),
     ],
 )

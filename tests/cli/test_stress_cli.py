@@ -1,4 +1,4 @@
-"""From predict under stress, and with several prompts, to what evaluate says of it."""
+"""From predictions under stress, and with several prompts, to their evaluation."""
 
 import csv
 import json

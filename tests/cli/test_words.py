@@ -1,4 +1,4 @@
-"""Words that no shell should have left so, and ends that come before there is a command."""
+"""Malformed words on the command line, and interrupts before a command is loaded."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def test_an_empty_word_is_refused(words: list[str], told: str) -> None:
 
 
 def test_a_word_of_no_characters_is_refused() -> None:
-    """As a name in EUC-KR is, and Hangul where the locale is that of C without UTF-8."""
+    """Like a name in EUC-KR, or Hangul in the C locale without UTF-8."""
     with pytest.raises(UsageError, match=r"^'\\udcc7\\udcd1\.json' is not UTF-8; set LC_ALL"):
         list(
             readied(["predict", "t5", "--data", b"\xc7\xd1.json".decode(errors="surrogateescape")])

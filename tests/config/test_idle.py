@@ -1,4 +1,4 @@
-"""Options that would change nothing are refused, but not where a run folder just has them."""
+"""Options without effect are refused, except when a run folder merely has them."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ def test_a_window_is_the_share_of_a_process(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ConfigError, match=r"window = 64 .*several processes \(workers\.count\)"):
         build("llama", *asked)
     assert build("llama", *asked, "workers.count=2").generation.window == 64
-    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):  # as torchrun has it
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):  # as set by torchrun
         monkeypatch.setenv(name, value)
     assert build("llama", *asked).generation.window == 64
 

@@ -69,7 +69,7 @@ def test_where_it_reports_to(value: str, found: list[str], tmp_path: Path) -> No
 
 
 def test_null_leaves_a_key_out(tmp_path: Path) -> None:
-    """It is the default of many of transformers' arguments, which configs write out."""
+    """It is the default of many of transformers' arguments, which configs often spell out."""
     path = tmp_path / "old.yaml"
     path.write_text(
         "data_args: {train_file: a.json, dataset_name: null, max_answer_length: 30,"

@@ -1,4 +1,4 @@
-"""Input that can't be used: one sentence that says what, where and what to do."""
+"""Unusable input: one sentence says what, where and what to do."""
 
 import builtins
 import gzip

@@ -1,4 +1,4 @@
-"""Each format, written small, is read as the same examples."""
+"""A small file in each format is read as the same examples."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""Data in the shapes of other data sets and tools: read as they are meant, or helped with."""
+"""Data in the formats of other data sets and tools are read as intended, or explained."""
 
 import gzip
 import hashlib
@@ -42,7 +42,7 @@ def test_the_target_is_the_answer_to_train_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", QUESTIONS_ALONE)
 def test_questions_without_passages(tmp_path: Path, shape: str) -> None:
-    """They are refused to a reader, and references to score against."""
+    """A reader can't use them, but their references can be scored against."""
     name, content, answers = QUESTIONS_ALONE[shape]
     path = stored(tmp_path, name, content)
     with pytest.raises(DataError, match=r"no passages among .*(--passages|--corpus)"):
@@ -214,7 +214,7 @@ def test_large_numbers_are_ids(tmp_path: Path) -> None:
 
 
 def test_documents_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever a chunk ends, the same is read: numbers, escapes and words may be cut."""
+    """The result is the same wherever a chunk ends: inside numbers, escapes or words."""
     rows = [
         {
             "id": -1234567890,

@@ -1,4 +1,4 @@
-"""What a survey finds: counts, repeated ids, Unicode forms; and the shared files' own counts."""
+"""Surveys: counts, repeated ids, Unicode forms; and the published counts of the shared files."""
 
 import json
 import os
@@ -138,7 +138,7 @@ def test_nothing_heavy_is_imported() -> None:
     assert output.stdout.strip() == "set()"
 
 
-# The counts stand in the shared files' own SOURCES.md.
+# The counts are from the shared files' own SOURCES.md.
 NUMBER = Source("", fields=TWEETQA, on_duplicate_id="number")
 KEEP_FIRST = Source("", fields=TWEETQA, on_duplicate_id="keep-first")
 SHARED_FILES: list[tuple[str, Source, tuple[int, int, int, int]]] = [

@@ -1,4 +1,4 @@
-"""Data at hand: read as files are, whatever they consist of."""
+"""Data in memory of any type are read like files."""
 
 import json
 from dataclasses import replace
@@ -88,7 +88,7 @@ def test_nothing_at_all() -> None:
 
 
 def test_what_people_write_by_hand() -> None:
-    """A text where a tuple is meant, no ranks, and no reference although metadata looks like it."""
+    """A text instead of a tuple, no ranks, and metadata that only look like a reference."""
     passages = (Passage("a"), Passage("b"))
     written = Example("1", "Who?", passages, "Ada", {"target": "t", "n": 3})  # type: ignore[arg-type]
     (example,) = read([written])

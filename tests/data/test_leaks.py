@@ -1,4 +1,4 @@
-"""Examples that stand in the training data, too: found whatever the case, spaces, a letter."""
+"""Finding examples in the training data despite differences in case, spaces or a letter."""
 
 import random
 
@@ -51,7 +51,7 @@ ANSWERS = [
     ("1874.", [TOWN.upper()], "same"),
     ("Ann Lee", ["x", "y", TOWN], "same"),
     ("1874", [f"{TOWN} It was never built again."], "near"),
-    ("1910", [TOWN], None),  # the passage alone is no leak of the answer
+    ("1910", [TOWN], None),  # the passage alone does not leak the answer
     ("1874", ["Another town, and another mill, built in 1874."], None),
     ("1874년", [방앗간.replace(" ", "")], "same"),
 ]
@@ -92,7 +92,7 @@ def test_what_is_counted_and_marked() -> None:
 
 @pytest.mark.slow
 def test_no_near_text_is_overlooked() -> None:
-    """All pairs, the plain way."""
+    """Compared with checking all pairs."""
     dice = random.Random(3)
     words = [
         "the",

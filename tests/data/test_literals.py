@@ -1,4 +1,4 @@
-"""Lists and objects written into texts: read where they can be, refused where they can't."""
+"""Lists and objects written as text are parsed if possible, and refused otherwise."""
 
 import json
 from pathlib import Path

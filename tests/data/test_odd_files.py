@@ -1,4 +1,4 @@
-"""Files as people and tools write them beside the usual ways: read as they are meant."""
+"""Unusual but common ways to write files are read as intended."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ OTHER = {**ROW, "id": "2"}
 HEADER, TABLE = "id,question,context,answers\n", "1,q,c,a\n2,q,c,a\n"
 FIRST, SECOND = json.dumps(ROW), json.dumps(OTHER)
 
-# Each holds the two rows.
+# Each contains the two rows.
 READ = {
     "the header twice": ("f.csv", f"{HEADER}1,q,c,a\n{HEADER}2,q,c,a\n"),
     "rows of nothing": ("f.csv", f"{HEADER}{TABLE},,,\n,,,\n"),
@@ -58,7 +58,7 @@ def test_a_column_within_an_object_is_named_by_its_path(tmp_path: Path) -> None:
     assert (example.question, example.answers) == ("q", ("a",))
 
 
-# Columns of a row that can be read, and what is said all the same.
+# Columns of readable rows, and the notes about them.
 TOLD = {
     "a text for no answer": ({"answers": "N/A"}, 'a reference such as "None" or "True": 1; it is'),
     "a text for yes": ({"answers": ["FALSE"]}, "and yes or no where these are meant"),

@@ -1,4 +1,4 @@
-"""Ordinary rows with columns that known data sets have, too: they stay what they are."""
+"""Ordinary rows that share columns with known data sets are read as ordinary."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from aqa.records import Example
 
 
 def read(folder: Path, row: dict[str, Any]) -> Example:
-    """The example of a file with this row alone."""
+    """The example of a file with only this row."""
     path = folder / "f.jsonl"
     path.write_text(json.dumps(row))
     (example,) = read_examples(Source(str(path)))
@@ -21,7 +21,7 @@ def read(folder: Path, row: dict[str, Any]) -> Example:
 
 
 PASSAGE = {"title": "", "text": BUILT}
-# Rows with a column or two of a known data set beside their own question, passages and references.
+# Rows with some columns of a known data set besides their own question, passages and references.
 OWN: dict[str, dict[str, Any]] = {
     "StrategyQA": {"facts": ["x"], "answers": ["1874"], "answer": True},
     "BoolQ": {"idx": 1, "passage": "x", "label": 1},

@@ -1,4 +1,4 @@
-"""A retriever's output, in each of its shapes, joined to a question file; and what can't be."""
+"""Retrievers' output of any format is joined to questions, or refused."""
 
 import csv
 import io
@@ -84,7 +84,7 @@ def joined_csv(**columns: Sequence[object]) -> str:
 
 @pytest.fixture
 def join(tmp_path: Path) -> Join:
-    """Write a question file, a passages file and a corpus; give the source that joins them."""
+    """Write a question file, a passages file and a corpus; return the source that joins them."""
 
     def write(
         passages: str,
@@ -120,7 +120,7 @@ COLUMN_OF_LISTS = [
 
 
 def within(column: str, **others: str) -> Callable[[list[Any]], list[dict[str, Any]]]:
-    """Hits with their text and title below a column, and other names for the rest."""
+    """Hits with text and title nested in a column, and other names for the rest."""
 
     def put(found: list[Any]) -> list[dict[str, Any]]:
         return [
@@ -304,7 +304,7 @@ def test_ranks_win_over_scores_and_it_is_told(join: Join) -> None:
 
 
 def test_a_score_may_be_missing(join: Join) -> None:
-    """The row is a passage like the others, after those with a score."""
+    """Such a row is a passage like the others, after those with a score."""
     found = "id,text,score\na,none,\na,low,1.5\na,high,3\nb,b,\n"
     first, _ = read_examples(join(found))
     assert [(p.text, p.score) for p in first.passages] == [
@@ -376,7 +376,7 @@ def test_gold_ids_of_another_corpus_are_told_of(join: Join) -> None:
         questions = [q | {"gold_ids": [gold_id]} for q in QUESTIONS]
         return survey(join(WITH_TEXTS["lines"], questions)).notes
 
-    assert notes("d2") == ()  # a passage of one question at least
+    assert notes("d2") == ()  # a passage of at least one question
     (note,) = notes("d9")
     assert note.startswith("Examples that name gold passages by id: 2; none of these ids is among")
 
@@ -459,7 +459,7 @@ def test_nfc(join: Join) -> None:
 
 @pytest.mark.parametrize(("ours", "theirs"), [("NFD", "NFC"), ("NFC", "NFD")])
 def test_a_question_in_another_form_is_told(join: Join, ours: str, theirs: str) -> None:
-    """Files that macOS wrote are decomposed: the texts look the same and do not match."""
+    """Files from macOS are decomposed: such texts look the same but do not match."""
     question = "수도는?"
     found = join(
         lines([{"question": normalize(theirs, question), "ctxs": ["c"]}]),
@@ -486,7 +486,7 @@ def test_hashes(join: Join) -> None:
 
 
 def chroma(*questions: str) -> dict[str, Any]:
-    """A reply of lists for each question; the smaller a distance, the better."""
+    """A reply with lists for each question; smaller distances are better."""
     found = [hits(question) for question in questions]
     lists = {"ids": "id", "documents": "text"}
     columns = {name: [[hit[key] for hit in one] for one in found] for name, key in lists.items()}
@@ -628,7 +628,7 @@ def test_memory_does_not_grow_with_the_passages(join: Join) -> None:
             tracemalloc.stop()
 
     peak(10)
-    assert peak(2000) < peak(200) + 600_000  # the 1800 more texts alone are 3.6 MB
+    assert peak(2000) < peak(200) + 600_000  # the 1800 additional texts are 3.6 MB
 
 
 @pytest.mark.slow
@@ -656,7 +656,7 @@ def test_korquad(shared_data: Path, tmp_path: Path) -> None:
         assert after.passages[1].text == before.passages[0].text
         assert (after.passages[1].rank, after.passages[1].score) == (2, -0.2)
         assert after.own_passages == before.passages
-        assert after.gold_ids == ()  # the passages' ids are made by us
+        assert after.gold_ids == ()  # we generated the passages' ids
 
 
 @pytest.mark.slow
@@ -677,7 +677,7 @@ def test_nq_oracle(shared_data: Path, tmp_path: Path) -> None:
 
 
 def test_ids_of_other_questions(join: Join) -> None:
-    """By ids that only look alike nothing is joined; other words for a question are counted."""
+    """Ids that only look alike join nothing; rewordings of questions are counted."""
     texts = {"a": "Which town was it in 1874?", "b": "When was the town built?"}
     asked = [{"id": key, "question": text} for key, text in texts.items()]
 
@@ -730,7 +730,7 @@ def test_documents_of_one_id(join: Join) -> None:
     message = r'line 1: the document "d1" appears again, with another text, at .*line 2; give each'
     with pytest.raises(DataError, match=message):
         survey(join(RUNS["MS MARCO"], corpus=lines(documents)))
-    documents[1]["text"] = "One."  # the same document twice is one
+    documents[1]["text"] = "One."  # a repeated document counts once
     assert read(join(RUNS["MS MARCO"], corpus=lines(documents)))[0].passages[1].text == "One."
 
 

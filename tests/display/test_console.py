@@ -10,7 +10,7 @@ from aqa.display.console import AGAIN, RichProgress, open_progress, show_fields
 
 @pytest.mark.parametrize("columns", [80, 100])
 def test_a_bar_tells_count_rate_and_time_left(columns: int) -> None:
-    """On 80 columns, too: where room is short the live figures are folded, nothing else."""
+    """Also on 80 columns, where only the live figures are wrapped."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=columns, color_system=None)
     progress = RichProgress(console)

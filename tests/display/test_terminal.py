@@ -1,4 +1,4 @@
-"""Text from data, models and servers reaches the terminal as text alone."""
+"""Text from data, models and servers can't control the terminal."""
 
 import io
 import json
@@ -13,12 +13,12 @@ from aqa.display.terminal import SafeConsole, safe_json, safe_text
 
 LINK = "\x1b]8;;http://example.org\x1b\\here\x1b]8;;\x1b\\"
 EVIL = f"\x1b[2J{LINK}\x9b2Jdrawn\u202e\u2066\x07\x7f[red]kept[/][/no] :bomb:"
-SHOWN = "2Jdrawn[red]kept[/][/no] :bomb:"  # what is left of its end
+SHOWN = "2Jdrawn[red]kept[/][/no] :bomb:"  # what remains of its end
 DATA = "data[red]\x1b[2J.json"
 
 
 def check(text: str) -> None:
-    """What Rich itself sends are colours, and the moves of its bars."""
+    """Allow only what Rich itself sends: colours, and the cursor movements of its bars."""
     for steering in ("\x1b[2J", "\x1b]", "\x9b", "\x07", "\x7f", "\u202e", "\u2066"):
         assert steering not in text, steering.encode()
 
@@ -61,7 +61,7 @@ def test_a_console_shows_text_as_it_stands(form: str) -> None:
     console.print(printed[form], soft_wrap=True, width=200)
     check(file.getvalue())
     assert SHOWN in file.getvalue()
-    if form == "table":  # the frame is whole, though what was taken out stood within it
+    if form == "table":  # its frame is intact, although it contained removed characters
         lines = [line for line in file.getvalue().splitlines() if "│" in line or "┃" in line]
         assert len({len(line) for line in lines}) == 1
 

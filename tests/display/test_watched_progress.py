@@ -1,4 +1,4 @@
-"""Progress within somebody's own program: in a terminal, in a notebook, and where nobody looks."""
+"""Progress inside a user's program: in a terminal, in a notebook, and where nobody sees it."""
 
 import io
 import sys
@@ -60,7 +60,7 @@ def test_an_abandoned_stream_leaves_no_bars(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Output:
-    """A notebook's output area, as ipywidgets has it."""
+    """A notebook's output area, as in ipywidgets."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -81,7 +81,7 @@ class Output:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What a notebook was given to show; it has no ipywidgets."""
+    """What a notebook displayed; it has no ipywidgets."""
     shown: list[Any] = []
     made = ModuleType("IPython")
     made.display = ModuleType("IPython.display")  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.spent import Spent
 
-# Right, wrongly silent, rightly silent, answered the unanswerable, missing (unanswerable), "..."
+# Right, wrong abstention, right abstention, answered the unanswerable, missing, "..."
 PREDICTIONS = ["Paris", "", " ", "Rome", None, "..."]
 REFERENCES = [["Paris"], ["Oslo"], [], [""], [], ["Bern"]]
 
@@ -30,7 +30,7 @@ def approx(**figures: float) -> dict[str, Any]:
 
 
 def test_rates_go_by_clusters() -> None:
-    """Ten articles: of five all questions are left open, of five none."""
+    """Of ten articles, five have only abstentions and five have none."""
     silent = [at // 8 % 2 > 0 for at in range(80)]
     pairs = Pairs(["" if is_silent else "x" for is_silent in silent], [[]] * 80, "squad")
     widths = []
@@ -117,7 +117,7 @@ LOSSES = st.lists(
 
 
 def test_many_equal_confidences_take_no_longer_than_others() -> None:
-    # In time that grows with the square of the examples this would take an hour.
+    # In time quadratic in the number of examples, this would take an hour.
     assert set(selective_risks([50.0] * 1_000_000, [1.0] * 1_000_000)) == {50.0}
 
 
@@ -142,7 +142,7 @@ def test_many_examples_make_few_points_and_the_area_of_all() -> None:
     assert found is not None
     assert len(found.curve) == POINTS
     assert found.curve[-1] == (100, pytest.approx(100 * (1 - fmean(right))))
-    # A confidence c that is right c of the time leaves a risk of (coverage / 2): area 25.
+    # If a confidence c is right with probability c, the risk is (coverage / 2): area 25.
     assert found.area == pytest.approx(25, abs=1)
     assert found.best < found.area < found.curve[-1][1]
     no_sense = risk_coverage(*answered([generator.random() for _ in sure], right))

@@ -1,4 +1,4 @@
-"""Calibration beside the scores: in the table, the sheet, metrics.json and the report."""
+"""Calibration with the scores: in the table, CSV, metrics.json and the report."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_an_agreement_is_a_probability(korean: bool, call_aqa: Call, tmp_path: P
     done = call_aqa("evaluate", "a.json", "--report", "a.html", code=0)
     assert "Calibration" in done.stdout
     found = json.loads((tmp_path / "metrics.json").read_bytes())["systems"][0]["calibration"]
-    # Of the surer half (90 %) one in two is right, of the other (50 %) all.
+    # Of the more confident half (90 %) one in two is right, of the other (50 %) all.
     assert found["plain_ece"] == pytest.approx(0.5 * 40 + 0.5 * 50)
     assert found["kind"] == "agreement"
     assert found["low"] <= found["ece"] <= found["high"]

@@ -1,4 +1,4 @@
-"""What is said beside the scores of the texts that they compare."""
+"""Warnings with the scores about the texts that are compared."""
 
 import unicodedata
 

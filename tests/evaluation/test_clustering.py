@@ -1,4 +1,4 @@
-"""Which questions hang together, by the data, by the rows of predictions, and by a column."""
+"""Clustering dependent questions by the data, by rows of predictions, and by a column."""
 
 import json
 import unicodedata
@@ -34,9 +34,9 @@ def labelled(titles: int, passages: int, count: int = 60) -> list[dict[str, str]
     [
         (12, 30, "title", 12),
         (10, 30, "title", 10),
-        (9, 30, "passage", 30),  # the coarser ones are too few
+        (9, 30, "passage", 30),  # too few titles
         (9, 9, "none", 60),
-        (60, 30, "passage", 30),  # each title once
+        (60, 30, "passage", 30),  # all titles are distinct
         (60, 60, "none", 60),
     ],
 )
@@ -98,7 +98,7 @@ def examples(**metadata: Any) -> list[Example]:
 
 
 def predict(path: Path, known: Sequence[Example], rows_know: bool = False) -> Path:
-    """Answer all questions of some articles rightly, and none of the others."""
+    """Answer all questions on some articles correctly, and none on the others."""
     rows = {}
     for example in known:
         text = "x" if int(example.id[1:].split("-")[0]) % 3 else "y"
@@ -125,7 +125,7 @@ def test_the_data_tell_and_the_intervals_follow(tmp_path: Path) -> None:
     assert found.to_json()["cluster"] == {"by": "title", "clusters": 12}
     assert apart.to_json()["cluster"] == {"by": "none", "clusters": 60}
     score = found.systems[0].scores["em"]
-    assert score.design_effect == pytest.approx(EACH, rel=0.1)  # articles are right as a whole
+    assert score.design_effect == pytest.approx(EACH, rel=0.1)  # articles are all right or wrong
     assert score.signature.endswith("|ci:wilson-t|cluster:title|clusters:12|deff:5.36")
     assert width(found) > 1.7 * width(apart)
     assert found.sample == "60 questions in 12 clusters by title"
@@ -136,7 +136,7 @@ def test_the_rows_of_a_run_tell_without_the_data(tmp_path: Path) -> None:
     file = predict(tmp_path / "a.json", examples(), rows_know=True)
     assert run(file, None).to_json()["cluster"] == {"by": "title", "clusters": 12}
     assert run(file, None, "passage").to_json()["cluster"] == {"by": "passage", "clusters": 24}
-    # Data of references alone know nothing; the rows still do.
+    # Data with references alone have no labels, but the rows do.
     bare = [Example(each.id, "", (), each.answers) for each in examples()]
     assert width(run(file, bare)) == width(run(file, None)) == width(run(file, examples()))
 

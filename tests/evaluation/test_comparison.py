@@ -39,7 +39,7 @@ def test_interval_and_p_agree_with_student() -> None:
     assert (found.test, found.design_effect) == ("sign-flip", 1.0)
 
 
-@pytest.mark.parametrize("metric", ["em", "lenient"])  # by what the values are, not by the name
+@pytest.mark.parametrize("metric", ["em", "lenient"])  # the values matter, not the name
 def test_counts_and_tests_of_right_and_wrong(metric: str) -> None:
     a = [100.0] * 3 + [0.0] * 12 + [100.0] * 5
     b = [0.0] * 3 + [100.0] * 12 + [100.0] * 5
@@ -104,7 +104,7 @@ def test_questions_of_one_article_do_not_prove_as_much_as_questions_of_many() ->
 
 
 def test_many_systems_leave_the_worst_and_the_best_apart() -> None:
-    """33 systems are 528 pairs: 10,000 draws alone could not make any of them certain."""
+    """For the 528 pairs of 33 systems, 10,000 draws alone could make nothing significant."""
     generator = np.random.default_rng(8)
     values = {
         f"s{place}": {"f1": generator.random(200) * 100 * (generator.random(200) < place / 36)}
@@ -122,7 +122,7 @@ def test_many_systems_leave_the_worst_and_the_best_apart() -> None:
 
 
 def test_the_level_of_each_pair_is_that_of_holm() -> None:
-    """One of three is certain: the others are held against half of 5 %, or all of it."""
+    """One of three is certain: the others are tested at half of 5 %, or all of it."""
     right = [100.0] * 30 + [0.0] * 170
     same = [*right[1:], right[0]]
     values = {"a": {"em": [0.0] * 200}, "b": {"em": right}, "c": {"em": same}}

@@ -1,4 +1,4 @@
-"""What an ensemble learns from answers, and what it says of it."""
+"""Learning an ensemble's rule from answers, and its findings."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def answered(
     costs: Sequence[float] = (),
     per_group: int = 10,
 ) -> Answered:
-    """Readers that are right or wrong each in its own way; (questions, readers)."""
+    """Readers that are right or wrong independently; (questions, readers)."""
     count, width = right.shape
     codes = np.where(right, 0, 1 + np.arange(width))
     same = codes[:, :, None] == codes[:, None, :]
@@ -40,7 +40,7 @@ def test_readers_that_err_apart_gain_by_a_majority(random: np.random.Generator) 
     found = learn(apart, "f1", possible_rules(apart.votes, apart.costs), 42)
     assert isinstance(found.rule, Majority | MinimumRisk)
     assert found.is_gain
-    two, one = 3 * 0.65**2 * 0.35, 3 * 0.65 * 0.35**2  # of one alone the best reader has a third
+    two, one = 3 * 0.65**2 * 0.35, 3 * 0.65 * 0.35**2  # one alone is the best reader in a third
     truth = 100 * (0.65**3 + two + one / 3 - 0.65)
     assert found.gain.low < truth < found.gain.high
     assert found.rules["member"] < found.rules["majority"] < found.oracle
@@ -70,7 +70,7 @@ def test_a_cascade_asks_as_few_as_it_needs(random: np.random.Generator) -> None:
     assert isinstance(rule, Cascade)
     assert (rule.cheap, rule.dear) == (0, 1)
     assert rule.threshold == pytest.approx(0.3, abs=0.06)
-    # A dear reader that is never right is never asked.
+    # An expensive reader that is never right is never asked.
     right[:, 1] = False
     never = fit("cascade", answered(right, confidences, [0.0, 2.0]))
     assert isinstance(never, Cascade)
@@ -89,7 +89,7 @@ def test_prices_tell_which_reader_is_dear(random: np.random.Generator) -> None:
 
 
 def test_thresholds_part_no_equal_confidences() -> None:
-    sure = np.repeat([0.2, 0.4, 0.6, 0.8, 1.0], 40)  # as the agreement of five samples
+    sure = np.repeat([0.2, 0.4, 0.6, 0.8, 1.0], 40)  # like the agreement of five samples
     right = np.column_stack([sure > 0.5, np.ones(200, dtype=bool)])
     found = fit("cascade", answered(right, np.column_stack([sure, sure]), [0, 1]))
     assert isinstance(found, Cascade)
@@ -137,7 +137,7 @@ def test_too_few_groups_are_refused(random: np.random.Generator) -> None:
 
 
 def test_groups_are_never_parted(random: np.random.Generator) -> None:
-    """Readers that are right in an article or not: a rule that saw half of it would gain."""
+    """Readers are right in whole articles or not: a rule that saw half of one would gain."""
     right = np.repeat(random.random((40, 2)) < 0.5, 10, axis=0)
     found = learn(answered(right), "f1", ["majority", "mbr"], 42)
     assert not found.is_gain

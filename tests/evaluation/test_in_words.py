@@ -1,4 +1,4 @@
-"""What an evaluation found, in sentences."""
+"""The findings of an evaluation in sentences."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The answers that people are asked to judge, and what their verdicts say of a difference."""
+"""Choosing answers for people to label, and estimating a difference from their labels."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ EVALUATE = ("evaluate", "a.json", "b.json")
 
 
 def answers(number: int) -> tuple[str, str]:
-    """Both say the same of two thirds; else b is right and a says it in other words."""
+    """Two thirds of the answers are equal; in the rest, b is right and a words it differently."""
     right = f"the answer {number}"
     return (right, right) if number % 3 else (f"another phrase\n{number} so", right)
 
@@ -137,7 +137,7 @@ def test_all_labelled_is_the_difference_itself(call_aqa: Call, tmp_path: Path) -
 
 
 def test_the_order_of_files_changes_the_sign_alone(call_aqa: Call, tmp_path: Path) -> None:
-    """What both say stands in the sheet under the name of the first."""
+    """Answers that both gave are listed under the first one's name."""
     path = choose(call_aqa, tmp_path, 10_000)
     fill(path, lambda row: "incorrect" if row["answer"].startswith("another") else "correct")
     found = []

@@ -1,4 +1,4 @@
-"""Which profile `auto` takes: by questions, passages and references, each example by its own."""
+"""The profile that `auto` chooses, by each example's question, passages and references."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from aqa.records import Example, Passage
 
 
 class Notes(SilentProgress):
-    """Keeps what is said."""
+    """Collects the notes."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -1,4 +1,4 @@
-"""Scores of runs that were asked a part of the data, by --limit."""
+"""Scores of runs that were asked only part of the data, because of --limit."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ NOTE = (
 
 @pytest.fixture
 def evaluate(call_aqa: Call, tmp_path: Path) -> Evaluate:
-    """Score runs; gives how many questions count, and what was said."""
+    """Score runs; return the number of questions scored, and the messages."""
     rows = [
         {
             "id": f"q{n}",

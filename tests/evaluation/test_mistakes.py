@@ -16,7 +16,7 @@ from aqa.metrics.pairs import Pairs
         ("Paris", [], {}, "answered_unanswerable"),
         ("Paris", [" "], {}, "answered_unanswerable"),
         ("B", ["A"], {}, "wrong"),
-        ("", ["A"], {}, "exact"),  # by the rule of SQuAD's script
+        ("", ["A"], {}, "exact"),  # as in SQuAD's script
         ("B", ["A", "Paris"], {}, "wrong"),
         ("A", ["A", "Paris"], {}, "empty"),
         ("", ["Paris"], {}, "empty"),
@@ -47,7 +47,7 @@ def test_categories(
         ("서울특별시입니다", "서울특별시", "extra_words"),
         ("복잡한감염병은", "복잡한 감염병", "extra_words"),
         ("감염병", "복잡한 감염병", "partial"),
-        ("복잡한감염병", "복잡한 감염병", "partial"),  # nothing is extra: a space is missing
+        ("복잡한감염병", "복잡한 감염병", "partial"),  # nothing extra, but a missing space
         ("부산광역시", "서울특별시", "wrong"),
         ("3명이었다", "3명", "extra_words"),
         ("1988년입니다", "1988", "extra_words"),
@@ -63,7 +63,7 @@ def test_korean(prediction: str, reference: str, category: str) -> None:
 
 
 def test_a_phrase_that_means_no_answer() -> None:
-    # The phrase was mapped to "" before it was compared; the row holds it as it was.
+    # The phrase was mapped to "" before comparing; the row still has it.
     row = AnsweredRow("q", "unanswerable")
     assert categorize(Pairs([""], [["Paris"]], "squad"), [row]) == ("abstained_wrongly",)
 

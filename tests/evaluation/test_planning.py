@@ -1,4 +1,4 @@
-"""How many questions a difference needs."""
+"""The number of questions that a difference needs."""
 
 import json
 import random
@@ -31,7 +31,7 @@ def test_so_many_questions_detect_the_difference() -> None:
 
 @pytest.mark.parametrize(
     ("examples", "wins", "losses", "points", "questions"),
-    [  # questions: the fewest of which detectable_share comes to so many points
+    [  # questions: the fewest for which detectable_share is so many points
         (5000, 12, 9, 2.0, 394),
         (5000, 12, 9, 5.0, 157),
         (1000, 10, 8, 1.0, 1508),
@@ -61,14 +61,14 @@ def test_half_the_difference_needs_four_times_as_many() -> None:
     clusters = Clusters.of([at // 10 for at in range(400)], "title")
     found = compare(scores(400, 1), clusters).comparisons
     (large,), (small,) = plan(found, clusters, 6.0), plan(found, clusters, 3.0)
-    # A little more, since they vary more where the difference is smaller.
+    # A few more, since the variance is larger when the difference is smaller.
     assert 4 <= small.questions / (large.questions or 0) < 4.1
     assert small.clusters == pytest.approx(small.questions / 10, abs=1)
 
 
 @pytest.mark.parametrize("differing", [0, 1, 600])
 def test_what_hardly_varies_is_not_planned_from_as_if_it_always_did(differing: int) -> None:
-    """To see 2 points that many must differ at least: so many answers that 8 or more turn."""
+    """To detect 2 points, at least that many must differ: enough to flip 8 or more answers."""
     clusters = Clusters.of([at // 4 for at in range(600)], "title")
     wins = [100.0 * (at < differing) for at in range(600)]
     values = {"a": {"em": [0.0] * 600}, "b": {"em": wins}}

@@ -1,4 +1,4 @@
-"""Readers across prompts: spread, and whether their ranking turns."""
+"""Readers across prompts: spread, and whether their ranking changes."""
 
 import random
 
@@ -31,7 +31,7 @@ def test_whether_a_ranking_turns(
         name: {f"p{n}": scores(share, 10 * n + place) for n, share in enumerate(shares)}
         for place, (name, shares) in enumerate((("a", a), ("b", b)))
     }
-    if verdict == "may turn":  # alike but for three answers, in either direction
+    if verdict == "may turn":  # equal except for three answers, in either direction
         for prompt, flip in (("p0", 0.0), ("p1", 100.0)):
             values = readers["a"][prompt]["f1"]
             places = [at for at, value in enumerate(values) if value == flip][:3]

@@ -163,7 +163,7 @@ def test_limits(report: Report) -> None:
     [
         ((), "jugde", True),
         ((), "bleu", False),
-        ((), "rouge_w", False),  # f1's place in the profile klue-mrc
+        ((), "rouge_w", False),  # instead of f1 in the profile klue-mrc
         (("em", "judge"), "jugde", True),
         (("em", "judge"), "f1", True),
         (("em", "f1"), "rouge_w", False),
@@ -284,7 +284,7 @@ def test_abstention_and_confidence(
 def test_many_systems_in_80_columns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every pair stands in the table; in words only by the score that tells most."""
+    """Every pair is in the table, but in words only for the most informative score."""
     monkeypatch.setenv("COLUMNS", "80")
     files = [tmp_path / f"{name}.json" for name in "abcd"]
     for file in files:
@@ -359,7 +359,7 @@ def test_metrics_of_another_tool_are_not_written_over(
     assert (tmp_path / "metrics.json").read_text(encoding="utf-8") == content
     call_aqa("evaluate", "a.json", "--output", "own.json", code=0)
     call_aqa("evaluate", "a.json", "--output", "own.json", code=0)  # ours
-    (tmp_path / "metrics.json").write_bytes(b"")  # as mktemp makes one
+    (tmp_path / "metrics.json").write_bytes(b"")  # as created by mktemp
     call_aqa("evaluate", "a.json", code=0)
 
 
@@ -428,7 +428,7 @@ def test_raw_texts_of_a_run_are_cleaned_again(call_aqa: Call, tmp_path: Path) ->
 def test_a_place_without_permission_is_told_before_anything_is_scored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # Not by the mode of the folder: who runs tests as root may write anywhere.
+    # Not by the folder's mode, since root may write anywhere.
     monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
     with pytest.raises(RunError, match=r"--output .*metrics\.json: no permission to write there"):
         check_places({"--output": tmp_path / "metrics.json"}, [tmp_path / "a.json"])
@@ -443,7 +443,7 @@ def test_links_in_a_circle_are_no_predictions(name: str, call_aqa: Call, tmp_pat
 
 
 def test_a_link_is_followed_before_anything_is_scored(tmp_path: Path) -> None:
-    """Links in a circle hold nothing, so a file takes their place."""
+    """Circular links contain nothing, so a file replaces them."""
     circle, stray = tmp_path / "circle.html", tmp_path / "stray.html"
     circle.symlink_to(circle.name)
     stray.symlink_to(tmp_path / "none" / "report.html")
@@ -461,7 +461,7 @@ def test_one_limit_a_score() -> None:
 
 
 def test_names_that_begin_like_an_option_of_latex() -> None:
-    # \\[x] would be read as the height of the line break before it, \\* as a kind of it.
+    # \\[x] would be read as the height of the preceding line break, \\* as its variant.
     assert latex_escape("[x] *<a|b>") == (r"{[}x{]} {*}\textless{}a\textbar{}b\textgreater{}")
 
 

@@ -92,7 +92,7 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
 
 
 def rounded(found: Any) -> Any:
-    """Round all figures as the README does."""
+    """Round all figures as in the README."""
     if isinstance(found, dict):
         return {name: rounded(value) for name, value in found.items()}
     if isinstance(found, list):
@@ -408,7 +408,7 @@ def test_decomposed_korean(decomposed: str, tmp_path: Path) -> None:
 
 
 def test_corpus_bleu_is_compared_as_sacrebleu_does(tmp_path: Path, shared_data: Path) -> None:
-    """Its approximate randomization swaps answers; ours turns what each moves BLEU by."""
+    """Its approximate randomization swaps answers; ours flips each one's influence on BLEU."""
     pairs = korean_pairs(shared_data)[:120]
     answers = {
         "a": [said if place % 3 else said[:-1] for place, (said, _) in enumerate(pairs)],
@@ -427,10 +427,10 @@ def test_corpus_bleu_is_compared_as_sacrebleu_does(tmp_path: Path, shared_data: 
         n_samples=2000,
     )
     _, scores = peer()
-    first, second = scores[list(scores)[1]]  # behind the names of systems
+    first, second = scores[list(scores)[1]]  # after the systems' names
     assert found.difference == pytest.approx(second.score - first.score, abs=1e-9)
     assert 0.001 < second.p_value < 0.9
-    assert found.p == pytest.approx(second.p_value, rel=0.5)  # ours goes by the derivative
+    assert found.p == pytest.approx(second.p_value, rel=0.5)  # ours uses the derivative
     assert found.low < found.difference < found.high
 
 
@@ -454,7 +454,7 @@ def test_corpus_bleu_has_an_interval_and_no_parts(tmp_path: Path) -> None:
 
 
 def test_citations_go_by_what_the_reader_saw(tmp_path: Path) -> None:
-    """Of two gold passages one was left out; an unanswerable question has none."""
+    """One of two gold passages was dropped; an unanswerable question has none."""
     seen = {"ranks": [1, 2, 3], "gold_ranks": [2, 9], "named_ranks": [2, 3]}
     none = {"ranks": [1, 2, 3], "gold_ranks": None, "named_ranks": []}
     rows = {
@@ -536,7 +536,7 @@ def test_evidence_alone_is_the_usual_metrics_by_evidence(tmp_path: Path) -> None
 
 
 def run_of(folder: Path, reader_cut: int = 0, characters: int = 9, **plan: object) -> Path:
-    """A run folder with one prediction and the evidence plan in its manifest."""
+    """A run folder with one prediction, and the evidence plan in its manifest."""
     folder.mkdir()
     evidence = {"ranks": [1], "dropped": {}, "reader_cut_characters": reader_cut}
     evidence["characters"] = characters - reader_cut
@@ -568,7 +568,7 @@ def test_different_evidence_is_refused(tmp_path: Path) -> None:
 
 
 def test_other_passages_under_the_same_plan_are_refused(tmp_path: Path) -> None:
-    """The plan's options can't tell them apart where each data file has passages of its own."""
+    """If each data file has its own passages, the plans' options can't distinguish them."""
     files = [run_of(tmp_path / "a"), run_of(tmp_path / "b", characters=12)]
     told = r"a and b were given different evidence \(other passages for 1 id \(q\)\)"
     with pytest.raises(DataError, match=told):

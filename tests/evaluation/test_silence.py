@@ -1,4 +1,4 @@
-"""The threshold of silence: valid bounds, clusters, ties, and what data can't promise."""
+"""Contract thresholds: valid bounds, clusters, ties, and promises that data can't support."""
 
 import random
 
@@ -17,7 +17,7 @@ def choose(confidences: list[float | None], wrong: list[bool], clusters: Cluster
 
 
 def test_a_reader_that_knows_its_errors_stays_silent_about_them() -> None:
-    """The surest 800 are right, of the others each second is wrong."""
+    """The most confident 800 are right, and every second one of the others is wrong."""
     confidences = [1 - at / 1000 for at in range(1000)]
     wrong = [at >= 800 and at % 2 == 0 for at in range(1000)]
     found = choose(confidences, wrong, Clusters.apart(1000))
@@ -47,7 +47,7 @@ def test_an_answer_without_confidence_is_withheld() -> None:
 
 
 def test_what_clusters_share_tells_less() -> None:
-    """Ten articles of a hundred questions say less than a thousand questions."""
+    """Ten articles of a hundred questions are less evidence than a thousand questions."""
     confidences: list[float | None] = [1.0] * 1000
     wrong = [at < 30 for at in range(1000)]  # all in the first article
     assert choose(confidences, wrong, Clusters.apart(1000)).coverage == 100
@@ -58,7 +58,7 @@ def test_what_clusters_share_tells_less() -> None:
 def test_too_few_questions_say_how_many_would_do() -> None:
     with pytest.raises(DataError) as told:
         choose([1.0] * 50, [False] * 50, Clusters.apart(50))
-    # 0.95 ** n <= 0.05 from 59 on, of all that are answered.
+    # 0.95 ** n <= 0.05 from n = 59 on, among all that are answered.
     assert str(told.value) == (
         "at most 5 % wrong answers with 95 % confidence can't be promised by 50 questions; about"
         " 59 like them would do"
@@ -66,11 +66,11 @@ def test_too_few_questions_say_how_many_would_do() -> None:
 
 
 def test_the_first_test_is_of_so_many_that_they_can_say_something() -> None:
-    """Of 60 answers in 30 clusters none being wrong says too little yet; of 86 it is enough."""
+    """No errors among 60 answers in 30 clusters are not enough evidence; among 86 they are."""
     wrong = [at >= 86 for at in range(120)]
     clusters = Clusters.of([at % 30 for at in range(120)], "title")
     assert choose([-at for at in range(120)], wrong, clusters).error == 0
-    # What is said to be needed is never less than there is.
+    # The reported need is never less than what there is.
     unlucky = [at == 5 or at >= 86 for at in range(120)]
     with pytest.raises(
         DataError, match=r"by 120 questions in 30 clusters; about (1[3-9]\d|2\d\d) like them"
@@ -79,7 +79,7 @@ def test_the_first_test_is_of_so_many_that_they_can_say_something() -> None:
 
 
 def test_clusters_that_are_right_or_wrong_as_a_whole_count_as_one_each() -> None:
-    """The surest 80 of 120 are right, in 20 clusters of which none may be wrong by chance."""
+    """The most confident 80 of 120 are right, in 20 clusters that might all be so by chance."""
     wrong = [at >= 80 for at in range(120)]
     apart, together = ([at % 30 for at in range(120)], [at // 4 for at in range(120)])
     assert choose([-at for at in range(120)], wrong, Clusters.of(apart, "title")).error == 0
@@ -88,7 +88,7 @@ def test_clusters_that_are_right_or_wrong_as_a_whole_count_as_one_each() -> None
 
 
 def test_more_questions_begin_with_fewer_of_the_surest() -> None:
-    """Of 600 all are looked at together; the surest 480, all right, say what more would show."""
+    """With 600, all are tested together; the top 480, all right, predict what more would show."""
     sure, wrong = [-float(at) for at in range(600)], [at >= 480 for at in range(600)]
     with pytest.raises(DataError, match=r"by 600 questions; about 1,872 like them would do"):
         choose_threshold(sure, wrong, Clusters.apart(600), Promise(risk=0.2))
@@ -102,7 +102,7 @@ def test_a_reader_that_is_never_sure_enough() -> None:
 
 @pytest.mark.slow
 def test_the_promise_is_broken_in_at_most_one_of_twenty() -> None:
-    """Readers whose risk is just the promised one, at every confidence: each contract is wrong."""
+    """Readers whose risk is always just the promised one, so that any contract is wrong."""
     chance = random.Random(3)
     broken = 0
     for _ in range(400):

@@ -7,7 +7,7 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED, holm, mcnemar
 
 RIGHT, WRONG = 100.0, 0.0
-# In the first ten b is right where a is wrong, in the other ten it is the other way round.
+# In the first ten b is right where a is wrong, and vice versa in the other ten.
 VALUES: Values = {
     "a": {"em": [WRONG] * 10 + [RIGHT] * 10},
     "b": {"em": [RIGHT] * 10 + [WRONG] * 6 + [RIGHT] * 4},
@@ -58,7 +58,7 @@ def test_one_system_has_no_difference() -> None:
 
 @pytest.mark.slow
 def test_false_alarms_over_ten_groups_stay_within_five_per_cent() -> None:
-    """Without Holm over the groups, two in five of such slices would have one."""
+    """Without Holm's correction over groups, two in five such slices would have one."""
     generator = np.random.default_rng(3)
     places = {"key": {str(group): list(range(40 * group, 40 * group + 40)) for group in range(10)}}
     alarms = 0

@@ -1,4 +1,4 @@
-"""Stress cards: readers with known habits are told apart, and the words say what was measured."""
+"""Stress cards identify readers with known habits, and the sentences match the measurements."""
 
 import re
 from dataclasses import replace
@@ -100,7 +100,7 @@ def test_readers_are_compared_in_each_condition() -> None:
 
 @pytest.mark.parametrize(("sign", "verb"), [(1, "gains"), (-1, "loses")])
 def test_an_interval_keeps_its_sign(cards: dict[str, StressCard], sign: int, verb: str) -> None:
-    """Of a few large differences p may say what the interval does not."""
+    """With a few large differences, p may be significant where the interval is not."""
     low, high = sorted((-4.2 * sign, 45.5 * sign))
     last = cards["copier"].conditions["position-last"]
     found = replace(

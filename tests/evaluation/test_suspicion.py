@@ -1,4 +1,4 @@
-"""What is said, or refused, where answers may be those of something else."""
+"""Warnings and errors where answers may belong to something else."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The judge against a server on loopback: verdicts, journal, cap, dry run, languages, labels."""
+"""The judge with a server on loopback: verdicts, journal, cap, dry run, languages, labels."""
 
 import json
 import re
@@ -29,7 +29,7 @@ WORDS = {"right": "correct", "half": "partially_correct", "wrong": "incorrect"}
 
 
 def graded(body: Body) -> str:
-    """The answer that a request shows the judge."""
+    """The answer that a request shows to the judge."""
     text: str = body["messages"][-1]["content"]
     mark = next(mark for mark in MARKS if mark in text)
     return text.partition(mark)[2].partition("\n<")[0].partition("\n</")[0]
@@ -48,7 +48,7 @@ def server() -> Iterator[Server]:
 
 
 def write(folder: Path, korean: bool = False, count: int = QUESTIONS) -> None:
-    """Data, and two systems that answer alike but for one question; one answer is silence."""
+    """Write data, and two systems that differ in one answer and abstain once."""
     gold = "정답" if korean else "gold"
     data = [
         {
@@ -67,7 +67,7 @@ def write(folder: Path, korean: bool = False, count: int = QUESTIONS) -> None:
 
 
 def words(server: Server, *files: str) -> list[str]:
-    """The command that judges these files, every token at a known price."""
+    """The command that judges these files, with a known price for every token."""
     settings = [f"backend.base_url={server.url}", "backend.price.input=1", "backend.price.output=2"]
     named = ["evaluate", *files, "--data", "data.jsonl", "--metrics", "em,judge", "-q"]
     return [*named, *(word for each in settings for word in ("--judge-set", each))]
@@ -410,7 +410,7 @@ def test_a_dry_run_asks_and_writes_nothing(call_aqa: Call, tmp_path: Path, serve
 
 @pytest.mark.parametrize("kind", ["one system", "two systems"])
 def test_agreement_with_people(call_aqa: Call, tmp_path: Path, server: Server, kind: str) -> None:
-    """Of eight answers people call the last one otherwise."""
+    """People disagree with the judge on the last of eight answers."""
     write(tmp_path)
     judged = {f"q{n}": (*WORDS.values(), "unsupported")[n % 4] for n in (0, 2, 3, 4, 5, 6, 7)}
     labels = judged | {"q8": "incorrect", "q99": "correct"}
@@ -438,7 +438,7 @@ def test_the_score_is_corrected_by_labels(call_aqa: Call, tmp_path: Path, server
     done = call_aqa(*words(server, "a.json"), "--judge-labels", "labels.json", code=0)
     (system,) = scored(tmp_path)["systems"]
     found = system["judge"]["corrected"]
-    # 19 odd answers are judged correct, and one silence is right; 8 of 32 labels are 100 lower.
+    # 19 odd answers are judged correct, and an abstention is right; 8 of 32 labels are 100 lower.
     judged = 100 * 20 / 40
     assert system["scores"]["judge"]["value"] == pytest.approx(judged)
     assert found["value"] == pytest.approx(judged - 100 * 8 / 32 * 39 / 40)
@@ -447,7 +447,7 @@ def test_the_score_is_corrected_by_labels(call_aqa: Call, tmp_path: Path, server
 
 
 def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> None:
-    """Two are of one opinion; the third one calls everything correct, and fails once."""
+    """Two agree; the third calls everything correct, and fails once."""
     write(tmp_path, count=8)
 
     def answer(body: Body) -> str:
@@ -488,7 +488,7 @@ def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> No
     assert len(list((tmp_path / "judge").iterdir())) == 3
     rows = [json.loads(line) for line in (tmp_path / "each.jsonl").read_bytes().splitlines()]
     assert rows[3]["systems"]["a"]["verdicts"][0]["verdict"] == "unsupported"
-    # A judge of the panel is the same alone, and known answers are not asked for again.
+    # A single judge of the panel gives the same verdicts, and known answers are not asked again.
     call_aqa(*words(server, "a.json"), "--judge-model", "fair", code=0)
     assert server.requests == 21
 
@@ -554,7 +554,7 @@ def test_a_retrievers_passages_have_to_be_named(
 
 @pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_paid_twice(tmp_path: Path) -> None:
-    """But what was under way: asked, or on its way to the journal while the next one is asked."""
+    """Except what was in flight: asked, or about to be journalled while the next one is asked."""
     write(tmp_path, count=200)
     with serving(Server(answer=verdict, latency=0.02)) as server:
         server.script = lambda number, body: FAULTS["500"] if number % 10 == 3 else None

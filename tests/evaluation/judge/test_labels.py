@@ -1,4 +1,4 @@
-"""Files of people's verdicts, in every shape, and what is said of broken ones."""
+"""Files of people's verdicts in every format, and errors in broken ones."""
 
 import json
 from pathlib import Path

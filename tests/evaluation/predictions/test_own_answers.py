@@ -1,4 +1,4 @@
-"""Ordinary rows with columns that tools have, too: their own answers are taken."""
+"""Ordinary rows that share columns with tools: their own answers are used."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from files import write
 from aqa.errors import DataError
 from aqa.evaluation.predictions import Fields, read_predictions
 
-# What tools have, too, beside an answer under a name of its own.
+# Columns that tools also have, besides an answer with its own name.
 BESIDE: dict[str, dict[str, Any]] = {
     "a chain of LangChain": {"query": "q", "answer": "x", "result": "correct"},
     "its documents": {"context": [{"page_content": "c"}], "answer": "x"},

@@ -225,7 +225,7 @@ def test_many_rows_without_ids_take_no_longer(tmp_path: Path) -> None:
         ({"answer": {"value": "x", "aliases": ["y"]}}, ("x", "y")),
         ({"answers": ["x"], "answer_aliases": ["y"]}, ("x", "y")),
         ({"answers": "('x', 'y')"}, ("x", "y")),
-        ({"answers": ["x"], "answerable": False}, ("x",)),  # a system may say so
+        ({"answers": ["x"], "answerable": False}, ("x",)),  # a system's output may say so
     ],
 )
 def test_references_are_read_as_those_of_data(

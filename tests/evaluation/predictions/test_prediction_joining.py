@@ -1,4 +1,4 @@
-"""Which answer belongs to which question of the data, and what is said where it is not certain."""
+"""Joining answers to questions of the data, and notes where this is uncertain."""
 
 import json
 from pathlib import Path
@@ -311,7 +311,7 @@ def test_references_need_no_question(content: str, call_aqa: Call, tmp_path: Pat
     write(tmp_path, "p.json", RIGHT)
     done = call_aqa("evaluate", "p.json", "--data", refs, "--metrics", "em", "--json")
     assert json.loads(done.stdout)["systems"][0]["scores"]["em"]["value"] == 100.0
-    # Who asks, be it a reader or a judge, needs one.
+    # Both readers and judges need one.
     words = ["evaluate", "p.json", "--data", refs, "--metrics", "judge", "--dry-run"]
     assert 'the data has no question for "a"' in call_aqa(*words).stderr
     told = call_aqa("prompt-preview", "gpt4", "--data", refs).stderr

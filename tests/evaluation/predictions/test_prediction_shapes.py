@@ -1,4 +1,4 @@
-"""Files in the shapes of other tools, as these write them, and the exact match they must get."""
+"""Files in other tools' formats, as these tools write them, and the exact match they must get."""
 
 import zipfile
 from pathlib import Path
@@ -26,7 +26,7 @@ from aqa.progress import SilentProgress
 from aqa.records import Example
 
 DATA = [Example(key, QUESTIONS[key], (), tuple(REFERENCES[key])) for key in QUESTIONS]
-QUOTED = {"TSV without quoting"}  # marks around answers, which no score minds
+QUOTED = {"TSV without quoting"}  # quotes around answers, which scores ignore
 WITHOUT_IDS = {
     "lm-eval, only the place of a document", "Inspect, samples by number", "promptfoo without ids",
     "LLaMA-Factory", "ms-swift", "Hugging Face text-generation", "FiD by places", "DPR's reader",
@@ -52,7 +52,7 @@ def test_shapes_of_other_tools(shape: str, tmp_path: Path) -> None:
     if shape not in QUOTED:
         assert dict(zip(report.ids, system.predictions, strict=True)) == SAID
     assert (system.scores["em"].value, system.missing, system.failed) == (100.0, 0, 0)
-    # Where nothing holds the questions' ids, it is said by what the answers were joined.
+    # If there are no question ids, a note says by what answers were joined.
     joins = ("taken for places", "taken in the order", "joined by their questions")
     assert any(told in " ".join(report.warnings) for told in joins) == (shape in WITHOUT_IDS)
 
@@ -114,7 +114,7 @@ def test_a_log_packed_by_zstandard(tmp_path: Path) -> None:
         def flush(self) -> bytes:
             return bytes(pyarrow.compress(self._data, "zstd", asbytes=True))
 
-    # Of Python before 3.14 the module does not know the method; Inspect adds it in the same way.
+    # Before Python 3.14, the module lacks this method; Inspect adds it in the same way.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zipfile, "_check_compression", lambda _: None)
         patch.setattr(zipfile, "_get_compressor", lambda *_: Packed())

@@ -1,4 +1,4 @@
-"""Files that people give by mistake are named as what they are, with a way out."""
+"""Files given by mistake are recognised, with advice what to do."""
 
 import bz2
 import gzip

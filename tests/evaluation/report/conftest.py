@@ -1,4 +1,4 @@
-"""Reports to look at, and a real browser to look with."""
+"""Reports to open, and a real browser."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ PATIENCE = 300  # seconds, on a busy machine
 
 @pytest.fixture
 def score(tmp_path: Path) -> Score:
-    """Evaluate systems' answers, given as they stand in their files."""
+    """Evaluate systems' answers, given as in their files."""
 
     def run(answers: Answers, examples: Sequence[Example], **scoring: Any) -> Report:
         files = []
@@ -80,13 +80,13 @@ READERS: Answers = {
 
 @pytest.fixture
 def capitals(score: Score) -> Report:
-    """Two systems and four questions, with every kind of trouble in their texts."""
+    """Two systems and four questions, with every kind of troublesome text."""
     return score(READERS, CAPITALS, profile="mixed", slices=["language"])
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """Start Chromium without a window; what it asks the network and says is logged."""
+    """Start headless Chromium, logging its network requests and messages."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if binary is None or driver is None:
         pytest.skip("needs Chromium: apt-get install chromium chromium-driver")
@@ -103,15 +103,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 class Page:
-    """A report that is open, and what came of opening it."""
+    """An open report, and what happened when it was opened."""
 
     def __init__(self, browser: Chrome, address: str) -> None:
         self.browser = browser
-        browser.get("about:blank")  # or a link within the same page would not load it anew
+        browser.get("about:blank")  # otherwise a link within one page would not reload it
         for kind in ("browser", "performance"):
             browser.get_log(kind)
         browser.get(address)
-        # A busy machine's driver may come back while the page is still being read.
+        # On a busy machine the driver may return before the page is loaded.
         is_whole = "return location.protocol !== 'about:' && document.readyState === 'complete'"
         self.wait_until(lambda: self.run(is_whole))
 
@@ -126,7 +126,7 @@ class Page:
         return self.run(f"return {found}", selector)
 
     def ids(self) -> list[str]:
-        """The examples of the table, from above."""
+        """The table's examples, from the top."""
         found = "[...document.querySelectorAll('.row')]"
         by_place = "sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)"
         return self.run(f"return {found}.{by_place}.map((row) => row.dataset.id)")

@@ -42,7 +42,7 @@ def test_dots_and_their_intervals() -> None:
     drawn = dots([first, ninth], scale, zero=0.0, band=(-2, 2))
     assert [(dot["class"], float(dot["cx"])) for dot in shapes(drawn, "circle")] == [
         ("dot s0", pytest.approx(scale.place(4))),
-        ("dot hollow s0", pytest.approx(scale.place(5))),  # the colours come round again
+        ("dot hollow s0", pytest.approx(scale.place(5))),  # colours start again
     ]
     whiskers = [line for line in shapes(drawn, "line") if line["class"].startswith("whisker")]
     assert [(float(line["x1"]), float(line["x2"])) for line in whiskers] == [

@@ -23,8 +23,8 @@ def test_figures_of_doubt(score: Callable[..., Report]) -> None:
         for key, (text, confidence) in told.items()
     }
     report = score({"sure": rows, "mute": dict.fromkeys(rows, "right")}, EXAMPLES)
-    (sure,) = confidence_table(report).rows  # the other tells no confidence
-    # wrong among the first 1, 2, 3, 4 of right, right, wrong, wrong; no order could be better
+    (sure,) = confidence_table(report).rows  # the other has no confidences
+    # Wrong among the first 1, 2, 3, 4 of right, right, wrong, wrong; no order could be better.
     area = f"{(0 + 0 + 100 / 3 + 50) / 4:.1f}"
     assert list(map(shown, sure.cells)) == ["sure", "0.0", "0.0", "33.3", "50.0", area, area]
     drawn = confidence_curves(report)

@@ -1,4 +1,4 @@
-"""What answers cost, in the report."""
+"""The cost of answers in the report."""
 
 from collections.abc import Callable
 

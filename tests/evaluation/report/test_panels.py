@@ -65,7 +65,7 @@ A, B, C = system("a", 60.0), system("b", 64.0), system("c-d", 62.5)
             "+0.5 against c-d (95 %: −0.5 to 1.5); +4.0 against a (95 %: 3.0 to 5.0, yet p (Holm)"
             " is 0.5000)",
         ),
-        (  # compared with the baseline a only: nothing is known of b and c
+        (  # compared only with the baseline a, so nothing is known about b and c
             report(A, B, C, comparisons=(pair("a", "b", 4), pair("a", "c-d", 2.5))),
             "b scores highest: 64.0 F1",
             "+4.0 against a (95 %: 3.0 to 5.0)",

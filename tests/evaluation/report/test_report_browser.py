@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing else is trusted to tell whether the page works."""
+"""The report in a real browser, the only proof that the page works."""
 
 import base64
 from collections.abc import Callable
@@ -152,7 +152,7 @@ def test_sorting_both_ways(page, column: str, ids: list[str]) -> None:
     assert head.get_attribute("aria-sort") == "ascending"
     button.click()
     assert head.get_attribute("aria-sort") == "descending"
-    falling = ["q4", LINKED, "q1", "q2"] if column == "1" else ids[::-1]  # equal ones keep order
+    falling = ["q4", LINKED, "q1", "q2"] if column == "1" else ids[::-1]  # a stable sort
     assert page.ids() == falling
 
 
@@ -175,7 +175,7 @@ def test_the_keyboard_alone_is_enough(page) -> None:
     assert focused(page) == "q2"
     page.press("/")
     assert focused(page) == "search"
-    page.press("jk/", Keys.ESCAPE, Keys.ESCAPE)  # typed, emptied, left
+    page.press("jk/", Keys.ESCAPE, Keys.ESCAPE)  # typed, cleared, left
     assert focused(page) == "q1"
 
 
@@ -298,7 +298,7 @@ EXAMPLES = [Example("q1", "Where?", (), ("Paris",)), Example("q4", "When?", (), 
 
 @pytest.fixture
 def crowd(open_report: Callable, score: Callable):
-    """Nine systems, one of them of an unbreakable name and with an answer of many lines."""
+    """Nine systems, one with an unbreakable name and with an answer of many lines."""
     said = {"predicted_answer": "Paris " * 500, "confidence": 1}
     names = ["a_reader_whose_name_does_not_end_and_holds_no_space" * 2, *"bcdefghi"]
     report = score({name: {"q1": said, "q5": said} for name in names}, EXAMPLES)
@@ -324,7 +324,7 @@ def test_nothing_sticks_out_on_a_narrow_window_or_on_paper(crowd, media: str, wi
     assert wide <= width
     if width == 390:
         assert cut_off == []
-    assert answer is (media == "screen")  # where it scrolls: paper does not
+    assert answer is (media == "screen")  # which scrolls, unlike paper
 
 
 def test_a_ninth_system_has_a_sign_of_its_own(crowd) -> None:
@@ -368,7 +368,7 @@ def test_print(page) -> None:
 
 
 def test_korquad(shared_data: Path, open_report: Callable, score: Callable) -> None:
-    """All of KorQuAD's dev set: every 5th gold answer gets a particle, every 7th is left out."""
+    """All of KorQuAD's dev set: every 5th gold answer gets a particle, every 7th is empty."""
     source = Source(str(shared_data / "korquad1" / "KorQuAD_v1.0_dev.json"))
     examples = list(read_examples(source))
     gold = {example.id: example.answers[0] for example in examples}
@@ -437,7 +437,7 @@ def test_many_examples_open_and_scroll(open_report: Callable, score: Callable) -
         requestAnimationFrame(step);
         """
     )
-    assert most < 60  # rows that are there at any time, which is what makes it quick
+    assert most < 60  # rows rendered at any time, which keeps it fast
     page.press("/", "9999")
     assert page.ids() == ["e9999"]
     page.press(Keys.ENTER, Keys.ENTER)

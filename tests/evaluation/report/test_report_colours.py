@@ -1,4 +1,4 @@
-"""Colours of the report: readable, and told apart by people who see few of them."""
+"""The report's colours are readable and distinguishable, also for colour-blind people."""
 
 import math
 import re
@@ -52,14 +52,14 @@ def linear(colour: str) -> Triple:
 
 
 def contrast(one: str, other: str) -> float:
-    """As WCAG 2.2 defines it."""
+    """As defined by WCAG 2.2."""
     weights = (0.2126, 0.7152, 0.0722)
     low, high = sorted(product(weights, linear(colour)) for colour in (one, other))
     return (high + 0.05) / (low + 0.05)
 
 
 def seen(colour: str, eyes: str) -> Triple:
-    """CIELAB of what these eyes see."""
+    """What these eyes see, in CIELAB."""
     rgb = [min(1, max(0, product(row, linear(colour)))) for row in EYES[eyes]]
     white = {"x": 0.95047, "y": 1.0, "z": 1.08883}
     rows = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
@@ -69,7 +69,7 @@ def seen(colour: str, eyes: str) -> Triple:
 
 
 def nearest(colours: list[str], eyes: str) -> float:
-    """The least distance between any two; 2.3 is just noticeable side by side."""
+    """The smallest distance between any two; 2.3 is just noticeable side by side."""
     return min(math.dist(seen(a, eyes), seen(b, eyes)) for a, b in combinations(colours, 2))
 
 
@@ -94,5 +94,5 @@ def test_systems_are_told_apart(theme: dict[str, str], eyes: str) -> None:
 @pytest.mark.parametrize("eyes", EYES)
 def test_kinds_of_answers_are_told_apart(theme: dict[str, str], eyes: str) -> None:
     kinds = {name: colour for name, colour in theme.items() if name.startswith("k-")}
-    assert kinds.pop("k-wrong") == kinds["k-wrong_with_evidence"]  # where no file tells which
+    assert kinds.pop("k-wrong") == kinds["k-wrong_with_evidence"]  # if no file says which
     assert nearest(list(kinds.values()), eyes) > 20

@@ -118,7 +118,7 @@ PLACES = [{"place": 0, "rank": 1, "id": "d7"}, {"place": 1, "rank": 2, "id": "d9
             {"characters": 9, "gold": True, "read": 2, "ranks": [2, 1]},
         ),
         ({"ranks": [1]}, {"read": 1, "ranks": [1]}),
-        ({"ranks": [1], "ids": ["other"]}, {"read": 1}),  # other passages of the same ranks
+        ({"ranks": [1], "ids": ["other"]}, {"read": 1}),  # other passages with the same ranks
         ({"ranks": [7]}, {"read": 1}),
         ({"gold_in_evidence": None}, {}),
     ],
