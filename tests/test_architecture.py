@@ -1,4 +1,4 @@
-"""The floors of the package, what a quick start may load, and the table of backends."""
+"""The package's layers, what a fast start may import, and the table of backends."""
 
 import ast
 import functools
@@ -20,8 +20,8 @@ from aqa.errors import UsageError
 from aqa.runs import names
 
 PACKAGE = Path(aqa.__file__).parent
-# From the top down: a file may import from the floors below its own, and from its own folder.
-# On top is what a user touches: the command, and the package itself, which leads to the API.
+# From top to bottom: a file may import from lower layers and from its own folder.
+# At the top is what users touch: the command, and the package itself, which leads to the API.
 FLOORS = (
     {"__main__", "__init__"},
     {"cli", "api"},
@@ -46,7 +46,7 @@ FLOORS = (
         "version",
     },
 )
-# Inside `backends`: whose files each folder may import besides its own and those of no folder.
+# Within `backends`: which folders each may import from, besides itself and files in no folder.
 BACKEND_FOLDERS = {"openai_api": set(), "local": set(), "t5": {"local"}, "llama_qlora": {"local"}}
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION, PARAMETERS = 300, 40, 7
 REASON = re.compile(r"# long: \S")  # on the line of a function that may be longer
@@ -66,7 +66,7 @@ MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported(source: str) -> Iterator[str]:
-    """Modules of aqa that are imported anywhere in the source, lazily or for types alone too."""
+    """Modules of aqa imported anywhere in the source, including lazily or only for types."""
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -84,7 +84,7 @@ def imported(source: str) -> Iterator[str]:
 
 @functools.cache
 def imports() -> Mapping[str, set[str]]:
-    """What each module imports of aqa."""
+    """What each module imports from aqa."""
     return {
         module: set(imported(path.read_text(encoding="utf-8"))) - {module}
         for module, path in MODULES.items()
@@ -123,10 +123,10 @@ def test_backends_do_not_know_each_other() -> None:
 
 
 def too_long(source: str, is_api: bool = False) -> Iterator[str]:
-    """Functions of over 40 lines without a reason, or of over 7 parameters, by name.
+    """Yield functions of over 40 lines without a reason, or with over 7 parameters.
 
-    Blank lines, comments and the docstring don't count, nor do the parameters of Typer's commands,
-    which are its options, nor the keywords of the API's verbs, which are named like them.
+    Blank lines, comments and docstrings don't count, nor do the parameters of Typer commands, which
+    are their options, nor the keywords of the API's verbs, which mirror them.
     """
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
@@ -185,7 +185,7 @@ def test_no_circle_of_files() -> None:
 
 
 RUN_FILES = {value for name, value in vars(names).items() if name.isupper()}
-# Words that mean other things, too, count only as a part of a path; other locks there are as well.
+# Ambiguous words count only as part of a path; there are other locks as well.
 PLAIN = {
     names.ADAPTER, names.MODEL, names.MERGED, names.MEMBERS, names.BATCHES, names.JUDGE, names.LOCK,
     names.STRESS,
@@ -193,7 +193,7 @@ PLAIN = {
 
 
 def said_again(source: str) -> Iterator[str]:
-    """Names of a run folder's files that stand in the source."""
+    """Names of run folder files that are written out in the source."""
     for node in ast.walk(ast.parse(source)):
         is_division = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
         is_join = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "joinpath"
@@ -294,16 +294,16 @@ def test_an_unknown_backend(name: str, hint: str) -> None:
 
 
 def test_the_terminal_is_reached_in_one_way() -> None:
-    """Text of data and servers can't steer it: `aqa.display.terminal` has the only console."""
+    """Text from data and servers can't control it: `aqa.display.terminal` has the only console."""
     for path in PACKAGE.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         if path.name != "terminal.py":
             assert "Console(" not in source.replace("SafeConsole(", ""), path
-            assert "rich.markup" not in source, path  # it reads no markup: nothing to escape
+            assert "rich.markup" not in source, path  # no markup is read, so none is escaped
 
 
 def test_verbs_know_nothing_of_the_terminal() -> None:
-    """Typer makes commands in `cli` alone; Rich draws there and in `display`."""
+    """Typer makes commands only in `cli`; Rich draws there and in `display`."""
     allowed = {"typer": {"cli"}, "rich": {"cli", "display"}}
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -316,6 +316,6 @@ def test_verbs_know_nothing_of_the_terminal() -> None:
 
 
 def test_names_of_test_files_are_unique() -> None:
-    """Without packages pytest takes two files of one name for the same module."""
+    """Without packages, pytest confuses two files with one name."""
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)

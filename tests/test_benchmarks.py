@@ -1,4 +1,4 @@
-"""Every benchmark runs at a tiny size; what it measures there means nothing and isn't looked at."""
+"""Every benchmark runs at a tiny size, where its figures mean nothing."""
 
 import re
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ import pytest
 from forked import run_script
 
 FOLDER = Path(__file__).parent / "benchmarks"
-MODULES = {"arms", "loopback", "t5_shape"}  # what scripts share
+MODULES = {"arms", "loopback", "t5_shape"}  # shared by the scripts
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in MODULES)
 # What a script reads or needs besides this checkout.
 READS_DATA = {
@@ -44,5 +44,5 @@ def test_a_gpu_is_asked_for(name: str) -> None:
         pytest.skip("there is a GPU")
     done = run_script(FOLDER / f"{name}.py")
     assert done.returncode == 1
-    told = done.stderr.splitlines()[-1]  # libraries may have hints of their own before it
+    told = done.stderr.splitlines()[-1]  # libraries may print hints before it
     assert told == "there is no GPU here; run this on one, or give --quick to try the script out"

@@ -1,4 +1,4 @@
-"""Beside other work PyTorch's threads sleep rather than spin for each other."""
+"""When other processes compete, PyTorch's threads sleep instead of spinning."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ import pytest
 from aqa import contention
 from aqa.contention import Waiting, sharing_processors, small_operations
 
-# A loop that ends with who started it.
+# A loop that ends with its parent.
 BUSY = """
 import os
 parent = os.getppid()
@@ -24,9 +24,9 @@ while os.getppid() == parent: pass
 linux_only = pytest.mark.skipif(
     not Path("/proc/self/schedstat").exists(), reason="threads' waiting is counted on Linux alone"
 )
-# On two processors, both taken by busy loops: how long PyTorch's threads, all but the first, are at
-# work for ten small operations after each of which they fall asleep: it is the time that they spin.
-# Processor time, which does not hang on what else the machine does.
+# With two processors, both taken by busy loops: the CPU time of all PyTorch threads except the
+# first during ten small operations, after each of which they fall asleep: the time they spin.
+# CPU time does not depend on what else the machine does.
 WORK = """
 import os, subprocess, sys, threading, time
 from pathlib import Path
@@ -83,7 +83,7 @@ def competitor(processor: int) -> Iterator[None]:
 
 
 def work(seconds: float) -> None:
-    """Take a processor for so long, without the time for which others have it."""
+    """Use this much CPU time, not counting time taken by others."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
@@ -152,7 +152,7 @@ def test_who_set_the_way_of_waiting_keeps_it(monkeypatch: pytest.MonkeyPatch) ->
             return 2
 
     monkeypatch.setitem(sys.modules, "torch", TwoThreads)
-    monkeypatch.setattr("aqa.contention._SECONDS", 600)  # no look, however long this takes
+    monkeypatch.setattr("aqa.contention._SECONDS", 600)  # no check, however long this takes
     before = threading.active_count()
     with sharing_processors():
         assert threading.active_count() == before + 1

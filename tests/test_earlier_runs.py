@@ -1,10 +1,9 @@
 """Run folders made by an earlier version, f8c35df, are resumed, evaluated and verified.
 
-`earlier_runs` holds them as they were left: `trained` and `predicted` (done), `stopped` (a training
+`earlier_runs` contains them unchanged: `trained` and `predicted` (done), `stopped` (a training
 after Ctrl-C), `predicted_killed` and `cached_killed` (predictions after a kill, the latter with all
-answers in cache.sqlite), `batched` (two batches left with a server), `judged` (verdicts on
-`predicted`). All were made in one folder, whose name here is /home/me/runs, with a model inside a
-package.
+answers in cache.sqlite), `batched` (two batches open at a server), `judged` (verdicts on
+`predicted`). All were made in one folder, named /home/me/runs here, with a model inside a package.
 """
 
 import json
@@ -25,7 +24,7 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/v1")
 
 @pytest.fixture
 def runs(tmp_path: Path, call_aqa: Call, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the runs, in which the command is given, as if they had been made there."""
+    """A copy of the runs, as if they had been made in the folder where commands are run."""
     shutil.copytree(EARLIER, tmp_path, dirs_exist_ok=True)
     for manifest in tmp_path.rglob("run.json"):
         text = manifest.read_text(encoding="utf-8")
@@ -81,7 +80,7 @@ def test_a_training_that_was_stopped_goes_on(call_aqa: Call, runs: Path) -> None
 
 
 def test_answers_of_a_cache_are_found(call_aqa: Call, runs: Path) -> None:
-    """Nobody listens at the server's address any more."""
+    """No server is listening at the address any more."""
     shown = predict(call_aqa, "gpt4", "--config gpt4.yaml", "cached_killed")
     assert "8 examples: 8 answered, 0 failed" in shown
     assert len(answers(runs / "cached_killed")) == 8
@@ -90,7 +89,7 @@ def test_answers_of_a_cache_are_found(call_aqa: Call, runs: Path) -> None:
 
 
 def left_with(server: BatchingServer, folder: Path) -> None:
-    """Move the run to the server's address, and give that the batches that the run left."""
+    """Move the run to the server's address, and give the server the run's open batches."""
     for path in [folder.parent / "batch.yaml", *folder.rglob("*.json*")]:
         text = path.read_text(encoding="utf-8")
         path.write_text(ADDRESS.sub(server.url, text), encoding="utf-8")
@@ -116,7 +115,7 @@ def test_batches_are_collected(call_aqa: Call, runs: Path) -> None:
 
 
 def test_scores_and_verdicts_are_the_same(call_aqa: Call, runs: Path) -> None:
-    """All verdicts are known; nobody listens at the judge's address any more."""
+    """All verdicts are known; no server is listening at the judge's address any more."""
     earlier = read(runs / "judged" / "metrics.json")
     manifest = next((runs / "judged" / "judge").glob("*/run.json"))
     url = read(manifest)["config"]["backend"]["base_url"]

@@ -1,4 +1,4 @@
-"""Freed blocks are used again, rather than given back and asked for anew."""
+"""Freed blocks are reused instead of returned to the system."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# How many pages the system fills while a block of 64 MiB is made and freed ten times over.
+# How many pages the system provides while a 64 MiB block is allocated and freed ten times.
 WORK = """
 import resource
 from aqa import heap

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached."""
+"""Checking whether the Hugging Face hub can be reached."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from aqa.hub import ready_hub
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
-    """A server in the hub's place that has nothing."""
+    """A server in place of the hub that has nothing."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("HF_EVALUATE_OFFLINE", "0")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -28,7 +28,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
 
 
 def test_a_hub_that_answers_is_asked(hub: HTTPServer) -> None:
-    """Be it with a refusal."""
+    """Even if it refuses."""
     answering = Thread(target=hub.handle_request)
     answering.start()
     ready_hub()

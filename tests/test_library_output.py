@@ -1,4 +1,4 @@
-"""Libraries are silent while they load, and what was changed for that is as before."""
+"""Libraries are silent while they load, and all changes for that are undone."""
 
 import logging
 import sys
@@ -9,8 +9,8 @@ from aqa.library_output import quiet
 
 
 def test_threads_that_overlap_leave_all_as_it_was() -> None:
-    """Each would put back what the other had changed, and standard output would be lost."""
-    with quiet():  # what it imports sets its own level
+    """Each would restore what the other had changed, and standard output would be lost."""
+    with quiet():  # its imports set their own level
         pass
     logger = logging.getLogger("transformers")
     before = sys.stdout, list(warnings.filters), logger.level

@@ -1,4 +1,4 @@
-"""The guard itself: processes that tests start speak to this machine alone, as the tests do."""
+"""The guard itself: processes started by tests connect only to this machine, like the tests."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from calls import Call
 
-# Addresses of documentation (RFC 5737, RFC 3849): nobody answers there, were they ever asked.
+# Documentation addresses (RFC 5737, RFC 3849), at which nobody would answer.
 WAYS = [
     "import socket; socket.create_connection(('192.0.2.1', 80), 1)",
     "import socket; socket.create_connection(('2001:db8::1', 80), 1)",

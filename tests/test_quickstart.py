@@ -1,4 +1,4 @@
-"""The commands of the README as a newcomer gives them, with the real model and real NF4."""
+"""The README's commands as a newcomer runs them, with the real model and real NF4."""
 
 import importlib.util
 import json
@@ -33,7 +33,7 @@ def f1(folder: Path) -> float:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder in which the shipped config was trained, and what that printed."""
+    """The folder in which the built-in config was trained, and what that printed."""
     folder = tmp_path_factory.mktemp("quickstart")
     answer = call(TRAIN, folder)
     assert answer.returncode == 0, answer.stderr

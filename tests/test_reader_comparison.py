@@ -1,8 +1,8 @@
-"""Which reader is better, on published data: every figure is checked by counts made by hand.
+"""Comparing readers on published data, with every figure checked by hand counts.
 
-Two systems are gold answers, disturbed by the question's place in the file; the third is SmolLM2,
-which answers the first 12 questions only and so misses all others: AQA_TEST_QUESTIONS=6078 has it
-answer all (an hour or more on two cores).
+Two systems are gold answers, disturbed by the question's index in the file; the third is SmolLM2,
+which answers only the first 12 questions and misses all others: with AQA_TEST_QUESTIONS=6078 it
+answers all (an hour or more on two cores).
 """
 
 import importlib.util
@@ -36,7 +36,7 @@ def gold_of(file: Path) -> Gold:
 
 
 def write(path: Path, gold: Gold, disturb: Callable[[int, str], str]) -> None:
-    """Write the first gold answer of each question ("" where there is none), disturbed."""
+    """Write the first gold answer of each question ("" for none), disturbed."""
     found = {
         key: disturb(place, next(iter(answers), ""))
         for place, (key, answers) in enumerate(gold.items())
@@ -45,9 +45,9 @@ def write(path: Path, gold: Gold, disturb: Callable[[int, str], str]) -> None:
 
 
 def ask_smollm2(call: Call, data: Path, prompt: str) -> dict[str, str]:
-    """Answer the first questions by the real model, into the run folder `smollm2`.
+    """Answer the first questions with the real model, into the run folder `smollm2`.
 
-    `smollm2.json` is what another tool would give: it tells of no limit.
+    `smollm2.json` is like another tool's file: it does not mention a limit.
     """
     words = ["--config", "llama_smollm2", "--prompt", prompt, "--data", data, "-o", "smollm2"]
     limits = ["--limit", str(ASKED), "--max-new-tokens", "6", "--set", "evidence.max_chars=300"]
@@ -73,7 +73,7 @@ needs_smollm2 = pytest.mark.skipif(
 def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: Path) -> None:
     data = shared_data / "korquad1" / "KorQuAD_v1.0_dev.json"
     gold = gold_of(data)
-    # Each fifth answer stands twice: F1 2/3, for all characters are found, and as many more.
+    # Every fifth answer is doubled: F1 2/3, for all characters are found, and as many more.
     write(
         tmp_path / "double.json", gold, lambda at, text: f"{text} {text}" if at % 5 == 0 else text
     )
@@ -86,7 +86,7 @@ def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: P
     found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert (found["profile"], found["n"]) == ("korquad", 5774)
 
-    # Places 0..5773: 1155 are multiples of 5, 1444 of 4, 289 of both.
+    # Of the indices 0..5773, 1155 are multiples of 5, 1444 of 4, 289 of both.
     double, silent, smollm2 = found["systems"]
     assert scores(double) == pytest.approx(
         {"em": 100 * 4619 / 5774, "f1": 100 * (4619 + 1155 * 2 / 3) / 5774}
@@ -106,7 +106,7 @@ def test_three_systems_on_korquad(call_aqa: Call, shared_data: Path, tmp_path: P
     assert (em["a"], em["b"], em["metric"], f1["metric"]) == ("double", "silent", "em", "f1")
     assert em["difference"] == pytest.approx(100 * (866 - 1155) / 5774)
     assert (em["wins"], em["losses"], em["ties"]) == (866, 1155, 3753)
-    # Every fourth and every fifth answer: each article has its share, far more evenly than chance.
+    # Every fourth and every fifth answer: spread over articles far more evenly than by chance.
     assert found["cluster"] == {"by": "title", "clusters": 140}
     assert em["test"] == "sign-flip-exact"
     assert 0 < em["p"] < 1e-9
@@ -135,7 +135,7 @@ def test_three_systems_on_squad2(call_aqa: Call, shared_data: Path, tmp_path: Pa
     found = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert (found["profile"], found["n"]) == ("squad", 6078)
 
-    # Of the 6078 places 1216 are multiples of 5, and 1520 of 4; 2910 questions have an answer.
+    # Of the 6078 indices, 1216 are multiples of 5 and 1520 of 4; 2910 questions have an answer.
     answerable = [bool(answers) for answers in gold.values()]
     has_answer, no_answer = answerable.count(True), answerable.count(False)
     assert (has_answer, no_answer) == (2910, 3168)
@@ -194,7 +194,7 @@ def test_the_example_of_the_readme(
 
 
 def words(text: str) -> str:
-    """A text without the lines of tables and what is folded."""
+    """A text without table lines and wrapping."""
     return " ".join(re.sub("[|\u2500-\u257f]", " ", text).split())
 
 

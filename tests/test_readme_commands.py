@@ -1,7 +1,7 @@
-"""Every `aqa ...` in the README's blocks of bash, given in a folder with all that they name.
+"""Every `aqa ...` in the README's bash blocks, run in a folder with everything they name.
 
-Words, config and files of each are checked by `aqa` itself. What takes no weights of a real model,
-no second machine and no API is run to its end; of the rest only the verb is left out.
+Words, config and files of each are checked by `aqa` itself. Commands that need no real model's
+weights, second machine or API are run to their end; of the others only the verb is skipped.
 """
 
 import json
@@ -45,7 +45,7 @@ class Mine(evaluate.Metric):
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each `aqa`, without comments, launchers and what stands before or after."""
+    """The words of each `aqa`, without comments, launchers and surrounding commands."""
     for block in BASH.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
@@ -60,7 +60,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def of_aqa(words: list[str]) -> Iterator[list[str]]:
-    """The same words from behind `aqa` on, if it is what they start."""
+    """The words after `aqa`, if they start with it."""
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     if words[:1] == ["aqa"]:
@@ -71,7 +71,7 @@ def of_aqa(words: list[str]) -> Iterator[list[str]]:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Path:
-    """A folder with the data, predictions and runs that the README's reader is taken to have."""
+    """A folder with the data, predictions and runs that the README assumes."""
     samples = files("aqa") / "samples"
     questions = json.loads((samples / "korean_dev.json").read_text(encoding="utf-8"))
     (tmp_path / "train.json").write_text((samples / "korean_train.json").read_text("utf-8"))
@@ -117,7 +117,7 @@ def gold(questions: Any) -> dict[str, dict[str, Any]]:
 
 
 def configured(params: Mapping[str, Any]) -> None:
-    """Make the config that a command's words ask for, see that its files are there, and end."""
+    """Make the config for a command's words, and check that its files exist."""
     config = configure(params)
     load_template(config.prompt)
     data = config.data
@@ -138,7 +138,7 @@ def check_files(*paths: object) -> NoReturn:
 
 
 def is_run(words: list[str]) -> bool:
-    """Whether a command is quick enough to be run to its end, and needs nothing from outside."""
+    """Whether a command is fast enough to run to its end, and needs nothing from outside."""
     verb, *rest = words
     if any(
         word in rest
@@ -153,7 +153,7 @@ def is_run(words: list[str]) -> bool:
 
 
 def more_words(words: list[str]) -> list[str]:
-    """What keeps a prediction short, and where it lies when the model is a folder of a training."""
+    """Words that keep a prediction short, and set its folder if the model is a training's."""
     if words[0] != "predict" or not is_run(words) or "--to-see" in words:
         return []
     named = dict(pairwise(words))

@@ -1,6 +1,6 @@
-"""Commands of somebody new, without the internet: a sentence at once, and nothing is written.
+"""A new user's commands without internet access: one sentence at once, and nothing is written.
 
-All other tests are told by HF_HUB_OFFLINE that there is no hub; here libraries have to find out.
+In all other tests HF_HUB_OFFLINE says that there is no hub; here libraries have to find out.
 """
 
 import json
@@ -28,19 +28,19 @@ COMMANDS = {
 
 
 class Refusing(BaseHTTPRequestHandler):
-    """A proxy that lets nobody through."""
+    """A proxy that refuses everybody."""
 
     def do_CONNECT(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
         self.send_error(503)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
-    """What the only way out was asked for, by who has an empty cache."""
+    """The requests to the only way out, from a user with an empty cache."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as proxy:
         proxy.asked = []  # type: ignore[attr-defined]
         Thread(target=proxy.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""The wheel carries prompts, configs and sample data, and works from an empty folder."""
+"""The wheel contains prompts, configs and sample data, and works from an empty folder."""
 
 import importlib.util
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with nothing of the checkout in it; gives its `aqa`."""
+    """A fresh environment without the checkout; return its `aqa`."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder)]
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
@@ -25,7 +25,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
     pip += ["install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, str(wheel)], check=True)
-    # The dependencies are those of this environment: a path line, so its editable aqa stays out.
+    # Dependencies come from this environment by a path line, so its editable aqa is not used.
     (site,) = environment.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
     return environment / "bin" / "aqa"
@@ -73,4 +73,4 @@ def test_the_wheel_writes_a_report(installed: Path, tmp_path: Path) -> None:
     subprocess.run([installed, *words], cwd=tmp_path, env=environment, check=True)
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "a reaches 100.0 F1" in page
-    assert page.count("</script>") == 3  # facts, rows and what shows them
+    assert page.count("</script>") == 3  # facts, rows, and the code that shows them

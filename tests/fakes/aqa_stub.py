@@ -1,4 +1,4 @@
-"""A backend as an outside package adds one: it answers with the first words of the evidence."""
+"""A backend as a third-party package adds it: it answers with the evidence's first words."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,18 +15,18 @@ ANSWER_WORDS = 3
 
 
 class StubOptions(BackendOptions):
-    """What the stub can be told."""
+    """The stub's options."""
 
     name: Literal["stub"] = "stub"
     model: str = "stub"
     max_length: int = 400  # words of prompt and answer together
     seconds_per_answer: float = 0.0
     fail_ids: tuple[str, ...] = ()
-    asked: str | None = None  # a file to which the id of every prompt is appended
+    asked: str | None = None  # a file to append every prompt's id to
 
 
 class StubBackend(Backend[StubOptions]):
-    """Answers within each window from the last prompt to the first."""
+    """Answers each window's prompts in reverse order."""
 
     Options: ClassVar[type[BackendOptions]] = StubOptions
 
@@ -35,7 +35,7 @@ class StubBackend(Backend[StubOptions]):
         return self.options.max_length
 
     def length(self, prompt: Prompt) -> int:
-        """Words of the prompt, and room for the target or an answer, whichever is longer."""
+        """Words of the prompt, plus those of the target or an answer, whichever is longer."""
         read = sum(len(turn.content.split()) for turn in prompt.messages)
         return read + max(ANSWER_WORDS, len((prompt.target or "").split()))
 
@@ -57,7 +57,7 @@ class StubBackend(Backend[StubOptions]):
                 file.write("".join(f"{prompt.id}\n" for prompt in window))
 
     def answer(self, prompt: Prompt) -> Prediction:
-        """The first words of the evidence; tests put other answers in its place."""
+        """Answer with the first words of the evidence; tests replace this."""
         if prompt.id in self.options.fail_ids:
             return Prediction(prompt.id, error="the stub was told to fail")
         words = prompt.evidence.passages[0].text.split() if prompt.evidence.passages else []

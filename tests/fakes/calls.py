@@ -1,4 +1,4 @@
-"""What the fixtures `call_aqa` and `run_aqa` are."""
+"""The types of the fixtures `call_aqa` and `run_aqa`."""
 
 from collections.abc import Callable
 from subprocess import CompletedProcess

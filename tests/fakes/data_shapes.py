@@ -1,7 +1,7 @@
-"""Small files of questions in the shapes that data sets and tools have, with what they mean.
+"""Small files of questions in the formats of data sets and tools, with their meaning.
 
-Each shape: the file's name, what it holds, and its examples as (id, question, references, titles
-and texts of passages, texts of those that are gold). An id of None is made from the content.
+Each format: the file's name, its content, and its examples as (id, question, references, titles
+and texts of passages, texts of gold passages). An id of None is generated from the content.
 """
 
 import json
@@ -278,7 +278,7 @@ def nq(*annotations: dict[str, Any]) -> str:
 
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """An object of lists, as the hub has lists of objects."""
+    """An object of lists, as the hub stores lists of objects."""
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
@@ -667,7 +667,7 @@ SHAPES |= {
         one(passages=[("Mill", BUILT), ("Fire", BURNED)], gold=[BUILT]),
     ),
 }
-# Questions alone: what they say of answers, without passages.
+# Only questions: their references, without passages.
 QUESTIONS_ALONE: dict[str, tuple[str, Any, tuple[str, ...]]] = {
     "NQ-open": ("n.jsonl", lines({"question": WHEN, "answer": ["1874", "in 1874"]}),
         ("1874", "in 1874")),

@@ -1,4 +1,4 @@
-"""Stub readers whose answers are right or wrong by a draw that their names and questions decide."""
+"""Stub readers whose answers are randomly right or wrong, seeded by their names and questions."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from aqa.spent import Spent
 
 
 def draw(*words: object) -> float:
-    """A number in 0..1 that these words decide."""
+    """A number in 0..1 seeded by these words."""
     return int(sha256(repr(words).encode()).hexdigest()[:12], 16) / 16**12
 
 
@@ -32,10 +32,10 @@ def write_data(path: Path, name: str, count: int) -> Path:
 
 
 def drawn_answer(self: StubBackend, prompt: Prompt) -> Prediction:
-    """Answer in the place of the stub: right at times, else in a way of the model's own.
+    """Answer instead of the stub: sometimes right, otherwise in the model's own wrong way.
 
-    The model "sure" knows where it is right; "dear" costs money and is right more often; "lists"
-    gives a wrong answer first where its second one is right.
+    The model "sure" knows when it is right; "dear" costs money and is right more often; "lists"
+    may give a wrong answer first and the right one second.
     """
     model = self.options.model
     if prompt.id in self.options.fail_ids:

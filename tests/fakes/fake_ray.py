@@ -1,4 +1,4 @@
-"""Ray as far as predictions use it, within this process; its actors can be told to die."""
+"""The parts of Ray that predictions use, within this process; its actors can be killed."""
 
 import os
 import pickle
@@ -27,14 +27,14 @@ class TaskError(FakeRayError):
 
 
 class Reference:
-    """What a call gives once it is asked for."""
+    """A call's result, once it is asked for."""
 
     def __init__(self, give: Callable[[], Any]) -> None:
         self.give = give
 
 
 class Stream:
-    """What a generator gives, each as a reference; of an actor that died an error, then nothing."""
+    """A generator's results, each as a reference; a dead actor's is an error, then nothing."""
 
     def __init__(self, ray: "FakeRay", actor: "Actor", values: Iterator[Any]) -> None:
         self._ray, self._actor, self._values, self._over = ray, actor, values, False
@@ -47,7 +47,7 @@ class Stream:
         except StopIteration:
             self._over = True
             raise
-        except Exception as error:  # noqa: BLE001  (as Ray does)
+        except Exception as error:  # noqa: BLE001  (like Ray)
             self._over, failed = True, TaskError(error)
             return Reference(lambda: _raise(failed))
         if self._ray.given in self._ray.deaths:
@@ -136,7 +136,7 @@ class FakeRay(ModuleType):
         self.most_actors = -1  # any number
         self.actors: list[Actor] = []
         self.environments: list[dict[str, str]] = []
-        self.told: dict[str, Any] | None = None  # while it runs
+        self.told: dict[str, Any] | None = None  # while it is running
         self.ended = 0
         self.resources = {"CPU": 4.0}
         self.waits = 0
@@ -166,7 +166,7 @@ class FakeRay(ModuleType):
     def wait(
         self, given: Sequence[Any], num_returns: int, timeout: float | None = None
     ) -> tuple[list[Any], list[Any]]:
-        """Each is ready at once; one after the other comes first."""
+        """All are ready at once, in order."""
         self.waits += 1
         if self.waits == self.interrupt_at:
             raise KeyboardInterrupt

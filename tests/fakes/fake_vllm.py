@@ -1,8 +1,8 @@
-"""A stand-in for vLLM: its completions endpoint with token ids, and the Python that starts it.
+"""A stand-in for vLLM: its completions endpoint for token ids, and a Python that starts it.
 
-In a test `serving(VllmServer())` is a server that runs already. As a program it is the Python of an
-environment that has vLLM: it tells its version, or serves; the environment variable FAKE_VLLM holds
-the settings of a `Start` as JSON.
+In a test, `serving(VllmServer())` is a running server. As a program it is the Python of an
+environment with vLLM: it prints vLLM's version, or serves; the environment variable FAKE_VLLM
+contains a `Start` as JSON.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from typing import Any
 
 from fault_server import Body, Server, send, serving
 
-ANSWER = slice(1, 4)  # of the prompt's ids: a fake's answer
+ANSWER = slice(1, 4)  # of the prompt's ids, which is a fake's answer
 LOG_PROBABILITIES = (-0.5, -0.25, -0.125, -1.0)
-Choice = tuple[list[int], list[float]]  # ids with their log-probabilities, the end token among them
+Choice = tuple[list[int], list[float]]  # ids and log-probabilities, including the end token
 
 
 def echo(body: Body) -> list[Choice]:
@@ -40,7 +40,7 @@ def echo(body: Body) -> list[Choice]:
 
 
 def digest(asked: Path, body: Body) -> list[Choice]:
-    """Three ids that follow from the whole prompt, which is noted."""
+    """Three ids derived from the whole prompt, which is recorded."""
     number = zlib.crc32(json.dumps(body["prompt"]).encode())
     with asked.open("a", encoding="utf-8") as file:
         file.write(f"{number}\n")
@@ -50,11 +50,11 @@ def digest(asked: Path, body: Body) -> list[Choice]:
 
 @dataclass
 class VllmServer(Server):
-    """Answers what is posted to /v1/completions as `write` says."""
+    """Answers posts to /v1/completions by `write`."""
 
     write: Callable[[Body], list[Choice]] = echo
     models: list[Body] = field(default_factory=lambda: [{"id": "base", "root": "elsewhere"}])
-    key: str = ""  # wanted
+    key: str = ""  # required
     up: bool = True
 
     async def handle(self, lines: list[str], body: bytes, writer: asyncio.StreamWriter) -> bool:
@@ -86,11 +86,11 @@ class VllmServer(Server):
 
 @dataclass
 class Start:
-    """What a server that is started does. `folder` takes `pids`, its processes, and `argv`.
+    """How a started server behaves. `folder` receives `pids`, its processes, and `argv`.
 
-    `says` is what it writes before it ends by itself. `deaf` processes ignore SIGTERM; `child`
-    starts a second one in a session of its own, as far from the first as a process can be. A file
-    that `asked` names takes a line for each prompt that is answered, each as it deserves.
+    `says` is printed before it exits by itself. `deaf` processes ignore SIGTERM; `child` starts a
+    second one in a new session, as detached from the first as possible. The file `asked` gets a
+    line for each prompt, when it is answered.
     """
 
     folder: str
@@ -98,7 +98,7 @@ class Start:
     deaf: bool = False
     child: bool = False
     latency: float = 0.0
-    wait: float = 0.0  # seconds until it is up
+    wait: float = 0.0  # seconds until it is ready
     asked: str = ""
 
     def as_json(self) -> str:
@@ -116,7 +116,7 @@ class Start:
 
 
 def make_python(folder: Path) -> Path:
-    """The Python of an environment that has this vLLM."""
+    """The Python of an environment with this vLLM."""
     path = folder / "python-of-vllm"
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" "$@"\n', encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -124,7 +124,7 @@ def make_python(folder: Path) -> Path:
 
 
 def alive(pids: Sequence[int]) -> list[int]:
-    """Those of the processes that still run; the dead that nobody buried don't."""
+    """The processes that are still running; zombies don't count."""
     found = []
     for pid in pids:
         try:
@@ -137,7 +137,7 @@ def alive(pids: Sequence[int]) -> list[int]:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
-    """Look until it holds; the machine may be busy."""
+    """Wait until the condition holds, for long since the machine may be busy."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not come to that"
@@ -146,7 +146,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
 
 @contextmanager
 def starting(work: Callable[[], None]) -> Iterator[None]:
-    """Do something beside; what it raises is raised at the end."""
+    """Run something in parallel; its exception is raised at the end."""
     with ThreadPoolExecutor(1) as beside:
         found = beside.submit(work)
         yield

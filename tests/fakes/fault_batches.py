@@ -1,4 +1,4 @@
-"""Files and Batches of the fault server: a batch is worked off a little with each look at it."""
+"""Files and Batches of the fault server: each poll of a batch advances it a little."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 from fault_server import Body, Fault, Server, failure, send, turns
 
-Step = Callable[[str, int], Fault | None]  # by the name of the step and how often it was reached
+Step = Callable[[str, int], Fault | None]  # by the step's name and how often it was reached
 ROUTES = {
     "upload": re.compile(r"POST \S*/files\b"),
     "content": re.compile(r"GET \S*/files/([\w-]+)/content\b"),
@@ -28,7 +28,7 @@ def nothing(step: str, number: int) -> Fault | None:
 
 @dataclass
 class Batch:
-    """What the server keeps of a batch."""
+    """A batch on the server."""
 
     id: str
     file: str
@@ -43,14 +43,13 @@ class Batch:
 
 @dataclass
 class BatchingServer(Server):
-    """Settings and counts of batches.
+    """Settings and counts for batches.
 
-    `before` and `after` may put a fault in the place of a step's answer, before or after it was
-    done.
-    `line` decides on one request of a batch by its body: a fault, or None for an answer. `ends`
-    tells the status that a batch ends with by its number, `arrange` how the lines of its answers
-    stand in the file, `spelling` how a status is written, `spoil` what arrives of the file by the
-    number of the download, from 1.
+    `before` and `after` may replace the reply to a step by a fault, before or after the step is
+    carried out. `line` decides on one request of a batch by its body: a fault, or None for an
+    answer. `ends` returns a batch's final status by its number, `arrange` orders the lines of its
+    answers, `spelling` spells a status, and `spoil` changes the file's content by the number of the
+    download, from 1.
     """
 
     before: Step = nothing
@@ -60,10 +59,10 @@ class BatchingServer(Server):
     spelling: Callable[[str], str] = str
     problem: dict[str, Any] = field(default_factory=lambda: {"code": "invalid", "message": "bad"})
     arrange: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
-    spoil: Callable[[int, bytes], bytes] = lambda number, content: content  # of a download
-    looks: int = 1  # until a batch has ended
-    pauses: int = 1  # looks that see the same
-    page: int = 100  # batches of a list at most
+    spoil: Callable[[int, bytes], bytes] = lambda number, content: content  # in a download
+    looks: int = 1  # polls until a batch has ended
+    pauses: int = 1  # polls without progress
+    page: int = 100  # batches in a list at most
     steps: Counter[str] = field(default_factory=Counter)
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, Batch] = field(default_factory=dict)
@@ -222,7 +221,7 @@ def missing(kind: str) -> tuple[int, bytes]:
 
 
 def disordered(lines: list[bytes]) -> list[bytes]:
-    """Lines out of order, some of them twice, and some that are none."""
+    """Lines out of order, some of them repeated, and some invalid ones."""
     twice = [
         *lines,
         *lines[::3],

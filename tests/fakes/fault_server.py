@@ -1,8 +1,8 @@
-"""A server on loopback that speaks chat completions and responses, as OpenAI and as Azure do.
+"""A server on loopback with chat completions and responses, as OpenAI and Azure have them.
 
-Faults come by a script or by chance.
+Faults occur by a script or randomly.
 
-It answers a question with the last word of its prompt, counts a token for each word, and notes
+It answers a question with the last word of its prompt, counts a token per word, and records
 requests, tokens, refusals and concurrency.
 """
 
@@ -33,14 +33,14 @@ class Fault:
     status: int = 200
     body: Body | None = None
     headers: Headers = field(default_factory=dict)
-    cut: bool = False  # only half of the answer's bytes
-    close: bool = False  # the connection is closed before anything is answered
+    cut: bool = False  # send only half of the answer's bytes
+    close: bool = False  # close the connection before answering
     hang: float = 0.0  # seconds of silence
-    reset: bool = False  # the connection breaks off within the body
+    reset: bool = False  # break the connection within the body
     drip: float = 0.0  # seconds before each byte of the body
-    large: int = 0  # bytes of a body without end
-    raw: bytes | None = None  # a body that is no JSON
-    wire: bytes | None = None  # all that is sent, the head too, before the connection is closed
+    large: int = 0  # bytes of an endless body
+    raw: bytes | None = None  # a body that is not JSON
+    wire: bytes | None = None  # everything sent, including the head, before closing
 
 
 FAULTS = {
@@ -63,7 +63,7 @@ NO_MODEL = Fault(404, failure("The model does not exist", "model_not_found"))
 
 @dataclass
 class Server:
-    """Settings and counts. `script` decides on a request by its number and its body."""
+    """Settings and counts. `script` decides on a request by its number and body."""
 
     script: Callable[[int, Body], Fault | None] = lambda number, body: None
     latency: float = 0.0
@@ -71,7 +71,7 @@ class Server:
     answer: Callable[[Body], str] = lambda body: turns(body)[-1]["content"].split()[-1]
     count: Callable[[Body], int] = lambda body: count_words(body)
     cached: int = 0
-    tokens_per_second: float | None = None  # a bucket of one second; beyond it 429
+    tokens_per_second: float | None = None  # a bucket of one second; 429 when exceeded
     url: str = ""
     requests: int = 0
     answered: Counter[str] = field(default_factory=Counter)  # by the last message
@@ -84,13 +84,13 @@ class Server:
     bodies: list[Body] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     keys: list[tuple[str, str]] = field(default_factory=list)  # authorization, api-key
-    usage: Body | None = None  # told in the place of what was counted
+    usage: Body | None = None  # reported instead of the real counts
     keep_bodies: bool = True
     level: float = 0.0
     seen: float = 0.0
 
     def cost(self, read: float, written: float) -> float:
-        """Dollars for all that was answered, at prices for a million tokens."""
+        """US dollars for all answers, at prices per million tokens."""
         return (self.prompt_tokens * read + self.answer_tokens * written) / 1e6
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,7 +123,7 @@ class Server:
             scripted = self.script(number, body)
             limited = None if scripted else self._limited(body)
             fault = scripted or limited or Fault()
-            if limited is None:  # a limiter stands before the model and refuses at once
+            if limited is None:  # a limiter in front of the model refuses at once
                 await asyncio.sleep(self.latency + fault.hang)
         finally:
             self.active -= 1
@@ -199,7 +199,7 @@ class Server:
 
 
 def turns(body: Body) -> list[Body]:
-    if "prompt" in body:  # a text, or token ids
+    if "prompt" in body:  # text or token ids
         words = body["prompt"].split() if isinstance(body["prompt"], str) else body["prompt"]
         return [{"role": "user", "content": " ".join(map(str, words))}]
     found: list[Body] = body["input"] if "input" in body else body["messages"]
@@ -251,7 +251,7 @@ def by_chance(share: float, seed: int = 1) -> Callable[[int, Body], Fault | None
 
 @contextmanager
 def serving(server: Server, port: int = 0) -> Iterator[Server]:
-    """Serve from a thread, at a free port where none is given; sets `server.url`."""
+    """Serve from a thread, by default at a free port; sets `server.url`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -267,9 +267,9 @@ def serving(server: Server, port: int = 0) -> Iterator[Server]:
         return await asyncio.start_server(accept, "127.0.0.1", port)
 
     async def stop(listening: asyncio.Server) -> None:
-        """Break off all connections: one that stayed open would be waited for, and never answer.
+        """Break all connections, since open ones would be waited for without ever answering.
 
-        A server that is closed while it accepts a connection forgets that one, open as it is.
+        A server closed while it accepts a connection forgets to close that one.
         """
         for listener in listening.sockets:
             loop.remove_reader(listener.fileno())
@@ -282,7 +282,7 @@ def serving(server: Server, port: int = 0) -> Iterator[Server]:
         await asyncio.gather(*open_, return_exceptions=True)
         for writer in open_.values():
             writer.transport.abort()
-        await asyncio.sleep(0.01)  # for the sockets to be closed
+        await asyncio.sleep(0.01)  # until the sockets are closed
 
     listening = asyncio.run_coroutine_threadsafe(start(), loop).result()
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"

@@ -1,4 +1,4 @@
-"""Files as tests write them and read them again."""
+"""Write and read files in tests."""
 
 import json
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ def read(path: Path) -> Any:
 
 
 def write(folder: Path, name: str, content: Any) -> Path:
-    """Write bytes and texts as they are, and other values as JSON, also into a folder within."""
+    """Write bytes and texts unchanged and other values as JSON, making subfolders."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(content, str | bytes):

@@ -1,7 +1,7 @@
-"""Processes that begin with the heavy libraries imported: they are forked from one that has them.
+"""Run processes by forking one that has already imported the heavy libraries.
 
-To import torch, transformers and peft takes nine seconds of a processor, far more than most tests
-then do with them. A test of how `aqa` starts runs Python itself.
+Importing torch, transformers and peft takes nine seconds of CPU time, far more than most tests need
+otherwise. Tests of how `aqa` starts run Python itself.
 """
 
 import multiprocessing
@@ -18,7 +18,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-_AT_FIRST = dict(os.environ)  # before any test changed it
+_AT_FIRST = dict(os.environ)  # before any test changes it
 
 
 class Forked:
@@ -33,7 +33,7 @@ class Forked:
     ) -> None:
         self._outputs = [tempfile.NamedTemporaryFile() for _ in range(2)]  # noqa: SIM115
         for file in self._outputs:
-            weakref.finalize(self, file.close)  # or it warns, in whatever test is at work then
+            weakref.finalize(self, file.close)  # otherwise it warns, in whatever test is running
         names = [file.name for file in self._outputs]
         place = (str(folder or Path.cwd()), dict(os.environ if env is None else env))
         self._process = context().Process(target=_begin, args=(*place, names, target, arguments))
@@ -41,25 +41,25 @@ class Forked:
 
     @property
     def returncode(self) -> int | None:
-        """As `subprocess` has it: minus the signal that ended the process."""
+        """As in `subprocess`: negative for the signal that ended the process."""
         return self._process.exitcode
 
     def poll(self) -> int | None:
-        """The exit code, or None while the process runs."""
+        """The exit code, or None while the process is running."""
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the process alone."""
+        """Send a signal to this process only."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
     def kill(self) -> None:
-        """End the process as by `kill -9`, and wait until it is gone."""
+        """Kill the process with -9, and wait until it is gone."""
         self.send_signal(signal.SIGKILL)
         self._process.join()
 
     def communicate(self, timeout: float = 1200) -> tuple[str, str]:
-        """Wait for the end, and give what was written to the standard output and error."""
+        """Wait for the end, and return what was written to standard output and error."""
         self._process.join(timeout)
         if self._process.exitcode is None:
             self.kill()
@@ -71,7 +71,7 @@ class Forked:
 def start_aqa(
     *words: str | Path, folder: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Forked:
-    """Begin `aqa` in a process of its own."""
+    """Start `aqa` in its own process."""
     return Forked(_aqa, *map(str, words), folder=folder, env=env)
 
 
@@ -81,7 +81,7 @@ def run_aqa(
     env: Mapping[str, str] | None = None,
     timeout: float = 1200,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `aqa` in a process of its own to its end."""
+    """Run `aqa` in its own process to its end."""
     process = start_aqa(*words, folder=folder, env=env)
     output, errors = process.communicate(timeout)
     code = process.returncode
@@ -92,7 +92,7 @@ def run_aqa(
 def run_script(
     script: Path, *words: str, folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a file of Python as `python FILE` does."""
+    """Run a Python file like `python FILE`."""
     process = Forked(_script, str(script), *words, folder=folder)
     output, errors = process.communicate()
     code = process.returncode
@@ -103,7 +103,7 @@ def run_script(
 def wait_until(
     reached: Callable[[], bool], process: Forked | None = None, seconds: float = 1200
 ) -> None:
-    """Wait for something that a process does; fail if it ends before, or after so many seconds."""
+    """Wait for something that a process does; fail if it ends before, or on timeout."""
     deadline = time.monotonic() + seconds
     while not reached():
         assert process is None or process.poll() is None, process.communicate()
@@ -112,7 +112,7 @@ def wait_until(
 
 
 def context() -> ForkServerContext:
-    """Where such processes come from; the first call takes seconds."""
+    """The context that forks such processes; the first call takes seconds."""
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(["heavy", "forked"])
     now = dict(os.environ)

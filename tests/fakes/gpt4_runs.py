@@ -1,4 +1,4 @@
-"""What the tests of gpt4 share: questions, a config for the fault server, and a run."""
+"""Shared by the tests of gpt4: questions, a config for the fault server, and a run."""
 
 import json
 from pathlib import Path
@@ -58,6 +58,6 @@ def predictions(folder: Path) -> dict[str, Any]:
 
 
 def completion(content: str | None, finish: str = "stop", **message: object) -> Fault:
-    """A chat completion in the place of the server's own one."""
+    """A chat completion to send instead of the server's own."""
     choice = {"message": {"content": content, **message}, "finish_reason": finish}
     return Fault(200, {"model": "m", "choices": [choice], "usage": USAGE})

@@ -1,4 +1,4 @@
-"""What `forked` has imported before it forks: what takes seconds to import."""
+"""The slow imports that `forked` makes before forking."""
 
 import gc
 
@@ -17,4 +17,4 @@ with quiet():
     import aqa.verbs.predict
     import aqa.verbs.train  # noqa: F401
 
-gc.freeze()  # or each child copies all that a collection looks at
+gc.freeze()  # otherwise a collection in a child would copy these pages

@@ -1,4 +1,4 @@
-"""Questions of who lives in a house, and stub readers that find who does."""
+"""Questions about who lives in a house, and stub readers that answer them."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ _copy = StubBackend.answer
 
 
 def house_rows(count: int) -> list[dict[str, Any]]:
-    """Questions over a passage each, whose answer is what the stub says of a first passage."""
+    """Questions with one passage each, whose answer is what the stub says of a first passage."""
     return [
         {
             "id": f"q{n}",
@@ -30,9 +30,9 @@ def write_houses(folder: Path, count: int) -> Path:
 
 
 def house_answer(self: StubBackend, prompt: Prompt) -> Prediction:
-    """Answer in the place of the stub, which copies a beginning.
+    """Answer instead of the stub, which copies the beginning.
 
-    The model "finder" finds the right passage; "half" is wrong, and knows it, on every second one.
+    The model "finder" finds the right passage; "half" is knowingly wrong on every second question.
     """
     if self.options.model == "stub":
         return _copy(self, prompt)

@@ -1,4 +1,4 @@
-"""The command line in a process that dies (-9) before one of its steps, whichever is asked for."""
+"""The command line in a process that dies (-9) before a chosen step."""
 
 import os
 import signal
@@ -11,11 +11,10 @@ NEVER = 10**9
 
 
 def ask(words: list[str], moment: int) -> None:
-    """Run `aqa` with these words until this step of it, counted from 0.
+    """Run `aqa` with these words until it reaches this step, counted from 0.
 
-    Steps are what changes something of the batches: what is posted, put on the disk or taken away,
-    and each line of the journal. Their names are written to `steps`, the last one being that before
-    which the process died.
+    Steps are what changes a batch's state: posts, writing or deleting files, and each line of the
+    journal. Their names are written to `steps`; the last one is that before which the process died.
     """
     import httpx2
 

@@ -1,4 +1,4 @@
-"""A training that dies as by `kill -9`, for a process of its own that kills itself at a moment."""
+"""A training whose process kills itself with -9 at a chosen moment."""
 
 import os
 import signal

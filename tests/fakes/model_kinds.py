@@ -1,4 +1,4 @@
-"""Kinds of local models: a family, a tokenizer and a chat template as such models have them."""
+"""Kinds of local models: a family, with a typical tokenizer and chat template."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ WORDS = "system user assistant model developer final channel question: context:"
 
 
 def bpe(special: Sequence[str], **roles: str) -> Any:
-    """Byte-level BPE, as of GPT-2, Llama 3, Qwen and most others."""
+    """Byte-level BPE, like GPT-2, Llama 3, Qwen and most others."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = byte_level(special, texts(INSTRUCTION, WORDS), size=340)
@@ -22,7 +22,7 @@ def bpe(special: Sequence[str], **roles: str) -> Any:
 
 
 def sentencepiece(special: Sequence[str] = (), **roles: str) -> Any:
-    """SentencePiece's BPE with bytes for what it does not know, as of Llama 2 and Gemma."""
+    """SentencePiece's BPE with byte fallback, like Llama 2 and Gemma."""
     made = {
         "model_type": "bpe",
         "byte_fallback": True,
@@ -36,7 +36,7 @@ def sentencepiece(special: Sequence[str] = (), **roles: str) -> Any:
 
 
 def from_sentencepiece(kind: str, name: str, made: Mapping[str, Any], **roles: str) -> Any:
-    """A tokenizer of transformers' class `kind`, from SentencePiece's own file alone."""
+    """A tokenizer of transformers' class `kind`, from only a SentencePiece file."""
     import tempfile
 
     import sentencepiece as library
@@ -57,7 +57,7 @@ def from_sentencepiece(kind: str, name: str, made: Mapping[str, Any], **roles: s
 
 
 def translator(kind: str, model_type: str, language: str) -> Any:
-    """A tokenizer that writes the code of a language around a text."""
+    """A tokenizer that adds a language code to a text."""
     return from_sentencepiece(
         kind,
         "sentencepiece.bpe.model",
@@ -152,10 +152,10 @@ ZEPHYR = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A family's configuration, what makes it tiny, its tokenizer and its chat template.
+    """A family's configuration, the changes that make it tiny, its tokenizer and chat template.
 
-    `variables` are those that a template is given by our options, in transformers' words; `first`
-    names the token that a decoder begins with, where that is not the one for padding.
+    `variables` are passed to the template, as our options set them; `first` names the decoder's
+    first token, if that is not the padding token.
     """
 
     config: str
@@ -191,7 +191,7 @@ class Kind:
 def chatml() -> Any:
     names = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     made = bpe(names, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    made.add_tokens(["<think>", "</think>"])  # not special, as Qwen's
+    made.add_tokens(["<think>", "</think>"])  # not special, like Qwen's
     return made
 
 
@@ -216,7 +216,7 @@ def granite() -> Any:
 
 
 def end_of_text() -> Any:
-    """GPT-2's: one special token for everything."""
+    """Like GPT-2's: one special token for everything."""
     end = "<|endoftext|>"
     return bpe((end,), bos_token=end, eos_token=end, pad_token=end)
 
@@ -246,7 +246,7 @@ def mbart50() -> Any:
 def nllb() -> Any:
     tokenizer = translator("NllbTokenizer", "bpe", "eng_Latn")
     tokenizer.add_special_tokens({"additional_special_tokens": ["eng_Latn", "kor_Hang"]})
-    tokenizer.src_lang = "eng_Latn"  # its number is known only now
+    tokenizer.src_lang = "eng_Latn"  # its id is known only now
     return tokenizer
 
 

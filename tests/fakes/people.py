@@ -1,4 +1,4 @@
-"""Questions about where people live, whose passages are alike but for names."""
+"""Questions about where people live, with passages that differ only in names."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ TOWNS = ["Ostry", "Velm", "Karst", "Bolina", "Tarn", "Morva", "Lund", "Sefton", 
 
 
 def people(homes: Sequence[str], retrieved: bool = False) -> list[Example]:
-    """A question over a passage each; with `retrieved`, the gold one is the second of four."""
+    """Questions with a passage each; with `retrieved`, the gold one is the second of four."""
     own = [Passage(f"Person {n} lives in {home}.", id=f"p{n}") for n, home in enumerate(homes)]
     found = []
     for n, home in enumerate(homes):

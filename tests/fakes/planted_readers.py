@@ -1,7 +1,7 @@
-"""Readers whose habits are known, and questions under stress to ask them.
+"""Readers with known habits, and questions under stress to ask them.
 
-`blind` reads the gold passage wherever it is, `copier` the first passage alone, `ignorer` none at
-all, and `memory` knows the answers to some questions by heart.
+`blind` reads the gold passage wherever it is, `copier` only the first passage, `ignorer` none at
+all, and `memory` has memorised the answers to some questions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,14 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.prompting.stress.evidence import Pools, StressedEvidence
 from aqa.records import Example, Passage
 
-RIGHT, SURE, KNOWN = 0.75, 0.9, 0.4  # of questions; that an answer is as always; known by heart
+RIGHT, SURE, KNOWN = 0.75, 0.9, 0.4  # shares of questions: right; answered as usual; memorised
 NAMES = ["Ostry", "Velm", "Karst", "Bolina", "Tarn", "Morva", "Lund", "Sefton", "Arka", "Dorn"]
 
 Reader = Callable[[Example, Example, Sequence[Passage], Random, Random], str]
 
 
 def questions(count: int, cluster: int = 4) -> list[Example]:
-    """Questions with a passage each, `cluster` of them to an article."""
+    """Questions with a passage each, `cluster` of them per article."""
     found = []
     for n in range(count):
         town = f"{NAMES[n % 10]} {NAMES[n // 10 % 10]} {NAMES[n // 100 % 10]}"
@@ -53,7 +53,7 @@ def under_stress(
 def blind(
     original: Example, example: Example, read: Sequence[Passage], own: Random, chance: Random
 ) -> str:
-    """Right for most questions, always the same ones but for some chance; silent without gold."""
+    """Right on most questions, always the same apart from chance; abstains without gold."""
     is_right = own.random() < RIGHT
     if chance.random() > SURE:
         is_right = chance.random() < RIGHT
@@ -66,7 +66,7 @@ def blind(
 def copier(
     original: Example, example: Example, read: Sequence[Passage], own: Random, chance: Random
 ) -> str:
-    """Answers from what is read first, be it to the question or not."""
+    """Answers from what is read first, whether or not it concerns the question."""
     text = read[0].text
     return text.partition("lives in ")[2].partition(" these")[0]
 
@@ -74,14 +74,14 @@ def copier(
 def ignorer(
     original: Example, example: Example, read: Sequence[Passage], own: Random, chance: Random
 ) -> str:
-    """Says something of the question."""
+    """Says something about the question."""
     return original.question.removeprefix("Where does ").removesuffix(" live?")
 
 
 def memory(
     original: Example, example: Example, read: Sequence[Passage], own: Random, chance: Random
 ) -> str:
-    """Knows some answers by heart, and reads for the others."""
+    """Has memorised some answers, and reads for the others."""
     if own.random() < KNOWN:
         return (original.answers or ("",))[0]
     return blind(original, example, read, own, chance)
@@ -97,7 +97,7 @@ SIGN_OF = {"copier": "position", "ignorer": "evidence_ignored", "memory": "memor
 
 
 def ask(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> dict[str, Asked]:
-    """The answers of a reader to all questions, scored."""
+    """A reader's answers to all questions, scored."""
     originals = {example.id: example for example in stressed[PLAIN]}
     found = {}
     for condition, examples in stressed.items():
@@ -114,7 +114,7 @@ def ask(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> dict
 
 
 def card_of(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> StressCard:
-    """The card of a reader."""
+    """A reader's card."""
     asked = ask(name, stressed, seed)
     plain = asked.pop(PLAIN)
     titles = [str(example.metadata["title"]) for example in stressed[PLAIN]]

@@ -1,4 +1,4 @@
-"""Files of predictions in the shapes of other tools, for four questions, all answered rightly."""
+"""Files of predictions in other tools' formats, for four questions, all answered correctly."""
 
 import io
 import json
@@ -23,7 +23,7 @@ REFERENCES = {
 SAID = {"q1": "Paris", "q2": "Shakespeare", "q3": "1,947 m", "q4": ""}
 ROWS = [(key, QUESTIONS[key], text, REFERENCES[key]) for key, text in SAID.items()]
 
-Content = Any  # other values than bytes and texts become JSON
+Content = Any  # values other than bytes and texts become JSON
 
 
 def rows(make: Callable[[str, str, str, list[str]], Mapping[str, Any]]) -> list[Any]:
@@ -39,7 +39,7 @@ def chat(text: str) -> dict[str, Any]:
 
 
 def lm_eval(filtered: Mapping[str, str]) -> list[Any]:
-    """One row for each filter and question, as --log_samples writes them."""
+    """One row per filter and question, as --log_samples writes them."""
     return [
         {
             "doc_id": number,
@@ -89,7 +89,7 @@ def promptfoo(key: str, question: str, text: str, number: int, provider: str) ->
         "vars": {"id": key, "question": question, "context": "x"},
         "response": {"output": text},
         "success": False,
-        "error": "Expected output to equal ...",  # an assertion that failed, not the request
+        "error": "Expected output to equal ...",  # a failed assertion, not a failed request
         "testCase": {"vars": {}, "metadata": {"topic": "x"}},
     }
 

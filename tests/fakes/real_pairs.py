@@ -1,4 +1,4 @@
-"""Pairs of real texts, (prediction, reference), to hold our scores against those of others."""
+"""Pairs of real texts, (prediction, reference), to compare our scores with others'."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ COUNT = 500
 
 
 def english_pairs(shared_data: Path) -> list[Pair]:
-    """Two people's answers to the same question on a tweet; long answers beside their passage."""
+    """Two people's answers to one question on a tweet; long answers with their passages."""
     tweets = json.loads((shared_data / "tweetqa" / "dev.json").read_text(encoding="utf-8"))
     short = [tuple(row["Answer"][:2]) for row in tweets if len(set(row["Answer"])) > 1]
     lines = (shared_data / "clapnq" / "clapnq_dev_answerable.jsonl").read_text(encoding="utf-8")
@@ -18,7 +18,7 @@ def english_pairs(shared_data: Path) -> list[Pair]:
 
 
 def korean_pairs(shared_data: Path) -> list[Pair]:
-    """Answers of KorQuAD as they stand in their paragraph, with some letters around them."""
+    """KorQuAD's answers as they occur in their paragraphs, with some letters around them."""
     file = shared_data / "korquad1" / "KorQuAD_v1.0_dev.json"
     pairs = []
     for article in json.loads(file.read_text(encoding="utf-8"))["data"]:

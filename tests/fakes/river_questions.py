@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_rivers(folder: Path, count: int, long: Collection[int] = ()) -> Path:
-    """Write them; every third has no answer, those in `long` are longer than any prompt may be."""
+    """Write them; every third is unanswerable, those in `long` are too long for any prompt."""
     path = folder / "questions.jsonl"
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):

@@ -1,4 +1,4 @@
-"""A process of several that make the rows of one training together."""
+"""One of several processes that make the rows of a training together."""
 
 import json
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def make_rows(model: Path, folder: Path, failing: str) -> None:
-    """Make them, and write down what this process sees, or the error that ends it.
+    """Make rows, and write what this process sees, or the error that ends it.
 
-    The process whose rank is `failing` can't read its second example.
+    The process with rank `failing` can't read its second example.
     """
     from tiny_llama import Training, make_reader, tiny_template
 

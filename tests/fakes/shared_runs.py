@@ -21,7 +21,7 @@ CONTEXT.set_forkserver_preload(["shared_runs", "numpy"])
 
 
 def work(config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resume) -> None:
-    """Predict as one of several processes; the exit code is that of the command."""
+    """Predict as one of several processes; the exit code is the command's."""
     os.environ.update(told)
     shared_work.LEAD_SECONDS = 1.0  # instead of a minute
     try:
@@ -33,7 +33,7 @@ def work(config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resum
 
 
 class Launch:
-    """Processes that were started together, as torchrun or srun do it."""
+    """Processes started together, as by torchrun or srun."""
 
     def __init__(
         self,
@@ -59,16 +59,16 @@ class Launch:
             process.start()
 
     def living(self) -> list[int]:
-        """The ranks of those that still work."""
+        """The ranks of those still running."""
         return [rank for rank, process in enumerate(self.processes) if process.is_alive()]
 
     def kill(self, rank: int) -> None:
-        """As by `kill -9`."""
+        """Kill one with -9."""
         self.processes[rank].kill()
         self.processes[rank].join()
 
     def exit_codes(self) -> list[int | None]:
-        """Wait for all; -9 of those that were killed."""
+        """Wait for all; return -9 for those killed."""
         for process in self.processes:
             process.join()
         return [process.exitcode for process in self.processes]

@@ -1,4 +1,4 @@
-"""A SOCKS 5 proxy that leads every host to one port of this machine, and notes the hosts."""
+"""A SOCKS 5 proxy that redirects every host to one port of this machine, recording the hosts."""
 
 import asyncio
 import threading
@@ -12,8 +12,8 @@ HOST_BY_NAME = 3
 class SocksProxy:
     def __init__(self, leads_to: int) -> None:
         self.leads_to = leads_to
-        self.hosts: list[str] = []  # as they were asked for
-        self.others: list[bytes] = []  # first bytes of what does not speak SOCKS 5
+        self.hosts: list[str] = []  # as requested
+        self.others: list[bytes] = []  # first bytes of anything that is not SOCKS 5
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,11 +1,11 @@
-"""FSDP on CPUs: PyTorch's runs on gloo as on NCCL, but accelerate takes no notice of it there."""
+"""FSDP on CPUs: PyTorch supports it with gloo, but accelerate ignores it there."""
 
 import os
 import sys
 
 
 def let_accelerate_spread() -> None:
-    """Let accelerate do on CPUs what its environment asks for."""
+    """Make accelerate follow its environment on CPUs, too."""
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType
 
@@ -22,7 +22,7 @@ def let_accelerate_spread() -> None:
 
 
 def without_room(in_a_layer: bool, *words: str) -> None:
-    """The same, but the second process has no memory to write answers, or to go on in a layer."""
+    """The same, but the second process runs out of memory while answering, or inside a layer."""
     from transformers.models.t5.modeling_t5 import T5LayerFF
 
     from aqa.backends.local.reader import LocalReader
@@ -40,7 +40,7 @@ def without_room(in_a_layer: bool, *words: str) -> None:
 
 
 def aqa(*words: str) -> None:
-    """`aqa`, on such machines."""
+    """Run `aqa` on such machines."""
     from aqa.__main__ import main
 
     let_accelerate_spread()

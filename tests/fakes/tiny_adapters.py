@@ -1,4 +1,4 @@
-"""LoRA adapters as other trainers leave them: with a tokenizer, over a widened vocabulary."""
+"""LoRA adapters from other trainers: with a tokenizer, for an extended vocabulary."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ CHATML = (
 
 
 def chat_tokenizer() -> Any:
-    """That of a base model, with the template of its training."""
+    """A base model's tokenizer, with the template of its training."""
     return make_tokenizer(TURNS)
 
 
 def wider_tokenizer() -> Any:
-    """The same with two tokens more, which its template needs."""
+    """The same with two more tokens, which its template needs."""
     tokenizer = make_tokenizer(CHATML)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tokenizer.eos_token = "<|im_end|>"
@@ -30,7 +30,7 @@ def wider_tokenizer() -> Any:
 def save_adapter(
     base: Path, folder: Path, tokenizer: Any = None, kind: str = "LoraConfig", **options: Any
 ) -> Path:
-    """An adapter of random weights; of a wider vocabulary, if the tokenizer has one."""
+    """An adapter with random weights, for an extended vocabulary if the tokenizer has one."""
     import peft
     import torch
     from transformers import AutoModelForCausalLM
@@ -46,7 +46,7 @@ def save_adapter(
         for weights in adapted.parameters():
             if weights.requires_grad:
                 weights += 0.3 * torch.randn_like(weights)
-    with quiet(), catch_warnings(action="ignore"):  # of a vocabulary that was widened
+    with quiet(), catch_warnings(action="ignore"):  # about the extended vocabulary
         adapted.save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
@@ -54,7 +54,7 @@ def save_adapter(
 
 
 def plain_answers(base: Path, folder: Path, chats: list[list[dict[str, str]]]) -> list[str]:
-    """What peft's own loading and a plain `generate` of transformers answer."""
+    """The answers by peft's own loading and a plain `generate` of transformers."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -1,4 +1,4 @@
-"""Models of many families, of random weights, with the tokenizers of the tiny readers."""
+"""Models of many families with random weights and the tokenizers of the tiny readers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ VISION = {
     "image_size": 28,
     "patch_size": 14,
 }
-# The name of a family's configuration in transformers, and what makes it tiny.
+# A family's configuration in transformers, and the changes that make it tiny.
 CAUSAL: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "llama": ("LlamaConfig", {**SIZES, "max_position_embeddings": 1024}),
     "gemma2": ("Gemma2Config", GEMMA),
@@ -111,7 +111,7 @@ def save_causal(family: str, folder: Path, chat: bool = True, **changed: Any) ->
 def save_seq2seq(
     family: str, folder: Path, tokenizer: Callable[[], Any] | None = None, **changed: Any
 ) -> Path:
-    """An encoder-decoder with T5's tokenizer, or BART's where the family is its kin."""
+    """An encoder-decoder with T5's tokenizer, or with BART's for families like it."""
     made = (tokenizer or (bart_tokenizer if "BART" in kin(family) else t5_tokenizer))()
     start = made.pad_token_id if "T5" in kin(family) else made.eos_token_id
     ends = {
@@ -138,7 +138,7 @@ def make_config(
 
 
 def save_model(kind: str, config: Any, tokenizer: Any, folder: Path) -> Path:
-    """Weights drawn wide enough for a frozen output layer to be sure of a token."""
+    """Save weights with a spread wide enough for a frozen output layer to be confident."""
     import torch
     import transformers
 

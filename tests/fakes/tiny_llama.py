@@ -1,6 +1,6 @@
-"""A Llama of 64 hidden units with its own tokenizer, made from nothing; and how to drive a reader.
+"""A Llama with 64 hidden units and its own tokenizer, made from scratch; and helpers for readers.
 
-It learns eight rows by heart in seconds, which is enough to see training, stopping and resuming.
+It memorises eight rows in seconds, which suffices to test training, stopping and resuming.
 """
 
 import json
@@ -47,13 +47,13 @@ NO_SYSTEM = (
 )
 NAMES = ["Mira", "Tom", "Adda", "Karel", "Suna", "Otto", "Lena", "Pavel"]
 TOWNS = ["Ostry", "Callis", "Veld", "Harrow", "Minna", "Tarn", "Brook", "Selby"]
-# One checkpoint and evaluation, where trainings make one of each for every epoch.
+# One checkpoint and evaluation, instead of one per epoch.
 AT_THE_END = "training={eval_strategy: steps, eval_steps: 1000}"
 INSTRUCTION = "Answer from the context.\n\nContext:\n{context}"
 
 
 def make_tokenizer(chat_template: str | None = TURNS, pad_token: str = "<|pad|>") -> Any:
-    """Byte-level BPE; like Llama-3's it writes a begin-of-text token when asked for specials."""
+    """Byte-level BPE; like Llama-3's, it adds a begin-of-text token with special tokens."""
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
@@ -69,7 +69,7 @@ def make_tokenizer(chat_template: str | None = TURNS, pad_token: str = "<|pad|>"
 
 
 def byte_level(special: Sequence[str], texts: Iterable[str], size: int = 320) -> Any:
-    """A tokenizer of byte-level BPE that has read these texts."""
+    """A byte-level BPE tokenizer trained on these texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -86,12 +86,12 @@ def byte_level(special: Sequence[str], texts: Iterable[str], size: int = 320) ->
 
 
 def texts(*others: str) -> list[str]:
-    """What tokenizers are made of: words of templates, questions and passages."""
+    """Texts to train tokenizers on: from templates, questions and passages."""
     return [*others, *(f"{e.question} {context(e)}" for e in rows())]
 
 
 def save_tiny(folder: Path, tokenizer: Any) -> Path:
-    """Save a model of random weights as safetensors, with its tokenizer."""
+    """Save a model with random weights as safetensors, with its tokenizer."""
     import torch
     from transformers import GenerationConfig, LlamaForCausalLM
 
@@ -110,7 +110,7 @@ def save(model: Any, tokenizer: Any, folder: Path) -> Path:
 
 
 def tiny_config(vocabulary: int) -> Any:
-    """Two layers; weights drawn wide enough for a frozen output layer to be sure of a token."""
+    """Two layers, with weights spread enough for a frozen output layer to be confident."""
     from transformers import LlamaConfig
 
     return LlamaConfig(
@@ -128,7 +128,7 @@ def tiny_config(vocabulary: int) -> Any:
 
 
 def rows() -> list[Example]:
-    """Eight questions of unlike lengths, with one-word answers."""
+    """Eight questions of different lengths, with one-word answers."""
     return [
         Example(
             f"q{n}",
@@ -145,7 +145,7 @@ def context(example: Example) -> str:
 
 
 def write_rows(path: Path, examples: Iterable[Example] | None = None) -> Path:
-    """The rows as JSONL, for the verbs that read files."""
+    """Write the rows as JSONL, for the verbs that read files."""
     lines = [
         json.dumps(
             {
@@ -211,9 +211,9 @@ def make_prompts(
 
 @dataclass
 class Training:
-    """One training of a reader on the rows, and what it told on its way.
+    """One training of a reader on the rows, and what it reported.
 
-    `scores` gives the scores of each evaluation in turn; without it the answers are scored.
+    `scores` returns the scores of each evaluation in turn; without it the answers are scored.
     """
 
     reader: Trainable[Any]
@@ -222,7 +222,7 @@ class Training:
     with_dev: bool = True
     resume: bool = False
     train_rows: Sequence[Example] | None = None
-    targets_each: int = 1  # rows made of each example, with targets of their own
+    targets_each: int = 1  # rows made from each example, with different targets
     scores: Callable[[int], Mapping[str, float]] | None = None
     steps: list[TrainStep] = field(default_factory=list)
     answers: list[dict[str, str | None]] = field(default_factory=list)
@@ -278,7 +278,7 @@ def write_all(
     tokens: int = 100_000,
     seed: int = 0,
 ) -> list[list[Written]]:
-    """The answers to token ids, in the way that a model takes and with room for so many tokens."""
+    """The answers to token ids, generated as a model requires, of so many tokens at most."""
     if not is_continuous(model, options, prompts):
         return write_answers(model, prompts, ends, options)
     room = Room(tokens, print)
@@ -296,7 +296,7 @@ def tiny_template(folder: Path) -> Template:
 
 
 def take_out(file: Path, *names: str) -> None:
-    """Remove weights from a file of safetensors."""
+    """Remove weights from a safetensors file."""
     from safetensors.torch import load_file, save_file
 
     weights = load_file(file)
@@ -313,6 +313,6 @@ def adapter_weights(folder: Path) -> dict[str, Any]:
 
 
 def greatest_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """The largest difference of any weight of two adapters; their names must agree."""
+    """The largest difference between weights of two adapters, whose names must match."""
     assert one.keys() == other.keys()
     return max((one[name] - other[name]).abs().max().item() for name in one)

@@ -1,4 +1,4 @@
-"""The tiny Llama as quantised checkpoints have it."""
+"""The tiny Llama as quantised checkpoints."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ LARGEST = 448  # of float8_e4m3fn
 
 
 def save_fp8(whole: Path, folder: Path) -> Path:
-    """Linear layers in 8-bit floats with a scale for each block, as DeepSeek-V3 has them."""
+    """Linear layers in 8-bit floats with a scale per block, like DeepSeek-V3."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -38,7 +38,7 @@ def save_fp8(whole: Path, folder: Path) -> Path:
 
 
 def save_bitsandbytes(whole: Path, folder: Path, **settings: Any) -> Path:
-    """By bitsandbytes, the rest in float16, as many on the hub are."""
+    """By bitsandbytes, the rest in float16, like many on the hub."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -52,7 +52,7 @@ def save_bitsandbytes(whole: Path, folder: Path, **settings: Any) -> Path:
 
 @contextmanager
 def rewritten(file: Path) -> Iterator[dict[str, Any]]:
-    """The weights of a file of safetensors, which are written back as they are then."""
+    """Yield a safetensors file's weights, and write them back with any changes."""
     from safetensors.torch import load_file, save_file
 
     weights = load_file(file)

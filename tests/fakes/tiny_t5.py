@@ -1,4 +1,4 @@
-"""A T5 and a BART of 64 hidden units, made from nothing, and how to drive the reader t5."""
+"""A T5 and a BART with 64 hidden units, made from scratch, and helpers for the reader t5."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ BY_HEART = ("training.num_train_epochs=40", "training.learning_rate=0.005", AT_T
 
 
 def t5_tokenizer() -> Any:
-    """Unigram with pieces of "▁", as SentencePiece writes them for T5; "</s>" is a piece, too."""
+    """Unigram with "▁" pieces, like T5's SentencePiece; "</s>" is a piece, too."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -43,7 +43,7 @@ def t5_tokenizer() -> Any:
 
 
 def bart_tokenizer(writes_specials: bool = True) -> Any:
-    """Byte-level BPE; as BART's it writes <s> and </s> around a text, or nothing."""
+    """Byte-level BPE; like BART's it adds <s> and </s> to a text, or nothing."""
     from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
 
@@ -58,7 +58,7 @@ def bart_tokenizer(writes_specials: bool = True) -> Any:
 
 
 def save_t5(folder: Path, tokenizer: Any, dropout: float = 0.0) -> Path:
-    """Save a T5 of random weights as safetensors, with its tokenizer."""
+    """Save a T5 with random weights as safetensors, with its tokenizer."""
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -120,7 +120,7 @@ def make_prompts(
 
 
 def several(number: int, question: str = "Where does Mira live?") -> Example:
-    """A question with many passages of unlike lengths."""
+    """A question with many passages of different lengths."""
     passages = tuple(
         Passage(" ".join([f"Tom lives in Veld {n}."] * (1 + n % 4)), rank=n + 1)
         for n in range(number)
@@ -137,7 +137,7 @@ def golds() -> dict[str, str]:
 
 
 def t5_training(reader: T5Backend, folder: Path, **options: Any) -> Training:
-    """One training of a reader on the rows, under its own template."""
+    """One training of a reader on the rows, with the reader's template."""
     return Training(reader, load_template(reader.config.prompt), folder, **options)
 
 

@@ -1,6 +1,6 @@
-"""A server behind TLS with a certificate that nobody signed, valid until the year 2126.
+"""A TLS server with a self-signed certificate, valid until the year 2126.
 
-Its key is no secret: it is for this test alone.
+Its key is not secret: it is used only in this test.
 """
 
 import ssl
@@ -33,7 +33,7 @@ A+nmNxax5lnMAwJvE/a6r7bp8wVQ5aliCQBPpIBdSVLmAb0zcIESyqPq
 
 @contextmanager
 def serving_untrusted() -> Iterator[str]:
-    """Serve 501 at the address that is given."""
+    """Serve 501 at the yielded address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     with tempfile.NamedTemporaryFile("w", suffix=".pem") as both:
         both.write(KEY + CERTIFICATE)

@@ -1,7 +1,7 @@
-"""Keeps the process that imports it off the network: only this machine is spoken to.
+"""Keep the process that imports this off the network: it may only connect to this machine.
 
-An audit hook sees what Python's sockets do, whoever uses them, and can't be taken away again.
-Standard library only: the processes that tests start import this before anything else.
+An audit hook sees all use of Python's sockets, and can't be removed. Standard library only:
+processes started by tests import this before anything else.
 """
 
 import ipaddress
@@ -12,12 +12,12 @@ OWN_NAMES = {"", "localhost", "localhost.localdomain", socket.gethostname()}
 
 
 class InternetError(PermissionError):
-    """A test, or a process that it started, turned to another machine."""
+    """A test, or a process that it started, tried to reach another machine."""
 
 
 def _check(event: str, arguments: tuple[object, ...]) -> None:
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
-        address = arguments[1]  # a path, where the socket is a file; None, where it is connected
+        address = arguments[1]  # a path for a file socket; None for a connected one
         host = address[0] if isinstance(address, tuple) else None
     elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
         host = arguments[0]
@@ -25,7 +25,7 @@ def _check(event: str, arguments: tuple[object, ...]) -> None:
         return
     if not _is_own(host):
         told = f"no test calls the internet, but {event} was called with {host!r}"
-        print(told, file=sys.stderr)  # a library may take the error for a network that is down
+        print(told, file=sys.stderr)  # a library may mistake the error for a broken network
         raise InternetError(told)
 
 

@@ -1,3 +1,3 @@
-"""Python imports this at its start wherever PYTHONPATH names the folder, as in all tests."""
+"""Imported by Python at its start if PYTHONPATH names this folder, as in all tests."""
 
 import loopback_only  # noqa: F401

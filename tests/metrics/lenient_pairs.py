@@ -1,13 +1,13 @@
-"""Pairs of answers in Korean, each with a person's judgement whether they are the same answer.
+"""Pairs of Korean answers, each with a person's judgement whether they are the same answer.
 
-Same are answers that differ by a particle or a copula that hangs on their end, or by spaces. The
-first half was written before the metric, the second after it had been tried on the first.
+Answers are the same if they differ in an attached particle or copula, or in spaces. The first half
+was written before the metric, the second after testing it on the first.
 """
 
 Case = tuple[str, str, bool, str]  # the prediction, the reference, are they the same, and why
 
 FIRST: list[Case] = [
-    # The subject, the topic and the object are marked by what stood around the answer.
+    # Subject, topic and object markers, due to the surrounding sentence.
     ("김철수가", "김철수", True, "subject"),
     ("이순신이", "이순신", True, "subject after a consonant"),
     ("세종대왕은", "세종대왕", True, "topic"),
@@ -19,7 +19,7 @@ FIRST: list[Case] = [
     ("UN은", "UN", True, "topic after Latin letters"),
     ("《춘향전》을", "춘향전", True, "object after a title in brackets"),
     ("1945년이", "1945년", True, "subject after a year"),
-    # Places and times: the particle says how the answer stood in its sentence.
+    # Places and times: the particle shows the answer's role in its sentence.
     ("서울에서", "서울", True, "where, as the question asks"),
     ("친구랑", "친구", True, "with whom, as 와"),
     ("선생님이랑", "선생님", True, "with whom, after a consonant"),
@@ -48,7 +48,7 @@ FIRST: list[Case] = [
     ("이순신장군", "이순신 장군", True, "spaces alone"),
     ("3 명", "3명", True, "a space before a counter"),
     ("서울 에서", "서울", True, "the particle stands apart"),
-    # A particle that says more than the answer's place in its sentence.
+    # Particles that mean more than the answer's role in its sentence.
     ("서울까지", "서울부터", False, "to Seoul is not from Seoul"),
     ("서울로", "서울에서", False, "to Seoul is not in Seoul"),
     ("서울부터", "서울까지", False, "from Seoul is not to Seoul"),
@@ -57,7 +57,7 @@ FIRST: list[Case] = [
     ("백두산에서 한라산", "백두산에서 한라산까지", False, "a span without its end"),
     ("철수보다", "철수", False, "than somebody is not somebody"),
     ("서울에서", "서울에게", False, "in a place is not to a person"),
-    # Names and words that end like a particle.
+    # Names and words that end like particles.
     ("최영", "최영의", False, "two people"),
     ("이", "이도", False, "a surname is not King Sejong's name"),
     ("김부", "김부의", False, "part of a name"),
@@ -86,7 +86,7 @@ FIRST: list[Case] = [
 ]
 
 SECOND: list[Case] = [
-    # Endings of the prediction.
+    # Endings in the prediction.
     ("세종대왕이", "세종대왕", True, "subject"),
     ("대한민국의", "대한민국", True, "possessive"),
     ("아리스토텔레스가", "아리스토텔레스", True, "subject after a foreign name"),
@@ -115,7 +115,7 @@ SECOND: list[Case] = [
     ("종로에서", "종로", True, "where, after a name that ends like a particle"),
     ("서울!", "서울", True, "a mark"),
     ("“서울”", "서울", False, "korquad keeps these quotation marks; nothing hangs on them"),
-    # Endings of the reference, where they are surely no part of a name.
+    # Endings in the reference, where they can't be part of a name.
     ("10년", "10년에", True, "when; a counter ends no name"),
     ("35cm", "35cm로", True, "how; a unit ends no name"),
     ("미네소타 대학교", "미네소타 대학교에서", True, "where; a particle of two syllables"),
@@ -129,7 +129,7 @@ SECOND: list[Case] = [
     ("서울은", "서울이다", True, "topic, and copula"),
     ("부산에서", "부산에서는", True, "the same place, once as a topic"),
     ("부산으로", "부산으로의", True, "the same direction"),
-    # Names, where one can't know.
+    # Names, where this is uncertain.
     ("조선", "조선은", False, "may be the bank 조선은행, cut short; strict, as for every name"),
     ("이은", "이", False, "another name"),
     ("신", "신의", False, "part of a name"),
@@ -141,7 +141,7 @@ SECOND: list[Case] = [
     ("세종대왕", "세종대왕 이도", False, "a name less"),
     ("세종대왕 이도", "세종대왕", False, "a name more"),
     ("시마다 시게타", "시마다 시게타로", False, "part of a name"),
-    # What changes the answer.
+    # Changes of meaning.
     ("서울만", "서울", False, "only Seoul"),
     ("하나도", "하나", False, "not even one"),
     ("서울에서만", "서울", False, "only in Seoul"),

@@ -1,4 +1,4 @@
-"""Agreement of two raters, and of many, against published examples."""
+"""Agreement of two or more raters, checked on published examples."""
 
 import hypothesis
 import pytest
@@ -26,7 +26,7 @@ LABELS = st.sampled_from(["correct", "partially_correct", "incorrect", "unsuppor
 
 @hypothesis.given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[str, str]]) -> None:
-    from sklearn.metrics import cohen_kappa_score  # takes seconds
+    from sklearn.metrics import cohen_kappa_score  # a slow import
 
     first, second = zip(*pairs, strict=True)
     kappa = agreement(pairs).kappa
@@ -52,7 +52,7 @@ def test_kappa_at_its_ends(pairs: list[tuple[str, str]], kappa: float | None) ->
 
 
 def test_fleiss_kappa_of_a_published_example() -> None:
-    """Fleiss (1971), table 1 as it is worked in many textbooks: 14 raters of 10 subjects."""
+    """Fleiss (1971), table 1 as worked in many textbooks: 14 raters of 10 subjects."""
     table = """0 0 0 0 14, 0 2 6 4 2, 0 0 3 5 6, 0 3 9 2 0, 2 2 8 1 1, 7 7 0 0 0, 3 2 6 3 0,
     2 5 3 2 2, 6 5 2 1 0, 0 2 2 3 7"""
     items = [
@@ -86,7 +86,7 @@ def test_a_panel() -> None:
 
 @hypothesis.given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
 def test_two_raters_are_scotts_pi(pairs: list[tuple[str, str]]) -> None:
-    """For two raters Fleiss' kappa is Scott's pi, and alpha comes near it as items grow."""
+    """For two raters, Fleiss' kappa is Scott's pi, and alpha approaches it with more items."""
     kappa, alpha = fleiss_kappa(pairs), krippendorff_alpha(pairs)
     if kappa is None:
         assert alpha is None

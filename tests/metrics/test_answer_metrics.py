@@ -1,4 +1,4 @@
-"""Match, the parts of F1, and the language of answers."""
+"""The metrics match, precision and recall, and the language of answers."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def score(
         ("《춘향전》이다", "춘향전", "korquad", 100),
         ("", "Paris", "squad", 0),
         (None, "Paris", "squad", 0),
-        ("काम", "का", "squad", 0),  # a vowel is a mark, no end of a word
+        ("काम", "का", "squad", 0),  # a vowel is a combining mark, not the end of a word
         ("यह काम है", "काम", "squad", 100),
         ("答案是东京", "东京", "squad", 100),  # no spaces between words
         ("東京タワーです", "タワー", "mixed", 100),

@@ -42,7 +42,7 @@ def minilm(**options: Any) -> MetricOptions:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep what a test embeds out of the user's cache."""
+    """Keep a test's embeddings out of the user's cache."""
     path = tmp_path / "cache" / "bertscore.sqlite"
     monkeypatch.setattr("aqa.metrics.bertscore.cache_file", lambda: path)
     return path
@@ -101,13 +101,13 @@ def test_models_that_can_not_be_used(options: MetricOptions, message: str) -> No
     [
         ("t5/minilm", (), r".for bert-score a T5, as is every path with t5 in it.: \d+ of"),
         ("part", ("encoder.layer.3.output.dense.weight",), r"1 of its weights .* \(encoder\.layer"),
-        ("no-pooler", ("pooler.dense.weight", "pooler.dense.bias"), None),  # nobody reads it
+        ("no-pooler", ("pooler.dense.weight", "pooler.dense.bias"), None),  # unused
     ],
 )
 def test_weights_that_are_not_there_are_not_made_up(
     folder: str, without: Sequence[str], message: str | None, tmp_path: Path
 ) -> None:
-    """transformers draws them at random, and only logs it."""
+    """transformers initialises them randomly, and only logs it."""
     from safetensors.torch import load_file, save_file
 
     model = tmp_path / folder
@@ -196,7 +196,7 @@ def test_the_layer_of_known_models(model: str, layer: int) -> None:
 
 
 def answers(folder: Path, count: int) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Answers of one SQuAD annotator against the others', or words of the passage."""
+    """Answers of one SQuAD annotator, or words of the passage, with the other annotators'."""
     chance = random.Random(5)
     predictions, references = [], []
     for example in read_examples(Source(str(folder / "squad2-cs224n" / "dev-v2.0.json"))):
@@ -233,7 +233,7 @@ def test_it_equals_bert_score_on_real_pairs(shared_data: Path) -> None:
 
 @pytest.fixture
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that meet the model, in order."""
+    """The texts passed to the model, in order."""
     met: list[str] = []
     encode = Encoder.encode
 
@@ -287,7 +287,7 @@ def test_embeddings_as_bytes() -> None:
 
 
 def test_a_text_without_tokens() -> None:
-    """The tokenizer drops what it takes for control characters; bert-score gives 0 then."""
+    """The tokenizer drops what it takes for control characters; bert-score then returns 0."""
     metric = load_metric("bertscore", minilm(cache=False))
     assert metric(Pairs(["\u200b\u200b"], [("Bonn",)], "squad")).value == 0
 

@@ -1,4 +1,4 @@
-"""How far confidences are probabilities: known figures, and intervals that hold the truth."""
+"""Calibration: known figures, and coverage of the intervals."""
 
 from math import log
 
@@ -35,7 +35,7 @@ def test_of_a_calibrated_reader_no_error_is_claimed() -> None:
 
 
 def test_the_interval_holds_the_truth_where_questions_hang_together() -> None:
-    """A reader that is too sure by 20 points throughout, in articles of ten questions."""
+    """A reader that is overconfident by 20 points throughout, with articles of ten questions."""
     random, held = np.random.default_rng(4), 0
     for _ in range(40):
         article = np.repeat(np.arange(30), 10)
@@ -61,7 +61,7 @@ def test_few_or_equal_answers() -> None:
 
 @pytest.mark.parametrize("confidences", [[1.0] * 50, np.linspace(0.998, 1.0, 50).tolist()])
 def test_the_interval_holds_the_truth_where_readers_are_sure(confidences: list[float]) -> None:
-    """Three of a hundred sure answers are wrong, so that often none of fifty is."""
+    """Three of a hundred confident answers are wrong, so that often none of fifty is."""
     random, held = np.random.default_rng(6), 0
     for _ in range(40):
         right = (random.random(50) < 0.97).tolist()

@@ -1,4 +1,4 @@
-"""A judge's score by people's labels: by hand, and how often its interval covers the truth."""
+"""A judge's score corrected by people's labels: by hand, and coverage of its interval."""
 
 import random
 from math import sqrt
@@ -13,7 +13,7 @@ from aqa.metrics.statistics.label_sampling import DOUBT, correct
 
 def test_by_hand() -> None:
     judged = [100.0, 100, 0, 50, 100, 0, 0, 100]
-    asked = [True] * 6 + [False] * 2  # nobody was asked about the last two
+    asked = [True] * 6 + [False] * 2  # the last two were not judged
     labels = {0: 100.0, 1: 0.0, 2: 0.0, 3: 100.0, 6: 100.0}
     found = correct(judged, asked, labels, Clusters.apart(8))
     assert found is not None
@@ -51,7 +51,7 @@ def test_labels_of_one_cluster_tell_nothing() -> None:
 
 
 def test_labels_that_hang_together_tell_less() -> None:
-    """Within a title people agree with the judge on all answers, or on none."""
+    """Within a title, people agree with the judge on all answers or on none."""
     labels = {place: 100.0 * (place // 10 % 3 > 0) for place in range(300)}
     judged, asked = [100.0] * 300, [True] * 300
     alone = correct(judged, asked, labels, Clusters.apart(300))
@@ -75,10 +75,10 @@ def test_labels_that_hang_together_tell_less() -> None:
 def test_the_interval_covers_what_people_would_say(
     examples: int, labelled: int, right: float, share: float
 ) -> None:
-    """A judge that takes half of what it gets wrong for right; a third of answers are not asked.
+    """A judge that calls half of the wrong answers right; a third of the answers are not judged.
 
-    600 data sets: a coverage of 95 % is seen within 93.2 to 96.8 % in 19 of 20 cases. Few labels
-    are covered more often, for one wholly wrong label is added.
+    With 600 data sets, a coverage of 95 % is measured as 93.2 to 96.8 % in 19 of 20 cases. With few
+    labels coverage is higher, since an entirely wrong one is added.
     """
     generator = random.Random(f"{examples} {labelled} {right}")
     truth = 2 / 3 * (100 * share + 50 * 0.1)

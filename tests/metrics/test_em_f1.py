@@ -17,7 +17,7 @@ from aqa.version import __version__
 NAMES = ["squad", "korquad", "klue-mrc", "mixed"]
 SHARED = Path(os.environ.get("AQA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
-# Computed with the official scripts of SQuAD 1.1, KorQuAD 1.0 and KLUE.
+# Computed by the official scripts of SQuAD 1.1, KorQuAD 1.0 and KLUE.
 VECTORS = [
     (
         "뉘른베르크에서",
@@ -75,8 +75,8 @@ def test_official_vectors(
         (None, (), (0, 0)),
         ("A", ("a",), (100, 100)),
         ("A", ("A",), (100, 100)),
-        ("A", ("A", "Paris"), (0, 0)),  # by SQuAD 2.0's script, nothing is left of "A"
-        ("", ("Paris", "."), (0, 0)),  # stands so in SQuAD 2.0
+        ("A", ("A", "Paris"), (0, 0)),  # in SQuAD 2.0's script, nothing is left of "A"
+        ("", ("Paris", "."), (0, 0)),  # occurs in SQuAD 2.0
         (".", ("Paris", "."), (0, 0)),
         ("paris", ("Paris", "."), (100, 100)),
     ],

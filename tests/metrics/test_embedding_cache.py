@@ -1,4 +1,4 @@
-"""The cache of embeddings on disk: bounded, shared by processes, and never in the way."""
+"""The disk cache of embeddings: bounded, shared by processes, and never an obstacle."""
 
 import logging
 import multiprocessing
@@ -61,7 +61,7 @@ def write_and_read(path: Path, process: int) -> None:
         own = key(1000 * (process + 1) + number)
         cache.put({own: own * 20, key(number): b"shared"})
         found = cache.get([own])
-        # While this process had no turn, the others may have made it one of the oldest.
+        # While this process waited, the others may have made it one of the oldest.
         assert found in ({own: own * 20}, {})
         forgotten += not found
     assert cache._is_usable

@@ -1,4 +1,4 @@
-"""`hf:NAME`: metrics of Hugging Face evaluate, here small modules in a folder of the test."""
+"""`hf:NAME`: metrics of Hugging Face evaluate, here small local modules."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("modules")
         patch.setattr("evaluate.config.HF_MODULES_CACHE", str(folder))
-        # Not those of an earlier test, which lie in another folder.
+        # Not those of an earlier test, which are in another folder.
         others = [path for path in sys.path if not Path(path, "evaluate_modules").is_dir()]
         patch.setattr(sys, "path", others)
         forget_modules()
@@ -72,7 +72,7 @@ def make(
     parameters: str = "",
     name: str = "mine",
 ) -> str:
-    """Write a metric and give the name by which aqa finds it."""
+    """Write a metric and return the name by which aqa finds it."""
     path = folder / name / f"{name}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     names = {"predictions": predictions, "references": references, "parameters": parameters}
@@ -99,10 +99,10 @@ def test_a_number_for_each_example_where_it_is_asked_for(tmp_path: Path) -> None
 
 
 def test_only_a_number_for_all(tmp_path: Path) -> None:
-    """The best reference of each is chosen; what says nothing is compared as it is."""
+    """The best reference of each example is used; empty texts are compared as they are."""
     found = score(make(tmp_path, f"{EQUAL}; return {{'mine': mean}}"))
     assert (found.per_example, found.low) == ((), None)
-    assert found.value == pytest.approx(200 / 6)  # Ada, and "" where there is no answer
+    assert found.value == pytest.approx(200 / 6)  # Ada, and "" for the unanswerable question
     assert "|examples:together|" in found.signature
 
 
@@ -125,7 +125,7 @@ def test_references_as_squad_has_them(tmp_path: Path) -> None:
 
 
 def test_references_as_squad_2_has_them(tmp_path: Path) -> None:
-    """Without an answer there are no texts, and silence is sure of that."""
+    """Unanswerable questions have no texts, and abstentions a no-answer probability of 1."""
     body = (
         "import numpy; silent = [p['no_answer_probability'] for p, r in pairs];"
         "same = [s if not r['answers']['text'] else p['prediction_text'] in r['answers']['text']"
@@ -145,7 +145,7 @@ def test_where_nothing_is_said_nothing_is_compared(tmp_path: Path) -> None:
 
 
 def test_a_number_for_all_stays_one_where_nothing_is_said(tmp_path: Path) -> None:
-    """Else one system had values per example and the next one none."""
+    """Otherwise one system would have values per example and the next would not."""
     metric = load_metric(make(tmp_path, f"{EQUAL}; return {{'mine': mean}}"))
     for prediction in ("Ada", None):
         assert metric(Pairs([prediction], [("Ada",)], "squad")).per_example == ()
@@ -161,7 +161,7 @@ def test_two_modules_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_error_rate_stays_as_it_is(tmp_path: Path) -> None:
-    """Lower is better, so the best reference is the one with the least."""
+    """Lower is better, so the best reference is the one with the lowest rate."""
     body = "return 2.5 * sum(p != r for p, r in pairs) / len(pairs)"
     found = score(make(tmp_path, body))
     assert found.value == pytest.approx(2.5 * 4 / 6)

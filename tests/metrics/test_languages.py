@@ -1,4 +1,4 @@
-"""What language a text, and an example of several texts, is taken for."""
+"""The detected language of a text, and of an example with several texts."""
 
 import json
 import unicodedata
@@ -68,7 +68,7 @@ def test_an_example(
     question: str, passage: str, references: tuple[str, ...], language: str
 ) -> None:
     assert example_languages([references], [question], [passage]) == [language]
-    # Others beside it change nothing.
+    # Other examples change nothing.
     others = example_languages([references, ("x",)] * 3, [question, "?"] * 3, [passage, ""] * 3)
     assert others[::2] == [language] * 3
 
@@ -82,7 +82,7 @@ def test_an_example(
         ([("Paris",), (), ("1945",), ("서울",), ("Rome",)], ["latin"] * 3 + ["ko", "latin"]),
         ([(), ("7",)], ["latin"] * 2),
         ([], []),
-        # Names in Latin letters among Korean answers, where nothing else is known.
+        # Names in Latin letters among Korean answers, without other information.
         ([("서울",)] * 9 + [("Microsoft",)], ["ko"] * 10),
         ([("서울",)] * 8 + [("Microsoft",)], ["ko"] * 8 + ["latin"]),
         ([("Paris",)] * 9 + [("서울",)], ["latin"] * 9 + ["ko"]),

@@ -1,4 +1,4 @@
-"""Lenient EM and F1 against the judgements of a person, and on mixed data."""
+"""Lenient EM and F1, compared with a person's judgements, and on mixed data."""
 
 import unicodedata
 
@@ -10,7 +10,7 @@ from aqa.metrics import load_metric
 from aqa.metrics.lenient import is_same, reading
 from aqa.metrics.pairs import Pairs
 
-MISSED = [("50%를", "50%")]  # Kiwi reads 를 behind a sign as a noun and a particle
+MISSED = [("50%를", "50%")]  # after a sign, Kiwi reads 를 as a noun and a particle
 
 
 def korean(predictions: list[str | None], references: list[str]) -> Pairs:

@@ -42,7 +42,7 @@ def test_one_text_agrees_with_itself() -> None:
 
 
 def test_likeness_is_the_same_both_ways() -> None:
-    # difflib finds "ab" or "cd" by the order of its texts; as agreement both have to be one.
+    # difflib finds "ab" or "cd", depending on the order of texts; agreement must be symmetric.
     found = medoid(["abxcd", "cdyab"], KLUE)
     assert found.agreements[0] == found.agreements[1]
 

@@ -28,7 +28,7 @@ def score(name: str, prediction: str | None, *references: str) -> float:
 
 
 class Aligned:
-    """Gives rouge-score, which asks first for the reference, the tokens of the pair."""
+    """Gives rouge-score, which asks for the reference first, the pair's tokens."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -46,7 +46,7 @@ class Aligned:
 def one_by_one(name: str, pairs: list[Pair], tokenizer: Tokenizer | None = None) -> list[float]:
     """The scores of rouge-score and sacrebleu, pair by pair."""
     if name.startswith("rouge"):
-        from rouge_score.rouge_scorer import RougeScorer  # takes seconds
+        from rouge_score.rouge_scorer import RougeScorer  # a slow import
 
         rouge = RougeScorer([name], tokenizer=Aligned(tokenizer) if tokenizer else None)
         return [100 * rouge.score(expected, said)[name].fmeasure for said, expected in pairs]
@@ -94,7 +94,7 @@ def test_rouge_equals_rouge_score_on_any_text(
     name: str, language: str, tokenizer: Tokenizer | None, pairs: list[Pair]
 ) -> None:
     metric = load_metric(name)
-    # Where rouge-score finds no word in the reference, or it is Korean, ours reads otherwise.
+    # If rouge-score finds no word in the reference, or it is Korean, ours tokenizes differently.
     wanted = "[a-z0-9]" if tokenizer is None else r"\S"
     known = [
         pair
@@ -150,10 +150,10 @@ def test_korean_marks_and_spaces(name: str, prediction: str, reference: str, val
 @pytest.mark.parametrize(
     ("language", "prediction", "reference", "value"),
     [
-        (LATIN, "3월 1일 축제", "3월 1일 만세", 80),  # ROUGE's own way sees 3 and 1: 100
+        (LATIN, "3월 1일 축제", "3월 1일 만세", 80),  # ROUGE's own tokenizer sees 3 and 1: 100
         (LATIN, "Кот 5", "Дом 5", 50),
         (LATIN, "Rome 5", "Roma 5", 50),
-        ("devanagari", "की", "का", 50),  # one letter, with another vowel
+        ("devanagari", "की", "का", 50),  # one letter with different vowels
         ("thai", "ที่", "ทำ", 40),
         ("thai", "ทำ!", "ทำ", 100),
     ],
@@ -205,7 +205,7 @@ def test_corpus_bleu_equals_sacrebleu(
 ) -> None:
     pairs = (english_pairs if language == "English" else korean_pairs)(shared_data)
     predictions = ["", *(said for said, _ in pairs)]
-    # Several references for some, the prediction itself among them, and none for one.
+    # Some have several references, including the prediction itself, and some have none.
     references = [[pairs[0][1]], *([expected] for _, expected in pairs)]
     for place in range(2, 60, 3):
         references[place] += [predictions[place][:-2] or "x", predictions[place + 1]]
@@ -225,7 +225,7 @@ def test_corpus_bleu_equals_sacrebleu(
 
 @pytest.mark.parametrize("brevity", [False, True])
 def test_the_influence_on_bleu_is_its_derivative(brevity: bool, shared_data: Path) -> None:
-    """Weighting one example a little more moves BLEU as told, and the spread is the bootstrap's."""
+    """BLEU changes as predicted when one example gets more weight, with the bootstrap's spread."""
     pairs = korean_pairs(shared_data)[:200]
     said = [text[:-3] if brevity and len(text) > 7 else text for text, _ in pairs]
     expected = [text for _, text in pairs]
@@ -257,7 +257,7 @@ def test_bleu_without_matches_has_no_influence() -> None:
 def test_corpus_bleu_reads_each_example_in_its_language() -> None:
     pairs = Pairs(["old Rome city", "서울특별시"], [["old Rome"], ["서울시"]], "mixed")
     found = load_metric("bleu1")(pairs)
-    # Words of English, characters of Korean: 2 of 3 and 3 of 5, and no brevity penalty.
+    # English words, Korean characters: 2 of 3 and 3 of 5, and no brevity penalty.
     assert found.value == pytest.approx(100 * 5 / 8)
     assert "|tok:13a+char|" in found.signature
 

@@ -1,4 +1,4 @@
-"""What holds of every score, whatever the texts: the cheap metrics and all profiles."""
+"""Properties of every score for any texts: the cheap metrics and all profiles."""
 
 import sys
 import unicodedata
@@ -32,7 +32,7 @@ Examples = Sequence[tuple[str | None, tuple[str, ...]]]
 
 
 def scripts() -> dict[str, str]:
-    """Two words of three letters in each script, by the first word of its letters' names."""
+    """Two words of three letters in each script, by the first word of the letters' names."""
     letters: dict[str, list[str]] = {}
     for number in range(sys.maxunicode + 1):
         if unicodedata.category(chr(number)).startswith("L"):
@@ -53,7 +53,7 @@ def test_identical_texts_are_full_in_every_script(name: str, profile: str) -> No
     assert len(texts) > 160
     assert {"LATIN", "HANGUL", "CJK", "ARABIC", "DEVANAGARI", "THAI", "ADLAM"} <= texts.keys()
     for text in texts.values():
-        known = f"x{text} {text}" if name == "rouge2" else text  # it reads pairs of tokens
+        known = f"x{text} {text}" if name == "rouge2" else text  # it needs bigrams
         assert per_example(name, profile, [(known, ("?", known))]) == pytest.approx((100,)), text
     together = per_example(name, profile, [(text, (text,)) for text in texts.values()])
     if name != "rouge2":
@@ -95,7 +95,7 @@ def test_the_best_reference_counts(
     name: str, profile: str, prediction: str, references: list[str]
 ) -> None:
     said = [text for text in references if PROFILES[profile].normalize(text)] or ["Rome"]
-    # One language for all, so that all are read by the same tokenizer.
+    # One language for all, so that all get the same tokenizer.
     one_by_one = per_example(name, profile, [(prediction, (text,)) for text in said])
     (together,) = per_example(name, profile, [(prediction, tuple(said))])
     if len(set(map(language_of, said))) == 1:
@@ -108,7 +108,7 @@ def test_the_best_reference_counts(
 def test_prediction_and_reference_may_change_places(
     name: str, profile: str, one: str, other: str
 ) -> None:
-    if name.startswith("rouge"):  # whose tokenizer goes by the reference's language
+    if name.startswith("rouge"):  # whose tokenizer depends on the reference's language
         one, other = (f"x {text.encode('ascii', 'ignore').decode()}" for text in (one, other))
     there = per_example(name, profile, [(one, (other,))])
     assert there == pytest.approx(per_example(name, profile, [(other, (one,))]))

@@ -1,4 +1,4 @@
-"""The fast scores against the published definitions, written out step by step."""
+"""The fast scores equal the published definitions, implemented step by step."""
 
 import json
 import re
@@ -91,7 +91,7 @@ def test_equal_to_torchmetrics_on_real_questions(shared_data: Path) -> None:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 if texts := [answer["text"] for answer in question["answers"]]:
-                    # An annotator's answer, more or less of the text around it, or something else.
+                    # An annotator's answer, with more or less context, or something else.
                     start = question["answers"][0]["answer_start"] - 5 * (len(references) % 4)
                     end = start + len(texts[0]) + 3 * (len(references) % 3)
                     around = paragraph["context"][max(0, start) : end]
@@ -108,6 +108,6 @@ def test_equal_to_torchmetrics_on_real_questions(shared_data: Path) -> None:
     )
     ours = score_pairs(predictions, references, "squad")
     assert 20 < ours["em"].value < ours["f1"].value < 95
-    # It sums in float32.
+    # torchmetrics sums in float32.
     assert ours["em"].value == pytest.approx(float(theirs["exact_match"]), abs=1e-4)
     assert ours["f1"].value == pytest.approx(float(theirs["f1"]), abs=1e-4)

@@ -1,4 +1,4 @@
-"""What verdicts count, how far repeats differ, and the majority of a panel."""
+"""Scores of verdicts, the variance of repeats, and the majority of a panel."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_without_verdicts_there_is_no_score() -> None:
 
 
 def test_counts_and_variance() -> None:
-    """By hand: the three repeats alone, and the sample variances of examples with two or more."""
+    """By hand: each of the three repeats, and the sample variances within examples."""
     found = VERDICTS.to_json()
     assert found["verdicts"] == {
         "correct": 2,
@@ -78,7 +78,7 @@ def test_most_given(words: tuple[str | None, ...], verdict: str | None) -> None:
     ("judges", "verdict"),
     [
         ([["correct"], ["correct"], ["incorrect"]], "correct"),
-        ([["correct"], ["incorrect"]], "incorrect"),  # of equals the one that counts least
+        ([["correct"], ["incorrect"]], "incorrect"),  # in a tie, the lower one
         ([["correct"], ["partially_correct"]], "partially_correct"),
         ([["incorrect"], ["unsupported"]], "unsupported"),
         ([["correct"], [None], [None]], "correct"),

@@ -1,4 +1,4 @@
-"""The rules that choose one of several answers, on answers whose choice is known."""
+"""The rules that choose among answers, on cases with a known choice."""
 
 import json
 
@@ -26,7 +26,7 @@ UNKNOWN = Curve(0.4)
 
 
 def votes(*texts: str | None, sure: tuple[float | None, ...] = (), profile: str = "squad") -> Votes:
-    """The answers of several readers to one question."""
+    """Several readers' answers to one question."""
     return Votes.of([texts], [sure or (None,) * len(texts)], [PROFILES[profile]])
 
 
@@ -38,11 +38,11 @@ def chosen(rule: Rule, of: Votes) -> int:
     ("order", "texts", "winner"),
     [
         ((0, 1, 2), ("Paris", "Rome", "the Rome."), 1),  # equal once normalised
-        ((0, 2, 1), ("Paris", "Rome", "the Rome."), 2),  # the words of the better reader
+        ((0, 2, 1), ("Paris", "Rome", "the Rome."), 2),  # the better reader's words
         ((0, 1, 2), ("a b", "b c", "c d"), 0),  # no two agree: the best reader's
         ((2, 0, 1), ("a b", "b c", "c d"), 2),
         ((0, 1, 2), (None, "Rome", "Paris"), 1),
-        ((0, 1, 2), ("Rome", "", ""), 1),  # silence is an answer
+        ((0, 1, 2), ("Rome", "", ""), 1),  # an abstention is an answer
         ((0, 1, 2), (None, None, None), NOBODY),
     ],
 )
@@ -84,9 +84,9 @@ def test_a_weighted_vote_adds_up_expected_scores(
     ("texts", "sure", "asks", "winner"),
     [
         (("Paris", "Rome"), (-0.1, None), False, 0),
-        (("Paris", "Rome"), (-0.5, None), False, 0),  # as sure as the threshold
+        (("Paris", "Rome"), (-0.5, None), False, 0),  # exactly at the threshold
         (("Paris", "Rome"), (-0.6, None), True, 1),
-        (("Paris", None), (-0.6, None), True, 0),  # the dear reader failed
+        (("Paris", None), (-0.6, None), True, 0),  # the expensive reader failed
         ((None, "Rome"), (None, None), True, 1),
         (("Paris", "Rome"), (None, None), True, 1),
     ],

@@ -1,4 +1,4 @@
-"""What is said of data when they are looked through for a run."""
+"""Notes on the data of a run."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ ENGLISH, KOREAN = ["Who is she?", "Where?"], ["누구입니까?", "어디에 있
         (KOREAN, {}, {}, {}, True),
         (KOREAN, {"prompt": "eng_v1"}, {}, {}, True),
         (KOREAN, {}, {"prompt": "eng_v1"}, {}, False),
-        (KOREAN, {}, {}, {"prompt": "eng_v1"}, False),  # as the run was trained
+        (KOREAN, {}, {}, {"prompt": "eng_v1"}, False),  # inherited from its training
         (KOREAN, {"prompt": "kor_v1"}, {}, {}, False),
         (ENGLISH, {}, {}, {}, False),
     ],

@@ -54,7 +54,7 @@ SCORED = passages("a", "b", "c", "d", scores=(1.0, None, 3.0, 3.0))
         ({"order": "score", "top_k": 3}, "cda", "b"),
         ({"order": "best_last"}, "badc", ""),
         ({"order": "best_last", "top_k": 2}, "dc", "ab"),
-        ({"max_chars": 7}, "abc", "d"),  # two characters stand between passages
+        ({"max_chars": 7}, "abc", "d"),  # two characters separate passages
         ({"max_chars": 10}, "abcd", ""),
         ({"max_chars": 7, "join": ""}, "abcd", ""),
         ({"max_chars": 5, "order": "best_last"}, "dc", "ab"),
@@ -166,7 +166,7 @@ prompts = st.builds(
 
 
 def unstable(prompt: Prompt) -> int:
-    """Counts as tokenizers may: a shorter text can take more."""
+    """Count like some tokenizers: a shorter text can take more tokens."""
     return words(prompt) + (3 if len(prompt.evidence.context) % 3 == 0 else 0)
 
 
@@ -205,7 +205,7 @@ def test_fit_spends_the_budget_on_passages_only(prompt: Prompt, limit: int, leng
 
 @given(texts, st.integers(1, 80))
 def test_a_cut_keeps_all_that_can_be_kept(text: str, limit: int) -> None:
-    """No longer beginning that ends at a word fits, unless a sentence ends later than half-way."""
+    """No longer prefix ending at a word fits, unless a sentence ends beyond half-way."""
     prompt = prompt_of(text)
     room = characters(prompt_of(""))
     fitted = fit(prompt, characters, room + limit)
@@ -253,7 +253,7 @@ def test_a_budget_of_tokens_needs_a_named_tokenizer() -> None:
 
 def test_passages_that_are_read_one_by_one_are_cut_one_by_one() -> None:
     prompt = prompt_of("one two three four five", "six", "seven eight nine ten")
-    fitted = fit_each(prompt, words, 8)  # instruction, question and answer take five words
+    fitted = fit_each(prompt, words, 8)  # instruction, question and answer have five words
     assert [passage.text for passage in fitted.evidence.passages] == [
         "one two three",
         "six",
@@ -270,7 +270,7 @@ def test_passages_that_are_read_one_by_one_are_cut_one_by_one() -> None:
 
 
 def plainly(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Evidence:
-    """The evidence that fits, found by trying every number of passages and every end."""
+    """The evidence that fits, found by trying all numbers of passages and all ends."""
     original = prompt.evidence
 
     def fits(changed: Evidence) -> bool:
@@ -305,13 +305,13 @@ def test_what_is_kept_is_as_much_as_fits(prompt: Prompt, limit: int, length) -> 
     [
         (1, 3, 400, 1),  # it fits
         (100, 3, 400, 4),
-        (100, 30, 400, 9),  # not one passage fits whole
+        (100, 30, 400, 9),  # not one passage fits entirely
         (1, 600, 400, 8),
         (1, 3000, 400, 10),
     ],
 )
 def test_a_prompt_is_made_few_times(number: int, sentences: int, limit: int, most: int) -> None:
-    """Each time it is tokenized anew."""
+    """Each attempt tokenizes it again."""
     long = [f"{'It rains in Veld, says Mira. ' * (sentences + n % 3)}" for n in range(number)]
     made: list[int] = []
 
@@ -328,7 +328,7 @@ def test_a_prompt_is_made_few_times(number: int, sentences: int, limit: int, mos
 
 @pytest.mark.parametrize("limit", [30, 200, 600])
 def test_many_passages_take_hardly_longer_than_few(limit: int) -> None:
-    """Those that can't fit by far are never looked at, and the right number is soon guessed."""
+    """Passages far beyond the limit are never tried, and the right number is soon found."""
 
     def read_for(number: int) -> tuple[int, int]:
         texts = [" ".join(["word"] * (20 + place * 17 % 41)) for place in range(number)]

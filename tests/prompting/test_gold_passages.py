@@ -17,7 +17,7 @@ def ranks(
     [
         (["He met Anna.", "She met him.", "An anna"], ("The Anna",), (1, 3)),
         (["Annapolis is a town"], ("Anna",), ()),  # whole words only
-        (["서울은 수도이다", "부산"], ("서울",), (1,)),  # words of Hangul have endings
+        (["서울은 수도이다", "부산"], ("서울",), (1,)),  # Hangul words take endings
         (["首都是东京。", "京都"], ("东京",), (1,)),  # no spaces between words
         (["คำตอบคือกรุงเทพมหานคร", "เมือง"], ("กรุงเทพ",), (1,)),
         (["全部で13人", "3人です"], ("3人",), (2,)),
@@ -33,20 +33,20 @@ def ranks(
             ["중국 BTV에서는 2012년에", "NBTV에서"],
             ("BTV",),
             (1,),
-        ),  # their endings stick to others, too
+        ),  # other words take endings, too
         (["약 45~46cm를 가리킴"], ("45~46cm",), (1,)),
         (["It costs $1,000.", "3.14"], ("000", "14"), ()),  # a number is one word
-        (["13명이 왔다", "약3명", "그 3명만", "1,003명"], ("3명",), (2, 3)),  # with a counter, too
+        (["13명이 왔다", "약3명", "그 3명만", "1,003명"], ("3명",), (2, 3)),  # also with a counter
         (["MBC방송", "BC방송과"], ("BC방송",), (2,)),
         (["1988년에", "19880년"], ("1988", "천구백"), (1,)),
-        (["《한강》 가에", "한강가에", "북한강 가"], ("한강가",), (1, 2)),  # with other spaces
+        (["《한강》 가에", "한강가에", "북한강 가"], ("한강가",), (1, 2)),  # spaced differently
         (["회사 과장이", "회사과장이", "사 과"], ("사과",), (2, 3)),
         (["un cafe\u0301", "cafe"], ("Café",), (1,)),  # composed or not
         (["\u1109\u1165\u110b\u116e\u11af은", "부산"], ("서울",), (1,)),
         (["one"], (), None),
         (["one"], None, None),
         (["one"], ("",), None),
-        (["one"], ("...",), ()),  # nothing is left of it to look for
+        (["one"], ("...",), ()),  # nothing is left to search for
     ],
 )
 def test_by_the_text(
@@ -63,7 +63,7 @@ def test_a_title_counts() -> None:
 
 def test_ids_decide_where_the_data_name_gold_ones() -> None:
     assert ranks(["says Anna", "other"], ("Anna",), gold_ids=("2",)) == (2,)
-    # A passage without an id can only be judged by its text.
+    # Without an id, a passage can only be judged by its text.
     example = Example("q", "?", (), ("Anna",), gold_ids=("2",))
     holds = answer_finder(example)
     assert holds is not None
@@ -71,7 +71,7 @@ def test_ids_decide_where_the_data_name_gold_ones() -> None:
 
 
 def test_a_copy_of_the_gold_passage_under_another_id_is_gold() -> None:
-    """Of identical passages the plan keeps the best ranked, whichever was named gold."""
+    """Of identical passages, the best ranked is kept, whichever was marked gold."""
     assert ranks(["It rained.", "It  rained.", "no"], ("wet",), gold_ids=("2",)) == (1, 2)
 
 

@@ -1,4 +1,4 @@
-"""Text that a tokenizer does not know is told before anything is read, trained on or written."""
+"""Text that a tokenizer does not know is reported before it is read, trained on or written."""
 
 import json
 from collections.abc import Callable
@@ -20,19 +20,19 @@ ENGLISH = ("Where does Mira live?", "Mira lives in Ostry.", "Ostry")
 
 @pytest.fixture(scope="module")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It has learnt English alone."""
+    """It has been trained on English only."""
     return save_t5(tmp_path_factory.mktemp("t5"), t5_tokenizer())
 
 
 def words_only() -> Any:
-    """Whole words, with a token for all others, as BERT's for words with a rare character."""
+    """Whole words, with an unknown token for others, like BERT for words with a rare character."""
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "Mira": 1, "lives": 2}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
 
 
 def letters_only() -> Any:
-    """Letters, and nothing at all for others: a tokenizer without an unknown token drops them."""
+    """Letters, dropping all others: a tokenizer without an unknown token."""
     tokenizer = Tokenizer(models.BPE({letter: n for n, letter in enumerate("Miralves")}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)

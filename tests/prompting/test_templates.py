@@ -52,7 +52,7 @@ def test_shipped_templates(name: str) -> None:
     assert template.messages[-1].role == "user"
     assert template.no_answer
     text = "".join(turn.content for turn in template.messages)
-    # Instruction, target and scorer agree on it; t5_qa has no instruction, only training.
+    # Instruction, target and scoring agree on it; t5_qa has no instruction, just training.
     assert template.no_answer[0] in text or name == "t5_qa.txt"
     assert text.count("{context}") == text.count("{question}") == 1
     assert name.startswith("kor") == any(letter in text for letter in HANGUL)

@@ -12,7 +12,7 @@ from aqa.records import Example, Passage
 
 
 def examples(retrieved: bool = False) -> list[Example]:
-    """Ten questions over a passage each; with `retrieved`, three more passages were found."""
+    """Ten questions with a passage each; with `retrieved`, three more were found."""
     found = people(TOWNS, retrieved)
     return found if retrieved else [replace(each, own_passages=()) for each in found]
 
@@ -54,16 +54,16 @@ def test_mixed_holds_gold_and_distractors(retrieved: bool, negatives: str) -> No
         places.add(found.index(gold))
         assert example is not None
         assert [(p.rank, p.score) for p in example.passages] == [(n, None) for n in range(1, 7)]
-        if retrieved:  # what was retrieved comes before what other questions have
+        if retrieved:  # retrieved passages come before those of other questions
             near = {f"Person {(number + n) % 10} " for n in (1, 2, 3)}
             assert all(any(text.startswith(name) for text in found) for name in near)
-    assert len(places) > 3  # its place tells nothing
+    assert len(places) > 3  # its position reveals nothing
 
 
 def test_one_seed_gives_one_data_set_in_any_order() -> None:
     options = {"passages": "mixed", "distractors": 3, "negatives": "random"}
     first = {e.id: texts(e) for e in applied(examples(), **options) if e}
-    # OtherPassages reads the same data, whatever example is asked for first.
+    # OtherPassages reads the same data, whichever example is asked for first.
     rows = examples()
     evidence = TrainingEvidence(TrainingEvidenceOptions.model_validate(options), None, 1, rows)
     backwards = {row.id: texts(evidence.apply(row)) for row in reversed(rows)}
@@ -92,7 +92,7 @@ def test_distractors_alone_are_unanswerable_or_left_out() -> None:
 
 @pytest.mark.parametrize("named", ["by id", "as its own"])
 def test_what_says_the_answer_elsewhere_is_no_distractor(named: str) -> None:
-    """Gold is known; with it left out, "no answer" must be true of the rest."""
+    """Gold is known; without it, the rest must really have no answer."""
     texts_found = ["Ostry is where she lives.", "Gold: Ostry.", "Nothing.", "Gold: Ostry.", "Else."]
     found = tuple(Passage(text, id=f"d{n}", rank=n) for n, text in enumerate(texts_found, 1))
     known = {"gold_ids": ("d2",)} if named == "by id" else {"own_passages": found[1:2]}

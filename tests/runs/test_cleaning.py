@@ -47,7 +47,7 @@ from aqa.runs.journal_rows import cleaned_again
         ("Is it Lyon?\n</think>\nParis", "Paris"),
         ("<thought>리옹일까?</thought>서울", "서울"),
         ("<think>Lyon</think><think>Nice</think>Paris", "Paris"),
-        ("<think>Is it Lyon? Or", ""),  # cut off: there is no answer
+        ("<think>Is it Lyon? Or", ""),  # truncated, so there is no answer
         ("[THINK]Lyon?[/THINK]Paris", "Paris"),
         ("Is <think> a tag?", "Is <think> a tag?"),
         (
@@ -71,11 +71,11 @@ from aqa.runs.journal_rows import cleaned_again
         ("<answer></answer>", ""),
         ("the <answer> tag", "the <answer> tag"),
         ("Paris<|im_end|>", "Paris"),
-        ("서울특별\ufffd", "서울특별"),  # cut within a letter
+        ("서울특별\ufffd", "서울특별"),  # cut inside a character
         ("서\ufffd울", "서\ufffd울"),
         ("Paris</s><|endoftext|>\n", "Paris"),
         ("서울[|endofturn|]", "서울"),
-        ("<|im_end|>", "<|im_end|>"),  # may be what was asked for
+        ("<|im_end|>", "<|im_end|>"),  # perhaps the question was about it
         ("the <|im_end|> token", "the <|im_end|> token"),
         ("", ""),
         (" \n\t\n", ""),

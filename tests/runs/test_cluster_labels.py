@@ -21,7 +21,7 @@ def test_the_only_passage_is_what_was_asked_about() -> None:
 
 def test_of_several_the_gold_one() -> None:
     assert labels((ONE, TWO), gold_ids=("p2",)) == labels((TWO,))
-    # A retriever's passages were joined; the gold one stood beside the question.
+    # A retriever's passages were joined; the gold one came with the question.
     assert labels((TWO, TWO), own_passages=(ONE,)) == labels((ONE,))
 
 

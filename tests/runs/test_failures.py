@@ -1,4 +1,4 @@
-"""What a run fell short of, by the rows of its journal."""
+"""Summaries of failures in a run's journal."""
 
 from aqa.runs.failures import Shortfall, shortfall
 

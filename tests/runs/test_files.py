@@ -18,7 +18,7 @@ def test_a_file_is_the_old_one_or_the_whole_new_one(
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, float("nan"))
 
-    (tmp_path / "reader").hardlink_to(path)  # somebody who has the old file open
+    (tmp_path / "reader").hardlink_to(path)  # a process that has the old file open
     write_json(path, {"답": 1, "more": 2})
     assert json.loads((tmp_path / "reader").read_bytes()) == {"답": 1}
     (tmp_path / "reader").unlink()
@@ -37,7 +37,7 @@ def test_a_folder_is_the_old_one_or_the_whole_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "model"
-    (tmp_path / ".model.draft").mkdir()  # of a process that was killed
+    (tmp_path / ".model.draft").mkdir()  # left by a killed process
     (tmp_path / ".model.draft" / "old").touch()
     for name in ("first", "second"):
         with atomic_folder(folder) as draft:
@@ -49,7 +49,7 @@ def test_a_folder_is_the_old_one_or_the_whole_new_one(
         "model", "model/second",
     ]  # fmt: skip
 
-    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # as if killed in it
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # as if killed there
     discard(folder)
     assert not folder.exists()
 

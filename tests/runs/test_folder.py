@@ -93,7 +93,7 @@ def test_what_a_verb_does_not_write_may_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_fresh_start_leaves_nothing_of_another_training(resume: bool, tmp_path: Path) -> None:
-    """Killed before it has weights of its own, it would pass the others off as these."""
+    """If it were killed before it has weights, those of the other would seem to be its own."""
     write_json(tmp_path / MANIFEST, {"verb": "train", "status": "done"})
     names = [ADAPTER, CHECKPOINTS, MERGED, "predict-dev"]
     for name in names:
@@ -131,7 +131,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="another process"), open_run(tmp_path, "predict"):
             pass
         other.kill()
-    with open_run(tmp_path, "predict") as run:  # freed by the system
+    with open_run(tmp_path, "predict") as run:  # released by the system
         assert run.previous == {}
 
 
@@ -172,12 +172,12 @@ def test_an_adapter_goes_on_as_it_was_trained(tmp_path: Path, below: str) -> Non
 def test_a_template_is_found_from_another_folder(
     prompt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its path is one from where the training was started; names are those of shipped ones."""
+    """Its path is relative to where the training was started; bare names are built-in templates."""
     for folder in ("mine", "run"):
         (tmp_path / folder).mkdir()
     (tmp_path / "mine" / "t.txt").touch()
     (tmp_path / "elsewhere" / "mine").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "mine" / "t.txt").touch()  # another template of the same name
+    (tmp_path / "elsewhere" / "mine" / "t.txt").touch()  # another template with this name
     manifest = {"verb": "train", "directory": str(tmp_path), "config": {"prompt": prompt}}
     write_json(tmp_path / "run" / MANIFEST, manifest)
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -21,7 +21,7 @@ def answer(index: int, **more: object) -> dict[str, object]:
 
 
 def filled(folder: Path, *indices: int) -> Path:
-    """A journal of these examples; gives its path."""
+    """A journal of these examples; return its path."""
     with journal(folder) as opened:
         for index in indices:
             opened.append(index, answer(index))
@@ -32,7 +32,7 @@ def test_a_journal_has_a_header_and_a_line_for_each_example(tmp_path: Path) -> N
     with journal(tmp_path) as opened:
         for index in (2, 0):
             opened.append(index, answer(index))
-            # On the disk before anything else happens, whatever becomes of this process.
+            # On disk before anything else happens, whatever happens to this process.
             last = (tmp_path / JOURNAL).read_bytes().splitlines()[-1]
             assert json.loads(last) == {"index": index, **answer(index)}
     header = json.loads((tmp_path / JOURNAL).read_bytes().splitlines()[0])
@@ -50,7 +50,7 @@ def test_a_journal_has_a_header_and_a_line_for_each_example(tmp_path: Path) -> N
 def test_a_journal_that_was_removed_is_told_with_the_next_answer(
     begun_anew: bool, tmp_path: Path
 ) -> None:
-    """Or else answers would be paid for that nobody can keep, or mixed with another process's."""
+    """Otherwise paid answers would be lost, or mixed with another process's."""
     with journal(tmp_path) as opened:
         opened.append(0, answer(0))
         opened.path.unlink()
@@ -105,7 +105,7 @@ def test_predictions_stand_in_the_order_of_the_data(tmp_path: Path) -> None:
     "broken",
     [
         b'{"index": 9, "id": "q9", "predi',
-        b'{"index": 9, "id": "q9"}',  # whole, but its end of line was not written
+        b'{"index": 9, "id": "q9"}',  # complete, but without its line end
         b'{"index": 9, "id": "\xea\xb0',
         b"\0\0\0\0",
         b"not JSON\n",

@@ -1,4 +1,4 @@
-"""Lines of journals that are found by the examples they are on."""
+"""Finding journal lines by example."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What may be spent, on disk before each request."""
+"""The spending record, written before each request."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
     price = PriceOptions(input=1.0, output=2.0, cached_input=0.5, cache_write=1.25)
     budget = Ledger(Gpt4Options(price=price))
     budget.resume(Spent(), {}, record)
-    budget.reserve(Spent(999, 9))  # of a batch, which its own record knows
+    budget.reserve(Spent(999, 9))  # for a batch, which has its own record
     worst = priced(Spent(1000, 64), budget.price)
     budget.start(worst)
     again = SpendingRecord(tmp_path, fresh=False)

@@ -1,4 +1,4 @@
-"""One table in all its forms: each is safe where it is read, and says the same."""
+"""One table in all its forms: safe in each format, with the same content."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The verb evaluate as a plain function: what it writes, and what it refuses before that."""
+"""The verb evaluate as a plain function: what it writes, and what it refuses first."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What it would cost to see a difference from another run."""
+"""Estimating what it costs to detect a difference from another run."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ COUNT = 200
 
 @pytest.fixture
 def ask(call_aqa: Call, tmp_path: Path, server: Server) -> Call:
-    """Ask for a dry run against a reference that is wrong on each third question."""
+    """Start a dry run against a reference that is wrong on every third question."""
     answers = {f"q{n}": {"predicted_answer": str(n) if n % 3 else "no"} for n in range(COUNT)}
     (tmp_path / "a.json").write_text(json.dumps(answers))
     write_questions(tmp_path, COUNT)
@@ -47,7 +47,7 @@ def test_from_the_reference_alone(ask: Call) -> None:
     found = told(ask("--to-see", "5", "--against", "a.json", "--json"))
     seen = found["to_see"]
     assert (seen["a"], seen["b"], seen["metric"], seen["difference"]) == ("a", "out", "f1", 5)
-    # Two shares of two thirds, each for itself: (1.96 + 0.84)^2 * 2 p (1 - p) / 0.05^2.
+    # Two independent shares of two thirds: (1.96 + 0.84)^2 * 2 p (1 - p) / 0.05^2.
     assert seen["questions"] == pytest.approx(7.85 * 2 * (2 / 9) / 0.05**2, rel=0.05)
     assert seen["cost"] == pytest.approx([seen["questions"] / COUNT * one for one in found["cost"]])
     assert (seen["capacity"], seen["is_paired"]) == (COUNT, False)
@@ -63,7 +63,7 @@ def test_a_reference_whose_answers_all_score_alike(ask: Call, tmp_path: Path, an
     answers = {f"q{n}": {"predicted_answer": answer and str(n)} for n in range(COUNT)}
     (tmp_path / "a.json").write_text(json.dumps(answers))
     seen = told(ask("--to-see", "5", "--against", "a.json", "--json"))["to_see"]
-    # All that differ do so in one's favour: six wins to none at least, of 5 % of the questions.
+    # All differences in one's favour: at least six wins to none, from 5 % of the questions.
     assert 120 <= seen["questions"] <= 180
     assert 3 < seen["sees"] < 5
 

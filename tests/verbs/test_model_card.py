@@ -1,4 +1,4 @@
-"""The card beside trained weights."""
+"""The model card beside trained weights."""
 
 import json
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def test_without_the_hub_no_licence_is_known() -> None:
 
 
 class Finished(StubBackend, Trainable[StubOptions]):
-    """A stub whose training leaves one file, and a card as libraries do."""
+    """A stub whose training writes one file, and a card as libraries do."""
 
     def estimate(self) -> TrainEstimate:
         return TrainEstimate(0, 0, 0)
@@ -119,7 +119,7 @@ class Finished(StubBackend, Trainable[StubOptions]):
 def test_a_resumed_training_leaves_the_same_weights_and_card(
     tmp_path: Path, as_stub: Callable[[type], None]
 ) -> None:
-    """Whoever asked the weights knows them by their hash."""
+    """Runs that used the weights identify them by their hash."""
     data, prompt = tmp_path / "rows.jsonl", tmp_path / "t.txt"
     row = {"id": "a", "question": "who", "passages": ["Anna"], "answers": ["Anna"]}
     data.write_text(json.dumps(row), encoding="utf-8")
@@ -136,7 +136,7 @@ def test_a_resumed_training_leaves_the_same_weights_and_card(
     known = read_manifest(run)["weights_sha256"]
 
     class Older(Finished):
-        """One that leaves what it left when that was hashed."""
+        """Writes what was there when that was hashed."""
 
         def train(self, job: TrainJob, on_step: Callable[..., None]) -> Path:
             return job.folder / MODEL

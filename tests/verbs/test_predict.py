@@ -49,7 +49,7 @@ def predictions(folder: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def journal_ids(folder: Path) -> list[str]:
-    """Ids of the journal's whole lines."""
+    """Ids in the journal's complete lines."""
     path = folder / JOURNAL
     lines = path.read_bytes().split(b"\n")[1:-1] if path.exists() else []
     return [json.loads(line)["id"] for line in lines]
@@ -76,7 +76,7 @@ def test_what_a_run_leaves(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_shows_the_scores_of_all_answers(tmp_path: Path) -> None:
-    questions = write_rivers(tmp_path, 9)  # of each three the stub answers the first one wrongly
+    questions = write_rivers(tmp_path, 9)  # the stub answers the first of every three wrongly
     run(configured(questions, {"data": {"limit": 1}}), tmp_path / "out")
     told: list[tuple[int, Any]] = []
 
@@ -97,7 +97,7 @@ def test_a_resumed_run_shows_the_scores_of_all_answers(tmp_path: Path) -> None:
     progress = Told()
     predict(configured(questions), tmp_path / "out", progress, GO_ON)
     assert [count for count, fields in told if fields] == list(range(2, 10))
-    assert told[-1][1]["em"] == pytest.approx(100 * 6 / 9)  # of this session alone 6 of 8
+    assert told[-1][1]["em"] == pytest.approx(100 * 6 / 9)  # in this session alone, 6 of 8
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_long_answers_are_kept_whole_and_old_ones_taken_anew(
     run(configured(questions, short, {"data": {"limit": 2}}), tmp_path / "out")
     answers = [row["predicted_answer"] for row in predictions(tmp_path / "out").values()]
     assert answers == ["", "The Han."]
-    # The rest of the same run: what was answered before is not asked again, and kept whole too.
+    # The rest of the same run: earlier answers are kept, and not asked again.
     long = configured(questions, short, {"evaluation": {"answer": "text"}})
     assert run(long, tmp_path / "out").resumed == 2
     whole = "The Han.\nIt flows through Seoul."
@@ -351,7 +351,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         before = len(asked_ids(tmp_path))
         done = set(journal_ids(folder))
         process = Forked(run, slow, folder)
-        if number % 4:  # among the gold answers; else while the run is being prepared, perhaps
+        if number % 4:  # while answering; otherwise perhaps while the run is being prepared
             wait_until(lambda: len(journal_ids(folder)) > len(done), process)  # noqa: B023
         time.sleep(moments.uniform(0.0, 0.1))
         process.kill()
@@ -377,7 +377,7 @@ def asked_ids(folder: Path) -> list[str]:
 
 
 def start(folder: Path) -> Forked:
-    """A slow prediction in a process of its own, once its first answers are on the disk."""
+    """A slow prediction in its own process, once its first answers are on disk."""
     words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out"]
     process = start_aqa(*words, "--set", "backend.seconds_per_answer=0.2", folder=folder)
     wait_until(lambda: len(journal_ids(folder / "out")) >= 3, process)
@@ -387,7 +387,7 @@ def start(folder: Path) -> Forked:
 def test_a_stray_rank_is_no_group_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some schedulers and shells leave one behind; the folder is held and written all the same."""
+    """Some schedulers and shells leave one behind; the folder is locked and written anyway."""
     monkeypatch.setenv("RANK", "1")
     config, folder = configured(write_rivers(tmp_path, 3)), tmp_path / "out"
     with (
@@ -425,7 +425,7 @@ def test_one_process_per_folder_and_ctrl_c(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk."""
+    """A limit on file size stands in for a full disk."""
     config = configured(write_rivers(tmp_path, 100))
     command = 'ulimit -f 8; exec "$0" -m aqa predict stub --data questions.jsonl -o out'
     done = subprocess.run(

@@ -40,7 +40,7 @@ def config(tmp_path: Path) -> RunConfig:
 
 
 class Letters(StubBackend):
-    """A stub that tells its tokens: the bytes of UTF-8, after a begin-of-text of 256."""
+    """A stub with tokens: UTF-8 bytes, after a begin-of-text token of 256."""
 
     begin_token_id: int | None = 256
 
@@ -121,7 +121,7 @@ def test_what_is_shown_of_a_reader_of_tokens(
     as_stub(Letters)
     (second,) = shown(config, example_id="b")
     assert second.encoding is not None
-    # A letter of Hangul, three tokens here, is one piece; all others are single.
+    # A Hangul letter, three tokens here, is one piece; all others are single.
     assert second.read == ("<s>", *"Read: 여섯\nWhy?")
     assert second.trained == tuple("none")
     assert second.begin_tokens == 1
@@ -181,7 +181,7 @@ def test_the_reader_is_sent_what_is_shown(
 
 
 def test_a_target_takes_no_room_from_a_prediction(config: RunConfig) -> None:
-    """The target of c is longer than an answer: a training reads fewer passages for it."""
+    """The target of c is longer than an answer, so training reads fewer passages for it."""
     data = Path(str(config.data.path))
     row = {"id": "c", "question": "Who?", "ctxs": ["one two", "three four"], "answers": ["a " * 6]}
     data.write_text(json.dumps(row), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One prediction in several processes: the same files as by one, whoever dies."""
+"""One prediction in several processes: the same files as from one, whoever dies."""
 
 import errno
 import json
@@ -50,9 +50,9 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def be_told(monkeypatch: pytest.MonkeyPatch, told: Mapping[str, str]) -> None:
-    """Know of processes what this environment says, and nothing else."""
+    """Set the environment variables about processes to these, and no others."""
     for name in ["RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", LAUNCH]:
-        monkeypatch.setenv(name, "")  # so that it is put back in the end, whoever sets it
+        monkeypatch.setenv(name, "")  # so that it is restored, whoever changes it
         monkeypatch.delenv(name)
     for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_"))]:
         monkeypatch.delenv(name)
@@ -93,13 +93,13 @@ def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
 
 
 def answered(folder: Path, name: str) -> int:
-    """How many answers a process has in its segment."""
+    """The number of answers in a process's segment."""
     path = folder / SEGMENTS / name / JOURNAL
     return path.read_bytes().count(b"\n") - 1 if path.exists() else 0
 
 
 def is_whole(folder: Path, single: Path) -> None:
-    """The files are those of one process, and nothing is left over."""
+    """Assert that the files are those of one process, and nothing is left over."""
     assert (folder / PREDICTIONS).read_bytes() == (single / PREDICTIONS).read_bytes()
     assert sorted(rows(folder / JOURNAL)) == sorted(rows(single / JOURNAL))
     assert not (folder / SEGMENTS).exists()
@@ -110,7 +110,7 @@ def is_whole(folder: Path, single: Path) -> None:
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process leaves."""
+    """The run of a single process."""
     folder = tmp_path_factory.mktemp("single")
     run_alone(configured(folder), folder / "out")
     return folder / "out"
@@ -122,7 +122,7 @@ def test_several_processes_leave_the_files_of_one(single: Path, tmp_path: Path) 
     assert launch.exit_codes() == [0, 0, 0]
     is_whole(tmp_path / "out", single)
     windows = [json.loads(row)["index"] // SIZE for row in rows(tmp_path / "out" / JOURNAL)[1:]]
-    assert windows == sorted(windows)  # as one process goes through them
+    assert windows == sorted(windows)  # as a single process would take them
     assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1
 
 
@@ -196,7 +196,7 @@ def test_while_one_of_them_lives_the_folder_is_in_use(
 def test_the_first_waits_until_who_leads_has_said_so(
     own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It came late; only where another launch works in the folder it is an error."""
+    """It came late; it is an error only if another launch is working in the folder."""
     folder, waited = tmp_path / "out", []
 
     def begin(seconds: float) -> None:
@@ -260,7 +260,7 @@ def test_windows_are_taken_in_turn(queue: Path) -> None:
     assert take_part(queue, "2", "another launch") is None
     with one, two:
         assert one.take() == range(4, 8)
-        # One that is killed while it writes leaves half a line.
+        # A process killed while writing leaves half a line.
         with (queue / SEGMENTS / CLAIMS).open("ab") as file:
             file.write(b"take 2")
         assert two.take() == range(8, 10)
@@ -346,7 +346,7 @@ def test_the_name_of_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_launch_agrees_on_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first process makes it up; torch's store tells it the others."""
+    """The first process makes it up; torch's store passes it to the others."""
     from torch.distributed import TCPStore
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -393,7 +393,7 @@ def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> N
 
 @pytest.mark.slow
 def test_tasks_of_srun_on_two_machines(single: Path, tmp_path: Path) -> None:
-    """All that `srun` says, and no word of torch."""
+    """Only what `srun` sets, and nothing of torch."""
     configured(tmp_path)
     words = ["predict", "stub", "--data", "questions.jsonl", "-o", "out", "--json"]
     words += ["--set", f"generation.window={SIZE}", "--set", "backend.seconds_per_answer=0.03"]
@@ -420,7 +420,7 @@ def test_tasks_of_srun_on_two_machines(single: Path, tmp_path: Path) -> None:
 def test_where_nothing_can_be_locked_one_process_works(
     single: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """As on Lustre that is mounted without flock."""
+    """As on Lustre mounted without flock."""
 
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")

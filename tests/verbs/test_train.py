@@ -1,4 +1,4 @@
-"""What the verb train does itself, whatever the reader."""
+"""What the verb train itself does, for any reader."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,7 @@ ROW = '{{"id": "{}", "question": "who", "passages": [{}], "answers": ["Anna"]}}\
 
 
 class Trained(StubBackend, Trainable[StubOptions]):
-    """A stub that could be trained."""
+    """A stub that can be trained."""
 
     def estimate(self) -> TrainEstimate:
         return TrainEstimate(0, 0, 0)
@@ -62,7 +62,7 @@ def plan(
 
 
 def told(made: TrainingPlan) -> tuple[list[str], list[str]]:
-    """The ids of the training prompts, and what is said of the others."""
+    """The ids of the training prompts, and the messages about the others."""
     cuts = Cuts()
     prompts: Iterator[Prompt] = made.train_prompts(cuts)
     ids = [prompt.id for prompt in prompts]
@@ -75,7 +75,7 @@ def told(made: TrainingPlan) -> tuple[list[str], list[str]]:
 def test_no_process_trains_where_another_training_is_at_work(
     rank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one holds the folder, and each of the others the rows that it makes there."""
+    """The first one locks the folder, and each of the others the rows that it makes there."""
     for name, value in (("RANK", rank), ("WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     config, run = plan(tmp_path, 100).config, tmp_path / "run"
@@ -83,7 +83,7 @@ def test_no_process_trains_where_another_training_is_at_work(
     with pytest.raises(FolderInUseError):
         train(config, run, SilentProgress())
     lock.release()
-    with pytest.raises(NotImplementedError):  # of the stub, which came to its training
+    with pytest.raises(NotImplementedError):  # from the stub, which reached its training
         train(config, run, SilentProgress())
     hold(run, name=f".lock.{rank}").release()
 
@@ -103,7 +103,7 @@ def test_nothing_is_said_where_all_fits(tmp_path: Path) -> None:
 
 
 def test_answers_that_are_cut_away_are_told(tmp_path: Path) -> None:
-    """Question and answer take four words, so that two are left for passages."""
+    """Question and answer take four words, which leaves two for passages."""
     ids, notes = told(plan(tmp_path, 6))
     assert ids == ["near", "far", "none"]
     assert notes[0].startswith("2 prompts lost passages")
@@ -111,7 +111,7 @@ def test_answers_that_are_cut_away_are_told(tmp_path: Path) -> None:
 
 
 def test_answers_that_the_plan_leaves_out_are_told(tmp_path: Path) -> None:
-    """No text is cut, so the reader's length is not what to raise."""
+    """Nothing is cut to the reader's length, so raising that would not help."""
     ids, (note,) = told(plan(tmp_path, 100, {"evidence.top_k": 1}))
     assert ids == ["near", "far", "none"]
     assert note.startswith("1 prompts lost the passage with the answer")
@@ -119,7 +119,7 @@ def test_answers_that_the_plan_leaves_out_are_told(tmp_path: Path) -> None:
 
 
 def test_nothing_is_unanswerable_where_gold_is_never_left_out(tmp_path: Path) -> None:
-    """Its template has no phrase for that; one is asked for only where it is needed."""
+    """Its template has no phrase for that, which is required only when needed."""
     train = {"passages": "mixed", "distractors": 0, "unanswerable_probability": 1.0}
     assert told(plan(tmp_path, 100, **train))[0] == ["near", "far"]
     with pytest.raises(ConfigError, match="no no_answer phrase"):
@@ -137,7 +137,7 @@ def test_drawn_evidence_is_known_by_its_rules(tmp_path: Path) -> None:
 def test_the_best_weights_are_chosen_in_one_way(
     section: str, changed: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """Trainings from before it was written down go on all the same."""
+    """Trainings from before it was recorded can still be resumed."""
     made = plan(tmp_path, 100)
     before = json.loads(json.dumps(made.fingerprint()))
     options = getattr(made.config, section).model_copy(update=changed)
@@ -148,7 +148,7 @@ def test_the_best_weights_are_chosen_in_one_way(
 
 
 def test_a_loss_needs_a_target_for_each_validation_question(tmp_path: Path) -> None:
-    """Without a phrase for "no answer" such questions have none, and may be all there are."""
+    """Without a no-answer phrase such questions have none, and perhaps all are such."""
     dev = tmp_path / "dev.json"
     dev.write_text('[{"question": "who", "passages": ["x"], "answers": []}]', encoding="utf-8")
     with pytest.raises(ConfigError, match=r"1 questions have no answer.* to take the loss of"):
@@ -190,7 +190,7 @@ def test_parts_of_a_training_are_the_whole(
 
 
 def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
-    """The only passage of a row is its gold one, even where it does not say the answer."""
+    """The only passage of a row is its gold one, even if it does not contain the answer."""
     rows = [
         {"id": "only", "question": "who", "passages": ["x"], "answers": ["Anna"]},
         {"id": "none", "question": "who", "passages": ["x", "y"], "answers": ["Anna"]},
@@ -255,7 +255,7 @@ def test_validation_data_that_are_missing_are_missed_first(tmp_path: Path) -> No
 
 
 class Learner(Trained):
-    """A stub that has nothing to learn, and is scored as all readers are."""
+    """A stub that learns nothing, and is scored like all readers."""
 
     def train(self, job: TrainJob, on_step: object) -> Path:
         (job.folder / MODEL).mkdir()

@@ -24,7 +24,7 @@ def rows_of(folder: Path) -> dict[str, dict[str, object]]:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What happened to the reader's weights."""
+    """Record what happens to the reader's weights."""
     happened: list[str] = []
 
     def enter(self: StubBackend) -> StubBackend:
@@ -97,7 +97,7 @@ def test_evidence_by_older_rules_is_not_gone_on_with(call_aqa: Call, tmp_path: P
     del older["fingerprint"]["evidence_rules"]
     ours["noise-2"].write_bytes(json.dumps(older).encode() + b"\n" + rows)
     again = call_aqa(*words, code=1)
-    assert "Run 1" not in again.stderr  # refused before anything is asked
+    assert "Run 1" not in again.stderr  # before anything is asked
     told = "its evidence was drawn by the rules of another version of aqa. Name another"
     assert told in " ".join(again.stderr.split())
     call_aqa("evaluate", "out", "--stress", code=0)
@@ -157,7 +157,7 @@ def test_a_run_for_each_prompt(call_aqa: Call, tmp_path: Path, opened: list[str]
     assert prompt_runs(out) == {"eng_v1": out / "eng_v1", "eng_v2": out / "eng_v2"}
     names = [read_manifest(path)["config"]["prompt"] for path in prompt_runs(out).values()]
     assert names == ["eng_v1", "eng_v2"]
-    # Another one joins them; a single one is an ordinary run.
+    # Another one is added; a single one is an ordinary run.
     found = json.loads(call_aqa(*words, "--prompt", "kor_v1", "--json").stdout)["runs"]
     assert {name: each["resumed"] for name, each in found.items()} == {"eng_v1": COUNT, "kor_v1": 0}
     assert list(prompt_runs(out)) == ["eng_v1", "eng_v2", "kor_v1"]

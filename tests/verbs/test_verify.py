@@ -1,4 +1,4 @@
-"""`aqa evaluate --verify`: what a run was made from and what it wrote, hashed again."""
+"""`aqa evaluate --verify`: a run's inputs and outputs are hashed again."""
 
 import json
 import shutil
@@ -72,7 +72,7 @@ def test_relative_paths_are_found_from_elsewhere(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert set(statuses(run).values()) == {"same"}
-    for path in list(tmp_path.iterdir()):  # a copy on a machine that lacks the old place
+    for path in list(tmp_path.iterdir()):  # a copy on a machine without the old path
         if path.name != "elsewhere":
             shutil.move(path, tmp_path / "elsewhere" / path.name)
     assert set(statuses(tmp_path / "elsewhere" / "out").values()) == {"same"}

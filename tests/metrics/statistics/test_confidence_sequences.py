@@ -1,4 +1,4 @@
-"""Intervals that hold at every look, against exact sums and by simulation."""
+"""Anytime-valid intervals, compared with exact sums and by simulation."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,11 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, verdicts
 from aqa.metrics.statistics.intervals import mean_interval
 
-FIVE_PER_CENT = 20 + 3 * 4.4  # of 400 runs, and three standard deviations
+FIVE_PER_CENT = 20 + 3 * 4.4  # of 400 runs, plus three standard deviations
 
 
 def drawn(random: np.random.Generator, size: int, clusters: int, mean: float) -> np.ndarray:
-    """Totals of values -1, 0 and 1 in clusters whose own means differ."""
+    """Totals of values -1, 0 and 1 in clusters with different means."""
     own = random.normal(mean, 0.1, (clusters, 1))
     chance = np.clip([0.2 + own / 2, 0.2 - own / 2], 0, 1)
     draws = random.random((clusters, size))
@@ -30,10 +30,10 @@ def test_wealth_is_what_the_bets_come_to() -> None:
 
 
 def test_the_t_mixture_is_the_integral_over_effect_sizes() -> None:
-    """Likelihoods by right Haar and a normal effect of variance 1 / c, integrated on a grid."""
+    """Likelihoods with a right Haar prior and a normal effect of variance 1 / c, on a grid."""
     unseen, seen = -1.0, [1.0, 3.0, 2.5, -0.5, 2.0]
     totals = np.array([unseen, *seen])
-    c = 1.0  # the least, of few clusters
+    c = 1.0  # the smallest, for few clusters
     scale = np.geomspace(1e-2, 1e3, 801)
     effect = np.linspace(-12, 12, 801)[:, None]
     errors = ((totals[:, None, None] / scale - effect) ** 2).sum(axis=0)
@@ -78,13 +78,13 @@ def test_verdicts_and_p_values_go_with_the_interval(size: int) -> None:
 
 def test_clusters_of_unequal_sizes_are_weighted_by_their_examples() -> None:
     sizes = np.array([1.0, 9.0] * 30)
-    totals = np.array([1.0, 0.0] * 30)  # the mean is 0.1, that of the clusters' means 0.5
+    totals = np.array([1.0, 0.0] * 30)  # the mean is 0.1; that of the clusters' means is 0.5
     low, high = ConfidenceSequence(9, 60).interval(totals, sizes)
     assert low < 0.1 < high < 0.3
 
 
 def test_values_that_are_all_the_same_so_far() -> None:
-    """Of 60 clusters none differed: 1 in 20 still may, as a whole."""
+    """None of 60 clusters differed, but 1 in 20 may still differ entirely."""
     sizes = np.full(60, 5.0)
     low, high = ConfidenceSequence(5, 60).interval(0 * sizes, sizes)
     assert -low == pytest.approx(high)
@@ -109,7 +109,7 @@ def test_few_clusters_that_differ_as_a_whole_are_not_overlooked(share: float, si
 
 @pytest.mark.parametrize(("mean", "size"), [(0.5, 1), (0.97, 4)])
 def test_means_that_were_looked_at(mean: float, size: int) -> None:
-    """Stopped where the interval looks worst, the mean is outside in at most 5 %."""
+    """Stopping where the interval looks worst, the mean is outside in at most 5 %."""
     random, clusters, missed = np.random.default_rng(4), 40, 0
     for _ in range(40):
         own = np.clip(random.normal(mean, 0.02, (clusters, 1)), 0, 1)

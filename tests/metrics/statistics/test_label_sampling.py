@@ -1,4 +1,4 @@
-"""What labels of a few answers say of all; how well intervals cover: tests/benchmarks/labelling."""
+"""Inference from labels of a few answers; coverage is in tests/benchmarks/labelling."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ from aqa.metrics.statistics.sign_flips import mcnemar, sign_flip_tests
 
 
 @pytest.mark.parametrize("level", [0.05, 0.05 / 6])
-@pytest.mark.parametrize("spread", [0.0, 1.0])  # of the logarithms of clusters' sizes
+@pytest.mark.parametrize("spread", [0.0, 1.0])  # of the logarithm of cluster sizes
 def test_four_of_five_differences_of_that_size_are_found(level: float, spread: float) -> None:
     generator = np.random.default_rng(5)
     sizes = np.ceil(10 * np.exp(generator.normal(0, spread, 20))).astype(int)

@@ -22,7 +22,7 @@ def mean_interval(values: list[float], labels: list[int] | None = None) -> tuple
 
 
 def drawn_clusters(count: int, size: int, alike: float, seed: int) -> tuple[np.ndarray, Clusters]:
-    """Scores 0..100 whose clusters are alike: normal effects of clusters and of examples."""
+    """Correlated scores 0..100: normal effects of clusters and of examples."""
     generator = np.random.default_rng(seed)
     labels = np.repeat(np.arange(count), size)
     effects = generator.normal(0, alike**0.5, count)[labels]
@@ -94,7 +94,7 @@ def test_clusters_of_one_are_examples() -> None:
 
 
 def dense(columns: np.ndarray, clusters: Clusters, alike: float) -> tuple[float, float]:
-    """The unbiased CR2 variance and its degrees of freedom, by whole matrices."""
+    """The unbiased CR2 variance and its degrees of freedom, using full matrices."""
     sizes, examples = clusters.sizes, clusters.examples
     same = clusters.codes[:, None] == clusters.codes
     covariance = np.where(same, alike, 0.0) + (1 - alike) * np.eye(examples)
@@ -114,7 +114,7 @@ def test_unequal_clusters_agree_with_the_whole_matrices() -> None:
     clusters = Clusters.of(labels.tolist(), "title")
     scores = 50 + 9 * generator.normal(0, 1, 9)[labels] + generator.normal(0, 9, len(labels))
     found = mean_intervals(scores[:, None], clusters)
-    # The analysis of variance gives the correlation.
+    # The analysis of variance estimates the correlation.
     own = [scores[labels == label] for label in range(9)]
     between = sum(len(each) * (each.mean() - scores.mean()) ** 2 for each in own) / 8
     within = sum(((each - each.mean()) ** 2).sum() for each in own) / (len(labels) - 9)
@@ -138,7 +138,7 @@ def test_a_score_has_the_same_interval_whatever_is_beside_it() -> None:
 def test_clusters_right_or_wrong_as_a_whole_have_the_interval_of_wilson(
     right: int, of: int
 ) -> None:
-    """Their variance is p(1 - p) by one less than their number, whatever p: no t is needed."""
+    """Their variance is p(1 - p) / (n - 1), for any p, so no t is needed."""
     labels = [place // 4 for place in range(4 * of)]
     found = mean_interval([100.0 * (label < right) for label in labels], labels)
     square, share = stats.norm.ppf(0.975) ** 2 / (of - 1), right / of
@@ -148,7 +148,7 @@ def test_clusters_right_or_wrong_as_a_whole_have_the_interval_of_wilson(
 
 
 def test_no_interval_is_wider_than_if_clusters_were_right_or_wrong_as_a_whole() -> None:
-    """One of ten is a little less than right, which tells next to nothing of the spread."""
+    """One score in ten is slightly less than right, which says almost nothing about the spread."""
     values = [100.0] * 9 + [90.0]
     whole = stats.binomtest(10, 10).proportion_ci(method="wilson").low
     for labels in (None, list(range(10)), [place // 3 for place in range(30)]):
@@ -176,7 +176,7 @@ def test_no_difference_among_few_is_no_certainty() -> None:
     for count, reach in ((40, 6.9), (4000, 0.07)):
         found = difference([0.0] * count)
         assert (-found.lows[0], found.highs[0]) == pytest.approx((reach, reach), abs=0.05)
-    # Clusters whose examples may all change together.
+    # Clusters in which all examples may change together.
     assert difference([0.0] * 40, [place // 4 for place in range(40)]).highs[0] > 25
 
 

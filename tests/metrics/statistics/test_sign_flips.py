@@ -109,7 +109,7 @@ def test_rare_chances_are_not_cut_off_at_the_number_of_draws() -> None:
 @pytest.mark.parametrize("far", [3.2, 3.8, 4.5])
 @pytest.mark.parametrize("kind", ["normal", "skewed", "f1"])
 def test_the_p_of_rare_chances_is_never_too_small(kind: str, far: float) -> None:
-    """Beside drawing signs that lean to the far side, each counted by how likely it is."""
+    """Compared with importance sampling of signs that favour the far side."""
     generator = np.random.default_rng(5)
     sizes = {
         "normal": np.abs(generator.normal(0, 20, 60)),
@@ -172,7 +172,7 @@ def test_holm(given: list[float], corrected: list[float]) -> None:
 
 @pytest.mark.parametrize("count", [8, 20])
 def test_false_alarms_between_like_systems(count: int) -> None:
-    """Of F1, where a paired bootstrap has 11 % of 8 questions and 7 % of 20."""
+    """For F1, where a paired bootstrap has 11 % with 8 questions and 7 % with 20."""
     generator = np.random.default_rng(12)
     quality = generator.normal(0, 1, (count, 3000))
     a, b = (

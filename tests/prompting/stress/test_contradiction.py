@@ -1,4 +1,4 @@
-"""Another answer in the place of the old one: types, whole words, Korean particles."""
+"""Replacing an answer by another: types, whole words, Korean particles."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Each condition: which passages are read, in which order, and what is right then."""
+"""Each stress condition: the passages in reading order, and the right answer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ def stressed(
 
 
 def read(evidence: StressedEvidence, example: Example) -> list[str]:
-    """The texts as a reader meets them."""
+    """The texts in reading order."""
     return [passage.text for passage in select(example, evidence.options).reading_order]
 
 
@@ -52,7 +52,7 @@ def test_the_gold_passage_is_where_it_is_meant_to_be(retrieved: bool, order: str
             holds = answer_finder(example)
             assert len(gold_ranks(example.passages, holds) or ()) == 1
         sets.append([sorted(read(evidence, example)) for example in found])
-    assert sets[0] == sets[1] == sets[2]  # only the place differs
+    assert sets[0] == sets[1] == sets[2]  # only the position differs
 
 
 @pytest.mark.parametrize("number", [0, 2, 5, 10, 20])
@@ -64,7 +64,7 @@ def test_noise_is_around_the_gold_passage(number: int) -> None:
         assert len(set(texts)) == number + 1
         assert texts.index(row.own_passages[0].text) == number // 2
         own = [p.text for p in row.passages if p.text != row.own_passages[0].text]
-        assert set(own[:number]) <= set(texts)  # a retriever's come first
+        assert set(own[:number]) <= set(texts)  # the retriever's come first
 
 
 def test_missing_evidence_leaves_silence() -> None:
@@ -73,7 +73,7 @@ def test_missing_evidence_leaves_silence() -> None:
     for row, example in zip(rows, found, strict=True):
         assert read(evidence, example) == [p.text for n, p in enumerate(row.passages) if n != 1]
         assert example.answers == ()
-    evidence, found = stressed(examples(), "missing")  # where nothing would be left
+    evidence, found = stressed(examples(), "missing")  # if nothing would be left
     for row, example in zip(examples(), found, strict=True):
         assert len(read(evidence, example)) == 1
         assert row.own_passages[0].text not in read(evidence, example)
@@ -82,7 +82,7 @@ def test_missing_evidence_leaves_silence() -> None:
 @pytest.mark.parametrize("condition", ["missing", "noise-5", "position-last"])
 @pytest.mark.parametrize("place", [0, 1])
 def test_no_other_passage_says_the_answer(condition: str, place: int) -> None:
-    """Neither a passage of its own that is not the gold one, nor one of another question."""
+    """Neither its own other passages, nor those of other questions."""
     rows = examples(retrieved=place == 0)
     again = Passage(f"Where person 0 does live: {TOWNS[0]} 0.", id="again", rank=1)
     rows[place] = replace(rows[place], passages=(again, *rows[place].passages))
@@ -124,11 +124,11 @@ def test_two_sources_stand_side_by_side_in_either_order() -> None:
         assert (old,) == row.answers
         texts = read(evidence, example)
         assert len(texts) == 5
-        assert sum(f" {new}." in text for text in texts) == 1  # in no passage beside the two
+        assert sum(f" {new}." in text for text in texts) == 1  # in none of the other passages
         assert {old in texts[1], new in texts[2]} in ({True}, {False})
         assert {old in texts[2], new in texts[1]} in ({True}, {False})
         firsts.add(old in texts[1])
-        gold = 2 if old in texts[1] else 3  # the copy is none
+        gold = 2 if old in texts[1] else 3  # the copy does not count
         assert gold_ranks(example.passages, answer_finder(example)) == (gold,)
     assert firsts == {True, False}
 
@@ -171,7 +171,7 @@ def test_fewer_passages_than_noise_asks_for() -> None:
     assert stressed(examples()[:9], "noise-5")
     with pytest.raises(DataError, match=r"asks for 5 passages beside .* hold only 4 for"):
         stressed(examples()[:5], "position-last")
-    rows = examples()[:5]  # of two gold passages one less is needed
+    rows = examples()[:5]  # with two gold passages, one fewer is needed
     second = Passage("So it is: person 0 lives there.", id="p", rank=2)
     rows = [replace(row, own_passages=(*row.own_passages, second)) for row in rows]
     rows = [
