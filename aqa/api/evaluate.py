@@ -84,8 +84,8 @@ def evaluate(
         metrics: such as ("em", "f1", "rougeL"); by default those for the languages.
         training: the training data: examples of `data` that occur in it are scored separately.
         stress: also score the stress conditions in run folders; fills `cards`.
-        plan: estimate how many questions a difference of so many points needs; fills `needs`.
-        label: choose so many answers of two systems for people to judge; fills `to_label`.
+        plan: a difference in points: estimate how many questions show it; fills `needs`.
+        label: how many answers of two systems to choose for people to judge; fills `to_label`.
         choose_threshold: find the confidence below which to abstain, such as "risk=5"; fills
             `contract`.
         level: the confidence level of that contract, in %.

@@ -25,7 +25,7 @@ class Scanner:
         self._text = text
         self._buffer = ""
         self._position = 0
-        self._start = 0  # up to which lines are counted already
+        self._start = 0  # up to which lines have been counted
         self._line, self._column = 1, 1  # at the start
 
     def next(self) -> str:
@@ -66,7 +66,7 @@ class Scanner:
             return value
 
     def load(self) -> None:
-        """Read all the text at once, which is faster where one value is most of it."""
+        """Read all the text at once, which is faster if one value is most of it."""
         self._buffer += self._text.read()
 
     def items(self) -> Iterator[Any]:

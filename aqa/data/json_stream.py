@@ -47,7 +47,7 @@ def read_json(path: Path) -> Iterator[Row]:
 def read_values(path: Path, at_once: bool = False) -> Iterator[tuple[str, object]]:
     """Read JSON Lines or other concatenated values, each with the line where it begins.
 
-    There may be commas or nothing between them, as from jq or from concatenating files.
+    There may be commas between them, or nothing, as from jq or concatenated files.
     """
     with scanning(path) as document:
         if at_once:

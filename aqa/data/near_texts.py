@@ -19,9 +19,9 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
     """Return for each text in `asked` the index of the nearest near text in `known`.
 
     Texts are near if the Jaccard similarity of their trigrams is at least `NEAR`; None if there
-    is no near text, or fewer letters than three. No pair is missed: two sets so similar share
-    `SHARED` of their rarest members, if as many members as may differ, and `SHARED` more, are
-    compared (prefix filtering; Chaudhuri, Ganti and Kaushik 2006; Wang, Li and Feng 2012).
+    is no near text, or fewer than three letters. Candidates are found by each set's rarest
+    members: as many as may differ in a near set, plus `SHARED`, so that near sets share at least
+    `SHARED` of them (prefix filtering; Chaudhuri, Ganti and Kaushik 2006; Wang, Li and Feng 2012).
     """
     from scipy.sparse import csr_matrix
 

@@ -57,7 +57,7 @@ def parse_line(line: str, place: str) -> Any:
 
 
 def half_a_pair(text: str, value: object, start: int, end: int) -> int | None:
-    """Return where a text has half a surrogate pair; None if the value there has none."""
+    """Return where a text has half a surrogate pair; None if its value has none."""
     if not _ESCAPED_HALF.search(text, start, end):
         return None
     if not _HALF_A_PAIR.search(json.dumps(value, ensure_ascii=False)):

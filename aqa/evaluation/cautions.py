@@ -17,7 +17,7 @@ from aqa.runs.cleaning import phrase_key
 SHARE = 0.1  # of the unanswerable questions; a phrase used so often may mean "no answer"
 TOLD = 3  # phrases reported
 SHOWN = 60  # characters of an answer
-MANY = 10  # answers; so many are hardly equal by chance
+MANY = 10  # answers; more than coincidence
 NEARLY = 0.95  # of the answers
 # Text around answers: its pattern, what it is, and what to do.
 WRAPPINGS = (

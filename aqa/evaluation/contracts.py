@@ -156,7 +156,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
 
 
 def _check_run(system: SystemScores) -> None:
-    """Refuse, by a DataError, a training, and answers to the data that a reader learned from."""
+    """Raise DataError for a training run, or answers to data that the reader was trained on."""
     manifest, file = system.manifest, system.file
     config = manifest.get("config")
     if not isinstance(config, dict):

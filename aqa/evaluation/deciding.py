@@ -59,7 +59,7 @@ class Decision(Facts):
     p: float
     asked: int
     questions: int
-    failed: tuple[int, int] = (0, 0)  # of a and of b, among those asked
+    failed: tuple[int, int] = (0, 0)  # by a and b, among those asked
 
     @property
     def is_final(self) -> bool:

@@ -231,7 +231,7 @@ def _check_whole(model: str) -> None:
 def _batches(
     order: Sequence[int], ids: Sequence[Sequence[int]], padded_tokens: int
 ) -> Iterator[list[int]]:
-    """Split a sequence, longest first, into batches of at most so many padded tokens."""
+    """Split a sequence, longest first, into batches of at most `padded_tokens`."""
     batch: list[int] = []
     for place in order:
         full = batch and (len(batch) + 1) * len(ids[batch[0]]) > padded_tokens

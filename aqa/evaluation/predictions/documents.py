@@ -41,9 +41,9 @@ class NamedPredictions:
 
 
 def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | None:
-    """Read a document of JSON, or values one after the other, such as lines.
+    """Read a JSON document, or concatenated values such as JSON Lines.
 
-    None where it is neither, and nothing says that it is.
+    None if it seems to be neither.
 
     Raises:
         DataError: `is_json`, but it can't be parsed.

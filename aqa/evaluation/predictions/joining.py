@@ -75,7 +75,7 @@ def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
         if name not in repeated or (is_sure and TURN not in common):
             return name
     varied = (name for name in common if len({row.ids[name] for row in found}) > 1)
-    return next(varied, None)  # one value throughout, such as llama.cpp's index 0, is no id
+    return next(varied, None)  # a constant, such as llama.cpp's index 0, is not an id
 
 
 def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked) -> None:

@@ -1,4 +1,4 @@
-"""Power analysis: which true differences so many clusters would show in four of five tests."""
+"""Power analysis: which true differences are detected in four of five tests."""
 
 from functools import lru_cache
 from math import ceil, sqrt
@@ -24,7 +24,7 @@ def detectable_difference(
     flips signs; `tails` is the sum of the fourth powers of the flipped sums, divided by the square
     of the sum of their squares: the more a few clusters dominate, the sooner it rejects, by the
     expansion of Cornish & Fisher (1938), Revue de l'Institut International de Statistique 5(4).
-    None if so few clusters can't show any difference.
+    None if there are too few clusters to show any difference.
     """
     from scipy import special
 
@@ -67,7 +67,7 @@ def detectable_share(examples: int, differing: int, level: float = 0.05) -> floa
 
     As many independent examples differ as `differing` says; beyond that difference, all that
     differ favour one side. Exact, over the binomial numbers of differing examples and of wins
-    among them. None if so few examples can't show any difference.
+    among them. None if there are too few examples to show any difference.
     """
     if least_p(examples) > level:
         return None
@@ -109,7 +109,7 @@ def _power(examples: int, differing: float, difference: float, level: float) -> 
 
 
 def _most_losses(counts: NDArray[np.int64], level: float) -> NDArray[np.int64]:
-    """The most losses among so many differing examples with which the test rejects, or -1."""
+    """The most losses among `counts` differing examples with which the test rejects, or -1."""
     from scipy import special
 
     half = level / 2

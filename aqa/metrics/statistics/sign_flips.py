@@ -68,7 +68,7 @@ def mcnemar(wins: int, losses: int) -> float:
 
 
 def least_p(clusters: int) -> float:
-    """The smallest p possible with so many clusters: that all have one sign by chance."""
+    """The smallest p possible: that all clusters have one sign by chance."""
     return max(_LEAST, min(1.0, 2.0 ** (1 - clusters)))
 
 

@@ -13,10 +13,10 @@ from aqa.prompting.other_passages import sample
 from aqa.prompting.stress.figures import MONTH, NUMBER, other_figures
 from aqa.records import Example
 
-MOST = 5000  # answers of the pool
-LONGEST = 60  # characters of an answer that has a type
+MOST = 5000  # answers kept
+LONGEST = 60  # characters in an answer that can have a type
 MOST_WORDS = 8
-MOST_LETTERS = 12  # beside figures; a Hangul syllable counts twice
+MOST_LETTERS = 12  # besides figures; a Hangul syllable counts twice
 FIGURES, NAME, KOREAN = "figures", "name", "korean name"
 
 HANGUL = re.compile("[가-힣]")
@@ -40,7 +40,7 @@ NOUNS = ("NN", "NP", "NR", "SL", "SH", "SN", "XPN", "XSN", "SS", "SP", "SO", "SW
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The type of an answer; for a name also how it is written, and what is asked for."""
+    """The type of an answer; for a name also its form, and what the question asks for."""
 
     name: str
     form: str = ""
@@ -76,14 +76,14 @@ def _likely_kind(answer: str, question: str) -> Kind | None:
 
 
 def _form(name: str) -> str:
-    """The number of words, their scripts, whether all is in capitals, and marks such as &."""
+    """Describe the number of words, scripts, all-capitals, and marks such as &."""
     letters = sorted(filter(None, {language_of(letter) for letter in name}))
     size = ["large"] if name.isupper() else []
     return " ".join([str(len(name.split())), *letters, *size, *MARKS.findall(name.lower())])
 
 
 def _ending(name: str) -> str:
-    """What hints at the sort of a name: its last word, or the last Hangul syllable."""
+    """Return what hints at the kind of name: its last word, or last Hangul syllable."""
     last = name.lower().split()[-1]
     return last[-1] if has_hangul((last,)) else last
 
@@ -120,7 +120,7 @@ class OtherAnswers:
             self._by_form.setdefault(kind.form, {}).setdefault(kind.asked, []).append(answer)
 
     def like(self, answer: str, kind: Kind, chance: Random, most: int) -> Iterator[str]:
-        """Draw answers of its form, of each likeness up to `most`, the most alike names first."""
+        """Draw answers of its form, the most similar names first, up to `most` per similarity."""
         if kind.name == FIGURES:
             changed = (other_figures(answer, chance) for _ in range(most))
             yield from filter(None, changed)

@@ -1,4 +1,4 @@
-"""A passage that says something else: another answer of the same type in the place of its own."""
+"""Passages that contradict the answer: another of the same form replaces it."""
 
 import re
 from collections.abc import Sequence

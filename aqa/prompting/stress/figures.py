@@ -1,4 +1,4 @@
-"""Change the figures of an answer in place, so that its form and unit stay."""
+"""Replace the figures in an answer, keeping its form and unit."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ YEAR = re.compile(
     r"(?:(?=s\b|\s*년|\s*[-–~/]|\s(?:to|and|or|until)\s\d)|(?!\s*(?:%|[a-z가-힣])))"
 )
 DECADE = re.compile(r"s\b|\s*년대")
-LATEST, APART = 2025, 50  # of years, and how far a new one is from the old one at most
-# Other numbers with a minimum and a maximum, by what follows them.
+LATEST, APART = 2025, 50  # the last year, and the greatest change of a year
+# Other numbers with a minimum and maximum, by the text after them.
 LIMITED = [
     (re.compile(pattern), low, high)
     for pattern, low, high in (
@@ -63,8 +63,8 @@ class _Figures(NamedTuple):
 def other_figures(text: str, chance: Random) -> str | None:
     """Return a text with other figures, or None if there are none to change.
 
-    The number of digits, trailing zeros and the order of sizes are kept, years stay near, and
-    months and hours are possible ones. Equal figures stay equal.
+    The number of digits, trailing zeros and the order of sizes are kept; years change little;
+    months and hours stay valid. Equal figures stay equal.
     """
     places = _places(text)
     for _ in range(TRIED if places else 0):
@@ -77,7 +77,7 @@ def other_figures(text: str, chance: Random) -> str | None:
 
 
 def _places(text: str) -> dict[int, _Figures]:
-    """Find what to change, by position; the more specific pattern wins."""
+    """Find what to change, by position; more specific patterns win."""
     found: dict[int, _Figures] = {}
     taken: set[int] = set()
 
@@ -102,7 +102,7 @@ def _places(text: str) -> dict[int, _Figures]:
 
 
 def _keeps_order(drawn: Mapping[_Figures, str]) -> bool:
-    """Whether numbers of the same length are larger and smaller than each other as before."""
+    """Whether numbers of the same length keep their order."""
     return all(
         (one.old < other.old) == (drawn[one] < drawn[other])
         for one, other in combinations(drawn, 2)
@@ -132,7 +132,7 @@ def _other_number(old: str, chance: Random) -> str:
     new = [chance.choice("0123456789") for _ in range(first, last)]
     new[0], new[-1] = chance.choice("123456789"), chance.choice("123456789")
     if len(digits) == 1:
-        new = [chance.choice("23456789")]  # what is counted may be in the plural
+        new = [chance.choice("23456789")]  # not 1, since the noun may be plural
     drawn = iter([*digits[:first], *new, *digits[last:]])
     return "".join(next(drawn) if letter.isdigit() else letter for letter in old)
 

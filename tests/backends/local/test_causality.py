@@ -1,4 +1,4 @@
-"""Models that read answers otherwise than they write them learn nothing by that."""
+"""Decoders that read an answer as they write it, and those that don't, which can't learn so."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,10 +13,10 @@ from aqa.errors import ModelError
 
 READ_AS_WRITTEN = [
     ("fsmt", "</s>", True),
-    ("fsmt", "<pad>", False),  # positions of padding, and of what is behind it
+    ("fsmt", "<pad>", False),  # the positions of padding, and after it
     ("m2m100", "</s>", True),
     ("m2m100", "<pad>", False),
-    ("prophetnet", "</s>", False),  # its places are mixed up in a text
+    ("prophetnet", "</s>", False),  # it mixes up positions in a text
     ("t5gemma", "<pad>", True),
 ]
 
@@ -25,7 +25,7 @@ READ_AS_WRITTEN = [
 def test_a_decoder_learns_by_what_it_writes_with(
     family: str, first: str, is_read_as_written: bool, tmp_path: Path
 ) -> None:
-    """Logits of an answer that is read are those with which transformers wrote it."""
+    """The logits of reading an answer equal those with which transformers wrote it."""
     tokenizer = tiny_t5.bart_tokenizer() if family != "t5gemma" else tiny_t5.t5_tokenizer()
     start = tokenizer.convert_tokens_to_ids(first)
     model = save_seq2seq(family, tmp_path / "model", decoder_start_token_id=start)

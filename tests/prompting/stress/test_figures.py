@@ -1,4 +1,4 @@
-"""Other figures in the same form: dates stay dates, and what is counted is counted still."""
+"""Replacing figures in the same form: dates stay dates, and amounts keep their unit."""
 
 import re
 from random import Random

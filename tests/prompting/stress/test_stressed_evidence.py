@@ -106,7 +106,7 @@ def test_a_conflict_says_another_answer_wherever_the_old_one_was() -> None:
     for row, example in zip(rows, found, strict=True):
         (old,), (new,) = row.answers or (), example.answers or ()
         assert new != old
-        assert new.split()[0] == old.split()[0]  # figures change where they stand
+        assert new.split()[0] == old.split()[0]  # figures change in place
         assert len(new) == len(old)
         texts = read(evidence, example)
         number = row.id.removeprefix("q")

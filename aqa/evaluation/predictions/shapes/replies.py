@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-# Where a message holds its text, Bedrock's models and LlamaIndex included.
+# Where a message has its text, including those of Bedrock and LlamaIndex.
 TEXTS = ("content", "parts", "text", "generation", "outputText", "completion", "response")
 
 
