@@ -92,7 +92,7 @@ class Journal:
         return place > 0 and not (place < since and index in self._failed)
 
     def wants(self, index: int, failed: bool, since: int = 0) -> bool:
-        """Whether another journal's line would add an answer, or improve on a failure."""
+        """Whether another journal's line would be new here, or replace a failure by an answer."""
         return not self.is_done(index, since) or (index in self._failed and not failed)
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:

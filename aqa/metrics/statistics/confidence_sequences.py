@@ -64,8 +64,8 @@ class ConfidenceSequence:
     def above(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
         """Return the log wealth against "the mean is `mean` or less", after each cluster.
 
-        It is halved, since the other side is bet on, too. Negate totals and mean to bet against
-        "`mean` or more".
+        The wealth is halved, since the other side is bet on, too. Negate totals and mean to bet
+        against "`mean` or more".
         """
         if self.kind == "betting":
             return self._bets(mean, totals, sizes)
