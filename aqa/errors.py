@@ -28,7 +28,7 @@ class AqaError(Exception):
 
 
 class UsageError(AqaError):
-    """The words of the command line do not fit together."""
+    """Wrong words or values on the command line, or in a call."""
 
     exit_code = 2
 
@@ -49,7 +49,7 @@ class ConfigError(AqaError):
 
 
 class DataError(AqaError):
-    """A file of examples, passages or predictions can't be used as it is."""
+    """A file of examples, passages or predictions can't be used."""
 
 
 class PromptError(AqaError):

@@ -1,3 +1,3 @@
-"""The version of aqa; it is nowhere else."""
+"""The version of aqa, defined only here."""
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._paths: list[Path] = []
-        self._numbers, self._starts = array("H"), array("Q")  # a number of 0: no line
+        self._numbers, self._starts = array("H"), array("Q")  # number 0 means no line
 
     def add(self, path: Path) -> int:
         """Add a journal and return its number, from 1."""

@@ -143,7 +143,7 @@ def kept_answers(
     if resume.stop is not None:
         config, inputs = questions.config, questions.inputs
         contest = open_contest(resume.stop, config, inputs, folder, progress)
-        if not resume.fresh:  # a run that was begun goes on as it began
+        if not resume.fresh:  # a run is resumed with its original plan
             check_goes_on(contest, folder)
     with opened(questions, folder, resume, command) as session:
         journal = session.journal

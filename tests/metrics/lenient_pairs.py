@@ -4,7 +4,7 @@ Answers are the same if they differ in an attached particle or copula, or in spa
 was written before the metric, the second after testing it on the first.
 """
 
-Case = tuple[str, str, bool, str]  # the prediction, the reference, are they the same, and why
+Case = tuple[str, str, bool, str]  # prediction, reference, whether they are the same, why
 
 FIRST: list[Case] = [
     # Subject, topic and object markers, due to the surrounding sentence.

@@ -122,7 +122,7 @@ def correct(
     if count < 4:
         return None
     error, asked = fmean(errors.values()), sum(is_asked)
-    value = min(100.0, max(0.0, fmean(judged) + error * asked / total))  # nearer to the truth
+    value = min(100.0, max(0.0, fmean(judged) + error * asked / total))  # clipping only helps
     # Each example's contribution: the judge's verdict and, if labelled, its error.
     by_people = [
         own + error * is_one + asked / count * (errors[place] - error if place in errors else 0.0)

@@ -120,9 +120,9 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
         ("llama", LLAMA, None),
         ("llama", LLAMA, "prompt"),
         ("llama", LLAMA, "prefix"),
-        ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 2}, None),  # positions by the mask
-        ("mpt", {"d_model": 32, "n_heads": 2, "n_layers": 2}, None),  # distances by places
-        (  # windows by places
+        ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 2}, None),  # positions from the mask
+        ("mpt", {"d_model": 32, "n_heads": 2, "n_layers": 2}, None),  # distances from positions
+        (  # windows from positions
             "gpt_neo",
             {
                 "hidden_size": 32,
@@ -168,7 +168,7 @@ TWO = {"num_hidden_layers": 2, "num_key_value_heads": 2}
             None,
         ),
         ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 2}, None),
-        (  # sums up tokens by their places, padding among them
+        (  # sums over positions, including padding
             "deepseek_v4",
             {
                 "hidden_size": 32,

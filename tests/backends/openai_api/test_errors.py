@@ -263,7 +263,7 @@ def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
         (429, "1445412480000000", "slow", None),  # the same in microseconds
         (429, "7, 60", "slow", 60),
         (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", None),
-        (429, "86400", "run", None),  # the quota of a day
+        (429, "86400", "run", None),  # a daily quota
         (503, "86400", "run", None),
         (503, "600", "slow", 600),
         (529, "3600", "run", None),

@@ -106,7 +106,7 @@ def test_who_thinks_has_more_time(model: str, effort: Any, does: bool) -> None:
     assert Gpt4Options(model=model, request_timeout=50).request_timeout == 50
 
 
-# What is asked for, and refused.
+# Parameters asked for, and refused.
 
 ASKED: dict[str, tuple[dict[str, Any], str, Any]] = {
     "generation.temperature": (
