@@ -1,11 +1,9 @@
 """Read rows from JSON Lines, or from one large document of any structure that has rows."""
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterator
-from contextlib import closing
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row, open_bytes
@@ -23,9 +21,8 @@ LISTS = (
 )  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 
-# Rows as lines or other concatenated values, in a list, as an object of columns, as lists next to
-# the columns' names ("split"), or keyed by id.
-Shape = Literal["objects", "list", "columns", "split", "keyed"]
+# Rows as lines or other concatenated values, in a list, as a table, or keyed by id.
+Shape = Literal["objects", "list", "table", "keyed"]
 
 
 def read_json(path: Path) -> Iterator[Row]:
@@ -33,8 +30,8 @@ def read_json(path: Path) -> Iterator[Row]:
     shape, key = document_shape(path)
     if shape == "objects":
         return ((place, as_row(value, place)) for place, value in read_values(path))
-    if shape == "columns":
-        return _read_columns(path)
+    if shape == "table":
+        return _read_table(path)
     if shape == "keyed":
         return _read_keyed(path)
     return (
@@ -106,7 +103,7 @@ def _object_shape(document: Scanner) -> tuple[Shape, str]:
         if fold(key) in LISTS and document.takes("["):
             opening = document.next()
             if opening == "[" and columns:
-                return "split", key
+                return "table", ""
             if opening in "{]" or (opening == "[" and key == "data"):
                 return "list", key
             while not document.takes("]"):  # a list of something else
@@ -117,7 +114,7 @@ def _object_shape(document: Scanner) -> tuple[Shape, str]:
         columns = columns or key == "columns"
         if fold(key) in QUESTIONS:  # later lists are columns of this row
             is_column = isinstance(value, dict | list) and "text" not in value
-            return ("columns" if is_column else "objects"), ""
+            return ("table" if is_column else "objects"), ""
     return "objects", ""
 
 
@@ -148,15 +145,11 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
             yield from document.items()
             document.end()
             return
-        columns: list[object] = []
         for name, _ in document.members():
-            if name != key:
-                value = document.value()
-                columns = value if name == "columns" and isinstance(value, list) else columns
-                continue
-            for item in document.items():
-                is_split = isinstance(item, list) and bool(columns)
-                yield dict(zip(map(str, columns), item, strict=False)) if is_split else item
+            if name == key:
+                yield from document.items()
+            else:
+                document.value()
         document.end()
 
 
@@ -167,30 +160,34 @@ def _read_keyed(path: Path) -> Iterator[Row]:
         yield place, {"id": key, **as_row(value, place)}
 
 
-def _read_columns(path: Path) -> Iterator[Row]:
-    """Yield the rows of a document of columns: lists, or objects with the same keys.
-
-    Cells are kept in a private SQLite database in a temporary file.
-    """
-    with closing(sqlite3.connect("")) as table:
-        table.execute("CREATE TABLE cells (row TEXT, number INTEGER, name TEXT, value TEXT)")
-        table.executemany("INSERT INTO cells VALUES (?, ?, ?, ?)", _cells(path))
-        table.execute("CREATE INDEX by_row ON cells (row)")
-        rows = table.execute("SELECT row FROM cells GROUP BY row ORDER BY min(number)")
-        for (row,) in rows:
-            cells = table.execute("SELECT name, value FROM cells WHERE row = ?", (row,))
-            yield (f'{path.name}, row "{row}"', {name: json.loads(value) for name, value in cells})
-
-
-def _cells(path: Path) -> Iterator[tuple[str, int, str, str]]:
+def _read_table(path: Path) -> Iterator[Row]:
     with scanning(path) as document:
-        for name, opening in document.members():
-            if opening == "{":
-                for number, (key, _) in enumerate(document.members()):
-                    yield key, number, name, json.dumps(document.value())
-            elif opening == "[":
-                for number, value in enumerate(document.items()):
-                    yield str(number), number, name, json.dumps(value)
-            else:
-                document.value()  # concerns the whole document
+        document.load()
+        table = as_row(document.value(), path.name)
         document.end()
+    columns = {name: value for name, value in table.items() if isinstance(value, list | dict)}
+    if (rows := table_rows(columns)) is None:
+        raise DataError(f"{path}: its columns don't have the same rows; write a list of rows")
+    yield from ((f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def table_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the rows of a table as pandas, MLflow and W&B write it; None if it is none.
+
+    It has lists next to the columns' names ("split"), or columns with the same places or keys.
+    """
+    names, data = document.get("columns"), document.get("data")
+    if (
+        isinstance(names, list)
+        and isinstance(data, list)
+        and all(isinstance(name, str) for name in names)
+        and all(isinstance(row, list) and len(row) == len(names) for row in data)
+    ):
+        return [dict(zip(names, row, strict=True)) for row in data]
+    kind: Any = type(next(iter(document.values()), None))
+    if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
+        return None
+    places = [range(len(each)) if kind is list else each.keys() for each in document.values()]
+    if any(own != places[0] for own in places):
+        return None
+    return [{name: column[at] for name, column in document.items()} for at in places[0]]

@@ -42,20 +42,6 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 DECODER = json.JSONDecoder(object_pairs_hook=_distinct)
 
 
-def parse_line(line: str, place: str) -> Any:
-    """Parse a line of JSON Lines; DataError says what is wrong with it."""
-    try:
-        value = DECODER.decode(line.removesuffix("\n"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{place}, column {getattr(error, 'colno', 1)}: not valid JSON ({reason_of(error)});"
-            " each line must hold one whole value"
-        ) from None
-    if (at := half_a_pair(line, value, 0, len(line))) is not None:
-        raise DataError(f"{place}, column {at + 1}: {HALF_A_PAIR}")
-    return value
-
-
 def half_a_pair(text: str, value: object, start: int, end: int) -> int | None:
     """Return where a text has half a surrogate pair; None if its value has none."""
     if not _ESCAPED_HALF.search(text, start, end):

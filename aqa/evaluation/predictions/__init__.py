@@ -24,7 +24,6 @@ from aqa.evaluation.predictions.documents import (
     NamedPredictions,
     given_entries,
     read_document,
-    read_lines,
     told_by_ids,
 )
 from aqa.evaluation.predictions.entries import Entry, is_header
@@ -35,7 +34,6 @@ from aqa.evaluation.predictions.named import OWN_SCORES
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.shapes.harnesses import without_matches
 from aqa.evaluation.predictions.texts import as_text
-from aqa.runs.journal import JOURNAL_KIND
 from aqa.runs.journal import read_lines as journal_lines
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
@@ -49,7 +47,6 @@ LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
 TABLES = {".csv", ".tsv", ".parquet", ".arrow"}  # in which lists are often stored as text
 PACKED = (".gz", ".zst")
 HEAD_BYTES = 4096
-JOURNAL_HEAD = f'{{"kind": "{JOURNAL_KIND}"'.encode()
 OUR_ANSWER = "predicted_answer"
 AS_USUAL = Fields()
 
@@ -169,8 +166,6 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
 
 def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[Entry]:
     suffix = _suffix(file)
-    if head.startswith(JOURNAL_HEAD):
-        return list(read_lines(file))
     found = None
     by_lines = suffix in (".jsonl", ".ndjson")
     if by_lines or suffix == ".json" or head.lstrip()[:1] in (b"{", b"["):

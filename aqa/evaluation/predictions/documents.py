@@ -8,9 +8,9 @@ from typing import Any
 from aqa.data.columns import fold
 from aqa.data.files import text_lines
 from aqa.data.given import plain
-from aqa.data.json_stream import describe, read_values
+from aqa.data.json_stream import describe, read_values, table_rows
 from aqa.data.shape import as_object
-from aqa.data.strict_json import one_line, parse_line
+from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import ANSWER_NAMES
 from aqa.evaluation.predictions.columns import IDS
@@ -50,8 +50,7 @@ def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | No
     """
     entries: list[Entry] = []
     try:
-        for place, value in read_values(file, at_once=not by_lines):
-            entries.append(Entry(place, value))
+        entries.extend(read_lines(file, at_once=not by_lines))
     except DataError:
         if is_json or (entries and isinstance(entries[0].value, dict)):
             raise
@@ -61,20 +60,16 @@ def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | No
     return entries if others or is_row else members(file, first.value)
 
 
-def read_lines(file: Path) -> Iterator[Entry]:
-    """Read JSON Lines; the last line of a journal may be incomplete."""
-    is_journal = False
-    for place, line in text_lines(file):
-        if line.isspace():
-            continue
-        try:
-            value = parse_line(line, place)
-        except DataError:
-            if is_journal and not line.endswith("\n"):
-                return
+def read_lines(file: Path, at_once: bool = False) -> Iterator[Entry]:
+    """Read values one after the other; the last line of a journal may be incomplete."""
+    count, is_journal = 0, False
+    try:
+        for place, value in read_values(file, at_once):
+            count, is_journal = count + 1, is_journal or is_header(value)
+            yield Entry(place, value)
+    except DataError:
+        if not is_journal or sum(1 for _ in text_lines(file)) > count + 1:
             raise
-        is_journal = is_journal or is_header(value)
-        yield Entry(place, value)
 
 
 def members(file: Path, document: Any) -> list[Entry]:
@@ -84,14 +79,11 @@ def members(file: Path, document: Any) -> list[Entry]:
     if not isinstance(document, dict):
         raise DataError(f"{file} holds {describe(document)}, where predictions by id are needed")
     refuse(DOCUMENTS, document, f"{file} holds")
-    if _is_split(document):
-        rows = [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
+    rows = table_rows(document)
+    if rows is not None and ("columns" in document or _is_row(document, alike=True)):
         return list(_items(str(file), rows))
-    if _is_row(document):
-        if (places := _places(document)) is None:
-            return [Entry(str(file), document)]
-        rows = [{name: column[place] for name, column in document.items()} for place in places]
-        return list(_items(str(file), rows))
+    if rows is None and _is_row(document, alike=False):
+        return [Entry(str(file), document)]
     inner = _container(document)
     if inner is not None:
         return members(file, document[inner])
@@ -137,36 +129,15 @@ def _items(place: str, listed: list[Any]) -> Iterator[Entry]:
         yield Entry(f"{place}, item {number}", value)
 
 
-def _is_split(document: Mapping[str, Any]) -> bool:
-    """Whether it is a table in pandas's "split" format, as MLflow and W&B write it."""
-    columns, data = document.get("columns"), document.get("data")
-    if not isinstance(columns, list) or not isinstance(data, list):
-        return False
-    return all(isinstance(name, str) for name in columns) and all(
-        isinstance(row, list) and len(row) == len(columns) for row in data
-    )
-
-
-def _is_row(document: Mapping[str, Any]) -> bool:
+def _is_row(document: Mapping[str, Any], alike: bool) -> bool:
     """Whether a document is one row, or columns of rows, judging by its keys."""
     names = {fold(key): value for key, value in document.items()}
     answers = [names[name] for name in ANSWER_NAMES & names.keys()]
-    alike = _places(document) is not None
     if not any(name in names for name in IDS[:-1]):
         listed = [value for value in answers if isinstance(value, list)]
         hold_rows = all(any(isinstance(item, dict) for item in value) for value in listed)
         return alike and len(document) > 1 and not hold_rows
     return any(alike or not isinstance(value, dict) for value in answers)
-
-
-def _places(document: Mapping[str, Any]) -> Sequence[Any] | None:
-    """The indices or keys that all members share, like a table's columns; else None."""
-    kind: Any = type(next(iter(document.values()), None))
-    if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
-        return None
-    places = (range(len(each)) if kind is list else each.keys() for each in document.values())
-    known = next(places)
-    return list(known) if all(own == known for own in places) else None
 
 
 def _container(document: Mapping[str, Any]) -> str | None:

@@ -116,7 +116,7 @@ BROKEN = {
     "plain text named json": ("a.json", "Paris", r"a\.json, line 1, column 1: not valid JSON"),
     "a broken line": ("a.jsonl", '{"id": "q1", "prediction": "x"}\n{"id"', "line 2, column 6"),
     "a broken line of a journal": ("predictions.jsonl",
-        HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n', "line 2, column 2"),
+        HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n', "line 2, column 5"),
     "true": ("a.json", '{"q1": true}', "the answer is true or false"),
     "a list": ("a.json", '{"q1": ["x", "y"]}', 'id "q1": 2 answers without scores'),
     "an object": ("a.json", '{"q1": {"prediction": {"a": 1}}}', "the answer is an object with a"),
