@@ -125,7 +125,6 @@ def predict(
 
 
 def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
-    """Make the rule from these flags; UsageError for flags without the ones they need."""
     from aqa.errors import UsageError
     from aqa.evaluation.deciding import StopRule
 

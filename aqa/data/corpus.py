@@ -138,7 +138,6 @@ def with_corpus(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
 
 def _listed(row: Mapping[str, object], place: str) -> list[str]:
-    """Return the ids of a row's documents."""
     listed = read_literal(first_called(row, (fold(DOCUMENT_ID),)), f'"{DOCUMENT_ID}"', place)
     if listed is None:
         raise DataError(

@@ -101,7 +101,6 @@ def decompressed(stored: io.BufferedReader) -> io.BufferedReader:
 
 
 def _not_utf8(path: Path) -> DataError:
-    """Make the error that names a file's first line that is not UTF-8."""
     offset = number = 0
     with open_bytes(path) as file:
         for line in file:

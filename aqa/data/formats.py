@@ -166,7 +166,6 @@ def _read_path(source: Source, path: Path) -> Iterator[Row]:
 def _with_passages(
     examples: Iterable[tuple[Example, bool]], retrieved: Retrieved, missing: MissingPassages
 ) -> Iterator[Example]:
-    """Yield each example with the passages found for it; input pairs say if its row has an id."""
     numbered = enumerate(examples)
     for number, (example, has_id) in numbered:
         found = retrieved.find(example, has_id)

@@ -154,7 +154,6 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
 
 
 def _read_keyed(path: Path) -> Iterator[Row]:
-    """Yield the rows of an object keyed by id."""
     for key, value in read_members(path):
         place = f'{path.name}, "{key}"'
         yield place, {"id": key, **as_row(value, place)}

@@ -231,7 +231,6 @@ def _with_ids(
 
 
 def _single(row: Mapping[str, object], document: object, place: str, with_corpus: bool) -> Listed:
-    """Read the passage of a row that is a single one."""
     text, title = first_called(row, TEXTS), first_called(row, ("title",))
     rank, score = (value if isinstance(value, Scalar) else None for value in _figures(row))
     if not isinstance(text, str) and not (with_corpus and isinstance(document, Scalar)):

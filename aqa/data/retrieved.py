@@ -169,7 +169,6 @@ class Retrieved:
             )
 
     def _check_documents(self) -> None:
-        """Check that no document occurs twice for one question; DataError otherwise."""
         found = self._index.execute(
             "SELECT coalesce(id, question), document, max(hits.place) FROM hits"
             " JOIN rankings ON number = ranking WHERE text IS NULL"
@@ -181,7 +180,6 @@ class Retrieved:
             )
 
     def _check_ranks(self) -> None:
-        """Check that ranks are 1, 2, 3, ...; DataError otherwise."""
         # Retrievers without ranks may write the same one everywhere.
         self._index.execute(
             "UPDATE hits SET rank = NULL, sorting = -score WHERE ranking IN (SELECT ranking"

@@ -195,7 +195,6 @@ class Contest:
         return Sight(detectable, len(known), clusters.count), False
 
     def _scores(self, answers: Mapping[int, str | None]) -> dict[int, float]:
-        """Score answers, by their indices in the data."""
         all_of, places = self._pairs, list(answers)
         pairs = Pairs(
             list(answers.values()),

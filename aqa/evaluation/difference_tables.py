@@ -95,7 +95,6 @@ def card_tables(
 def _row(
     lead: Sequence[Cell], found: Comparison, digits: int = 2, more: Sequence[Cell] = ()
 ) -> Row:
-    """Format a difference with its interval and p."""
     difference = Figure(found.difference, digits, is_signed=True)
     interval = shown_interval(found.low, found.high)
     cells = [*lead, difference, interval, shown_chance(found.p_holm), *more]

@@ -146,7 +146,6 @@ def _change(found: Comparison, score: str) -> str:
 
 
 def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
-    """List conditions with their differences and detectable differences."""
     differences = ", ".join(f"{name} ({found.difference:+z.1f})" for name, found in not_found)
     some = [(name, one.detectable) for name, one in not_found if one.detectable is not None]
     where = " in {}" if len(some) < len(not_found) else ""

@@ -217,7 +217,6 @@ def _labels(
 
 
 def _contexts_of_rows(systems: Sequence[System]) -> dict[str, _Context]:
-    """Take questions from the predictions' own rows, if they have any."""
     found: dict[str, _Context] = {}
     for system in systems:
         for key, row in system.rows.items():

@@ -108,7 +108,6 @@ def _own_question(row: AnsweredRow | None) -> str:
 
 
 def _passages(example: Example, row: AnsweredRow | None) -> str:
-    """Format the passages that an answer's reader saw."""
     read = seen(example, row).passages
     texts = ("\n".join(filter(None, (one.title, one.text))) for one in read)
     return "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))

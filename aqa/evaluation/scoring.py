@@ -152,7 +152,6 @@ def _scores(pairs: Pairs, scorers: Sequence[Metric], task: Task) -> dict[str, Sc
 
 
 def _default_scorers(languages: Sequence[str], options: MetricOptions | None) -> list[Metric]:
-    """Load the metrics for the languages, and BERTScore if a model is named for it."""
     names = default_metrics(languages)
     if options is not None and options.model:
         names.append("bertscore")

@@ -198,7 +198,6 @@ class Ranked:
         return self._steps(first)
 
     def _steps(self, first: float) -> list[int]:
-        """The steps from `first` answers on."""
         total, found = len(self.confidences), dict[int, None]()
         for step in range(STEPS + 1):
             count = ceil(first + (total - first) * step / STEPS)

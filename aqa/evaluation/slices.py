@@ -59,7 +59,6 @@ def _yes(value: object) -> str | None:
 
 
 def _gold_rank(found: _Example) -> str | None:
-    """Return the best rank of a passage with the answer, among all that were retrieved."""
     ranks = evidence_of(found.row).get("gold_ranks")
     if ranks is None:
         return None

@@ -63,7 +63,6 @@ def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
 
 
 def _read(system: System, stored: Any) -> Stopped | None:
-    """Read the plan and the result; None if they are malformed."""
     try:
         one = Stopped(system, stored["plan"], stored.get("result") or {})
         counts = [one.plan[name] for name in ("largest_cluster", "clusters", "questions")]

@@ -168,7 +168,6 @@ def disputed_table(report: Report) -> Table:
 
 
 def _without_answer(system: SystemScores) -> str:
-    """Describe how many answers are missing, if any."""
     any_lost = system.missing or system.failed
     return f"missing {system.missing}, failed {system.failed}" if any_lost else ""
 
@@ -186,7 +185,6 @@ def _count(things: Sequence[object], name: str) -> str:
 
 
 def _side_by_side(report: Report) -> Iterator[Sequence[SystemScores]]:
-    """Yield as many systems at a time as fit side by side."""
     for start in range(0, len(report.systems), ABREAST):
         yield report.systems[start : start + ABREAST]
 

@@ -89,6 +89,5 @@ def krippendorff_alpha(items: Sequence[Sequence[str]]) -> float | None:
 
 
 def _agreeing(labels: Sequence[str]) -> float:
-    """The share of pairs of labels that are equal."""
     count = len(labels)
     return sum(own * (own - 1) for own in Counter(labels).values()) / (count * (count - 1))

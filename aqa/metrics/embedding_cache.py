@@ -79,7 +79,6 @@ class EmbeddingCache:
             self._give_up(error)
 
     def _forget(self, database: sqlite3.Connection) -> None:
-        """Delete the least recently used entries, so that a tenth is free again."""
         (total,) = database.execute("SELECT SUM(size) FROM states").fetchone()
         if total <= self._limit:
             return

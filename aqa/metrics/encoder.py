@@ -97,7 +97,6 @@ class Encoder:
             torch.set_num_threads(threads)  # also for threads created later
 
     def _embed(self, batch: Sequence[Sequence[int]]) -> list[Embedded]:
-        """Embed texts given as token ids, longest first."""
         import torch
 
         lengths = [len(row) for row in batch]

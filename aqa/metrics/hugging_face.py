@@ -197,7 +197,6 @@ class _Module:
 
 
 def _load(source: str) -> Any:
-    """Load a metric by its name on the hub, or from a local module."""
     path = at_home(source)
     if not path.exists():
         ready_hub()

@@ -84,7 +84,6 @@ def _tokens(pairs: Pairs) -> list[str]:
 
 @lru_cache(maxsize=4)
 def _metrics(order: int) -> dict[str, Any]:
-    """Make sacrebleu's metric for each tokenization."""
     from sacrebleu.metrics.bleu import BLEU
 
     return {

@@ -171,7 +171,6 @@ class Inputs:
 
     @cached_property
     def _count_tokens(self) -> Callable[[str], int] | None:
-        """The evidence's token counter, if the config names a tokenizer."""
         name = self._config.evidence.tokenizer
         return None if name is None else token_counter(name)
 

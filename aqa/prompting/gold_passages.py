@@ -99,7 +99,6 @@ def text_finder(example: Example) -> Holds:
 
 
 def _likely(answers: Sequence[str], text: str) -> list[str]:
-    """Return the answers whose words are all in a text."""
     return [answer for answer in answers if all(word in text for word in answer.split())]
 
 

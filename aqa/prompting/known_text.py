@@ -35,6 +35,5 @@ def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
 
 
 def _share(reader: Backend, texts: Iterable[Iterable[str]]) -> float:
-    """Return the share of unknown characters in all texts, 0..1."""
     counts = [reader.unknown_characters("\n".join(own)[:CHARACTERS]) for own in texts]
     return sum(unknown for unknown, _ in counts) / max(sum(total for _, total in counts), 1)

@@ -107,7 +107,6 @@ def spoken(raw: str) -> str | None:
 
 
 def _unmarked(said: str) -> str:
-    """Remove the marks that a template or the model puts around a text."""
     said = said.rstrip(HALF)
     for _ in range(MOST_MARKS):
         without = _without_end(said, _TURN_ENDS)

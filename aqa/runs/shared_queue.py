@@ -181,7 +181,6 @@ class Share:
         self._read_claims()
 
     def _read_claims(self) -> None:
-        """Read the claims added since the last read."""
         with contextlib.suppress(FileNotFoundError), self._claims.open("rb") as file:
             file.seek(self._read)
             for line in file:

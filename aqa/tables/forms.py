@@ -85,7 +85,6 @@ def _without_marks(text: str) -> str:
 
 
 def _written(row: Row, escaped: Callable[[str], str], dash: str) -> list[str]:
-    """Return the cells as texts on one line each."""
     return [
         escaped(" ".join(cell.split())) if isinstance(cell, str) else shown(cell, dash)
         for cell in row.cells

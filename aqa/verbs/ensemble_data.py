@@ -165,7 +165,6 @@ def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
 
 
 def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -> Member:
-    """Collect what is needed to ask a run's reader again."""
     raw, directory = dict(manifest["config"]), str(manifest.get("directory", ""))
     if manifest["verb"] == "train":
         config = make_config(raw["backend"]["name"], None, [("backend.model", str(folder))])
@@ -247,7 +246,6 @@ def read_answers(
 
 
 def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: int) -> Answered:
-    """Turn the answers into arrays, with up to `most` candidates of each member."""
     scores, candidates, costs = [], [], []
     for system, own in zip(aligned.systems, answers, strict=True):
         paid = [each.spent.cost for each in own if each.spent and each.spent.cost is not None]

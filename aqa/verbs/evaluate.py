@@ -165,7 +165,6 @@ def _to_label(
     references: Iterable[Example] | None,
     progress: Progress,
 ) -> list[list[str | float]]:
-    """Choose the answers to label, and add the passages to judge them by."""
     if evaluated.data is not None and evaluated.data.passages is None:
         check_passages({system.name: system.manifest for system in report.systems})
     sheet = choose(report, count, evaluated.scoring.seed, references or ())

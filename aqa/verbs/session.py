@@ -73,7 +73,6 @@ class Session:
         self.run.update({"status": status, **self._so_far(), **fields})
 
     def _so_far(self) -> dict[str, object]:
-        """The manifest's counts of answers, complete or not."""
         total = self.inputs.total
         answered, failed = self.journal.counts(total)
         counts = {"examples": total, "answered": answered, "failed": failed}

@@ -256,7 +256,6 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
 def _write_whole(
     plan: TrainingPlan, run: Run, dev: Sequence[Prompt], card: CardFacts
 ) -> tuple[Merged | None, Merged | None]:
-    """Merge the trained weights and export them, as far as the config asks for it."""
     if not (plan.config.merge or plan.config.export):
         return None, None
     compared = (dev or list(islice(plan.train_prompts(Cuts()), MERGE_PROMPTS)))[:MERGE_PROMPTS]

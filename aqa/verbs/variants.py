@@ -170,7 +170,6 @@ def _named(
 
 
 def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> None:
-    """Count what the other runs have spent, in any session, against a cap."""
     options = reader.options
     caps = (getattr(options, name, None) for name in ("max_cost", "max_tokens_total"))
     tokens = spent.input + spent.output

@@ -49,7 +49,6 @@ def judge_systems(
 
 
 def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
-    """Warn of failed verdicts, for each judge of a panel."""
     if verdicts.failed:
         none = "; as there are no others, there is no judge score" * verdicts.are_none
         yield (

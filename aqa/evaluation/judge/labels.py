@@ -98,7 +98,6 @@ def read_labels(path: Path) -> Labels:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    """Read rows as from any data file, or the labels of a JSON object by id."""
     try:
         with open_bytes(path) as file:
             is_object = file.read(1024).lstrip()[:1] == b"{"

@@ -151,7 +151,6 @@ def _file_in(folder: Path) -> Path:
 
 
 def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
-    """Split a file of any format into entries."""
     try:
         with open_bytes(file) as opened:
             head = opened.read(HEAD_BYTES)
@@ -180,7 +179,6 @@ def _suffix(file: Path) -> str:
 
 
 def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Found]:
-    """Yield the predictions of the rows that are wanted."""
     met: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
     count = 0
     for entry in without_matches(entries):

@@ -34,7 +34,6 @@ def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> 
 
 
 def _names_answers(header: Sequence[str]) -> bool:
-    """Whether a first line names columns of an answer and of an id."""
     answers, ids = {*header} & ANSWER_NAMES, {*header} & {*IDS} - {""}
     return bool(answers) and bool(ids - answers)
 

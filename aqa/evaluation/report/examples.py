@@ -158,7 +158,6 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _own_question(answered: Sequence[AnsweredRow | None]) -> str:
-    """Return the question in a file of predictions, if it has one."""
     found = (one.metadata.get("question") for one in answered if one is not None)
     return next((text for text in found if isinstance(text, str)), "")
 

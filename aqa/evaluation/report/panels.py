@@ -161,7 +161,6 @@ def _scale(intervals: list[Interval]) -> Scale:
 
 
 def _differences(groups: Mapping[str, Sequence[Comparison]], is_shaded: bool) -> Iterator[Panel]:
-    """Draw the differences in all groups, a panel per score, labelled by group."""
     for name in dict.fromkeys(one.metric for found in groups.values() for one in found):
         met = [(key, one) for key, found in groups.items() for one in found if one.metric == name]
         if not is_shaded:

@@ -159,7 +159,6 @@ def student(freedom: Matrix | np.float64) -> Matrix:
 
 
 def _wilson(shares: Matrix, sizes: Matrix, reach: Matrix) -> tuple[Matrix, Matrix]:
-    """Return Wilson's interval of shares among `sizes` independent examples."""
     square = reach**2 / sizes
     middle = (shares + square / 2) / (1 + square)
     half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)

@@ -102,7 +102,6 @@ def _places(text: str) -> dict[int, _Figures]:
 
 
 def _keeps_order(drawn: Mapping[_Figures, str]) -> bool:
-    """Whether numbers of the same length keep their order."""
     return all(
         (one.old < other.old) == (drawn[one] < drawn[other])
         for one, other in combinations(drawn, 2)

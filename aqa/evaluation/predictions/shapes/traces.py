@@ -66,7 +66,6 @@ def mlflow(row: Row) -> Iterator[Row]:
 
 
 def _unquoted(value: Any) -> Any:
-    """Decode a text that was written as JSON."""
     try:
         return json.loads(value) if isinstance(value, str) and value[:1] == '"' else value
     except ValueError:
