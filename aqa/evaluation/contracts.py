@@ -169,9 +169,9 @@ def _check_run(system: SystemScores) -> None:
             f" {again.format(backend['name'], file)}"
         )
     model = Path(str(manifest.get("directory", "")), str(backend["model"]))
-    learned = read_manifest(model).get("fingerprint") if model.is_dir() else None
-    data = [_data_sha256(found) for found in (learned, manifest.get("fingerprint"))]
-    if learned is not None and data[0] == data[1] is not None:
+    trained = read_manifest(model) if model.is_dir() else {}
+    data = [_data_sha256(one.get("fingerprint")) for one in (trained, manifest)]
+    if trained.get("verb") == "train" and data[0] == data[1] is not None:
         raise DataError(
             f"{file} answers the questions that its reader learned from, which promise too much;"
             f" predict others {again.format(backend['name'], model)}"

@@ -33,7 +33,6 @@ COLUMNS = (
     "chosen",
 )  # fmt: skip
 SURELY, PERHAPS = 0.98, 0.1  # probability that an answer with the full score, or 0, is right
-EQUAL = 0.01  # doubt where both answer alike, so that any verdict counts for both
 FEWEST = 4  # answers on which the systems differ, to estimate anything
 SCORES = ("f1", "rouge_w", "em")  # proxies for people's verdicts; the first available is used
 
@@ -42,7 +41,7 @@ SCORES = ("f1", "rouge_w", "em")  # proxies for people's verdicts; the first ava
 class Answer:
     """An answer that people may label: a system's, to the example at index `place`.
 
-    `sign` is how it counts in b - a, 0 if both systems answer alike. `proxy` is the expected
+    `sign` is how it counts in b - a. `proxy` is the expected
     verdict, 0..100; `doubt` is the standard deviation of the real one from it, as a share.
     """
 
@@ -81,11 +80,10 @@ def choose(
         DataError: they answer alike everywhere, or nearly.
     """
     answers = list(_answers(report))
-    differing = sum(one.sign != 0 for one in answers)
-    if differing < FEWEST:
+    if len(answers) < FEWEST:
         raise DataError(
-            f"the systems differ in {differing} answer{'s' * (differing != 1)}, which is too few to"
-            f" estimate a difference by labels; at least {FEWEST} are needed"
+            f"the systems differ in {len(answers)} answer{'s' * (len(answers) != 1)}, which is too"
+            f" few to estimate a difference by labels; at least {FEWEST} are needed"
         )
     chances = inclusion_probabilities(np.array([one.doubt for one in answers]), count)
     chosen = systematic_sample(chances, Random(seed))  # noqa: S311  (nothing secret)
@@ -132,29 +130,30 @@ def difference_by_labels(
         UsageError: there are not exactly two systems.
         DataError: labels are of other answers, or too few.
     """
-    all_answers = list(_answers(report))
-    answers = {
-        (whose, report.ids[one.place]): one
-        for one in all_answers
-        for name in ([one.system] if one.sign else [system.name for system in report.systems])
-        for whose in (name, blinded(name, report.ids[one.place]))
+    answers = list(_answers(report))
+    informative = {(one.system, report.ids[one.place]): one for one in answers}
+    given = {
+        (whose, key): (system.name, text)
+        for system in report.systems
+        for key, text in zip(report.ids, system.predictions, strict=True)
+        for whose in (system.name, blinded(system.name, key))
     }
     places, errors, chances = [], [], []
-    for key, sampled in labels.items():
-        one = answers.get(key)
-        if one is None or not are_same(sampled.answer or one.text, one.text):
-            what = "no answer that is compared here" if one is None else "another answer than now"
+    for (whose, key), sampled in labels.items():
+        name, text = given.get((whose, key), ("", None))
+        if text is None or not are_same(sampled.answer or text, text):
+            what = "no answer that is compared here" if text is None else "another answer than now"
             raise DataError(
-                f'the label of {key[0]}, id "{key[1]}", is of {what}; give labels made for these'
+                f'the label of {whose}, id "{key}", is of {what}; give labels made for these'
                 " predictions, or choose again with --label (a spreadsheet may have changed the"
-                f" {'id' if one is None else 'answer'}, too: have it read all columns as text)"
+                f" {'id' if text is None else 'answer'}, too: have it read all columns as text)"
             )
-        if one.sign:
+        if one := informative.get((name, key)):
             places.append(one.place)
             errors.append(one.sign * (VERDICTS[sampled.label] - one.proxy))
             chances.append(sampled.probability)
     a, b = report.systems
-    known = _known(report, all_answers)
+    known = _known(report, answers)
     clusters = report.clusters or Clusters.apart(len(known))
     drawn = (np.array(places), np.array(errors), np.array(chances))
     found = labelled_mean(known, *drawn, clusters)
@@ -191,21 +190,15 @@ def check_two(systems: Sequence[object]) -> None:
 
 
 def _answers(report: Report) -> Iterator[Answer]:
-    """Yield each non-empty answer, once if both systems answer alike.
-
-    Abstentions need no label.
-    """
+    """Yield each non-empty answer, unless both systems answer alike."""
     check_two(report.systems)
     a, b = report.systems
     scores = [list(zip(*_scores_of(system), strict=True)) for system in (a, b)]
     for place, texts in enumerate(zip(a.predictions, b.predictions, strict=True)):
         spoken = [(text or "").strip() for text in texts]
         shares = [expected(own[place]) for own in scores]
-        if spoken[0] and spoken[0].casefold() == spoken[1].casefold():
-            yield Answer(a.name, place, 0, texts[0] or "", 100 * shares[0], EQUAL)
-            continue
         for side, system in enumerate((a, b)):
-            if spoken[side]:
+            if spoken[side] and spoken[0].casefold() != spoken[1].casefold():
                 share, text = shares[side], texts[side] or ""
                 yield Answer(system.name, place, 2 * side - 1, text, 100 * share, doubt(share))
 
@@ -216,10 +209,10 @@ def _known(report: Report, answers: Iterable[Answer]) -> NDArray[np.float64]:
     spoken = set()
     for one in answers:
         known[one.place] += one.sign * one.proxy
-        spoken.add((one.system, one.place) if one.sign else one.place)
+        spoken.add((one.system, one.place))
     for sign, system in zip((-1, 1), report.systems, strict=True):
         for place, counted in enumerate(_scores_of(system)[0]):
-            if not {(system.name, place), place} & spoken:
+            if (system.name, place) not in spoken:
                 known[place] += sign * counted
     return known
 

@@ -270,6 +270,11 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
 def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) -> list[str]:
     """Return the rules to choose from; ConfigError if the answers do not allow the wanted one."""
     votes, several = dev.answered.votes, dev.candidates
+    if several > 1 and all(len(one.candidates) < 2 for own in dev.answers for one in own):
+        raise ConfigError(
+            f"backend.nbest = {several}, but no member gave n-best lists; leave it out, or predict"
+            f" again with generation.num_return_sequences={several}"
+        )
     possible = possible_rules(votes, dev.answered.costs)
     sure = has_confidence(votes)
     unsure = [

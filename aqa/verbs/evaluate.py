@@ -168,6 +168,8 @@ def _to_label(
     if evaluated.data is not None and evaluated.data.passages is None:
         check_passages({system.name: system.manifest for system in report.systems})
     sheet = choose(report, count, evaluated.scoring.seed, references or ())
+    if len(sheet) < count:
+        progress.note(f"only {len(sheet):,} answers tell the systems apart; all are on the sheet")
     if lacking := sum(not row[COLUMNS.index("passages")] for row in sheet):
         progress.note(
             f"{lacking} of the {len(sheet)} answers to label have no passages to judge them by;"

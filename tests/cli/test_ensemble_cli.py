@@ -366,7 +366,9 @@ def test_an_ensemble_that_is_none_is_refused(call_aqa: Call, tmp_path: Path, tes
 def test_nbest_lists_of_one_reader_are_members(
     call_aqa: Call, tmp_path: Path, dev: Path, test: Path
 ) -> None:
-    predict(call_aqa, dev, "lists")
+    predict(call_aqa, dev, "lists", "a")
+    done = train(call_aqa, dev, "backend.members=[a]", "backend.nbest=5", code=1)
+    assert "no member gave n-best lists" in " ".join(done.stderr.split())
     done = train(call_aqa, dev, "backend.members=[lists]", "backend.nbest=5")
     assert "Chosen: majority of lists." in done.stdout
     done = call_aqa("predict", "ensemble", "--model", "ens", "--data", test, "-o", "out", code=0)

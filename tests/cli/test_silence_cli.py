@@ -233,3 +233,14 @@ def test_a_changed_contract_is_refused(
     done = call_aqa("evaluate", "dev", "--output", "m.json", code=1)
     assert "its run.json is a contract of silence that was changed" in done.stderr
     assert not (tmp_path / "m.json").exists()
+
+
+def test_confidences_in_a_csv_are_numbers(call_aqa: Call, tmp_path: Path) -> None:
+    lines = [f"{at},{'x' if at < SURE else 'y'},x,{1 - at / 1000}" for at in range(400)]
+    lines[7] = "7,x,x,nan"
+    (tmp_path / "a.csv").write_text("\n".join(["id,prediction,references,confidence", *lines]))
+    call_aqa("evaluate", "a.csv", "--choose-threshold", "risk=10", code=0)
+    found = json.loads((tmp_path / "silence.json").read_bytes())
+    assert 0.65 < found["threshold"] < 0.701
+    kept = sum(1 - at / 1000 >= found["threshold"] for at in range(400) if at != 7)
+    assert found["coverage"] * 4 == kept

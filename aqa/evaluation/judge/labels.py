@@ -91,7 +91,8 @@ def read_labels(path: Path) -> Labels:
             raise DataError(f"{place}: {problem}; {fill} one of {', '.join(VERDICTS)}")
         key = (None if system in (None, "") else str(system), composed(own))
         if found.setdefault(key, name) != name:
-            raise DataError(f'{place}: the id "{key[1]}" is labelled twice, and differently')
+            whose = "" if key[0] else "; columns such as blind_key or system tell them apart"
+            raise DataError(f'{place}: the id "{key[1]}" is labelled twice, and differently{whose}')
     if not found:
         raise DataError(f"{path} holds no labels")
     return found

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -75,7 +76,7 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
         prediction=None if failed or column is None else as_text(place, value),
         answers=_references(place, row, by_name, column),
         failed=failed,
-        metadata={name: _finite(item) for name, item in row.items() if name not in used},
+        metadata={name: _value(name, item) for name, item in row.items() if name not in used},
         column=None if fields.answers or fold(column or "") in SURE_ANSWERS else column or "",
     )
     question, prompt = (_text_in(row, by_name, names) for names in (QUESTIONS, PROMPTS))
@@ -174,6 +175,9 @@ def _text_in(row: Mapping[str, Any], by_name: Mapping[str, str], names: tuple[st
     return ""
 
 
-def _finite(value: Any) -> Any:
-    """Python's JSON writes missing values as NaN; ours uses null."""
+def _value(name: str, value: Any) -> Any:
+    """Read the number in a CSV's text, and null where Python's JSON has NaN."""
+    if name == "confidence" and isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
