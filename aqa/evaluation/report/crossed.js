@@ -1,4 +1,4 @@
-// Kinds of answers of one system by those of another; a number shows its examples.
+// Cross-tabulates two systems' kinds of answers; clicking a count shows its examples.
 
 const crossed = byId("crossed");
 
@@ -9,7 +9,7 @@ function chooseSystem(label, chosen) {
   return choice;
 }
 
-// Only kinds that one of these systems has: a table with many empty lines is hard to read.
+// Kinds that neither system has are left out: many empty lines are hard to read.
 function kindsOf(system) {
   const found = new Set(rows.map((row) => row.kinds[system]));
   return facts.kinds.map((_, kind) => kind).filter((kind) => found.has(kind));

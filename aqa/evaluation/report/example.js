@@ -1,4 +1,4 @@
-// One example beside the table: answers side by side, and where they stand in the passages.
+// The example beside the table: the systems' answers, and where the passages contain them.
 
 const detail = byId("detail");
 const blocks = document.getElementsByClassName("passages");
@@ -10,7 +10,7 @@ function passage(place) {
   return unpacked.get(block)[place % facts.block].map((text) => text.normalize("NFC"));
 }
 
-// A way to find an answer in a passage: its words, whatever lies between them.
+// A pattern that finds an answer in a passage: its words, with anything but words between them.
 function finder(answer) {
   const text = answer.normalize("NFC").trim();
   if (!text || text.length > 400) return null;
@@ -20,14 +20,14 @@ function finder(answer) {
   return new RegExp(before + words.join("\\s+") + after, "gi");
 }
 
-// Who gave which answer: "gold", or a system's number.
+// The sources of each answer: "gold" or the index of a system.
 function findersOf(row) {
   const found = golds(row).map((text) => ({ who: "gold", pattern: finder(text) }));
   row.answers.forEach((text, who) => found.push({ who, pattern: text && finder(text) }));
   return found.filter(({ pattern }) => pattern);
 }
 
-// The passage as pieces that lie within the same answers: gold ones shaded, others underlined.
+// The passage split where an answer begins or ends: references are shaded, answers underlined.
 function highlighted(text, finders) {
   const hits = finders.flatMap(({ who, pattern }) => [...text.matchAll(pattern)].map((hit) =>
     ({ who, start: hit.index, end: hit.index + hit[0].length })));

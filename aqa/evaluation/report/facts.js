@@ -1,8 +1,8 @@
-// What the page holds, and the elements that show it. Text is set as text, never as markup.
+// The page's data, and helpers to show it. Text is always inserted as text, never as markup.
 
-const narrow = matchMedia("(max-width: 40rem)"); // as in page.css: the cells of a row lie in lines
-const SPARE = 10; // rows kept above and below those in sight
-const PRINTED = 100; // rows on paper
+const narrow = matchMedia("(max-width: 40rem)"); // as in page.css: a row's cells wrap
+const SPARE = 10; // rows drawn above and below the visible ones
+const PRINTED = 100; // rows when printed
 const COLOURS = 8;
 const MARKS = {
   exact: "✓", extra_words: "+", partial: "◐", wrong_with_evidence: "✕",
@@ -17,11 +17,11 @@ const facts = unpack(byId("facts"));
 const rows = unpack(byId("rows"));
 const systems = facts.systems.map((_, system) => system);
 const isSeveral = systems.length > 1;
-const MOST_PAIRED = 6; // systems of which each pair has a filter of its own
+const MOST_PAIRED = 6; // with more systems, pairs get no filters
 
 const isExact = (row, system) => facts.kinds[row.kinds[system]].name === "exact";
 
-// Where no score has values for each example, being exact is all there is.
+// Without per-example scores, an answer is either exact or not.
 function primary(row, system) {
   return row.scores[system][facts.primary] ?? (isExact(row, system) ? 100 : 0);
 }
@@ -32,7 +32,7 @@ const spread = rows.map((row) => {
 });
 const exact = rows.map((row) => systems.filter((system) => isExact(row, system)).length);
 
-// The references that say something; none where the question has no answer.
+// The references that are not empty; none if the question has no answer.
 const golds = (row) => [...new Set(row.references)].filter((text) => text.trim());
 
 function make(name, attributes = {}, ...children) {
@@ -51,7 +51,7 @@ function prose(name, text, kind = "") {
 }
 
 const nothing = (text, kind = "") => make("span", { class: `nothing ${kind}` }, text);
-// Beyond the colours there are, they come again as rings, and in charts as dashes.
+// With more systems than colours, colours repeat: as rings here, as dashes in charts.
 const swatch = (system) =>
   make("i", { class: `key s${system % COLOURS}${system < COLOURS ? "" : " again"}` });
 const figure = (value) => value.toFixed(Number.isInteger(value) ? 0 : 1);

@@ -1,4 +1,4 @@
-// Moving about, by keys and by links; and the beginning of it all.
+// Navigation by keys and links, and the page's start-up.
 
 function goTo(position) {
   if (!view.length) return;
@@ -29,7 +29,7 @@ function followLink() {
   open(index);
 }
 
-// In Hangul mode a Korean keyboard gives ㅓ, or "Process", where j is.
+// In Hangul mode the j key of a Korean keyboard sends ㅓ or "Process".
 function nameOf(event) {
   const isHangul = event.key === "Process" || HANGUL.test(event.key);
   return (isHangul && { KeyJ: "j", KeyK: "k" }[event.code]) || event.key;
@@ -37,7 +37,7 @@ function nameOf(event) {
 
 function actionsAt(target) {
   const isRow = body.contains(target);
-  const step = isRow || detail.contains(target) ? 1 : 0; // from elsewhere, to the active row
+  const step = isRow || detail.contains(target) ? 1 : 0; // from anywhere else, go to the active row
   const down = () => goTo(state.active + step);
   const up = () => goTo(state.active - step);
   const leave = () => {
@@ -71,7 +71,7 @@ function onPrint(isPrinting) {
   draw();
 }
 
-// Show the examples whose answers are of these kinds, by system.
+// Show the examples whose answers have these kinds, given by system.
 function showKinds(kinds) {
   showOnly({ kinds: systems.map((system) => kinds[system] ?? "") });
 }

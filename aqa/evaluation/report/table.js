@@ -1,12 +1,12 @@
-// The table of examples: filtered, sorted, and of all rows only those in sight.
+// The table of examples: filters, sorts, and draws only the visible rows.
 
 const [body, search, show, count] = ["body", "search", "show", "count"].map(byId);
 const state = {
   query: "",
   show: "all",
   kinds: systems.map(() => ""),
-  slice: null, // [number of a key, number of a group]
-  sort: isSeveral ? "disagreement" : "0", // a system's number sorts by its score
+  slice: null, // [index of a key, index of a group]
+  sort: isSeveral ? "disagreement" : "0", // a system's index sorts by its score
   isFalling: isSeveral,
   active: 0, // a position in `view`
   open: null, // an index of `rows`
@@ -29,8 +29,8 @@ if (systems.length <= MOST_PAIRED)
         (index) => primary(rows[index], worse) < primary(rows[index], better),
       ];
 
-// Pixels of a row, which page.css takes from here: all have one height, so that only those in sight
-// need to be there.
+// The height of a row in pixels, also used by page.css. All rows have the same height, so that only
+// the visible ones need to exist.
 const rowHeight = () => (narrow.matches ? 64 + 26 * (systems.length + 1) : 64);
 const collator = new Intl.Collator();
 const SORTS = {
@@ -98,7 +98,7 @@ function update() {
 }
 
 function sortBy(name) {
-  const isFirst = name === "disagreement"; // the largest are what one looks for
+  const isFirst = name === "disagreement"; // largest first
   state.isFalling = state.sort === name ? !state.isFalling : isFirst;
   state.sort = name;
   update();
@@ -126,7 +126,7 @@ function drawHead() {
     column(String(system), label, kindFilter(system));
   }
   byId("table").style.setProperty("--systems", systems.length);
-  byId("table").style.setProperty("--abreast", Math.min(systems.length, 4)); // on paper
+  byId("table").style.setProperty("--abreast", Math.min(systems.length, 4)); // when printed
   byId("table").classList.toggle("single", !isSeveral);
 }
 
@@ -163,7 +163,7 @@ function drawRow(position) {
   cell("gold", texts.length ? prose("span", texts.join(" · "), "clamp") : nothing("unanswerable")),
   ...systems.map((system) => {
     const score = primary(row, system);
-    const told = score > 0 && score < 100 ? figure(score) : ""; // else the mark tells it
+    const told = score > 0 && score < 100 ? figure(score) : ""; // else the mark says it
     return cell("system", mark(row, system), make("span", { class: "clamp" }, answer(row, system)),
       make("span", { class: "score" }, told), make("span", { class: "who" }, swatch(system)));
   }));
@@ -177,14 +177,14 @@ function draw() {
   let last = Math.min(view.length, Math.ceil((top + innerHeight) / rowHeight()) + SPARE);
   if (state.isPrinting) [first, last] = [0, Math.min(view.length, PRINTED)];
   const wanted = Array.from({ length: Math.max(0, last - first) }, (_, step) => first + step);
-  // The active row stays, in sight or not, so that the focus does not get lost.
+  // The active row stays even when out of sight, so that it keeps the focus.
   const isApart = state.active < first || state.active >= last;
   if (isApart && !state.isPrinting && state.active < view.length) wanted.push(state.active);
   wanted.sort((a, b) => b - a);
   const kept = new Map();
   for (const position of wanted) kept.set(position, drawn.get(position) ?? drawRow(position));
   for (const [position, element] of drawn) if (!kept.has(position)) element.remove();
-  // In order, for paper and screen readers; what is there stays where it is and keeps the focus.
+  // In order, for print and screen readers; existing rows are not moved and keep the focus.
   let next = null;
   for (const [position, element] of kept) {
     element.tabIndex = position === state.active ? 0 : -1;
