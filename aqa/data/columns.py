@@ -10,24 +10,27 @@ from aqa.errors import DataError
 
 # Names as folded by `fold`; of a field's columns, the first with a value is used.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "번호"),
+    "id": (
+        "id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "번호", "문항번호",
+        "질문번호",
+    ),
     "question": (
-        "question", "query", "userinput", "questiontext", "querytext", "질문", "질의", "input",
-        "problem",
+        "question", "query", "userinput", "questiontext", "querytext", "질문", "질의", "문제",
+        "input", "problem",
     ),
     "passages": (
         "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
         "retrievedcontents", "retpsg", "context", "sourcedocuments", "retrievedcontext", "passage",
         "paragraph", "referencecontexts", "referencecontext", "문맥", "지문", "문서", "본문",
-        "문단", "docs", "support", "supports", "knowledge",
+        "문단", "참고문서", "근거문서", "docs", "support", "supports", "knowledge",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths", "groundtruth",
         "groundtruthanswers", "groundtruthanswer", "referenceanswers", "referenceanswer",
         "reference", "expectedanswers", "expectedanswer", "expectedoutput", "correctanswers",
         "correctanswer", "possibleanswers", "generationgt", "gtanswer", "targetanswer", "정답",
-        "answers", "answer", "answertext", "답변", "답", "target", "expected", "ideal",
-        "goldtext", "shortanswers", "shortanswer", "rightanswer", "output",
+        "모범답안", "answers", "answer", "answertext", "답변", "답", "target", "expected", "ideal",
+        "goldtext", "references", "shortanswers", "shortanswer", "rightanswer", "output",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip

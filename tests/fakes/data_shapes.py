@@ -419,6 +419,16 @@ SHAPES |= {
         lines({"question": WHEN, "passage": BUILT, "idx": 7, "label": -1}),
         one(None, key="7"),
     ),
+    "columns in Korean": (
+        "k.csv",
+        f"문항번호,문제,참고문서,모범답안\nq1,{WHEN},{BUILT},1874\n",
+        one(),
+    ),
+    "references": (
+        "r.jsonl",
+        lines({**ASKED, "references": ["1874", "in 1874"]}),
+        one(("1874", "in 1874")),
+    ),
     "BoolQ of KoBEST": (
         "b.jsonl",
         lines({"question": WHEN, "paragraph": BUILT, "label": 0}),

@@ -367,6 +367,13 @@ SHAPES: dict[str, tuple[str, Content]] = {
             "content": [{"type": "thinking", "thinking": "x"}, {"type": "text", "text": t}]})),
     "llama.cpp": ("l.jsonl",
         each(lambda k, q, t, g: {"index": 0, "content": t, "stop": True, "prompt": f"Q: {q}"})),
+    "objects in a table": ("p.csv",
+        "id,generated_text\n" + "".join(f'{k},"{{\'text\': \'{t}\'}}"\n' for k, t in SAID.items())),
+    "lists of one object in a table": ("p.csv",
+        "id,prediction\n"
+         + "".join(f'{k},"[{{\'generated_text\': \'{t}\'}}]"\n' for k, t in SAID.items())),
+    "columns in Korean": ("p.csv",
+        "문항 번호,모델 응답\n" + "".join(f'{k},"{t}"\n' for k, t in SAID.items())),
     "pandas' index without a name": ("p.csv",
         "__index_level_0__,prediction\n" + "".join(f'{k},"{t}"\n' for k, t in SAID.items())),
     "Bedrock's evaluation": ("b.jsonl",

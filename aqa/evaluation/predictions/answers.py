@@ -25,7 +25,8 @@ ANSWERS = (
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
      "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
      "outputs", "taskoutput", "agentresponse", "outputtext", "responsetext", "responses", "reply",
-     "replies", "bestspanstr", "생성답변", "모델답변"),
+     "replies", "bestspanstr", "생성답변", "생성결과", "모델답변", "모델응답",
+     "모델출력", "응답"),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
 SURE_ANSWERS = {name for names in ANSWERS[:4] for name in names}  # regardless of other columns

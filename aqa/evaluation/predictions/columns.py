@@ -1,6 +1,7 @@
 """Read rows with named columns: the answer, its id, question and references."""
 
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,11 +32,12 @@ IDS = (
     "referenceexampleid", "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid",
     "instanceid", "topicid", "narrativeid", "qaid", "itemid", "recordid", "caseid", "testid",
     "customid", "uid", "uuid", "key", "name", "docid", "testidx", "idx", "index", "rowid", "number",
-    "번호", "unnamed0",
+    "번호", "문항번호", "질문번호", "unnamed0",
     "indexlevel0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn
+WRITTEN = re.compile(r"\s*(\[.*\]|\{'.*\})\s*", re.DOTALL)
 TURN = f"id{JOINTS[0]}turn"
 KEY = "(key)"  # the column of ids if rows are the members of an object
 NO_ERROR = {*NO, *NOTHING, "<na>"}
@@ -84,17 +86,19 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
 
 
 def unlisted(found: list[Found]) -> list[Found]:
-    """Unwrap answers that are all written as one-item lists, as some table writers do."""
+    """Unwrap answers that a table's program wrote, all of them, as lists of one or as objects."""
     said = [row.said.prediction for row in found if row.said.prediction]
-    if not said or not all(text[0] == "[" and text[-1] == "]" for text in map(str.strip, said)):
+    if not said or not all(map(WRITTEN.fullmatch, said)):
         return found
-    lists = [read_literal(row.said.prediction or [""], "the answer", row.place) for row in found]
-    texts = [each[0] for each in lists if isinstance(each, list) and len(each) == 1]
-    if len(texts) < len(found) or not all(isinstance(text, str) for text in texts):
+    values = [read_literal(row.said.prediction or "", "the answer", row.place) for row in found]
+    only = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in values]
+    if not all(isinstance(value, str | dict) for value in only):
         return found
     return [
-        replace(row, said=replace(row.said, prediction=row.said.prediction and text))
-        for row, text in zip(found, texts, strict=True)
+        replace(row, said=replace(row.said, prediction=as_text(row.place, value)))
+        if row.said.prediction
+        else row
+        for row, value in zip(found, only, strict=True)
     ]
 
 
