@@ -10,7 +10,7 @@ from random import Random
 from aqa.metrics.kiwi import analyse
 from aqa.metrics.languages import has_hangul, language_of
 from aqa.prompting.other_passages import sample
-from aqa.prompting.stress.figures import MONTH, NUMBER, other_figures
+from aqa.prompting.stress.figures import MONTH, other_figures
 from aqa.records import Example
 
 MOST = 5000  # answers kept
@@ -27,13 +27,13 @@ WHO = re.compile(r"\b(?:who|whom|whose)\b|누구|누가|인물|사람")
 WHERE = re.compile(
     r"\b(?:where|country|countries|city|cities|state|continent)\b|어디|나라|국가|도시|지역"
 )
-SMALL_WORDS = {
-    "of", "the", "and", "de", "la", "le", "du", "des", "del", "da", "di", "van", "von", "der",
-    "den", "al", "el", "bin", "ibn", "in", "on", "at", "for", "to",
-}  # fmt: skip
 PREPOSITIONS = {
-    "in", "on", "at", "for", "to", "by", "of", "from", "with", "under", "during", "after", "before",
+    "of", "in", "on", "at", "for", "to", "by", "from", "with", "under", "during", "after", "before",
     "between", "through", "near", "as",
+}  # fmt: skip
+SMALL_WORDS = PREPOSITIONS | {
+    "the", "and", "de", "la", "le", "du", "des", "del", "da", "di", "van", "von", "der", "den",
+    "al", "el", "bin", "ibn",
 }  # fmt: skip
 NOUNS = ("NN", "NP", "NR", "SL", "SH", "SN", "XPN", "XSN", "SS", "SP", "SO", "SW", "W_")
 
@@ -63,7 +63,7 @@ def _likely_kind(answer: str, question: str) -> Kind | None:
     if MONTH.fullmatch(text):
         return Kind(FIGURES)
     is_name = _is_name(text)
-    if NUMBER.search(text):
+    if any(map(str.isdigit, text)):
         letters = len(NOT_LETTERS.sub("", text)) + len(HANGUL.findall(text))
         is_date = MONTH.search(text) or KOREAN_DATE.search(text)
         return Kind(FIGURES) if is_name or is_date or letters <= MOST_LETTERS else None
@@ -80,12 +80,6 @@ def _form(name: str) -> str:
     letters = sorted(filter(None, {language_of(letter) for letter in name}))
     size = ["large"] if name.isupper() else []
     return " ".join([str(len(name.split())), *letters, *size, *MARKS.findall(name.lower())])
-
-
-def _ending(name: str) -> str:
-    """Return what hints at the kind of name: its last word, or last Hangul syllable."""
-    last = name.lower().split()[-1]
-    return last[-1] if has_hangul((last,)) else last
 
 
 def _is_name(text: str) -> bool:
@@ -120,15 +114,13 @@ class OtherAnswers:
             self._by_form.setdefault(kind.form, {}).setdefault(kind.asked, []).append(answer)
 
     def like(self, answer: str, kind: Kind, chance: Random, most: int) -> Iterator[str]:
-        """Draw answers of its form, the most similar names first, up to `most` per similarity."""
+        """Draw answers of its form; names up to twice `most`, those asked for alike first."""
         if kind.name == FIGURES:
             changed = (other_figures(answer, chance) for _ in range(most))
             yield from filter(None, changed)
             return
         names = self._by_form.get(kind.form, {})
-        own = names.get(kind.asked, [])
-        others = [name for asked, some in names.items() if asked != kind.asked for name in some]
-        alike = [name for name in own if _ending(name) == _ending(answer)]
-        for found in (alike, own, others):
+        others = [name for asked, own in names.items() if asked != kind.asked for name in own]
+        for found in (names.get(kind.asked, []), others):
             drawn = chance.sample(found, min(4 * most, len(found)))
             yield from islice((one for one in drawn if kind.name != KOREAN or is_noun(one)), most)
