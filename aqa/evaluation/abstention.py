@@ -185,15 +185,7 @@ def _rate(facts: Sequence[bool], among: Sequence[bool], clusters: Clusters) -> R
 
 def confidence_of(row: AnsweredRow | None) -> float | None:
     """Return a row's confidence; None if it has no usable one."""
-    if row is None or row.prediction is None:
-        return None
-    found = row.metadata.get("confidence")
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    try:
-        return float(found) if -inf < found < inf else None
-    except OverflowError:  # an integer too large for a float
-        return None
+    return None if row is None else row.confidence
 
 
 def confidence_kinds(rows: Iterable[AnsweredRow | None]) -> list[str]:
@@ -201,6 +193,5 @@ def confidence_kinds(rows: Iterable[AnsweredRow | None]) -> list[str]:
 
     So runs begun by an earlier version, which had one kind only, can be resumed.
     """
-    sure = (row for row in rows if row is not None and confidence_of(row) is not None)
-    found = (row.metadata.get("confidence_kind") for row in sure)
-    return sorted({kind for kind in found if isinstance(kind, str) and kind})
+    found = {row.confidence_kind for row in rows if row is not None and row.confidence is not None}
+    return sorted(found - {""})

@@ -1,5 +1,6 @@
 """Cluster questions that are not independent: by article, passage or a named column."""
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,22 +14,60 @@ from aqa.runs.cluster_labels import PASSAGE, TITLE, cluster_labels, read_labels
 
 AUTO, NONE = "auto", "none"
 
-Labels = Mapping[str, str]  # of an example, by what they derive from
+Own = Mapping[str, str]  # the labels of an example, by what they are made from
 
 
-def example_labels(example: Example, key: str) -> Labels:
+class Labels:
+    """The labels of examples, by what they are made from: as hashes, of 8 bytes; 0 where none is.
+
+    A label that is known stays when another is added.
+    """
+
+    def __init__(self, given: Iterable[Own] = ()) -> None:
+        self.count = 0
+        self.columns: dict[str, array[int]] = {}
+        for place, own in enumerate(given):
+            self.add(place, own)
+
+    def add(self, place: int, own: Own) -> None:
+        """Add what is known of an example, the last or an earlier one."""
+        self.count = max(self.count, place + 1)
+        for name, label in own.items():
+            column = self.columns.setdefault(name, array("q"))
+            column.extend([0] * (self.count - len(column)))
+            column[place] = column[place] or hash(label) or 1
+
+    def know(self, place: int) -> bool:
+        """Whether an example has any label."""
+        return any(place < len(own) and own[place] for own in self.columns.values())
+
+    def of(self, name: str) -> "array[int]":
+        """The labels that are made from one thing."""
+        column = self.columns.get(name, array("q"))
+        return column + array("q", [0]) * (self.count - len(column))
+
+    def at(self, places: Sequence[int]) -> "Labels":
+        """Give the labels of some of the examples."""
+        found = Labels({} for _ in places)
+        for name in self.columns:
+            own = self.of(name)
+            found.columns[name] = array("q", [own[place] for place in places])
+        return found
+
+
+def example_labels(example: Example, key: str) -> Own:
     """Return the labels of an example in the data; `key` may name one of its columns."""
     return {**_column(example.metadata, key), **cluster_labels(example)}
 
 
-def row_labels(row: AnsweredRow, key: str) -> Labels:
+def row_labels(row: AnsweredRow, key: str) -> Own:
     """Return the labels of a prediction, from its own row."""
     own = row.metadata
     return {**_column(own, TITLE), **_column(own, key), **read_labels(own.get("clusters"))}
 
 
-def agreed_labels(given: Iterable[Labels]) -> tuple[Labels, bool]:
-    """Merge an example's labels, the first of each kind winning; also whether they agree."""
+def agreed_labels(given: Iterable[Own]) -> tuple[Own, bool]:
+    """Put the labels of an example together, the first of each kind; tell whether they agree."""
     found: dict[str, str] = {}
     agree = True
     for labels in given:
@@ -37,8 +76,8 @@ def agreed_labels(given: Iterable[Labels]) -> tuple[Labels, bool]:
     return found, agree
 
 
-def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
-    """Cluster the examples that share a label; an example without one is its own cluster.
+def choose_clusters(key: str, labels: Labels) -> Clusters:
+    """Put together the examples that share a label; one without is a cluster of its own.
 
     `auto` takes the coarsest grouping with at least ten clusters: title, then passage, then
     none.
@@ -46,19 +85,19 @@ def choose_clusters(key: str, labels: Sequence[Labels]) -> Clusters:
     Raises:
         UsageError: no example has such a label, or all have the same one.
     """
-    apart = Clusters.apart(len(labels))
+    apart = Clusters.apart(labels.count)
     if key == NONE:
         return apart
     if key == AUTO:
         found = (_by(name, labels) for name in (TITLE, PASSAGE))
-        return next((one for one in found if FEW <= one.count < len(labels)), apart)
-    if not any(key in own for own in labels):
+        return next((one for one in found if FEW <= one.count < labels.count), apart)
+    if not any(labels.of(key)):
         raise UsageError(
             f'--cluster {key}: no example has "{key}" as a word or a number; name a column of'
             " the data or of the predictions, or say auto, title, passage or none"
         )
     chosen = _by(key, labels)
-    if chosen.count == 1 < len(labels):
+    if chosen.count == 1 < labels.count:
         raise UsageError(
             f'--cluster {key}: all examples have the same "{key}", and a single cluster says'
             " nothing about chance; name another column"
@@ -79,11 +118,11 @@ def clusters_note(clusters: Clusters) -> str:
     )
 
 
-def cluster_cautions(key: str, labels: Sequence[Labels], clusters: Clusters) -> Iterator[str]:
-    """Warn of examples without the named label, and of too few clusters."""
-    without = sum(key not in own for own in labels)
+def cluster_cautions(key: str, labels: Labels, clusters: Clusters) -> Iterator[str]:
+    """Warn of examples that a named grouping says nothing of, and of too few clusters."""
+    without = labels.of(key).count(0)
     if key not in (AUTO, NONE) and without:
-        yield f'{without} of {len(labels)} examples have no "{key}", and count as independent'
+        yield f'{without} of {labels.count} examples have no "{key}", and count as independent'
     if clusters.by != NONE and clusters.count < FEW:
         yield (
             f"there {'is' if clusters.count == 1 else 'are'} only {clusters.count}"
@@ -92,10 +131,10 @@ def cluster_cautions(key: str, labels: Sequence[Labels], clusters: Clusters) -> 
         )
 
 
-def _by(name: str, labels: Sequence[Labels]) -> Clusters:
-    return Clusters.of([own.get(name) or object() for own in labels], name)
+def _by(name: str, labels: Labels) -> Clusters:
+    return Clusters.of([label or object() for label in labels.of(name)], name)
 
 
-def _column(row: Mapping[str, Any], key: str) -> Labels:
+def _column(row: Mapping[str, Any], key: str) -> Own:
     label = as_label(value_called(row, key))
     return {} if label is None else {key: label}

@@ -200,7 +200,6 @@ class Contest:
             list(answers.values()),
             [all_of.references[place] for place in places],
             all_of.profile,
-            questions=[all_of.questions[place] for place in places],
             known_languages=[all_of.languages[place] for place in places],
         )
         return dict(zip(places, self._metric(pairs).per_example, strict=True))

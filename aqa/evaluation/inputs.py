@@ -1,24 +1,24 @@
 """Read and align predictions and references as the user's options ask."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aqa.config.ranges import check_list
 from aqa.data import Source, read_examples, survey
-from aqa.data.columns import value_called
 from aqa.evaluation import alignment, clustering
 from aqa.evaluation.alignment import References, System
 from aqa.evaluation.cautions import profile_cautions
-from aqa.evaluation.clustering import AUTO, Labels
+from aqa.evaluation.clustering import AUTO
+from aqa.evaluation.contexts import Contexts, label_by_rows
 from aqa.evaluation.judge import labels as people
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_predictions
 from aqa.evaluation.predictions.answered_row import citation_of
 from aqa.evaluation.stopped import asked_of_all, stopped_runs
 from aqa.metrics.base import MetricOptions
-from aqa.metrics.languages import example_languages, language_of_passages
+from aqa.metrics.languages import example_languages
 from aqa.metrics.normalize import choose_profile
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aqa.evaluation.judge.panel import Panel
 
 
+READS_QUESTIONS = "language"  # the only metric that does
 Predicted = Path | NamedPredictions | System  # what to score: in a file or in memory
 
 
@@ -103,12 +104,12 @@ def align(
     """Read the predictions, align them with their references, and collect warnings."""
     warnings: list[str] = []
     form = unicode_form(scoring.normalize)
-    contexts: dict[str, _Context] = {}
+    contexts = Contexts()
     given, without = None, list[str]()
     if references is not None:
-        kept = _keep_contexts(references, contexts, scoring.cluster, columns)
+        kept = contexts.kept(references, scoring.cluster, columns)
         given, without = alignment.data_references(kept, form)
-    systems = _read_systems(sources, given, contexts, scoring, warnings)
+    systems = _read_systems(sources, given, contexts.questions, scoring, warnings)
     expected = alignment.file_references(systems, form) if given is None else given
     alignment.check_ids(systems, expected, given is not None, without)
     stopped = stopped_runs(systems)
@@ -119,33 +120,32 @@ def align(
         scoring = replace(scoring, profile=profile, cluster=cluster)
     warnings += alignment.check_alignment(systems, expected, given is not None, form)
     warnings += alignment.compare_evidence(systems, expected, scoring.allow_different_evidence)
-    if given is None:
-        contexts = _contexts_of_rows(systems)
-    known = [contexts.get(key, _Context()) for key in expected]
-    questions, read = [one.question for one in known], [one.language for one in known]
-    languages = example_languages(list(expected.values()), questions, read)
+    contexts = contexts.of(expected, given, systems)
+    questions = contexts.questions
+    languages = example_languages(list(expected.values()), questions, contexts.languages)
     profile = choose_profile(scoring.profile, languages)
     warnings += profile_cautions(profile, languages)
-    common = partial(replace, questions=questions, known_languages=languages)
+    asked = questions if READS_QUESTIONS in scoring.metrics else ()
+    common = partial(replace, questions=asked, known_languages=languages)
     pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
-    labels = _labels(expected, contexts, systems, scoring.cluster, warnings)
-    clusters = clustering.choose_clusters(scoring.cluster, labels)
-    warnings += clustering.cluster_cautions(scoring.cluster, labels, clusters)
+    labels, cluster = contexts.labels, scoring.cluster
+    warnings += label_by_rows(labels, expected, systems, cluster)
+    clusters = clustering.choose_clusters(cluster, labels)
+    warnings += clustering.cluster_cautions(cluster, labels, clusters)
     if stopped:
         clusters = replace(clusters, sequence=stopped[0].sequence)
-    data = [context.columns for context in known]
-    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, data)
+    own = contexts.columns or [{}] * len(expected)
+    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, own)
 
 
 def _read_systems(
     sources: Sequence[Predicted],
     references: References | None,
-    contexts: Mapping[str, "_Context"],
+    questions: Sequence[str],
     scoring: Scoring,
     warnings: list[str],
 ) -> list[System]:
     ids = None if references is None else list(references)
-    questions = [context.question for context in contexts.values()]
     fields = Fields.parse(scoring.prediction_fields)
     systems = []
     for each in _named(sources):
@@ -166,64 +166,6 @@ def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
     names = iter(alignment.system_names(files) if files or not sources else ())
     for each in sources:
         yield NamedPredictions(next(names), each) if isinstance(each, Path) else each
-
-
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """What is known of an example besides its references."""
-
-    question: str = ""
-    language: str = ""  # of the passages
-    labels: Labels = field(default_factory=dict)
-    columns: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _keep_contexts(
-    examples: Iterable[Example], found: dict[str, _Context], cluster: str, keys: Sequence[str]
-) -> Iterator[Example]:
-    """Pass the examples on, keeping by id what is known of them."""
-    for example in examples:
-        passages = language_of_passages(passage.text for passage in example.passages)
-        labels = clustering.example_labels(example, cluster)
-        own = {**labels, **example.metadata}
-        known = ((key, value_called(own, key)) for key in keys)
-        columns = {key: value for key, value in known if value is not None}
-        found[example.id] = _Context(example.question, passages, labels, columns)
-        yield example
-
-
-def _labels(
-    expected: References,
-    contexts: Mapping[str, _Context],
-    systems: Sequence[System],
-    cluster: str,
-    warnings: list[str],
-) -> list[Labels]:
-    """Return the examples' labels, from the data or else from the predictions."""
-    found: list[Labels] = []
-    different = []
-    for key in expected:
-        rows = (row for system in systems if (row := system.rows.get(key)) is not None)
-        labels, agree = clustering.agreed_labels(
-            clustering.row_labels(row, cluster) for row in rows
-        )
-        own = contexts.get(key, _Context()).labels
-        found.append({**labels, **own})
-        different += [] if agree or own else [key]
-    if different:
-        ids = alignment.counted_ids(different)
-        warnings.append(f"the files put {ids} into different clusters; the first file's are used")
-    return found
-
-
-def _contexts_of_rows(systems: Sequence[System]) -> dict[str, _Context]:
-    found: dict[str, _Context] = {}
-    for system in systems:
-        for key, row in system.rows.items():
-            question = row.metadata.get("question")
-            if isinstance(question, str) and question:
-                found.setdefault(key, _Context(question))
-    return found
 
 
 def read_references(source: Source, progress: Progress) -> Iterable[Example]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -15,6 +15,7 @@ from aqa.records import Score
 from aqa.version import __version__
 
 FULL, NOTHING = (100.0, 100.0), (0.0, 0.0)  # (exact match, second score)
+_BLOCK = 1 << 15  # pairs that are compared at once
 
 _WORD = re.compile("[^\\W_AEHNTaehnt]")  # a letter or digit that is in no article
 
@@ -74,18 +75,27 @@ class Pairs:
     @cached_property
     def agreement(self) -> tuple[list[float], list[float]]:
         """Exact match and the second score of each example, 0..100."""
-        settled = list(map(_is_settled, self.predictions, self.references))
-        known = self._normalized(settled)
-        facts = zip(self.predictions, self.references, self.profiles, settled, strict=True)
-        found = [
-            NOTHING
-            if text is None
-            else FULL
-            if is_settled
-            else _compare(text, references, profile, known[profile])
-            for text, references, profile, is_settled in facts
+        both = [
+            pair for start in range(0, len(self.predictions), _BLOCK) for pair in self._agree(start)
         ]
-        return [exact for exact, _ in found], [second for _, second in found]
+        return [exact for exact, _ in both], [second for _, second in both]
+
+    def _agree(self, start: int) -> Iterator[tuple[float, float]]:
+        """Compare a block of the pairs, whose normalised texts are in memory at once."""
+        block = slice(start, start + _BLOCK)
+        texts, references = self.predictions[block], self.references[block]
+        profiles = self.profiles[block]
+        settled = list(map(_is_settled, texts, references))
+        known = _normalized(texts, references, settled, set(profiles))
+        for text, expected, profile, is_settled in zip(
+            texts, references, profiles, settled, strict=True
+        ):
+            if text is None:
+                yield NOTHING
+            elif is_settled:
+                yield FULL
+            else:
+                yield _compare(text, expected, profile, known[profile])
 
     @property
     def missing(self) -> int:
@@ -108,7 +118,9 @@ class Pairs:
         for texts, profile in zip(self.references, self.profiles, strict=True):
             given = tuple(text for text in dict.fromkeys(texts) if text.strip())
             spoken = tuple(text for text in given if _says_something(text, profile))
-            found.append(spoken or given)
+            kept = spoken or given
+            # Most often they are all, and then need no memory of their own.
+            found.append(texts if isinstance(texts, tuple) and texts == kept else kept)
         return found
 
     @property
@@ -200,16 +212,20 @@ class Pairs:
             return [profile_for("mixed", language) for language in self.languages]
         return [PROFILES[self.profile]] * len(self.references)
 
-    def _normalized(self, settled: Sequence[bool]) -> dict[Profile, dict[str, str]]:
-        """Normalise the texts of all pairs that are not settled, each distinct text once."""
-        texts: list[str] = []
-        for prediction, references, is_settled in zip(
-            self.predictions, self.references, settled, strict=True
-        ):
-            if prediction is not None and not is_settled:
-                texts.append(prediction)
-                texts.extend(references)
-        return {profile: profile.normalize_all(texts) for profile in set(self.profiles)}
+
+def _normalized(
+    predictions: Sequence[str | None],
+    references: Sequence[Sequence[str]],
+    settled: Sequence[bool],
+    profiles: Iterable[Profile],
+) -> dict[Profile, dict[str, str]]:
+    """Normalise the texts of all pairs that are not settled, each distinct text once."""
+    texts: list[str] = []
+    for prediction, expected, is_settled in zip(predictions, references, settled, strict=True):
+        if prediction is not None and not is_settled:
+            texts.append(prediction)
+            texts.extend(expected)
+    return {profile: profile.normalize_all(texts) for profile in profiles}
 
 
 def _says_something(text: str, profile: Profile) -> bool:

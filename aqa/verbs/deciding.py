@@ -27,6 +27,7 @@ from aqa.records import Example
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
 from aqa.runs.journal_rows import cleaned_again, withheld
+from aqa.verbs.read_once import ReadOnce
 from aqa.verbs.session import Session
 
 
@@ -100,6 +101,7 @@ class Stopping:
         """With a contract, withheld answers count as the abstentions that they become."""
         self._contest, self._session, self._contract = contest, session, contract
         session.run.update({DECIDING: {"plan": contest.plan}})
+        self.examples = ReadOnce(session.inputs.all_examples())
         self.decision: Decision | None = None
         self.is_done = False
 

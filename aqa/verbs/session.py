@@ -16,6 +16,7 @@ from aqa.runs.failures import Shortfall, shortfall
 from aqa.runs.folder import Run
 from aqa.runs.journal import Journal, count_tokens
 from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
+from aqa.verbs.read_once import ReadOnce
 
 Live = Mapping[str, float | str]
 Answers = Iterator[tuple[Prompt, Prediction]]
@@ -106,11 +107,17 @@ class Answering:
 
     A reader that makes several passes over its questions gets them here (`PendingPrompts`).
     Examples whose prompt can't fit are recorded as failures when they are reached. With `waves`
-    of indices, only those are asked, each wave after the previous one is in the journal.
+    of indices, only those are asked, each wave after the previous one is in the journal; many
+    waves take their examples from `once`.
     """
 
-    def __init__(self, session: Session, waves: Iterator[Collection[int]] | None = None) -> None:
-        self._session, self._waves = session, waves
+    def __init__(
+        self,
+        session: Session,
+        waves: Iterator[Collection[int]] | None = None,
+        once: ReadOnce | None = None,
+    ) -> None:
+        self._session, self._waves, self._once = session, waves, once
         self._wave: Collection[int] | None = None  # the current one
         self._inputs, self._reader = session.inputs, session.reader
         self._journal = session.journal
@@ -168,7 +175,7 @@ class Answering:
 
     def _chosen(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
         # Indices beyond today's limit are paid for and kept for when the limit is raised again.
-        for index, example in self._inputs.examples_at(sorted(indices)):
+        for index, example in (self._once or self._inputs).examples_at(sorted(indices)):
             if not self._journal.is_done(index, since):
                 yield index, example
 

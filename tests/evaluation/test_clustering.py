@@ -10,6 +10,7 @@ import pytest
 
 from aqa.errors import UsageError
 from aqa.evaluation.clustering import (
+    Labels,
     choose_clusters,
     cluster_cautions,
     clusters_note,
@@ -43,31 +44,31 @@ def labelled(titles: int, passages: int, count: int = 60) -> list[dict[str, str]
 def test_auto_takes_the_coarsest_of_at_least_ten(
     titles: int, passages: int, by: str, count: int
 ) -> None:
-    found = choose_clusters("auto", labelled(titles, passages))
+    found = choose_clusters("auto", Labels(labelled(titles, passages)))
     assert (found.by, found.count) == (by, count)
 
 
 def test_an_example_without_a_label_is_a_cluster_of_its_own() -> None:
-    found = choose_clusters("auto", [*labelled(12, 12), {}, {}])
+    found = choose_clusters("auto", Labels([*labelled(12, 12), {}, {}]))
     assert (found.by, found.count, found.examples) == ("title", 14, 62)
-    assert choose_clusters("auto", [{}] * 20).by == "none"
+    assert choose_clusters("auto", Labels([{}] * 20)).by == "none"
 
 
 @pytest.mark.parametrize(("key", "count"), [("none", 60), ("title", 3), ("passage", 30)])
 def test_what_is_asked_for_is_taken_however_few(key: str, count: int) -> None:
-    found = choose_clusters(key, labelled(3, 30))
+    found = choose_clusters(key, Labels(labelled(3, 30)))
     assert (found.by, found.count) == (key, count)
 
 
 def test_what_is_not_known_is_refused() -> None:
     with pytest.raises(UsageError, match='--cluster author: no example has "author" as a word'):
-        choose_clusters("author", labelled(3, 30))
+        choose_clusters("author", Labels(labelled(3, 30)))
     with pytest.raises(UsageError, match='--cluster title: all examples have the same "title"'):
-        choose_clusters("title", labelled(1, 30))
+        choose_clusters("title", Labels(labelled(1, 30)))
 
 
 def test_what_is_said_of_them() -> None:
-    titles = choose_clusters("auto", labelled(12, 30))
+    titles = choose_clusters("auto", Labels(labelled(12, 30)))
     assert clusters_note(titles) == (
         "Clusters: 60 questions in 12 by title; intervals and tests use them."
     )
@@ -75,8 +76,9 @@ def test_what_is_said_of_them() -> None:
         "Clusters: none, as there are fewer than 10"
     )
     for enough in (titles, Clusters.apart(3)):
-        assert list(cluster_cautions("auto", [], enough)) == []
-    (warning,) = cluster_cautions("auto", [], choose_clusters("title", labelled(3, 30)))
+        assert list(cluster_cautions("auto", Labels(), enough)) == []
+    few = choose_clusters("title", Labels(labelled(3, 30)))
+    (warning,) = cluster_cautions("auto", Labels(), few)
     assert warning.startswith("there are only 3 clusters by title")
 
 
@@ -170,12 +172,12 @@ def test_labels_are_compared_as_they_look() -> None:
     rows = [AnsweredRow(str(n), "x", metadata={name: value}) for n, value in enumerate(values)]
     labels = [row_labels(row, "문서") for row in rows]
     assert labels == [{"문서": "1"}] * 3 + [{"문서": "2"}] * 2 + [{}] * 4
-    assert choose_clusters("문서", labels).count == 6
+    assert choose_clusters("문서", Labels(labels)).count == 6
     apart = Clusters.apart(9)
-    (warning,) = cluster_cautions("문서", labels, apart)
+    (warning,) = cluster_cautions("문서", Labels(labels), apart)
     assert warning == '4 of 9 examples have no "문서", and count as independent'
     for key, known in (("auto", labels), ("문서", labels[:5])):
-        assert list(cluster_cautions(key, known, apart)) == []
+        assert list(cluster_cautions(key, Labels(known), apart)) == []
 
 
 def test_files_that_disagree_on_clusters(tmp_path: Path) -> None:

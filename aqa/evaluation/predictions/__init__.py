@@ -3,16 +3,15 @@
 import errno
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aqa.data.columns import MISSING, composed, look_up
 from aqa.data.files import Row, open_bytes
 from aqa.data.rows import is_saved_dataset, read_binary, read_saved_dataset
-from aqa.data.shape import UnreadableError, plain_by, without
+from aqa.data.shape import UnreadableError, plain_by
 from aqa.data.strict_json import one_line
 from aqa.data.unusable import ZIP
 from aqa.errors import DataError
@@ -26,15 +25,15 @@ from aqa.evaluation.predictions.documents import (
     read_document,
     told_by_ids,
 )
-from aqa.evaluation.predictions.entries import Entry, is_header
-from aqa.evaluation.predictions.fields import Fields
+from aqa.evaluation.predictions.entries import Entry
+from aqa.evaluation.predictions.fields import AS_USUAL, Fields
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES
+from aqa.evaluation.predictions.own import JOURNAL_HEAD, answered_row, is_ours, read_own
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.shapes.harnesses import without_matches
 from aqa.evaluation.predictions.texts import as_text
-from aqa.runs.journal import read_lines as journal_lines
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 __all__ = [
@@ -47,8 +46,6 @@ LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
 TABLES = {".csv", ".tsv", ".parquet", ".arrow"}  # in which lists are often stored as text
 PACKED = (".gz", ".zst")
 HEAD_BYTES = 4096
-OUR_ANSWER = "predicted_answer"
-AS_USUAL = Fields()
 
 
 def read_predictions(
@@ -77,7 +74,11 @@ def read_predictions(
             return _read_entries(path, rows, asked, fields, note)
     file = _file_in(path) if path.is_dir() else path
     with _under(file):
-        return _with_seconds(file, _read_entries(file, _entries(file, ids), asked, fields, note))
+        with _legible(file):
+            if own := read_own(file, asked, fields):
+                return own
+            entries = _entries(file, ids)
+        return _read_entries(file, entries, asked, fields, note)
 
 
 @contextmanager
@@ -96,41 +97,17 @@ def _of_table(rows: Iterable[Row]) -> list[Entry]:
     return [Entry(place, dict(row)) for place, row in rows]
 
 
-def _with_seconds(file: Path, rows: dict[str, AnsweredRow]) -> dict[str, AnsweredRow]:
-    """Add each answer's seconds in a finished run, which only its journal has."""
-    if file.name != PREDICTIONS:
-        return rows
-    for line in journal_lines(file.with_name(JOURNAL)):
-        if "seconds" in line and (row := rows.get(line.get("id", ""))) is not None:
-            rows[row.id] = replace(row, metadata={**row.metadata, "seconds": line["seconds"]})
-    return rows
-
-
 def _read_entries(
     file: Path, entries: list[Entry], asked: Asked | None, fields: Fields, note: Note
 ) -> dict[str, AnsweredRow]:
-    is_journal = bool(entries) and is_header(entries[0].value)
-    if is_journal:  # later attempts replace earlier ones
-        lines = [entry for entry in entries if not is_header(entry.value)]
-        rows = (answered_row(line.value, line.place) for line in lines)
-        found = {row.id: row for row in rows}
-    else:
-        if asked is not None and not fields.answers:
-            entries = [*told_by_ids(entries, asked.ids, asked.questions)]
-        read = list(_chosen(file, entries, fields))
-        read = unlisted(read) if _suffix(file) in TABLES else read
-        found = join(file, read, asked, note) if read else {}
+    if asked is not None and not fields.answers:
+        entries = [*told_by_ids(entries, asked.ids, asked.questions)]
+    read = list(_chosen(file, entries, fields))
+    read = unlisted(read) if _suffix(file) in TABLES else read
+    found = join(file, read, asked, note) if read else {}
     if not found:
         raise DataError(f"{file} holds no predictions")
     return found
-
-
-def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
-    """Read a journal row that has not been written to a file."""
-    found = read_row(Entry(place, row), row, AS_USUAL)
-    if "id" not in found.ids:
-        raise DataError(f"{place}: no id, which each line of a journal has")
-    return replace(found.said, id=found.ids["id"], metadata=without(found.said.metadata, "id"))
 
 
 def check_there(file: Path) -> None:
@@ -151,13 +128,19 @@ def _file_in(folder: Path) -> Path:
 
 
 def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
+    with open_bytes(file) as opened:
+        head = opened.read(HEAD_BYTES)
+    if head.startswith(ZIP):
+        return read_archive(file)
+    rows = read_binary(file, head)
+    return _text_entries(file, head, ids) if rows is None else _of_table(rows)
+
+
+@contextmanager
+def _legible(file: Path) -> Iterator[None]:
+    """Say why a file can't be read, by a DataError."""
     try:
-        with open_bytes(file) as opened:
-            head = opened.read(HEAD_BYTES)
-        if head.startswith(ZIP):
-            return read_archive(file)
-        rows = read_binary(file, head)
-        return _text_entries(file, head, ids) if rows is None else _of_table(rows)
+        yield
     except (EOFError, OSError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or f"{error}; is it complete?"
         raise DataError(f"{file} can't be read: {reason}") from error
@@ -165,6 +148,8 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
 
 def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[Entry]:
     suffix = _suffix(file)
+    if head.startswith(JOURNAL_HEAD):
+        return []  # without any rows
     found = None
     by_lines = suffix in (".jsonl", ".ndjson")
     if by_lines or suffix == ".json" or head.lstrip()[:1] in (b"{", b"["):
@@ -183,7 +168,7 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
     count = 0
     for entry in without_matches(entries):
         given = fields
-        if isinstance(entry.value, dict) and _is_ours(entry.value, fields):
+        if isinstance(entry.value, dict) and is_ours(entry.value, fields):
             given = AS_USUAL
         for row in _plain(entry, given):
             if not isinstance(row, dict):
@@ -207,12 +192,6 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
             for column, values in met.items()
         )
         raise DataError(f"{file}: no row is as --prediction-field says: {hint}")
-
-
-def _is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
-    """Whether a row is from one of our runs, to which --prediction-field does not apply."""
-    named = (*fields.ids, *fields.answers, *fields.rows)
-    return OUR_ANSWER in row and all(look_up(row, path) is MISSING for path in named)
 
 
 def _plain(entry: Entry, fields: Fields) -> Sequence[Any]:

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from math import inf
+from sys import intern
+from typing import Any, Self
 
+from aqa.evaluation.predictions.shelved import Shelved
 from aqa.metrics.pairs import Citation
+from aqa.runs.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,8 @@ class AnsweredRow:
 
     `answers` are the file's own references: () means unanswerable, None that it has none.
     `metadata` holds the other columns. `column` is where the answer was found: "" for none, None
-    if its name or the user makes it certain to be the answer.
+    if its name or the user makes it certain to be the answer. `confidence` is None, and its kind
+    "", if the file has no usable one.
     """
 
     id: str
@@ -22,6 +27,19 @@ class AnsweredRow:
     failed: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     column: str | None = field(default="", compare=False)
+    confidence: float | None = field(init=False, compare=False)
+    confidence_kind: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        sure = None if self.prediction is None else _finite(self.metadata.get("confidence"))
+        kind = None if sure is None else self.metadata.get("confidence_kind")
+        object.__setattr__(self, "confidence", sure)
+        object.__setattr__(self, "confidence_kind", intern(kind) if isinstance(kind, str) else "")
+
+    def on(self, shelf: Shelf) -> Self:
+        """Give itself, once its metadata lie on a shelf."""
+        object.__setattr__(self, "metadata", Shelved(shelf, self.metadata))
+        return self
 
 
 def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
@@ -38,6 +56,9 @@ def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
 
 def citation_of(row: AnsweredRow | None, is_answerable: bool) -> Citation | None:
     """Return the passages that the answer cites; None if the row does not say."""
+    found = row.metadata.get("evidence") if row is not None else None
+    if not isinstance(found, dict) or "named_ranks" not in found:  # as of most readers
+        return None
     evidence = evidence_of(row)
     named, gold = evidence.get("named_ranks"), evidence.get("gold_ranks")
     if named is None or (gold is None and is_answerable):
@@ -55,3 +76,12 @@ def _is_ours(name: str, value: object) -> bool:
     if name == "dropped":
         return isinstance(value, dict)
     return type(value) is (bool if name == "gold_in_evidence" else int)
+
+
+def _finite(found: object) -> float | None:
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    try:
+        return float(found) if -inf < found < inf else None
+    except OverflowError:  # a whole number that no float holds
+        return None

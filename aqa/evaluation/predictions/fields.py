@@ -40,6 +40,9 @@ class Fields:
         return cls(tuple(columns["id"]), tuple(columns["answer"]), rows)
 
 
+AS_USUAL = Fields()
+
+
 def take_named(place: str, row: Mapping[str, Any], paths: tuple[str, ...]) -> tuple[str, Any]:
     """Return the first existing column that the user named, and its value."""
     for path in paths:

@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from aqa.data.shape import without
@@ -26,12 +27,29 @@ SCANNED = 20  # prompts to search for every question of the data
 Note = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     """The data's ids, and its questions if they are known, in the data's order."""
 
     ids: Sequence[str]
     questions: Sequence[str] = ()
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, str]:
+        return dict(zip(self.ids, self.questions, strict=False))
+
+    @cached_property
+    def _known(self) -> Collection[str]:
+        return set(map(_plain, self.questions))
+
+    def check_question(self, place: str, key: str, text: str) -> None:
+        """See that a row does not ask another of the data's questions than its id, by DataError."""
+        expected = self._by_id.get(key) or text
+        if text != expected and _plain(text) != _plain(expected) and _plain(text) in self._known:
+            raise DataError(
+                f'{place}: its id "{key}" is that of another question in the data; give both'
+                " files the same ids, or leave the ids out of this one"
+            )
 
 
 def join(
@@ -85,17 +103,10 @@ def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: A
         DataError: a row has another question of the data; or ids count from 0 here and from 1
             there, and no question shows whether they match.
     """
-    questions = dict(zip(asked.ids, map(_plain, asked.questions), strict=False))
-    known = set(questions.values())
     for row, key in zip(found, keys, strict=True):
-        text, expected = _plain(row.question), questions.get(key)
-        if expected and text != expected and text in known:
-            raise DataError(
-                f'{row.place}: its id "{key}" is that of another question in the data; give both'
-                " files the same ids, or leave the ids out of this one"
-            )
+        asked.check_question(row.place, key, row.question)
     counted, theirs = _counted(keys), _counted(asked.ids)
-    asks = all(row.question for row in found) and any(questions.values())
+    asks = all(row.question for row in found) and any(asked.questions)
     if not counted or not theirs or len(counted) != len(theirs) or asks:
         return
     if {counted[0], theirs[0]} == {0, 1}:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -12,6 +13,8 @@ from aqa.evaluation.report.charts import scatter, score_interval
 from aqa.evaluation.report.finding import primary_score, score_name
 from aqa.evaluation.results import Report
 from aqa.runs.files import known
+from aqa.runs.journal import read_lines
+from aqa.runs.names import JOURNAL
 from aqa.tables import Row, Table, figures, texts
 
 
@@ -35,9 +38,9 @@ class Cost:
         return None if self.dollars is None else 1000 * self.dollars
 
 
-def cost_of(row: AnsweredRow | None) -> Cost:
-    """Read the cost in a row, ignoring other tools' columns of the same names."""
-    columns = row.metadata if row is not None else {}
+def cost_of(row: AnsweredRow | None, seconds: Mapping[str, Any] = {}) -> Cost:
+    """Read the cost in a row, or in `seconds` by id, ignoring other tools' columns."""
+    columns = {} if row is None else {"seconds": seconds.get(row.id), **row.metadata}
     tokens, spent = columns.get("tokens"), columns.get("spent")
     return Cost(
         _number(tokens, "prompt"),
@@ -53,20 +56,26 @@ def cost_json(cost: Cost) -> dict[str, float]:
     return known({**asdict(cost), "seconds": seconds})
 
 
-def system_costs(report: Report) -> list[Cost]:
+def journal_seconds(run: Path) -> dict[str, Any]:
+    """Return the seconds of a run's answers by id, which only its journal has."""
+    journal = (run if run.is_dir() else run.parent) / JOURNAL
+    return {line["id"]: line["seconds"] for line in read_lines(journal) if "seconds" in line}
+
+
+def system_costs(report: Report, seconds: Sequence[Mapping[str, Any]]) -> list[Cost]:
     """Return the mean cost of each system's answers, with median seconds."""
     found = []
-    for system in report.systems:
-        costs = [cost_of(row) for row in system.rows if row is not None]
+    for system, own in zip(report.systems, seconds, strict=True):
+        costs = [cost_of(row, own) for row in system.rows if row is not None]
         means = {name: _middle(costs, name, fmean) for name in ("read", "written", "dollars")}
         found.append(Cost(**means, seconds=_middle(costs, "seconds", median)))
     return found
 
 
-def cost_table(report: Report) -> Table:
+def cost_table(report: Report, costs: Sequence[Cost]) -> Table:
     """Make a table of each system's cost per answer; empty if no file records any."""
     rows = []
-    for system, cost in zip(report.systems, system_costs(report), strict=True):
+    for system, cost in zip(report.systems, costs, strict=True):
         if cost != Cost():
             dollars = _shown(cost.dollars_for_1000, "{:,.2f}")
             read, written = _shown(cost.read, "{:,.0f}"), _shown(cost.written, "{:,.1f}")
@@ -75,12 +84,11 @@ def cost_table(report: Report) -> Table:
     return Table([*texts("system"), *heads], rows)
 
 
-def cost_picture(report: Report) -> tuple[Markup, str] | None:
+def cost_picture(report: Report, costs: Sequence[Cost]) -> tuple[Markup, str] | None:
     """Draw the primary score over the price, or over tokens if a price is missing.
 
     None for fewer than two systems with both. The text names the axes.
     """
-    costs = system_costs(report)
     name = primary_score(report)
     for unit, prices in (
         ("US$ per 1,000 answers", [cost.dollars_for_1000 for cost in costs]),

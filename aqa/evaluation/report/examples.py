@@ -116,7 +116,9 @@ class Library:
         return self._known[digest]
 
 
-def rows(report: Report, library: Library) -> Iterator[Markup]:
+def rows(
+    report: Report, library: Library, seconds: Sequence[Mapping[str, Any]]
+) -> Iterator[Markup]:
     """Yield one object per example: its texts, and each system's answer, kind and scores."""
     names = example_scores(report)
     slices = _slices(report)
@@ -141,7 +143,7 @@ def rows(report: Report, library: Library) -> Iterator[Markup]:
         by_system: dict[str, list[Any]] = {
             "evidence": [_evidence(evidence_of(one), passages) for one in answered],
             "confidence": [_rounded(confidence_of(one)) for one in answered],
-            "costs": [cost_json(cost_of(one)) for one in answered],
+            "costs": [cost_json(cost_of(*both)) for both in zip(answered, seconds, strict=True)],
             "verdicts": [
                 [each.to_json() for each in own.verdicts.examples[place]] if own.verdicts else []
                 for own in report.systems

@@ -1,7 +1,7 @@
 """Write the self-contained HTML report, streaming the filled-in template to disk."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -45,6 +45,9 @@ def write_report(
     script = f'"use strict";\n{{\n{parts}}}\n'  # the block keeps names off the window object
     library = Library()
     headline, margin = finding(report)
+    seconds = [
+        cost.journal_seconds(Path(one.file)) if one.manifest else {} for one in report.systems
+    ]
     pieces = environment.get_template("page.html").generate(
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704  (our own file)
@@ -55,18 +58,18 @@ def write_report(
         finding=headline,
         margin=margin,
         colours=SERIES,
-        **_sections(report),
+        **_sections(report, cost.system_costs(report, seconds)),
         facts=script_json(facts(report)),
         # Lazy and in this order: reading the passages fills the library that the rows use.
         blocks=library.blocks(examples or (), report.ids),
-        rows=rows(report, library),
+        rows=rows(report, library, seconds),
     )
     with atomic(path, locked=False) as file:
         for piece in pieces:
             file.write(piece.encode("utf-8", "replace"))
 
 
-def _sections(report: Report) -> dict[str, object]:
+def _sections(report: Report, costs: Sequence[cost.Cost]) -> dict[str, object]:
     return {
         "score_panels": list(panels.score_panels(report)),
         "difference_panels": list(panels.difference_panels(report)),
@@ -81,8 +84,8 @@ def _sections(report: Report) -> dict[str, object]:
         "stress_panels": list(stress.stress_panels(report)),
         "stress_sentences": list(stress_in_words(report.stress, report.between_readers)),
         "score_name": score_name,
-        "cost_picture": cost.cost_picture(report),
-        "cost_table": cost.cost_table(report),
+        "cost_picture": cost.cost_picture(report, costs),
+        "cost_table": cost.cost_table(report, costs),
         "shown": shown,
         "mistake_bars": panels.mistake_bars(report),
         "mistake_kinds": panels.mistake_kinds(report),

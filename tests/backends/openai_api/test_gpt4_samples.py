@@ -11,7 +11,7 @@ from gpt4_runs import configured, predictions, run
 from aqa.config.options import EvaluationOptions, GenerationOptions, RunConfig
 from aqa.errors import RunError, StoppedError
 from aqa.evaluation.predictions import read_predictions
-from aqa.evaluation.report.cost import cost_of
+from aqa.evaluation.report.cost import cost_of, journal_seconds
 from aqa.progress import SilentProgress
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, SAMPLES
@@ -158,10 +158,11 @@ def test_the_journal_alone_holds_how_long_answers_took(tmp_path: Path, server: S
     for name, least in (("one", 0.02), ("four", 0.08)):
         assert all("seconds" not in row for row in predictions(tmp_path / name).values())
         rows = read_predictions(tmp_path / name)
-        found = [cost_of(row).seconds for row in rows.values()]
-        assert all(seconds is not None and seconds >= least for seconds in found)
+        seconds = journal_seconds(tmp_path / name)
+        found = [cost_of(row, seconds).seconds for row in rows.values()]
+        assert all(each is not None and each >= least for each in found)
     (tmp_path / "one" / JOURNAL).unlink()  # as if only the run's predictions were left
-    assert cost_of(read_predictions(tmp_path / "one")["q0"]).seconds is None
+    assert journal_seconds(tmp_path / "one") == {}
 
 
 def test_a_damaged_record_is_refused(tmp_path: Path, by_seed: Server) -> None:

@@ -129,7 +129,7 @@ def test_what_a_reader_saw(
     answers = {"a": {"q": {"predicted_answer": "x", "answers": ["x"], "evidence": evidence}}}
     report = score(answers, [Example("q", "?", (), ("x",))])
     library = Library({"q": "Which?"}, {"q": PLACES})
-    (row,) = map(json.loads, rows(report, library))
+    (row,) = map(json.loads, rows(report, library, [{}] * len(report.systems)))
     assert row.get("evidence", [{}]) == [told]
     assert row["question"] == "Which?"
 
@@ -155,14 +155,14 @@ def test_columns_of_other_tools(
     report = evaluate(
         [tmp_path / "a.json"], [Example("q", "?", (), ("x",))], Scoring(["em"]), SilentProgress()
     )
-    (row,) = map(json.loads, rows(report, Library()))
+    (row,) = map(json.loads, rows(report, Library(), [{}] * len(report.systems)))
     assert {name: row[name] for name in ("confidence", "evidence") if name in row} == told
 
 
 def test_a_question_of_the_predictions_file(score: Callable[..., Report]) -> None:
     answers = {"a": {"q": {"predicted_answer": "x", "question": "Theirs?", "confidence": 0.25}}}
     report = score(answers, [Example("q", "?", (), ("x",))])
-    (row,) = map(json.loads, rows(report, Library()))
+    (row,) = map(json.loads, rows(report, Library(), [{}] * len(report.systems)))
     assert (row["question"], row["confidence"]) == ("Theirs?", [0.25])
     assert row.keys().isdisjoint({"passages", "evidence"})
 

@@ -1,0 +1,75 @@
+"""What examples are beside their references, as far as data and predictions tell it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aqa.data.columns import value_called
+from aqa.evaluation import clustering
+from aqa.evaluation.alignment import References, System, counted_ids
+from aqa.evaluation.clustering import Labels
+from aqa.metrics.languages import language_of_passages
+from aqa.records import Example
+
+
+@dataclass(slots=True)
+class Contexts:
+    """What examples are beside their references: questions, passages, what they belong to."""
+
+    questions: list[str] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)  # of the passages
+    labels: Labels = field(default_factory=Labels)
+    columns: list[Mapping[str, Any]] = field(default_factory=list)  # none where none are asked for
+
+    def kept(
+        self, examples: Iterable[Example], cluster: str, keys: Sequence[str]
+    ) -> Iterator[Example]:
+        """Hand the examples on and keep what is known of them."""
+        for place, example in enumerate(examples):
+            labels = clustering.example_labels(example, cluster)
+            self.questions.append(example.question)
+            passages = (passage.text for passage in example.passages)
+            self.languages.append(language_of_passages(passages))
+            self.labels.add(place, labels)
+            if keys:
+                own = {**labels, **example.metadata}
+                known = ((key, value_called(own, key)) for key in keys)
+                self.columns.append({key: value for key, value in known if value is not None})
+            yield example
+
+    def of(
+        self, expected: References, given: References | None, systems: Sequence[System]
+    ) -> "Contexts":
+        """Those of the expected among the given examples; without data, what the rows tell."""
+        if given is None:
+            return Contexts([_own_question(systems, key) for key in expected])
+        if len(expected) == len(given):
+            return self
+        places = [place for place, key in enumerate(given) if key in expected]
+        questions = [self.questions[place] for place in places]
+        languages = [self.languages[place] for place in places]
+        columns = [self.columns[place] for place in places if self.columns]
+        return Contexts(questions, languages, self.labels.at(places), columns)
+
+
+def label_by_rows(
+    labels: Labels, expected: References, systems: Sequence[System], cluster: str
+) -> Iterator[str]:
+    """Add what the predictions tell and the data don't; say where these do not agree."""
+    different = []
+    for place, key in enumerate(expected):
+        rows = (row for system in systems if (row := system.rows.get(key)) is not None)
+        found, agree = clustering.agreed_labels(clustering.row_labels(row, cluster) for row in rows)
+        if not agree and not labels.know(place):
+            different.append(key)
+        labels.add(place, found)
+    if different:
+        ids = counted_ids(different)
+        yield f"the files put {ids} into different clusters; the first file's are used"
+
+
+def _own_question(systems: Sequence[System], key: str) -> str:
+    """Take the question from the predictions themselves, where one holds any."""
+    rows = (system.rows[key] for system in systems if key in system.rows)
+    found = (row.metadata.get("question") for row in rows)
+    return next((text for text in found if isinstance(text, str) and text), "")

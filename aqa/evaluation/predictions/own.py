@@ -1,0 +1,77 @@
+"""Files of our own runs, read a row at a time: they may hold millions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aqa.data.columns import MISSING, look_up
+from aqa.data.files import Row, open_bytes
+from aqa.data.json_scanner import scanning
+from aqa.data.shape import without
+from aqa.data.strict_json import one_line
+from aqa.errors import DataError
+from aqa.evaluation.predictions.answered_row import AnsweredRow
+from aqa.evaluation.predictions.columns import read_row
+from aqa.evaluation.predictions.documents import read_lines
+from aqa.evaluation.predictions.entries import Entry, is_header
+from aqa.evaluation.predictions.fields import AS_USUAL, Fields
+from aqa.evaluation.predictions.joining import Asked
+from aqa.runs.journal import JOURNAL_KIND
+from aqa.runs.names import PREDICTIONS
+from aqa.runs.shelf import Shelf
+
+JOURNAL_HEAD = f'{{"kind": "{JOURNAL_KIND}"'.encode()
+OUR_ANSWER = "predicted_answer"
+
+
+def read_own(file: Path, asked: Asked | None, fields: Fields) -> dict[str, AnsweredRow]:
+    """Read the predictions of a run by id; none where they are of another tool, or to be joined.
+
+    Raises:
+        DataError: a row asks another question of the data than its id says, or is none of a run.
+    """
+    is_finished, shelf, found = file.name == PREDICTIONS, Shelf(), dict[str, AnsweredRow]()
+    for place, row in _members(file) if is_finished else _lines(file):
+        if is_finished and (row["id"] in found or not is_ours(row, fields)):
+            return {}
+        own = answered_row(row, place)
+        found[own.id] = own.on(shelf)  # of two tries in a journal, the later one
+        if is_finished and asked is not None:
+            asked.check_question(place, own.id, str(row.get("question") or ""))
+    is_joined = is_finished and asked is not None and found.keys().isdisjoint(asked.ids)
+    return {} if is_joined else found
+
+
+def _members(file: Path) -> Iterator[Row]:
+    """The members of an object that are objects."""
+    with scanning(file) as document:
+        if document.next() == "{":
+            for key, first in document.members():
+                value = document.value()
+                own = value if first == "{" else {}
+                yield f'{file}, id "{one_line(key)}"', {**own, "id": key}
+            document.end()
+
+
+def _lines(file: Path) -> Iterator[Row]:
+    """The lines of a journal but its first; none of another file."""
+    with open_bytes(file) as opened:
+        head = opened.read(len(JOURNAL_HEAD))
+    if head == JOURNAL_HEAD:
+        lines = (line for line in read_lines(file) if not is_header(line.value))
+        yield from ((line.place, line.value) for line in lines)
+
+
+def is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
+    """Tell whether a row is of a run of ours, which no --prediction-field is meant for."""
+    named = (*fields.ids, *fields.answers, *fields.rows)
+    return OUR_ANSWER in row and all(look_up(row, path) is MISSING for path in named)
+
+
+def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
+    """Take a line of a journal as it was before it was written."""
+    found = read_row(Entry(place, row), row, AS_USUAL)
+    if "id" not in found.ids:
+        raise DataError(f"{place}: no id, which each line of a journal has")
+    return replace(found.said, id=found.ids["id"], metadata=without(found.said.metadata, "id"))

@@ -1,0 +1,53 @@
+"""Values that are read one at a time lie in a temporary file, so that any number of them may be."""
+
+import os
+import pickle
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+from typing import Any
+from weakref import finalize
+
+from aqa.runs.files import explained
+
+WRITTEN, READ = 1 << 20, 1 << 12  # bytes at a time; few values exceed what is read
+LENGTH = 4  # bytes that say how long a value is
+
+
+class Shelf:
+    """Keeps values until it is itself forgotten; whoever asks for one gets a copy."""
+
+    def __init__(self) -> None:
+        self._file = -1
+        self._end = 0  # of the file
+        self._rest = bytearray()  # what comes after it
+
+    def put(self, value: object) -> int:
+        """Keep a value; give its place."""
+        place, stored = self._end + len(self._rest), pickle.dumps(value, -1)
+        self._rest += len(stored).to_bytes(LENGTH) + stored
+        if len(self._rest) > WRITTEN:
+            self._write()
+        return place
+
+    def get(self, place: int) -> Any:
+        """Give the value that was put there."""
+        stored = self._bytes(place, READ)
+        end = LENGTH + int.from_bytes(stored[:LENGTH])
+        stored = stored if end <= READ else self._bytes(place, end)
+        return pickle.loads(stored[LENGTH:end])  # noqa: S301  (our own)
+
+    def _bytes(self, place: int, size: int) -> bytes:
+        if place < self._end:
+            return os.pread(self._file, size, place)
+        start = place - self._end
+        return bytes(self._rest[start : start + size])
+
+    def _write(self) -> None:
+        with explained(Path(gettempdir())):
+            if self._file < 0:
+                file = TemporaryFile(buffering=0)  # noqa: SIM115  (closed with the shelf)
+                finalize(self, file.close)
+                self._file = file.fileno()
+            written = os.write(self._file, self._rest)
+        self._end += written
+        del self._rest[:written]

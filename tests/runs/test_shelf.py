@@ -1,0 +1,28 @@
+"""Values that wait on disk."""
+
+import pytest
+
+from aqa.errors import RunError
+from aqa.runs import shelf as module
+from aqa.runs.shelf import Shelf
+
+
+def test_values_are_given_back_from_memory_and_from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WRITTEN", 50_000)
+    shelf, values = Shelf(), [{"한": "강" * size, "n": [size]} for size in (1, 9_000, 30_000, 2, 0)]
+    places = [shelf.put(value) for value in values]
+    assert [shelf.get(place) for place in places] == values
+    assert shelf._end > 0
+    assert shelf._rest
+    assert shelf.get(places[0]) is not shelf.get(places[0])
+
+
+def test_a_full_disk_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WRITTEN", 0)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "write", full)
+    with pytest.raises(RunError, match="can't write there \\(No space left on device\\)"):
+        Shelf().put("x")
