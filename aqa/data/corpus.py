@@ -119,20 +119,19 @@ def with_corpus(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """
     with closing(sqlite3.connect("")) as index:
         corpus = Corpus(path, index)
-        rows = iter(rows)
         for number, (place, row) in enumerate(rows):
             listed = _listed(row, place)
             if not number:
                 corpus.want(listed)
                 corpus.load(all_of_them=True)
-            passages, missing = _look_up(corpus, listed)
-            if missing:
-                later = (_look_up(corpus, _listed(row, place))[1] for place, row in rows)
-                others = len(missing) - 1 + sum(map(len, later))
-                raise DataError(
-                    f"{place}: document {missing[0]} is not in {corpus.name}, nor are {others}"
-                    " others that later rows name; give the corpus that the retriever searched"
-                )
+            passages = []
+            for own in listed:
+                if (found := corpus.find(own)) is None:
+                    raise DataError(
+                        f"{place}: document {own} is not in {corpus.name}; give the corpus that"
+                        " the retriever searched"
+                    )
+                passages.append({"id": own, "title": found[0], "text": found[1]})
             kept = {column: value for column, value in row.items() if column != "context"}
             yield place, {**kept, PASSAGES: passages}
 
@@ -146,17 +145,6 @@ def _listed(row: Mapping[str, object], place: str) -> list[str]:
         )
     found = [read_id(each, place) for each in (listed if isinstance(listed, list) else [listed])]
     return [own for own in found if own is not None]
-
-
-def _look_up(corpus: Corpus, listed: Iterable[str]) -> tuple[list[dict[str, str]], list[str]]:
-    passages, missing = [], []
-    for document_id in listed:
-        found = corpus.find(document_id)
-        if found is None:
-            missing.append(document_id)
-        else:
-            passages.append({"id": document_id, "title": found[0], "text": found[1]})
-    return passages, missing
 
 
 def read_documents(corpus: Path) -> Iterator[Document]:

@@ -51,7 +51,8 @@ def complete(name: object) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{name} can't be read ({error}); is it complete?") from None
+        reason = getattr(error, "strerror", None) or f"{error}; is it complete?"
+        raise DataError(f"{name} can't be read: {reason}") from None
 
 
 @contextmanager

@@ -249,7 +249,7 @@ def test_bad_fields(tmp_path: Path, fields: Mapping[str, str], message: str) -> 
         (
             '{"0": {"text": "t"}}',
             row(document_id=[0]) + row(document_id=[7, 0, 8]) + row(document_id=9),
-            "line 2: document 7 is not in documents.json, nor are 2 others",
+            "line 2: document 7 is not in documents.json; give the corpus",
         ),
     ],
 )

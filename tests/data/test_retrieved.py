@@ -596,7 +596,7 @@ def test_bad_files(tmp_path: Path, join: Join) -> None:
     with pytest.raises(DataError, match="found, line 1: not UTF-8 at byte 14"):
         survey(join_corpus(source, tmp_path))
     (tmp_path / "found").write_bytes(gzip.compress(GOOD.encode())[:-9])
-    with pytest.raises(DataError, match=r"found can't be read .*is it complete\?"):
+    with pytest.raises(DataError, match=r"found can't be read: .*is it complete\?"):
         survey(source)
     (tmp_path / "found").unlink()
     with pytest.raises(DataError, match="found: no such file"):

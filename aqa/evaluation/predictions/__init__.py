@@ -2,14 +2,13 @@
 
 import errno
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from aqa.data.columns import MISSING, composed, look_up
-from aqa.data.files import Row, open_bytes
+from aqa.data.files import Row, complete, open_bytes
 from aqa.data.rows import is_saved_dataset, read_binary, read_saved_dataset
 from aqa.data.shape import UnreadableError, plain_by
 from aqa.data.strict_json import one_line
@@ -74,7 +73,7 @@ def read_predictions(
             return _read_entries(path, rows, asked, fields, note)
     file = _file_in(path) if path.is_dir() else path
     with _under(file):
-        with _legible(file):
+        with complete(file):
             if own := read_own(file, asked, fields):
                 return own
             entries = _entries(file, ids)
@@ -134,16 +133,6 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
         return read_archive(file)
     rows = read_binary(file, head)
     return _text_entries(file, head, ids) if rows is None else _of_table(rows)
-
-
-@contextmanager
-def _legible(file: Path) -> Iterator[None]:
-    """Say why a file can't be read, by a DataError."""
-    try:
-        yield
-    except (EOFError, OSError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or f"{error}; is it complete?"
-        raise DataError(f"{file} can't be read: {reason}") from error
 
 
 def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[Entry]:

@@ -14,10 +14,11 @@ from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import ANSWER_NAMES
 from aqa.evaluation.predictions.columns import IDS
-from aqa.evaluation.predictions.entries import Entry, is_header
+from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.named import DOCUMENTS, refuse
 from aqa.records import Prediction
 from aqa.runs.files import known
+from aqa.runs.journal import JOURNAL_KIND
 
 # Keys of the answers in documents that hold more than these, such as HotpotQA's "answer".
 CONTAINERS = (
@@ -61,12 +62,15 @@ def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | No
 
 
 def read_lines(file: Path, at_once: bool = False) -> Iterator[Entry]:
-    """Read values one after the other; the last line of a journal may be incomplete."""
+    """Read values one after the other; of a journal without its header, or half a last line."""
     count, is_journal = 0, False
     try:
         for place, value in read_values(file, at_once):
-            count, is_journal = count + 1, is_journal or is_header(value)
-            yield Entry(place, value)
+            count += 1
+            if as_object(value).get("kind") == JOURNAL_KIND:
+                is_journal = True
+            else:
+                yield Entry(place, value)
     except DataError:
         if not is_journal or sum(1 for _ in text_lines(file)) > count + 1:
             raise

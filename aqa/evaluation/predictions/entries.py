@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aqa.runs.journal import JOURNAL_KIND
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -13,8 +11,3 @@ class Entry:
     place: str
     value: Any
     key: str | None = None
-
-
-def is_header(value: Any) -> bool:
-    """Whether a value is the header of one of our journals."""
-    return isinstance(value, dict) and value.get("kind") == JOURNAL_KIND

@@ -14,7 +14,7 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import read_row
 from aqa.evaluation.predictions.documents import read_lines
-from aqa.evaluation.predictions.entries import Entry, is_header
+from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import AS_USUAL, Fields
 from aqa.evaluation.predictions.joining import Asked
 from aqa.runs.journal import JOURNAL_KIND
@@ -59,8 +59,7 @@ def _lines(file: Path) -> Iterator[Row]:
     with open_bytes(file) as opened:
         head = opened.read(len(JOURNAL_HEAD))
     if head == JOURNAL_HEAD:
-        lines = (line for line in read_lines(file) if not is_header(line.value))
-        yield from ((line.place, line.value) for line in lines)
+        yield from ((line.place, line.value) for line in read_lines(file))
 
 
 def is_ours(row: Mapping[str, Any], fields: Fields) -> bool:

@@ -8,19 +8,13 @@ from aqa.data.columns import composed, fold
 from aqa.data.json_stream import describe
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
-from aqa.evaluation.predictions.shapes.replies import reply_text
 
 # Where an object has its text; names are folded by `fold`.
 TEXT_NAMES = (
-    "text",
-    "answer",
-    "content",
-    "value",
-    "prediction",
-    "output",
-    "generatedtext",
-    "continuation",
-)
+    "text", "answer", "content", "value", "prediction", "output", "generatedtext", "continuation",
+)  # fmt: skip
+# Where a message has its text, including those of Bedrock and LlamaIndex.
+TEXTS = ("content", "parts", "text", "generation", "outputText", "completion", "response")
 MOST_COLUMNS = 20  # in messages
 SCORE_NAMES = ("probability", "score", "confidence")
 
@@ -89,3 +83,48 @@ def _best(place: str, listed: list[Any]) -> Any:
         f"{place}: {len(listed)} answers without scores, where one is needed; name the one to take"
         " with --prediction-field, such as answer=COLUMN.0"
     )
+
+
+def reply_text(body: Mapping[str, Any]) -> str | None:
+    """Return the text of a reply: chat or plain completions, responses, messages, Gemini's content.
+
+    None if it has no text: a refusal, a tool call, or reasoning only.
+    """
+    if isinstance(body.get("message"), dict):
+        return _joined(body["message"])
+    for name in ("choices", "candidates", "outputs", "results"):
+        listed = body.get(name)
+        if isinstance(listed, list) and listed and isinstance(listed[0], dict):
+            choices = {_said_in(each) for each in listed if isinstance(each, dict)}
+            return choices.pop() if len(choices) == 1 else None
+    output = body.get("output")
+    if isinstance(output, list):
+        messages = [item for item in output if isinstance(item, dict)]
+        said = [_joined(item) for item in messages if item.get("type", "message") == "message"]
+        texts = [text for text in said if text is not None]
+        return "".join(texts) if texts else None
+    return _joined(body)
+
+
+def _said_in(choice: Mapping[str, Any]) -> str | None:
+    message = choice.get("message") or choice.get("content")
+    return _joined(message if isinstance(message, dict) else choice)
+
+
+def _joined(message: Mapping[str, Any]) -> str | None:
+    """Join the text parts of a message, without reasoning."""
+    for name in TEXTS:
+        value = message.get(name)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list):
+            texts = [
+                part["text"]
+                for part in value
+                if isinstance(part, dict)
+                and isinstance(part.get("text"), str)
+                and not part.get("thought")
+                and part.get("type", "text") in ("text", "output_text")
+            ]
+            return "".join(texts) if texts else None
+    return None

@@ -13,7 +13,7 @@ from aqa.data.shape import (
     unreadable,
     without,
 )
-from aqa.evaluation.predictions.shapes.replies import reply_text
+from aqa.evaluation.predictions.texts import reply_text
 
 
 @shape("custom_id", knows=lambda row: isinstance(row.get("response", ""), dict | None))

@@ -7,7 +7,7 @@ from typing import Any
 
 from aqa.data.shape import Row, UnreadableError, are_objects, as_object, as_objects, shape, without
 from aqa.evaluation.predictions.entries import Entry
-from aqa.evaluation.predictions.shapes.replies import reply_text
+from aqa.evaluation.predictions.texts import reply_text
 
 PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # not needed for scores
 # Columns of promptfoo's tables that follow each prompt's answers, "[provider] prompt".

@@ -7,7 +7,7 @@ from typing import Any
 from aqa.data.literals import read_literal
 from aqa.data.shape import Row, as_object, shape, without
 from aqa.errors import DataError
-from aqa.evaluation.predictions.shapes.replies import reply_text
+from aqa.evaluation.predictions.texts import reply_text
 
 SIDES = {
     "inputs": "inputs",
