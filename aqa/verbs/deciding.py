@@ -64,6 +64,8 @@ def open_contest(
         )
     a, b = system_names([reference, folder])
     contest = Contest(rule, (a, b), aligned, config.seed)
+    if failed := sum(row.failed for row in system.rows.values()):
+        progress.note(f"{reference}: {failed:,} failed answers count 0")
     if contest.left_out:
         progress.note(
             f"{reference} has no answer to {contest.left_out:,} of the questions, which are left"

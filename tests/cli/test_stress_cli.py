@@ -88,6 +88,10 @@ def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
     assert "Scoring" not in done.stderr  # no judge is paid for it
     done = call_aqa("evaluate", "plain", "--stress", "--data", data, code=2)
     assert "leave --data out" in done.stderr
+    predict(call_aqa, data, "card", "--stress", "missing")
+    for folder in ("card/stress", "card/stress/missing"):
+        done = call_aqa("evaluate", folder, "--stress", code=1)
+        assert f"{folder} holds no run under stress; name card" in " ".join(done.stderr.split())
 
 
 def test_what_no_card_can_be_made_of(call_aqa: Call, data: Path, tmp_path: Path) -> None:
