@@ -29,8 +29,8 @@ def main() -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         _say(
-            f"standard output can't be written ({error.strerror}); free some space, or name a file"
-            " elsewhere"
+            f"can't write to standard output ({error.strerror}); free some space, or write to"
+            " another disk"
         )
         sys.exit(1)
 

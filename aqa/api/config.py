@@ -47,8 +47,8 @@ def as_data_path(data: Data, name: str = "the given data") -> str | Given:
         return Given(list(data), name)
     if isinstance(data, bytes) or not isinstance(data, Iterable):
         raise DataError(
-            f"{name}: {type(data).__name__} where a path, a list of aqa.Example or of rows, or a"
-            " datasets.Dataset is needed"
+            f"{name} is {type(data).__name__}; give a path, a list of aqa.Example or of rows, or a"
+            " datasets.Dataset"
         )
     # A text would be a path; the items are checked when they are read.
     return Given(data, name)  # type: ignore[arg-type]

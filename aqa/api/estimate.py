@@ -70,11 +70,12 @@ def estimate_cost(
     check_list("stress", stress)
     if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):
         raise UsageError(
-            "to_see is a difference from a run; give both to_see and against, or no decide_by"
+            "to_see, against and decide_by go together; give at least to_see and against, or none"
+            " of them"
         )
     if prompts or stress:
         if to_see is not None:
-            raise UsageError("to_see is for one run; leave out prompts and stress")
+            raise UsageError("to_see works on a single run; leave out prompts and stress")
         variants = variants_of(config, folder, prompts, stress)
         return Estimate(dry_run_variants(variants, progress, Resume()))
     if to_see is None or against is None:

@@ -149,8 +149,8 @@ def _systems(predictions: Any) -> list[Predicted]:
         return [_system(ONE_SYSTEM, given)]
     if not given or not all(isinstance(each, str | os.PathLike | Predictions) for each in given):
         raise UsageError(
-            "predictions are systems by name, such as {'mine': answers, 'theirs': 'theirs.json'},"
-            " a stream of aqa.Prediction, or paths"
+            "predictions must be systems by name, such as {'mine': answers, 'theirs':"
+            " 'theirs.json'}, a stream of aqa.Prediction, or paths"
         )
     return [_file(each) for each in given]
 
@@ -168,8 +168,8 @@ def _file(given: PathLike | Predictions) -> Path:
     found = run_folder(given)
     if not found.exists():
         raise RunError(
-            f"{found}: no such file or run folder of predictions; answers by id are given under the"
-            " name of their system, as {'mine': {'id': 'text'}}"
+            f"{found}: no such file or run folder of predictions; give answers by id under the name"
+            " of their system, as in {'mine': {'id': 'text'}}"
         )
     return found
 

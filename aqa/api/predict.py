@@ -74,22 +74,22 @@ def predict(
     config = resolve(reader, model, settings, data)
     if config.workers.processes > 1:
         raise UsageError(
-            "workers.count starts processes of the command aqa predict; in Python leave it out, or"
-            " set workers.engine to ray"
+            "workers.count only works with the command aqa predict; in Python, leave it out or set"
+            " workers.engine to ray"
         )
     progress = WordedProgress(watched_progress(quiet), ASKED)
     folder = None if output_dir is None else as_path(output_dir)
     several = bool(stress) or len(prompts) > 1
     if several and stop_when_decided is not None:
-        raise UsageError("stop_when_decided is for one run; leave out prompts and stress")
+        raise UsageError("stop_when_decided works on a single run; leave out prompts and stress")
     silence = None if abstain_below is None else as_path(abstain_below)
     stop = _stop_rule(stop_when_decided, margin, decide_by)
     resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
     resume.check_files()
     if folder is None and (prompts or stress or silence or stop):
         raise UsageError(
-            "prompts, stress, abstain_below and stop_when_decided are for runs in a folder; name"
-            " one (output_dir)"
+            "prompts, stress, abstain_below and stop_when_decided need a run folder; give"
+            " output_dir"
         )
     if prompts:
         config.note_asked((), ("prompt",))
@@ -136,6 +136,8 @@ def _stop_rule(
     check_choice("decide_by", score, SCORES)
     if reference is None:
         if margin is not None or score != "f1":
-            raise UsageError("margin and decide_by are for stop_when_decided; name a run there")
+            raise UsageError(
+                "margin and decide_by need stop_when_decided; give it the run to compare with"
+            )
         return None
     return StopRule(run_folder(reference), margin, score)

@@ -92,7 +92,7 @@ class Predictions:
             self._ended = error
             raise
         except BaseException:
-            self._ended = RunError("the answers broke off here; call aqa.predict again")
+            self._ended = RunError("answering was interrupted here; call aqa.predict again")
             raise
         return True
 
@@ -115,7 +115,7 @@ class Predictions:
         """Stop asking and free the model."""
         with self._lock:
             if not self._is_whole and self._ended is None:
-                self._ended = RunError("the answers were closed here; call aqa.predict again")
+                self._ended = RunError("this stream of answers was closed; call aqa.predict again")
             self._source.close()
 
     def __enter__(self) -> Self:

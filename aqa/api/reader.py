@@ -71,8 +71,8 @@ class Reader:
         changed = differences(_of_reader(self.config), _of_reader(config))
         if changed:
             raise UsageError(
-                f"this aqa.Reader was made with other settings: {'; '.join(changed.values())}; give"
-                " them to an aqa.Reader of their own"
+                f"this aqa.Reader was made with other settings: {'; '.join(changed.values())}; make"
+                " another aqa.Reader with them"
             )
         if self._kept is None:
             self._kept = answering_reader(self.config, progress, stays=True)

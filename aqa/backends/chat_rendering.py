@@ -88,8 +88,8 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
             return template
     plain.render(user, opens_answer=True)  # may raise a more precise error
     raise ModelError(
-        f"{_name(tokenizer)}: its chat template leaves out what the user says; fix"
-        " chat_template.jinja (or chat_template in tokenizer_config.json)"
+        f"{_name(tokenizer)}: its chat template omits the user's message; fix chat_template.jinja"
+        " (or chat_template in tokenizer_config.json)"
     )
 
 

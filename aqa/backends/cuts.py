@@ -51,4 +51,4 @@ class Cuts:
                 " evidence.train left the gold one out"
             )
         if self.unfit:
-            progress.note(f"{self.unfit} examples can't fit and are left out: {self.unfit_reason}")
+            progress.note(f"{self.unfit} examples don't fit and are left out: {self.unfit_reason}")

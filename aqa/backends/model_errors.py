@@ -54,7 +54,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
             ) from error
         if Path(spec).exists() or spec.startswith(PREFIX):
             is_broken = isinstance(error, SafetensorError | JSONDecodeError)
-            advice = "; copy its files here once more" if is_broken else ""
+            advice = "; copy its files here again" if is_broken else ""
             raise ModelError(
                 f"{name}: this model can't be loaded: {said_by(error)}{advice}"
             ) from error
@@ -66,7 +66,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
     except (*RAISED, StrictDataclassError) as error:  # raised for an unsupported value
         if isinstance(error, Exception) and is_out_of_memory(error):
             raise ModelError(
-                f"{name}: out of memory while loading; free some, take a smaller model, or load it"
+                f"{name}: out of memory while loading; free some, use a smaller model, or load it"
                 " in 4 bits (llama-qlora: backend.quantization=4bit)"
             ) from error
         what = f"{type(error).__name__}: {said_by(error)}"
@@ -79,7 +79,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
 def said_by(error: BaseException) -> str:
     """Return an exception's message as one line."""
     lines = [line.strip() for line in str(error).splitlines()]
-    return " ".join(filter(None, lines[:2])) or "without a word"
+    return " ".join(filter(None, lines[:2])) or "without a message"
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -74,7 +74,7 @@ def _base_of(config: Path, options: BackendOptions) -> str:
         spec: str | None = asked.get("base_model_name_or_path")
     except (AttributeError, ValueError) as error:
         raise ModelError(
-            f"{config}: not JSON of an adapter; restore it, or name another model"
+            f"{config}: not an adapter's JSON; restore it, or name another model"
         ) from error
     if not spec:
         raise ModelError(f"{config}: no base_model_name_or_path, so its base is unknown")
@@ -95,8 +95,8 @@ def _base_of(config: Path, options: BackendOptions) -> str:
     revision = asked.get("revision")
     if revision and not (Path(spec).exists() or getattr(options, "revision", None)):
         raise ModelError(
-            f"{config.parent}: this adapter was trained over the revision {revision} of {spec};"
-            f" add --set backend.revision={revision}"
+            f"{config.parent}: this adapter was trained on the revision {revision} of {spec}; add"
+            f" --set backend.revision={revision}"
         )
     return spec
 

@@ -48,7 +48,7 @@ def readied(words: Sequence[str]) -> Iterator[str]:
     """
     for before, word in zip(["aqa", *words], words, strict=False):
         if not word or NO_VALUE.fullmatch(word):
-            what = word or f"the word behind {before}"
+            what = word or f"the word after {before}"
             raise UsageError(f"{what} is empty; give a value, or check that its variable is set")
         if SURROGATE.search(word):
             raise UsageError(

@@ -92,7 +92,7 @@ def evaluate(
         from aqa.verbs.verify import verify as run_verify
 
         others = context.params.keys() - {"verify", "files", "as_json", "quiet"}
-        refuse_idle(context, sorted(others), "beside --verify; leave one of them out")
+        refuse_idle(context, sorted(others), "with --verify; leave one of them out")
         score_tables.show_verifications([run_verify(file) for file in files], as_json)
         return
     from aqa.errors import UsageError
@@ -104,7 +104,7 @@ def evaluate(
     asked = {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
     forms = [name for name, is_asked in asked.items() if is_asked]
     if as_json and len(forms) > 1:
-        raise UsageError(f"--json goes with no other form; leave it or --{forms[1]} out")
+        raise UsageError(f"--json can't be combined with --{forms[1]}; leave one of them out")
     evaluated = _evaluated(files, context.params)
     if not evaluated.asks_a_judge:
         labels = "judge_labels"  # also used without a judge, with --label's sheet
@@ -155,9 +155,7 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
     if (params["passages"] or params["corpus"]) and not (
         params["data"] and (params["report_file"] or judges or params["label"] is not None)
     ):
-        raise UsageError(
-            "--passages and --corpus are for a --report, --label or a judge, beside --data"
-        )
+        raise UsageError("--passages and --corpus need --data, and --report, --label or a judge")
     return evaluated
 
 

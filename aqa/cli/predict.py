@@ -89,9 +89,11 @@ def predict(
     from aqa.verbs.predict import Resume
 
     if cancel:
-        refuse_idle(context, NOT_CANCELLED, "beside --cancel; leave it out")
+        refuse_idle(context, NOT_CANCELLED, "with --cancel; leave it out")
     if retry_errors and not resume:
-        raise UsageError("--fresh asks all again, what failed too; leave --retry-errors out")
+        raise UsageError(
+            "--fresh asks every question again, failed ones included; leave --retry-errors out"
+        )
     how = Resume(
         not resume, retry_errors, abstain_below, allow_other_reader, _stop_rule(context.params)
     )
@@ -131,11 +133,13 @@ def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
     reference = params["stop_when_decided"]
     sees, against = params["to_see"] is not None, params["against"] or reference
     if sees and not (params["dry_run"] and against):
-        raise UsageError("--to-see is for --dry-run, and needs a run to compare with (--against)")
+        raise UsageError("--to-see needs --dry-run, and a run to compare with (--against)")
     if params["against"] and not sees:
-        raise UsageError("--against is for --to-see; give the difference that is to be seen")
+        raise UsageError("--against needs --to-see; give the difference to be detected")
     if against is None and (params["margin"] is not None or params["decide_by"] != "f1"):
-        raise UsageError("--margin and --decide-by are for --stop-when-decided; name a run there")
+        raise UsageError(
+            "--margin and --decide-by need --stop-when-decided; give it the run to compare with"
+        )
     return against and StopRule(against, params["margin"], params["decide_by"])
 
 

@@ -52,9 +52,9 @@ def prompt_preview(
     from aqa.verbs.preview import preview
 
     if example_id is not None:
-        refuse_idle(context, ["number"], "beside --id; leave one of them out")
+        refuse_idle(context, ["number"], "with --id; leave one of them out")
     if as_json:
-        refuse_idle(context, ["tokens"], "beside --json, which has them; leave it out")
+        refuse_idle(context, ["tokens"], "with --json, which always includes it; leave it out")
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
     found = configure({**context.params, "config": config})

@@ -56,7 +56,10 @@ def _on_the_judge(report: "Report") -> Iterator[str]:
             yield f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
         if own := found.get("corrected"):
             interval = f"95 %: {shown_interval(own['low'], own['high'])}"
-            yield f"{name}: by people {own['value']:.2f} ({interval}), as {own['n']} labels tell"
+            yield (
+                f"{name}: by human verdicts {own['value']:.2f} ({interval}), as {own['n']} labels"
+                " tell"
+            )
     spent, asked = report.judge["spent"], report.judge["asked"]
     cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
     tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"

@@ -150,7 +150,7 @@ def show_predictions(result: "PredictResult", as_json: bool) -> None:
         say(str(result.decision))
     short = result.shortfall
     if result.failed:
-        say(f"commonest failure ({short.failed_so:,} of {result.failed:,}): {short.reason}")
+        say(f"most common failure ({short.failed_so:,} of {result.failed:,}): {short.reason}")
         say("ask the failed ones again with --retry-errors")
     if short.cut:
         say(

@@ -35,7 +35,7 @@ def run_variants(
     for flag in ("cancel", "stop_when_decided"):
         if params[flag]:
             name = flag.replace("_", "-")
-            raise UsageError(f"--{name} is for one run; name its folder, and its one prompt")
+            raise UsageError(f"--{name} works on a single run; name its folder and its prompt")
     conditions = [] if params["stress"] is None else parse_conditions(params["stress"])
     variants = make_variants(config, folder, params["prompt"] or (), conditions)
     go_on = "" if params["dry_run"] else console.AGAIN

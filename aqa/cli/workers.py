@@ -25,7 +25,7 @@ def further_processes(count: int) -> Iterator[str]:
     """
     if process_count() > 1:
         raise UsageError(
-            "workers.count starts processes of its own; leave it out, or start without torchrun"
+            "workers.count starts its own processes; leave it out, or start without torchrun"
         )
     name = uuid4().hex
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // count, 1)))

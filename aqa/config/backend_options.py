@@ -56,7 +56,7 @@ class LoraOptions(Section):
     def idle(self) -> Mapping[str, str]:
         """What concerns another kind of adapter."""
         if self.variant == "pissa":
-            return {"backend.lora.init": "pissa begins with a part of the weights"}
+            return {"backend.lora.init": "pissa starts from part of the weights"}
         return {"backend.lora.pissa_niter": "it needs backend.lora.variant = pissa"}
 
     @model_serializer(mode="wrap")
@@ -148,7 +148,10 @@ class LlamaQloraOptions(LocalModelOptions):
         others = ("dequantize_on_cpu", "attn_implementation", "device_map", "max_memory")
         idle = [f"backend.{n}" for n in others]
         found |= dict.fromkeys([*idle, "generation.batch_tokens"], reason)
-        window = "with vLLM it is what each of several processes (workers.count) takes at a time"
+        window = (
+            "with vLLM it only limits what each of several processes (workers.count) takes at a"
+            " time"
+        )
         return {**found, "generation.window": window, **self.vllm.idle()}
 
 

@@ -23,7 +23,7 @@ def parse_conditions(text: str) -> list[str]:
     """Read `position,noise,missing`, conditions or families of them, each once; else UsageError."""
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if not names:
-        raise UsageError(f"--stress names no condition; there are {', '.join(FAMILIES)}")
+        raise UsageError(f"--stress names no condition; choose among {', '.join(FAMILIES)}")
     return list(dict.fromkeys(condition for name in names for condition in _members(name)))
 
 

@@ -56,19 +56,19 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 # What aqa always or never does: these values change nothing, any other one is refused.
 SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
     "use_fast_tokenizer": ((True,), "tokenizers are always fast ones"),
-    "config_name": ((None,), "the configuration is that of the model"),
-    "tokenizer_name": ((None,), "the tokenizer is that of the model"),
+    "config_name": ((None,), "the configuration comes with the model"),
+    "tokenizer_name": ((None,), "the tokenizer comes with the model"),
     "overwrite_cache": ((True, False), ""),
     "preprocessing_num_workers": (range(129), ""),
     "dataloader_num_workers": (range(129), ""),
     "per_device_eval_batch_size": (range(1, 4097), ""),  # batches of answers go by tokens
-    "pad_to_max_length": ((False,), "rows are padded to the longest of their batch"),
+    "pad_to_max_length": ((False,), "rows are padded to the longest in their batch"),
     "ignore_pad_token_for_loss": ((True,), "padding is never trained on"),
     "doc_stride": ((None,), "a context is not read in windows; evidence options say what is cut"),
     "do_train": ((True, False), ""),  # the verb says it
     "do_eval": ((True, False), ""),
     "do_predict": ((True, False), ""),
-    "overwrite_output_dir": ((False,), "a run folder is overwritten by --fresh alone"),
+    "overwrite_output_dir": ((False,), "only --fresh overwrites a run folder"),
     "predict_with_generate": ((True,), "evaluation generates answers"),
     "load_best_model_at_end": ((True,), "the best checkpoint is kept"),
     "metric_for_best_model": ((), "use training.metric_for_best_model: f1, em or loss"),
@@ -77,7 +77,10 @@ SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
     "logging_strategy": (("steps",), "losses are reported every logging_steps"),
     "warmup_ratio": ((0,), "give warmup_steps, a number of steps"),
     "adafactor": ((False,), "write optim: adafactor"),
-    "fp16": ((False,), "T5 overflows in float16: leave it out, bfloat16 is used where it can be"),
+    "fp16": (
+        (False,),
+        "T5 overflows in float16: leave it out, and bfloat16 is used where possible",
+    ),
     "bf16": ((True, False), ""),  # the hardware decides
 }
 WORDS = {"yes": True, "on": True, "no": False, "off": False}  # YAML's other ones

@@ -98,6 +98,6 @@ def end_of(model: str) -> str | None:
     day = f"{end.day} {end:%B %Y}"
     verb = "was shut down" if end <= datetime.now(UTC).date() else "will be shut down"
     return (
-        f"{model} {verb} by OpenAI on {day}; another model, such as {DEFAULT_MODEL}, needs a run of"
-        " its own"
+        f"{model} {verb} by OpenAI on {day}; use another model, such as {DEFAULT_MODEL}, in a new"
+        " run"
     )

@@ -90,8 +90,8 @@ class EvidenceOptions(Section):
     def _counts_by_a_named_tokenizer(self) -> Self:
         if self.max_tokens and not self.tokenizer:
             raise ValueError(
-                "max_tokens needs evidence.tokenizer, a model whose tokenizer counts for every"
-                " reader alike; or use max_chars"
+                "max_tokens needs evidence.tokenizer, the model whose tokenizer counts for all"
+                " readers; or use max_chars"
             )
         return self
 

@@ -21,7 +21,7 @@ def at_home(path: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError) as error:  # the latter of a null byte, told of where it is opened
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise UsageError(
-                f"{str(path)[:SHOWN]}...: too long for the name of a file; name one that holds it"
+                f"{str(path)[:SHOWN]}...: too long for a file name; save it in a file and name that"
             ) from error
     return found
 

@@ -32,8 +32,8 @@ class VllmOptions(Section):
     def _no_key_in_arguments(self) -> Self:
         if any(word.lstrip("-").replace("_", "-").startswith("api-key") for word in self.arguments):
             raise ValueError(
-                "arguments can be seen by everybody on the machine, and a server that aqa starts"
-                " has a key of its own; leave api-key out"
+                "everybody on the machine can see arguments, and a server that aqa starts has its"
+                " own key; leave api-key out"
             )
         return self
 

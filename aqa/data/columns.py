@@ -61,10 +61,7 @@ def canonical_fields(fields: Mapping[str, str]) -> dict[str, str]:
     for given, column in fields.items():
         name = next((name for name in COLUMNS if fold(given) in (name, *COLUMNS[name])), None)
         if name is None:
-            raise DataError(
-                f'there is no field "{given}" to name a column for; '
-                f"the fields are {', '.join(COLUMNS)}"
-            )
+            raise DataError(f'there is no field "{given}"; the fields are {", ".join(COLUMNS)}')
         if found.setdefault(name, column) != column:
             raise DataError(
                 f"two columns are named for the field {name}, {found[name]} and {column}; name one"

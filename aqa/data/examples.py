@@ -173,7 +173,7 @@ class RowParser:
             inner = candidates("question", tuple(value)) if isinstance(value, dict) else ()
             name = f"{column}.{inner[0]}" if inner else "NAME"
             raise DataError(
-                f'{place}: {describe(value)} in "{column}" where a text is needed; name the column'
+                f'{place}: {describe(value)} in "{column}" where text is needed; name the column'
                 f" of the question with --field question={name}"
             )
         raise DataError(
@@ -225,7 +225,7 @@ def read_id(stored: object, place: str) -> str | None:
         return composed(stored)
     if isinstance(stored, float) and stored.is_integer():
         return composed(stored)
-    raise DataError(f"{place}: {describe(stored)} where an id, text or number, is needed")
+    raise DataError(f"{place}: {describe(stored)} where an id (text or a number) is needed")
 
 
 def _named_id(passage: Listed) -> str | None:

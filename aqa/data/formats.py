@@ -187,9 +187,9 @@ def _missing(
     forms = {unicodedata.normalize(form, example.question) for form in ("NFC", "NFD")}
     forms.discard(example.question)
     if any(retrieved.find(replace(example, question=form), has_id) for form in forms):
-        mend = "its question is there in another form of Unicode: give --normalize nfc"
+        mend = "its question is there in another Unicode form: add --normalize nfc"
     elif are_all and has_id and some_id:
-        mend = "no id is in both: write them alike, or leave them out of one, to join by questions"
+        mend = "the two share no id: write ids alike, or leave them out of one to join by questions"
     else:
         mend = "retrieve for all, or choose --missing-passages empty"
     return DataError(

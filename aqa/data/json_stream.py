@@ -88,8 +88,8 @@ def document_shape(path: Path) -> tuple[Shape, str]:
         opening = document.next()
         if opening not in ("{", "["):
             raise DataError(
-                f'{path.name} begins with "{one_line(document.line())}", where JSON has a row or a'
-                " list of rows; is it the file that was meant?"
+                f'{path.name} begins with "{one_line(document.line())}", where JSON has a row or'
+                " a list of rows; is it the right file?"
             )
         if opening == "[":
             return "list", ""

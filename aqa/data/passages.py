@@ -110,8 +110,8 @@ def list_passages(
                 passages.append(Listed(_text(text), title))
             case _:
                 raise DataError(
-                    f"{place}: passage {number} is {describe(item)}, where a text, or an object"
-                    " with text and title, is needed"
+                    f"{place}: passage {number} is {describe(item)}, where text, or an object with"
+                    " text and title, is needed"
                 )
     return passages
 
@@ -193,8 +193,8 @@ def find_gold(
     marked = {passage.id for passage in gold} - {None}
     if any(ids) and marked and marked.isdisjoint(ids):
         raise DataError(
-            f"{place}: its gold passages have the ids {', '.join(map(str, marked))}, but those that"
-            f" it names are {', '.join(map(str, ids))}; leave the wrong ones out"
+            f"{place}: its passages marked as gold have the ids {', '.join(map(str, marked))}, but"
+            f" it lists {', '.join(map(str, ids))} as gold; leave the wrong ones out"
         )
     if not any(ids):
         ids = [passage.id for passage in gold]

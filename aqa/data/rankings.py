@@ -94,8 +94,8 @@ def _of_one_system(rows: Iterable[Row]) -> Iterator[Row]:
         for name in columns_called(SYSTEMS, tuple(row)):
             if isinstance(row[name], str) and met.setdefault(name, row[name]) != row[name]:
                 raise DataError(
-                    f'{place}: its "{name}" is {row[name]}, where others have {met[name]}; give the'
-                    " passages of one in each file"
+                    f'{place}: its "{name}" is {row[name]}, where others have {met[name]}; give'
+                    " each its own file"
                 )
         yield place, row
 

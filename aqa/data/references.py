@@ -47,10 +47,10 @@ NOTES = {
     ' several as a list, ["...", "..."].',
     "missing": 'Examples whose only reference is "nan", "null" or another mark for nothing: {};'
     " they have none.",
-    "in words": 'Examples with a reference such as "None" or "True": {}; it is compared as a text:'
-    " write [] where there is no answer, and yes or no where these are meant.",
-    "marked": 'Examples of which a mark such as "has_answer" says otherwise than their references:'
-    " {}; the references count.",
+    "in words": 'Examples with a reference such as "None" or "True": {}; it is compared as'
+    " text: write [] where there is no answer, and yes or no where these are meant.",
+    "marked": 'Examples with a mark, such as "has_answer", that contradicts their references: {};'
+    " the references count.",
 }
 MISSING = {"nan", "<na>", "#n/a", "null", r"\n"}  # missing values of pandas, Excel and SQL
 

@@ -211,8 +211,8 @@ class Retrieved:
         number, place, partial = found
         if not (partial and ranking.partial):
             raise DataError(
-                f'the id "{ranking.id}" has passages at {place} and again at {ranking.place}; '
-                "leave one of these out, or tell their order in a column rank or score"
+                f'the id "{ranking.id}" has passages at {place} and again at {ranking.place};'
+                " leave one of these out, or give their order in a column rank or score"
             )
         return int(number)
 

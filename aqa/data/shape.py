@@ -74,7 +74,7 @@ def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
         return [row] if shape is None else list(shape.plain(row))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(
-            f"like a row of a known data set or tool, but not as it writes them ({error!r:.100});"
+            f"like a row of a known data set or tool, but not quite in its format ({error!r:.100});"
             " rename its columns if it is not one, or give the file as published"
         ) from None
 

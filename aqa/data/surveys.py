@@ -158,8 +158,8 @@ def _settle_duplicates(
         base, mark, _ = example.id.rpartition("#")
         if source.on_duplicate_id == "number" and mark and hash(base) in repeated:
             raise DataError(
-                f'{example.place}: the id "{example.id}" is one that numbering "{base}" may give; '
-                "choose --on-duplicate-id keep-first"
+                f'{example.place}: the id "{example.id}" may clash with the numbers given to'
+                f' "{base}"; choose --on-duplicate-id keep-first'
             )
         if hash(example.id) not in repeated:
             continue
@@ -176,7 +176,7 @@ def _settle_duplicates(
 
 
 def _duplicate_message(example_id: str, first: str, second: str, rows: int = 1) -> str:
-    more = f" ({rows} rows repeat an id in all)" if rows > 1 else ""
+    more = f" ({rows} rows repeat an id in total)" if rows > 1 else ""
     return (
         f'the id "{example_id}" appears at {first} and again at {second}{more}; '
         "choose --on-duplicate-id keep-first or number"
@@ -205,26 +205,26 @@ def _notes(source: Source, tally: Counter[str], duplicate_ids: frozenset[str]) -
         yield f"Ids that are repeated: {len(duplicate_ids)}; {done[source.on_duplicate_id]}."
     if tally["decomposed"]:
         yield (
-            f"Examples in decomposed Unicode (NFD): {tally['decomposed']}; such text equals no "
-            "composed text when scored, --normalize nfc composes it."
+            f"Examples in decomposed Unicode (NFD): {tally['decomposed']}; such text never matches"
+            " composed text when scored; --normalize nfc composes it."
         )
     if tally["without passages"]:
         yield f"Examples without passages: {tally['without passages']} of {tally['examples']}."
     if tally["conflicts"]:
         yield (
-            f"Questions whose passages' scores do not fall with their ranks: {tally['conflicts']}; "
-            "the order of the ranks is kept, --set evidence.order=score goes by the scores."
+            f"Questions whose passages' scores do not fall with their ranks: {tally['conflicts']};"
+            " the order of the ranks is kept; --set evidence.order=score uses the scores."
         )
     if tally["gold named"] and not tally["gold found"]:
         yield (
-            f"Examples that name gold passages by id: {tally['gold named']}; none of these ids is "
-            "among an example's passages, are they of the same corpus?"
+            f"Examples that name gold passages by id: {tally['gold named']}; none of these ids is"
+            " among an example's passages; are they from the same corpus?"
         )
     if (first := tally["gold first"]) == tally["gold marked"] >= MANY:
         yield (
-            f"Examples whose first passage is the gold one: all {first} that mark it; a"
-            " reader that is trained on them learns its place, --set evidence.train=mixed shuffles"
-            " the passages."
+            f"Examples whose first passage is the gold one: all {first} that mark it; a reader"
+            " trained on them learns its position; --set evidence.train=mixed shuffles the"
+            " passages."
         )
     if 0 < tally["unlabelled"] < tally["examples"]:
         yield f"Examples without a reference: {tally['unlabelled']} of {tally['examples']}."

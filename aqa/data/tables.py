@@ -100,7 +100,7 @@ def _check_cells(cells: Sequence[str], header: Sequence[str], place: str) -> Non
         held = "a line break" if len(cells) < len(header) else "the delimiter"
         advice = f"quote cells that hold {held}"
         if len(header) == 1:
-            advice = "is that line the header? Remove what stands before it"
+            advice = "is that line the header? Remove the lines before it"
         raise DataError(f"{place}: {len(cells)} cells where the header has {len(header)}; {advice}")
     if error := EXCEL_ERRORS.intersection(cells):
         raise DataError(

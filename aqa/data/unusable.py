@@ -21,7 +21,7 @@ BINARY: Mapping[bytes, tuple[str, str]] = {
     b"\xfe\xff": UTF_16,
     b"\xd0\xcf\x11\xe0": ("an Excel, Word or Hangul file", "save it as CSV (UTF-8)"),
     **{bytes((0x80, protocol)): PICKLE for protocol in range(2, 6)},
-    b"\x93NUMPY": ("an array of NumPy", "decode the token ids it holds, and write the texts"),
+    b"\x93NUMPY": ("a NumPy array", "decode the token ids it holds, and write the texts"),
     b"SQLite format 3": ("an SQLite database", "export the table as CSV or JSON"),
     b"%PDF-": ("a PDF", "write what it holds as JSON or CSV"),
     b"\x1f\x8b": ("packed twice", "unpack it once"),
@@ -32,10 +32,10 @@ BINARY: Mapping[bytes, tuple[str, str]] = {
     b"7z\xbc\xaf": ("a 7z archive", "unpack it and give the file itself"),
     b"Rar!\x1a": ("a RAR archive", "unpack it and give the file itself"),
     b"\x89HDF": ("an HDF5 file", "export its rows as CSV or JSON"),
-    b"FEA1": ("a Feather file of version 1", "write it anew as Parquet or Arrow"),
-    b"ORC": ("an ORC file", "write it anew as Parquet"),
-    b"Obj\x01": ("an Avro file", "write it anew as Parquet or JSON Lines"),
-    b"GGUF": ("weights of a model (GGUF)", "give a file of text or a table"),
+    b"FEA1": ("a Feather file of version 1", "save it again as Parquet or Arrow"),
+    b"ORC": ("an ORC file", "save it again as Parquet"),
+    b"Obj\x01": ("an Avro file", "save it again as Parquet or JSON Lines"),
+    b"GGUF": ("weights of a model (GGUF)", "give text or a table"),
 }
 TAR_AT, TAR = 257, b"ustar"
 DUCK_AT, DUCK = 8, b"DUCK"
@@ -49,8 +49,8 @@ ARCHIVES = {
     "Contents/content.hpf": ("a Hangul document", "save its text as CSV or JSON"),
     "word/document.xml": ("a Word document", "save its text as CSV or JSON"),
     "content.xml": ("an OpenDocument file", "save it as CSV (UTF-8)"),
-    "data.pkl": ("a file of PyTorch", "load it where you trust it, and write JSON"),
-    ".npy": ("arrays of NumPy", "decode the token ids they hold, and write the texts"),
+    "data.pkl": ("a PyTorch file", "load it where you trust it, and write JSON"),
+    ".npy": ("NumPy arrays", "decode the token ids they hold, and write the texts"),
 }
 # By the lower-cased beginning of a text.
 TEXTS = {
@@ -74,7 +74,7 @@ def refuse_unusable(file: Path, head: bytes) -> None:
     ]
     known += [found for text, found in TEXTS.items() if start.startswith(text)]
     if MARKDOWN.match(head):
-        known.append(("a table of Markdown", "write it as CSV"))
+        known.append(("a Markdown table", "write it as CSV"))
     if head[TAR_AT:].startswith(TAR):
         known.append(("a tar archive", "unpack it and give the file itself"))
     if head[DUCK_AT:].startswith(DUCK):
@@ -84,7 +84,7 @@ def refuse_unusable(file: Path, head: bytes) -> None:
     if file.suffix.lower() in (".yaml", ".yml") and start[:1] not in ("{", "["):
         known.append(("YAML", "write it as JSON"))
     if head[8:9] == b"{" and head[:8].endswith(b"\0\0"):
-        known.append(("weights of a model (safetensors)", "give a file of text or a table"))
+        known.append(("weights of a model (safetensors)", "give text or a table"))
     for what, advice in known:
         raise DataError(f"{file} is {what}; {advice}")
 

@@ -146,16 +146,16 @@ def confidence_cautions(name: str, rows: Sequence[AnsweredRow | None]) -> Iterat
     if len(kinds) > 1:
         yield (
             f"{name}: its confidences are of {len(kinds)} kinds ({', '.join(kinds)}), which can't"
-            " be ranked together: risk-coverage says little, and calibration is left out"
+            " be ranked together: risk-coverage means little, and calibration is left out"
         )
     elif kinds and kinds[0] in (AGREEMENT, PROBABILITY):
         values = (confidence_of(row) for row in rows)
         beyond = [value for value in values if value is not None and not 0 <= value <= 1]
         if beyond:
             yield (
-                f"{name}: {len(beyond):,} of its confidences, of the kind {kinds[0]}, are not"
-                f" within 0 and 1 (such as {beyond[0]:g}), so its calibration is left out; write"
-                " 0.87 for 87 %"
+                f"{name}: {len(beyond):,} of its confidences, of kind {kinds[0]}, are not between 0"
+                f" and 1 (such as {beyond[0]:g}), so its calibration is left out; write 0.87 for 87"
+                " %"
             )
 
 

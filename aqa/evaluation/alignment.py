@@ -123,10 +123,9 @@ def check_ids(
             looks_alike = not set(map(nfc, rest)).isdisjoint(map(nfc, system.rows))
             hint = "; they look alike, but are in other forms of Unicode (NFC, NFD)"
             raise DataError(
-                f"no id of {system.file} is in {where}: "
-                f"it has {first_ids(system.rows)}; there are {there}{hint * looks_alike};"
-                " give what was predicted for these questions, or name the column of its ids with"
-                " --prediction-field id=COLUMN"
+                f"no id of {system.file} is in {where}: it has {first_ids(system.rows)}; there are"
+                f" {there}{hint * looks_alike}; give predictions for these questions, or name the"
+                " column of its ids with --prediction-field id=COLUMN"
             )
     if without:
         raise DataError(
@@ -208,8 +207,8 @@ def _unfinished_runs(systems: Sequence[System]) -> Iterator[str]:
         status = manifest.get("status", "done")
         if manifest.get("verb") == "predict" and status != "done":
             yield (
-                f"{system.name}: its run is not done ({status}); what it has not answered counts 0"
-                " where --data names the examples, else it is left out"
+                f"{system.name}: its run is unfinished ({status}); unanswered questions count 0 if"
+                " --data lists the examples, and are left out otherwise"
             )
 
 

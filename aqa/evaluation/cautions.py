@@ -25,17 +25,17 @@ WRAPPINGS = (
         re.compile(
             r"<\|\w+\|>|</?s>|</think>|<(?:pad|eos|bos|unk|end_of_turn|start_of_turn|extra_id_\d+)>"
         ),
-        "text with the special tokens or thoughts of a model",
-        "--answer line or text takes them out",
+        "text with a model's special tokens or thoughts",
+        "--answer line or text removes them",
     ),
     (
         re.compile(r"""\A\s*(?:\[\s*['"].*['"]\s*\]|\{\s*['"]\w+['"]\s*:.*\})\s*\Z""", re.DOTALL),
         "a list or an object written as text",
-        "it is scored as it stands: write the answer alone",
+        "it is scored as it is: give the answer alone",
     ),
     (
         re.compile(r"&(?:amp|lt|gt|quot|nbsp|#0?39|#x27);"),
-        "text with entities of HTML",
+        "text with HTML entities",
         "unescape them",
     ),
 )
@@ -51,7 +51,7 @@ def profile_cautions(profile: str, languages: Sequence[str]) -> Iterator[str]:
     if spaceless and profile in ("squad", "mixed"):
         yield (
             f"the squad profile compares whole words, and {spaceless.total()} of the examples are"
-            f" in languages without spaces ({', '.join(sorted(spaceless))}): go by chrf there"
+            f" in languages without spaces ({', '.join(sorted(spaceless))}): use chrf for those"
         )
 
 
@@ -63,7 +63,7 @@ def reference_cautions(pairs: Pairs) -> Iterator[str]:
         yield (
             f"of {count} gold answer{'s' * (count > 1)} (such as"
             f' "{pairs.expected[silent[0]][0]}") nothing is left once normalised; by the rule of'
-            " SQuAD's script, answers of which nothing is left either, silence included, are right"
+            " SQuAD's script, answers that come to nothing, too, silence included, are right"
         )
 
 

@@ -93,8 +93,8 @@ def choose_clusters(key: str, labels: Labels) -> Clusters:
         return next((one for one in found if FEW <= one.count < labels.count), apart)
     if not any(labels.of(key)):
         raise UsageError(
-            f'--cluster {key}: no example has "{key}" as a word or a number; name a column of'
-            " the data or of the predictions, or say auto, title, passage or none"
+            f'--cluster {key}: no example has "{key}" as a word or a number; name a column of the'
+            " data or of the predictions, or use auto, title, passage or none"
         )
     chosen = _by(key, labels)
     if chosen.count == 1 < labels.count:

@@ -65,8 +65,8 @@ class Contract:
 
         if not isinstance(found, dict) or found.get("kind") != KIND:
             raise ConfigError(
-                f"{place} is not a contract of silence; make one with"
-                " `aqa evaluate RUN --choose-threshold risk=5 --output silence.json`"
+                f"{place} is not a contract; make one with `aqa evaluate RUN --choose-threshold"
+                " risk=5 --output silence.json`"
             )
         fields = {name: value for name, value in found.items() if name not in ("kind", "version")}
         try:
@@ -78,8 +78,7 @@ class Contract:
             is_valid = False
         if not is_valid or found.get("version") != VERSION:
             raise ConfigError(
-                f"{place} is a contract of silence that was changed, or is of another version; make"
-                " it again"
+                f"{place} is a contract that was changed, or is of another version; make it again"
             )
         return contract
 
@@ -93,8 +92,8 @@ class Contract:
         made, now = self.confidence_kind or MEAN_LOGPROB, kind or MEAN_LOGPROB
         if made != now:
             raise ConfigError(
-                f"the contract of silence was made with confidences of the kind {made}, and this"
-                f" reader gives {now}; make one for this reader"
+                f"the contract was made with confidences of kind {made}, but this reader gives"
+                f" {now}; make one for this reader"
             )
 
     def check_reader(self, fingerprint: Mapping[str, Any]) -> None:
@@ -102,15 +101,13 @@ class Contract:
         way_out = "make one for this reader, or add --allow-other-reader"
         if self.reader is None:
             raise ConfigError(
-                "the contract of silence was made from predictions without a run folder, so its"
-                f" reader is not known; {way_out}"
+                "the contract was made from predictions without a run folder, so its reader is not"
+                f" known; {way_out}"
             )
         found = differences(_reader(self.reader), _reader(fingerprint))
         if found:
             changed = "; ".join(list(found.values())[:3])
-            raise ConfigError(
-                f"the contract of silence was made with other settings: {changed}; {way_out}"
-            )
+            raise ConfigError(f"the contract was made with other settings: {changed}; {way_out}")
 
 
 def make_contract(report: Report, promise: Promise) -> Contract:
@@ -205,11 +202,11 @@ def kept_contracts(
         contract = Contract.from_json(system.manifest["silence"], f"{system.file}: its {MANIFEST}")
         places = [place for place, is_given in enumerate(_given(system)) if is_given]
         if not places:
-            unknown.append(f"{system.name} keeps a contract of silence, and gives no answer at all")
+            unknown.append(f"{system.name} follows a contract, and gives no answer at all")
         elif not _is_known(contract.score, system):
             unknown.append(
-                f"{system.name} keeps a contract of silence by {contract.score}, which was not"
-                f" computed; add {contract.score} to --metrics to see whether it held"
+                f"{system.name} follows a contract by {contract.score}, which was not computed; add"
+                f" {contract.score} to --metrics to see whether it held"
             )
         else:
             promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
@@ -247,7 +244,8 @@ def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
     name, share = named_number(risk)
     if name != "risk" or share is None or not 0 < share < 100:
         raise UsageError(
-            f'--choose-threshold {risk}: write the wrong answers in % to promise, such as "risk=5"'
+            f"--choose-threshold {risk}: write the share of wrong answers to promise, in %, such as"
+            ' "risk=5"'
         )
     score, limit = named_number(wrong)
     if not score or limit is None or not 0 < limit <= 100:

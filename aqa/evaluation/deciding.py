@@ -106,9 +106,8 @@ class Contest:
         if len(common) < FEWEST or clusters.count < FEW:
             apart = "" if clusters.are_examples else f", in {clusters.count} by {clusters.by}"
             raise DataError(
-                f"{system.file} answers {len(common)} of these questions{apart}, and at least"
-                f" {FEWEST} in {FEW} clusters are needed to compare with; name a run that answers"
-                " more of them"
+                f"{system.file} answers {len(common)} of these questions{apart}, but a comparison"
+                f" needs at least {FEWEST} in {FEW} clusters; name a run that answers more of them"
             )
         self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)
         self.score = "em" if rule.score == "em" else second_score(aligned.profile)

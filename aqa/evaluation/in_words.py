@@ -58,8 +58,8 @@ def power_in_words(comparisons: Iterable[Comparison], sample: str) -> Iterator[s
     fixed = [found for found in comparisons if not found.test.startswith(SEQUENCE)]
     if any(found.detectable is not None for found in fixed):
         yield (
-            f"with {sample}, of true differences of the detectable size four in five would be"
-            " found; smaller ones less often"
+            f"with {sample}, four in five true differences of the detectable size would be found;"
+            " smaller ones less often"
         )
     elif fixed:
         yield f"{sample} can show no difference, however large"
@@ -74,7 +74,7 @@ def _condition_in_words(name: str, passages: int) -> str:
     if family == "noise":
         return f"among {part} hard passages" if int(part) else "with the gold passage alone"
     return {
-        CONFLICT: "when the passage says another answer than the known one",
+        CONFLICT: "when the passage gives another answer than the known one",
         TWO_SOURCES: "when a second source contradicts the first",
         "duplicate": "when all passages are given twice",
     }.get(name, "when the evidence is missing")

@@ -113,8 +113,8 @@ def check_stress(predictions: Sequence[Predicted], data: Source | None) -> None:
     """Raise UsageError for data, DataError for predictions without runs under stress."""
     if data is not None:
         raise UsageError(
-            "--stress goes by the answers that are right under each condition, which --data does"
-            " not hold; leave --data out"
+            "--stress needs the answers that are right under each condition, which --data lacks;"
+            " leave --data out"
         )
     for file in filter(None, map(file_of, predictions)):
         _runs_in(file)
@@ -151,7 +151,7 @@ def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
     for name, folder in runs.items():
         status = read_manifest(folder).get("status", "done")
         if status != "done":
-            yield f"{reader}: its run under {name} is not done ({status}), and counts so far"
+            yield f"{reader}: its run under {name} is unfinished ({status}), and counts so far"
 
 
 def _asked_of(systems: Sequence[SystemScores]) -> list[int]:

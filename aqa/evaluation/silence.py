@@ -79,11 +79,11 @@ class Kept(Facts):
         interval = f"95 %: {self.low:z.1f} to {self.high:z.1f}"
         promised = f"promised: at most {self.risk:g} %"
         if self.value <= self.risk:
-            outcome = "the contract of silence held"
+            outcome = "the contract held"
         elif self.low <= self.risk:
             outcome = "more than promised, perhaps by chance"
         else:
-            outcome = "the contract of silence did not hold"
+            outcome = "the contract did not hold"
         return f"{self.name}: {outcome}; {figures} ({interval}; {promised})"
 
 

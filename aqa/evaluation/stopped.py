@@ -55,8 +55,8 @@ def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
         one = _read(system, stored)
         if one is None:
             raise RunError(
-                f"{system.file}: its {MANIFEST} does not tell how the run was to be stopped, as"
-                " --stop-when-decided wrote it; restore it, or predict again into another folder"
+                f"{system.file}: its {MANIFEST} no longer says how --stop-when-decided was to stop"
+                " the run; restore it, or predict again into another folder"
             )
         found.append(one)
     return found
@@ -97,9 +97,8 @@ def asked_of_all(
     ]
     if not all(one.rows for one in kept):
         raise DataError(
-            f"a system has no answer to what was asked in the run of {' and '.join(runs)}, which"
-            " stopped when it was decided or had a limit; give predictions and data for the same"
-            " questions"
+            f"a system lacks answers to what was asked in the run of {' and '.join(runs)}, which"
+            " stopped early or had a limit; give predictions and data for the same questions"
         )
     notes = [one.note(len(asked)) for one in stopped]
     if limited and left_out:

@@ -72,6 +72,6 @@ def _is_plain(text: str) -> bool | None:
 _KINDS = {
     _is_composed: "is in decomposed Unicode (NFD) and the other is not; compare with --normalize"
     " nfc",
-    _is_plain: "has zero-width characters or full-width digits or letters and the other has not;"
+    _is_plain: "has zero-width characters or full-width digits or letters and the other does not;"
     " compare with --normalize nfkc",
 }

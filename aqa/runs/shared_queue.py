@@ -210,8 +210,8 @@ def _check_locks(folder: Path) -> None:
     except OSError as error:
         if error.errno == ENOSYS:
             raise RunError(
-                f"{folder} is on a file system without locks (flock), by which several processes"
-                " share work; have it mounted with them (Lustre: -o flock), name a folder"
-                " elsewhere, or use one process"
+                f"{folder} is on a file system without locks (flock), which processes need to share"
+                " work; mount it with locks (Lustre: -o flock), name another folder, or use one"
+                " process"
             ) from error
         raise

@@ -82,7 +82,7 @@ class AnswersAtHand:
         if files:
             raise UsageError(
                 f"backend.answers names {files[0]}, which is not a run folder, and no member is a"
-                " file whose answers are wanted; leave it out"
+                " file that it could add answers to; leave it out"
             )
         for folder in named:
             if (folder / JOURNAL).is_file():

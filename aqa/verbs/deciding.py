@@ -37,7 +37,7 @@ def open_contest(
     """Read the reference run's answers; AqaError if they don't fit this run."""
     reference, questions = rule.reference, dict[str, str]()
     if on_disk(folder) in (on_disk(reference), on_disk(reference).parent):
-        raise UsageError(f"{reference}: a run can't be held against itself; name another one")
+        raise UsageError(f"{reference}: a run can't be compared with itself; name another one")
     scoring = Scoring(profile=config.evaluation.profile)
     aligned = align([reference], _noting(inputs, questions), scoring)
     (system,) = aligned.systems
@@ -91,8 +91,8 @@ def check_goes_on(contest: Contest, folder: Path) -> None:
     if found:
         changed = "; ".join(list(found.values())[:3])
         raise RunError(
-            f"{folder} stops when it is decided, and goes on only as it began: {changed}. Give the"
-            " same again, name another --output-dir, or start over with --fresh"
+            f"{folder} stops when it is decided, and continues only as it began: {changed}. Give"
+            " the same options again, name another --output-dir, or start over with --fresh"
         )
 
 

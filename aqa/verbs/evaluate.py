@@ -212,7 +212,7 @@ def _prepared(
     if evaluated.stress:
         check_stress(predictions, data)
     if asked.plan is not None and len(predictions) < 2:
-        raise UsageError("--plan needs two systems or more, whose difference is to be seen")
+        raise UsageError("--plan needs two systems or more, whose difference it plans for")
     score_files.check_limit_names(limits, possible_scores(asked.metrics))
     labels, sampled = _read_labels(evaluated)
     references = None if data is None else read_references(data, progress)
@@ -247,7 +247,7 @@ def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str
         return None, sampled
     if not evaluated.asks_a_judge:
         raise DataError(
-            f"{file} has no column probability; to estimate a difference by labels, have the"
-            " answers chosen by --label, and to look at a judge by them, add it to --metrics"
+            f"{file} has no column probability; to estimate a difference, choose the answers with"
+            " --label; to check a judge, add judge to --metrics"
         )
     return read_labels(file), {}

@@ -266,7 +266,7 @@ def dry_run(
     """
     reader = make_reader(config, progress)
     if not isinstance(reader, Remote):
-        raise UsageError(f"--dry-run estimates the cost of an API; {config.backend.name} uses none")
+        raise UsageError(f"--dry-run estimates the cost of an API; {config.backend.name} asks none")
     inputs = Inputs(config, load_template(config.prompt), progress, like=like)
     reader.check()
     inputs.check_room(reader)

@@ -105,7 +105,7 @@ def _awaited_share(folder: Path, launch: str) -> Share | None:
         manifest, waited = read_manifest(folder), time.monotonic() - start
         status = manifest.get("status") if manifest.get("launch") == launch else None
         if status not in (None, "running", "done"):
-            raise RunError(f"{folder}: the process that leads broke off; see what it says")
+            raise RunError(f"{folder}: the leading process stopped; see its message")
         patience = 0.0 if status else LEAD_SECONDS + process_rank()
         if status == "done" or (waited >= patience and _is_free(folder)):
             return None

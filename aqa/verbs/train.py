@@ -145,8 +145,8 @@ def _check_outside(model: str, folder: Path) -> None:
     is_here = bool(model) and path.exists()
     if is_here and on_disk(folder) in (path, *path.parents):
         raise RunError(
-            f"{folder} holds {model}, with which the training begins, and --fresh forgets what is"
-            " there; name another --output-dir"
+            f"{folder} holds {model}, from which the training starts, and --fresh would delete it;"
+            " name another --output-dir"
         )
 
 

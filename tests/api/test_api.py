@@ -169,7 +169,7 @@ def test_what_breaks_off_is_never_taken_for_whole(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(StubBackend, "answer", lambda self, prompt: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(answers)
-    with pytest.raises(aqa.AqaError, match="broke off here"):
+    with pytest.raises(aqa.AqaError, match="was interrupted here"):
         list(answers)
 
 

@@ -123,7 +123,7 @@ def test_a_contract_of_silence() -> None:
         "stub", DATA, model="half", output_dir="kept", abstain_below="out/silence.json", quiet=True
     )
     assert sum(answer.text == "" for answer in kept) == COUNT // 2
-    assert any("the contract of silence held" in told for told in aqa.evaluate(kept).findings)
+    assert any("the contract held" in told for told in aqa.evaluate(kept).findings)
     with pytest.raises(aqa.AqaError, match="can't be promised"):
         aqa.evaluate("half", choose_threshold="risk=0.1", output_dir="none")
     assert not Path("none").exists()
@@ -147,9 +147,9 @@ def test_what_was_trained_on_is_scored_apart() -> None:
         ({"stress": ["mising"], "output_dir": "x"}, "did you mean missing"),
         ({"stress": "missing", "output_dir": "x"}, "give a list"),
         ({"stop_when_decided": "nowhere", "output_dir": "x"}, "nowhere"),
-        ({"margin": 2.0}, "margin and decide_by are for stop_when_decided"),
+        ({"margin": 2.0}, "margin and decide_by need stop_when_decided"),
         ({"abstain_below": "nowhere.json", "output_dir": "x"}, "can't read this contract"),
-        ({"stop_when_decided": "a", "stress": ["missing"], "output_dir": "x"}, "for one run"),
+        ({"stop_when_decided": "a", "stress": ["missing"], "output_dir": "x"}, "on a single run"),
     ],
 )
 def test_what_does_not_go_together(given: dict[str, Any], message: str, tmp_path: Path) -> None:

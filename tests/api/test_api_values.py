@@ -49,15 +49,15 @@ REFUSED: list[tuple[Call, Mapping[str, object], str]] = [
     *((evaluate, {"level": it, "choose_threshold": "risk=5"}, "from 50") for it in (0.95, 100)),
     (evaluate, {"level": 90}, "for choose_threshold"),
     (evaluate, {"wrong_under": "f1=50"}, "for choose_threshold"),
-    (evaluate, {"choose_threshold": ""}, "write the wrong answers in %"),
+    (evaluate, {"choose_threshold": ""}, "write the share of wrong answers to promise, in %"),
     (predict, {"redo": "failure"}, "redo='failure'.*'failures'"),
     *((predict, {"stop_when_decided": "half", "margin": it}, "margin") for it in (0, nan)),
     (predict, {"stop_when_decided": "half", "decide_by": "rougeL"}, "decide_by='rougeL'"),
-    (predict, {"decide_by": "em"}, "stop_when_decided; name a run"),
+    (predict, {"decide_by": "em"}, "stop_when_decided; give it the run"),
     (predict, {"allow_other_reader": True}, "name a contract"),
-    (predict, {"settings": {"workers.count": 2}}, "workers.count starts processes of the command"),
+    (predict, {"settings": {"workers.count": 2}}, "workers.count only works with the command"),
     *((estimate, {"against": "half", "to_see": it}, "to_see") for it in (0, -1, nan, "2")),
-    (estimate, {"decide_by": "em"}, "or no decide_by"),
+    (estimate, {"decide_by": "em"}, "or none of them"),
     (preview, {"number": 0}, "number=0"),
     (preview, {"number": -1}, "number=-1"),
 ]
@@ -145,7 +145,7 @@ def test_a_text_in_the_place_of_a_path(text: str) -> None:
         lambda: aqa.load_config("stub", text),
         lambda: aqa.evaluate({"mine": text}, [row]),
     ):
-        with pytest.raises(aqa.AqaError, match="too long for the name of a file"):
+        with pytest.raises(aqa.AqaError, match="too long for a file name"):
             call()
 
 
@@ -187,7 +187,7 @@ def test_paths_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (lambda: aqa.predict("stub", DATA, settings={3: 4}), r"settings=\[3\]: give a list of"),
         (lambda: aqa.predict(None, DATA), "reader is NoneType; give the name of a backend"),
         (lambda: aqa.load_config({"name": "stub"}), "backend is dict; give the name"),
-        (lambda: aqa.predict("stub", DATA, output_dir=3), "a path is int; give a text or"),
+        (lambda: aqa.predict("stub", DATA, output_dir=3), "a path is int; give a string or"),
         (lambda: aqa.evaluate({"a": {}}, DATA, scoring={3: 4}), "give an aqa.Scoring"),
         (lambda: aqa.evaluate({"a": {}}, DATA, judge={3: 4}), "give an aqa.JudgeOptions"),
         (lambda: aqa.evaluate({"a": {}}, DATA, choose_threshold=5), "choose_threshold=5: write"),

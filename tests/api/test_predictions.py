@@ -30,7 +30,7 @@ def test_a_copy_has_the_answers_that_were_taken(
     with copied(answers) as part:
         assert next(iter(part)) == first
         assert len(part) == len(DATA)
-        with pytest.raises(aqa.AqaError, match="this copy has only the answers taken before"):
+        with pytest.raises(aqa.AqaError, match="this copy holds only the answers taken before"):
             list(part)
     whole = list(answers)
     assert list(copied(answers)) == whole

@@ -298,7 +298,7 @@ def test_a_day_has_no_say_where_the_template_has_none(tiny: Path) -> None:
         ("{{ messages[0].content + 1 }}", "fails on the turns user"),
         ("{{ messages[7].content }}", "fails on the turns user"),
         ("{% include 'other.jinja' %}", "fails on the turns user"),
-        ("Hello", "leaves out what the user says"),
+        ("Hello", "omits the user's message"),
         ({"tool_use": TURNS}, r"several chat templates \(tool_use\), but none .* default"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_flag_is_not_such_a_number(call_aqa: Call, words: list[str], told: str
         (["train", "stub", "--resume", "--fresh"], 2, "can't be used together"),
         (["prompt-preview", "stub", "--data", "data.jsonl", "--id", "q9"], 1, "has the id q9"),
         (["evaluate", "no.json"], 1, "no.json can't be read"),
-        (["evaluate", "no.json", "--csv", "--json"], 2, "--json goes with no other form"),
+        (["evaluate", "no.json", "--csv", "--json"], 2, "--json can't be combined with"),
         (["evaluate", "no.json", "--fail-under", "f1"], 2, "--fail-under f1: write a score"),
         (["evaluate", "data.jsonl", "--metrics", "f2"], 2, "unknown metric 'f2'"),
         (["evaluate", "data.jsonl", "--metrics", "EM"], 2, "did you mean 'em'?"),

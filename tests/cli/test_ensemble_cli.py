@@ -360,7 +360,7 @@ def test_an_ensemble_that_is_none_is_refused(call_aqa: Call, tmp_path: Path, tes
     assert "nowhere holds no ensemble" in call_aqa(*run, "--model", "nowhere").stderr
     (tmp_path / "ens").mkdir()
     (tmp_path / "ens" / "ensemble.json").write_text("[]")
-    assert "is not an ensemble of this version" in call_aqa(*run, "--model", "ens").stderr
+    assert "was written by another version of aqa" in call_aqa(*run, "--model", "ens").stderr
     assert not (tmp_path / "out").exists()
     assert [path.name for path in (tmp_path / "ens").iterdir()] == ["ensemble.json"]
 

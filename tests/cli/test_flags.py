@@ -111,7 +111,7 @@ def test_the_readme_names_no_option_that_there_is_not(key: str) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("predict stub --fresh --retry-errors", "--fresh asks all again, what failed too"),
+        ("predict stub --fresh --retry-errors", "--fresh asks every question again"),
         ("predict gpt4 --cancel --fresh", "--fresh has no effect beside --cancel"),
         ("predict gpt4 --cancel --dry-run", "--dry-run has no effect beside --cancel"),
         ("predict stub --set seed=", "--set seed= has no value; give one (null for none)"),

@@ -78,12 +78,12 @@ def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path
     assert (last["predicted_answer"], last["abstained"]) == ("", True)
     assert last["withheld"] == last["raw"] == "word 399 here"
     done = call_aqa("evaluate", "test")
-    assert "test: the contract of silence held;" in done.stdout
+    assert "test: the contract held;" in done.stdout
     kept = json.loads((tmp_path / "test" / "metrics.json").read_bytes())["silence"][0]
     assert kept["value"] <= 10
     assert kept["answered"] == sum(bool(row["predicted_answer"]) for row in rows.values())
     done = call_aqa("evaluate", "test", "--metrics", "f1")
-    told = "test keeps a contract of silence by em, which was not computed; add em to --metrics"
+    told = "test follows a contract by em, which was not computed; add em to --metrics"
     assert told in " ".join((done.stdout + done.stderr).split())
     # The journal has what the reader said: without the contract, its answers return.
     call_aqa(*run, code=0)
@@ -113,7 +113,7 @@ def test_who_gives_no_answer_keeps_it_for_nothing(
     contract.write_text(json.dumps(strict), encoding="utf-8")
     call_aqa("predict", "stub", "--data", "dev.jsonl", "-o", "new", "--abstain-below", contract)
     done = call_aqa("evaluate", "new")
-    told = "new keeps a contract of silence, and gives no answer at all"
+    told = "new follows a contract, and gives no answer at all"
     assert told in " ".join((done.stdout + done.stderr).split())
     assert "silence" not in json.loads((tmp_path / "new" / "metrics.json").read_bytes())
 
@@ -130,7 +130,7 @@ def test_a_contract_of_another_reader_is_refused(contract: Path, call_aqa: Call)
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("agreement", "made with confidences of the kind mean_logprob, and this reader gives"),
+        ("agreement", "made with confidences of kind mean_logprob, but this reader gives"),
         (None, "this reader's answers have no confidence"),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_changed_contract_is_refused(
     manifest = tmp_path / "dev" / "run.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "silence": changed}))
     done = call_aqa("evaluate", "dev", "--output", "m.json", code=1)
-    assert "its run.json is a contract of silence that was changed" in done.stderr
+    assert "its run.json is a contract that was changed" in done.stderr
     assert not (tmp_path / "m.json").exists()
 
 

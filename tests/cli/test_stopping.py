@@ -126,7 +126,7 @@ def test_a_changed_plan_is_refused(
     manifest["deciding"]["plan"][name] = value
     path.write_text(json.dumps(manifest))
     done = call_aqa("evaluate", "a", "b", "--output", "m.json", code=1)
-    assert "b: its run.json does not tell how the run was to be stopped" in done.stderr
+    assert "b: its run.json no longer says how --stop-when-decided was to stop" in done.stderr
     assert not (tmp_path / "m.json").exists()
 
 
@@ -140,7 +140,7 @@ def test_a_stopped_run_of_other_questions(call_aqa: Call, tmp_path: Path) -> Non
     known = json.loads((tmp_path / "a" / "predictions.json").read_bytes())
     (tmp_path / "both.json").write_text(json.dumps({**known, "elsewhere": first}))
     done = call_aqa("evaluate", "a", "b", "both.json", code=1)
-    assert "a system has no answer to what was asked in the run of b" in done.stderr
+    assert "a system lacks answers to what was asked in the run of b" in done.stderr
 
 
 def test_a_worse_reader_is_told(
@@ -226,7 +226,7 @@ def test_a_run_goes_on_as_it_began(call_aqa: Call, tmp_path: Path) -> None:
         (("--stop-when-decided", "other.json"), "the reference gave other answers"),
     ):
         done = call_aqa(*STOP, *words, code=1)
-        assert f"b stops when it is decided, and goes on only as it began: {told}" in done.stderr
+        assert f"b stops when it is decided, and continues only as it began: {told}" in done.stderr
         assert (tmp_path / "b" / "run.json").read_bytes() == before
     call_aqa(*STOP, "--set", "seed=7", "--fresh", code=0)
 
@@ -247,6 +247,6 @@ def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> N
         assert told in done.stderr.splitlines()[-1]
         assert not (tmp_path / "new").exists()
     done = call_aqa(*stop, "run", "-o", "run", code=2)
-    assert "a run can't be held against itself" in done.stderr
+    assert "a run can't be compared with itself" in done.stderr
     done = call_aqa("predict", "stub", "--data", "dev.jsonl", "--margin", "2", code=2)
-    assert "--margin and --decide-by are for --stop-when-decided" in done.stderr
+    assert "--margin and --decide-by need --stop-when-decided" in done.stderr

@@ -74,7 +74,7 @@ def test_what_a_run_has_not_answered_yet_is_no_loss(
     manifest = json.loads((folder / "run.json").read_bytes())
     (folder / "run.json").write_text(json.dumps({**manifest, "status": "running"}))
     done = call_aqa("evaluate", "copier", "finder", "--stress", "--json", code=0)
-    assert "is not done (running)" in done.stderr
+    assert "is unfinished (running)" in done.stderr
     _, card = json.loads(done.stdout)["stress"]
     last = card["conditions"]["position-last"]
     assert (last["n"], last["scores"]["em"]["value"]) == (COUNT // 2, 100)

@@ -23,10 +23,10 @@ def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["evaluate", ""], "the word behind evaluate is empty"),
-        (["predict", "t5", "-o", "", "-q"], "the word behind -o is empty"),
+        (["evaluate", ""], "the word after evaluate is empty"),
+        (["predict", "t5", "-o", "", "-q"], "the word after -o is empty"),
         (["predict", "t5", "--data="], "--data= is empty"),
-        ([""], "the word behind aqa is empty"),
+        ([""], "the word after aqa is empty"),
     ],
 )
 def test_an_empty_word_is_refused(words: list[str], told: str) -> None:
@@ -70,7 +70,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
             cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.startswith("error: standard output can't be written (No space left on")
+    assert done.stderr.startswith("error: can't write to standard output (No space left on")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -62,8 +62,8 @@ def test_duplicate_ids_are_refused_with_both_places(repeated: str) -> None:
     with pytest.raises(DataError) as caught:
         survey(Source(repeated))
     assert str(caught.value) == (
-        'the id "a" appears at f.jsonl, line 1 and again at f.jsonl, line 3 '
-        "(2 rows repeat an id in all); choose --on-duplicate-id keep-first or number"
+        'the id "a" appears at f.jsonl, line 1 and again at f.jsonl, line 3 (2 rows repeat an id'
+        " in total); choose --on-duplicate-id keep-first or number"
     )
     with pytest.raises(DataError, match='the id "a" appears at f'):
         list(read_examples(Source(repeated)))
@@ -81,7 +81,9 @@ def test_duplicate_ids_are_settled(repeated: str, surveyed: bool) -> None:
 def test_numbering_never_makes_a_known_id(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"id": i, "question": "q"} for i in ("a#2", "a", "a")]
     source = Source(write(tmp_path / "f.jsonl", *rows), on_duplicate_id="number")
-    with pytest.raises(DataError, match='line 1: the id "a#2" is one that numbering "a" may give'):
+    with pytest.raises(
+        DataError, match='line 1: the id "a#2" may clash with the numbers given to "a"'
+    ):
         survey(source)
 
 
@@ -178,7 +180,7 @@ def test_shared_tweetqa_needs_fields_and_a_choice() -> None:
         DataError, match=r"columns Question, Answer, Tweet, qid; .*--field passages"
     ):
         survey(Source(str(path)))
-    with pytest.raises(DataError, match=r"\(4 rows repeat an id in all\)"):
+    with pytest.raises(DataError, match=r"\(4 rows repeat an id in total\)"):
         survey(Source(str(path), fields=TWEETQA))
 
 

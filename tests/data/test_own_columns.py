@@ -126,7 +126,7 @@ def test_a_reference_beside_an_answer_is_asked_for(tmp_path: Path, name: str) ->
 @pytest.mark.parametrize("answer", ["A", 1, "0"])
 def test_a_choice_is_no_answer(tmp_path: Path, options: dict[str, Any], answer: Any) -> None:
     row = {"id": "q1", "question": WHEN, "context": BUILT, "answer": answer, **options}
-    with pytest.raises(DataError, match="a question of multiple choice"):
+    with pytest.raises(DataError, match="a multiple-choice question"):
         read(tmp_path, row)
     assert read(tmp_path, {**row, "answer": "1874"}).answers == ("1874",)
 

@@ -438,7 +438,7 @@ def test_missing_passages(join: Join) -> None:
         'questions.jsonl, line 3: the question "c0" is the first of 3 that have no passages in '
         'found (its ids are like "a"); retrieve for all, or choose --missing-passages empty'
     )
-    with pytest.raises(DataError, match="no id is in both: write them alike, or leave them out"):
+    with pytest.raises(DataError, match="the two share no id: write ids alike, or leave them out"):
         survey(join(WITH_TEXTS["lines"], questions[2:]))
     source = join(WITH_TEXTS["lines"], questions, missing_passages="empty")
     assert survey(source).notes[0] == "Examples without passages: 3 of 5."
@@ -465,7 +465,7 @@ def test_a_question_in_another_form_is_told(join: Join, ours: str, theirs: str) 
         lines([{"question": normalize(theirs, question), "ctxs": ["c"]}]),
         questions=[{"id": "a", "question": normalize(ours, question)}],
     )
-    with pytest.raises(DataError, match="another form of Unicode: give --normalize nfc"):
+    with pytest.raises(DataError, match="another Unicode form: add --normalize nfc"):
         survey(found)
     assert survey(replace(found, normalize="nfc")).count == 1
 
@@ -564,18 +564,18 @@ BAD: list[tuple[str, str | None, str]] = [
     ('{"a": {"d1": 1.5}}', None, 'found, "a": documents without their texts; give --corpus FILE'),
     ('{"a": ["d1", "d2"]}', None, 'found, "a": "d1" names a document, where its text is needed;'),
     ("id,retriever,rank,text\na,bm25,1,c\na,dpr,1,d\n", None,
-     'line 3: its "retriever" is dpr, where others have bm25; give the passages of one in each'),
+     'line 3: its "retriever" is dpr, where others have bm25; give each its own'),
     (trec().replace("bm25", "dpr", 1), "object", "line 2: the run bm25 after dpr; give each in"),
     ("id,docid,score\na,d1,1\n", None, "line 2: a document without its text; give --corpus FILE"),
     (lines([{"id": "a", "ctxs": {"text": ["c"], "title": []}}]), None,
      "lists of passages that differ in length, 1 of text, 0 of title"),
-    (lines([{"id": "a", "ctxs": [["c"]]}]), None, "passage 1 is a list, where a text, or an"),
+    (lines([{"id": "a", "ctxs": [["c"]]}]), None, "passage 1 is a list, where text, or an"),
     (json.dumps(REPLIES["Qdrant"](hits("a"))), None, 'for each question, {"id": ID, "pass'),
     (json.dumps({"took": 1, "responses": [{"hits": {}}]}), None, "does not say what was asked"),
     (json.dumps(chroma("a", "b")), None, "does not say what was asked: write a line for each"),
-    (lines([{"id": "a", **chroma("a", "b")}]), None, "passage 1 is a list, where a text, or an"),
+    (lines([{"id": "a", **chroma("a", "b")}]), None, "passage 1 is a list, where text, or an"),
     ('{"a": {"d1": 1, "d2": 0}}', "object", '"a" holds relevance judgements (qrels), not what'),
-    (lines([{"id": 1.5, "ctxs": ["c"]}]), None, "the value 1.5 where an id, text or number, is"),
+    (lines([{"id": 1.5, "ctxs": ["c"]}]), None, "the value 1.5 where an id (text or a number) is"),
     (GOOD + '{"id": 2 "q"}\n', None, "found, line 3, column 10: not valid JSON"),
 ]  # fmt: skip
 

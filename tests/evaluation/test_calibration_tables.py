@@ -53,7 +53,7 @@ def test_what_should_be_a_probability_is_said_not_to_be(
     path = tmp_path / "a.json"
     path.write_text(path.read_text().replace("0.9", "90"))
     done = call_aqa("evaluate", "a.json", code=0)
-    assert f"a: 20 of its confidences, of the kind {kind}, are not within 0 and 1 (such as 90)" in (
+    assert f"a: 20 of its confidences, of kind {kind}, are not between 0 and 1 (such as 90)" in (
         " ".join(done.stderr.split())
     )
     write(tmp_path / "a.json", ["probability", "agreement"])

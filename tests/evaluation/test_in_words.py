@@ -39,8 +39,8 @@ def test_verdicts(found: Comparison, words: str) -> None:
 def test_what_is_detectable_is_explained_once() -> None:
     found = comparison(2.1, 0.4, 3.9, 0.01)
     assert list(power_in_words([found, found], "240 questions")) == [
-        "with 240 questions, of true differences of the detectable size four in five would be"
-        " found; smaller ones less often"
+        "with 240 questions, four in five true differences of the detectable size would be found;"
+        " smaller ones less often"
     ]
 
 

@@ -552,7 +552,7 @@ def test_a_run_that_is_not_done_is_said_to_be(tmp_path: Path, status: str, told:
     write_json(folder / "run.json", {"verb": "predict", "status": status})
     for file in (folder, folder / "predictions.json"):
         report = evaluate([file], None, Scoring(["em"]), SilentProgress())
-        assert ("a: its run is not done (interrupted)" in "".join(report.warnings)) == told
+        assert ("a: its run is unfinished (interrupted)" in "".join(report.warnings)) == told
     (folder / "other.json").write_text('{"q": {"predicted_answer": "x", "answers": ["x"]}}')
     assert not evaluate([folder / "other.json"], None, Scoring(["em"]), SilentProgress()).warnings
 

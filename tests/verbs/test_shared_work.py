@@ -442,7 +442,7 @@ def test_workers_are_not_started_by_one_of_several(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match=r"workers\.count starts processes of its own"):
+    with pytest.raises(UsageError, match=r"workers\.count starts its own processes"):
         further_processes(2).__enter__()
 
 

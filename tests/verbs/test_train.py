@@ -92,7 +92,7 @@ def test_no_process_trains_where_another_training_is_at_work(
 def test_a_fresh_start_keeps_the_model_that_it_begins_with(model: str, tmp_path: Path) -> None:
     (tmp_path / model).mkdir(parents=True)
     config = plan(tmp_path, 100, {"backend.model": str(tmp_path / model)}).config
-    with pytest.raises(RunError, match=r"with which the training begins, and --fresh forgets"):
+    with pytest.raises(RunError, match=r"from which the training starts, and --fresh would delete"):
         train(config, tmp_path / "run", SilentProgress(), fresh=True)
     with pytest.raises(NotImplementedError):
         train(config, tmp_path / "ru", SilentProgress(), fresh=True)

@@ -145,7 +145,7 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         """The trained ensemble; ModelError if no run folder is named or it holds none."""
         if not self.options.model:
             raise ModelError(
-                "no ensemble is named; give --model RUN_FOLDER of `aqa train ensemble`"
+                "no ensemble is named; give the run folder of `aqa train ensemble` with --model"
             )
         return read_learned(Path(self.options.model))
 
@@ -173,7 +173,9 @@ class EnsembleBackend(Backend[EnsembleOptions]):
     def __enter__(self) -> Self:
         """Ask the members in turn; a cascade asks its expensive one only if the other is unsure."""
         if self._ask is None:
-            raise UsageError("an ensemble is asked by `aqa predict`, which asks its members")
+            raise UsageError(
+                "an ensemble answers only through `aqa predict`, which asks its members"
+            )
         rule, needed = self.learned.rule, self.learned.needed
         found = {needed[0]: self._ask(needed[0], None)}
         for place in needed[1:]:

@@ -87,4 +87,6 @@ def read_learned(folder: Path) -> LearnedEnsemble:
         rule = rule_from_json(found["rule"])
         return LearnedEnsemble(rule, members, candidates, profile, dict(found["facts"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} is not an ensemble of this version; train it again") from error
+        raise ModelError(
+            f"{path} was written by another version of aqa; train the ensemble again"
+        ) from error

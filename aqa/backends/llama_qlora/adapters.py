@@ -38,8 +38,8 @@ def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
     kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(asked.get("peft_type"))
     if kind is None:
         raise ModelError(
-            f"{folder}: peft {__version__} does not support adapters of the kind"
-            f" {asked.get('peft_type')}; pip install -U peft, or name another one"
+            f"{folder}: peft {__version__} does not support adapters of kind"
+            f" {asked.get('peft_type')}; run pip install -U peft, or use another adapter"
         )
     known = signature(kind).parameters
     # Falsy values have no effect: they are options of a later peft that nobody set.
@@ -83,8 +83,8 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
     # peft would rewrite a base on disk.
     if "disk" in (getattr(model, "hf_device_map", None) or {}).values():
         raise ModelError(
-            f"{folder}: this adapter's base does not fit in memory, and peft can't keep a part of"
-            " it on disk; allow more memory (backend.max_memory), or merge the two (aqa train ..."
+            f"{folder}: this adapter's base does not fit in memory, and peft can't keep part of it"
+            " on disk; allow more memory (backend.max_memory), or merge the two (aqa train ..."
             " --resume --merge) and name merged/"
         )
     unfit = (

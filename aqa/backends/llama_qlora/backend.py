@@ -121,7 +121,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         if self.options.engine != "transformers":
             raise ConfigError(
                 f"backend.engine = {self.options.engine} is for prediction, not for training; leave"
-                " it out here, and give it to `aqa predict`"
+                " it out here, and use it with `aqa predict`"
             )
         super().check_training()
         if self.config.training.packing:

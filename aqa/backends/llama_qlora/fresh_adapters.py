@@ -75,9 +75,9 @@ def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
     """Raise a ConfigError for PiSSA over quantised weights, part of which it would take out."""
     if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
         raise ConfigError(
-            "backend.lora.variant = pissa moves a part of the weights into the adapter, and the"
-            " rest, rounded to fewer bits, would no longer fit it; choose --set"
-            " backend.quantization=none and a model that is not quantised, or another variant"
+            "backend.lora.variant = pissa moves part of the weights into the adapter, which no"
+            " longer fits the rest once that is quantised; use --set backend.quantization=none with"
+            " a model that is not quantised, or another variant"
         )
 
 

@@ -48,7 +48,7 @@ def convert_to_gguf(model: Path, kind: str) -> Path:
         [*command, "--outtype", kind], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise ModelError(f"{model}: llama.cpp's converter can't convert it: {shown(last)}")
     draft.replace(target)
     return target

@@ -27,7 +27,7 @@ from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ConfigError, ModelError
 from aqa.library_output import quiet
 
-WITHOUT_4_BITS = "choose --set backend.quantization=none to train and run without 4 bits"
+WITHOUT_4_BITS = "use --set backend.quantization=none to train and run without 4 bits"
 
 
 def load_model(
@@ -63,8 +63,8 @@ def load_model(
     four_bit = list(linear_4bit(model)) if getattr(model, "is_quantized", False) else []
     if options.quantization == "4bit" and not four_bit:
         raise ModelError(
-            f"{files.spec}: no layer of a model of this kind ({model_config.model_type}) can be"
-            f" put into 4 bits; {WITHOUT_4_BITS}"
+            f"{files.spec}: no layer of this kind of model ({model_config.model_type}) can be"
+            f" quantised to 4 bits; {WITHOUT_4_BITS}"
         )
     for layer in four_bit:
         layer.support_avx512bf16_for_cpu = False
@@ -138,8 +138,8 @@ def dequantize(model: Any, title: str) -> Any:
         if not is_out_of_memory(error):
             raise
         raise ModelError(
-            f"{title}: {local_device()} has no room for this model without its 4 bits; merge it in"
-            " main memory (CUDA_VISIBLE_DEVICES= aqa train ... --resume --merge) and name merged/"
+            f"{title}: {local_device()} has no room for this model unquantised; merge it in main"
+            " memory (CUDA_VISIBLE_DEVICES= aqa train ... --resume --merge) and name merged/"
         ) from error
     for name in names:
         linear = model.get_submodule(name)
@@ -188,8 +188,8 @@ def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
         return
     if own not in ("", BNB_4BIT):
         raise ModelError(
-            f"{options.model}: its weights are quantised already ({own}), so they can't be put into"
-            " 4 bits; choose --set backend.quantization=none to use them as they are"
+            f"{options.model}: its weights are already quantised ({own}) and can't be quantised"
+            " again; use them as they are with --set backend.quantization=none"
         )
     if local_device() == "mps":
         raise ModelError(f"4-bit weights do not work on Apple's GPUs; {WITHOUT_4_BITS}")
@@ -217,11 +217,10 @@ def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
     """
     flash = options.attn_implementation.startswith("flash_attention")
     if not flash or not local_device().startswith("cuda"):
-        lacks = "this machine has no NVIDIA GPU" if flash else "set it"
+        lacks = "use a machine with an NVIDIA GPU" if flash else "set it"
         raise ConfigError(
             "training.packing needs a GPU and backend.attn_implementation = flash_attention_2 (or"
-            " _3), which keeps the rows of a batch apart by their positions, where others compute"
-            f" with all of them at once; {lacks}, or leave packing out"
+            f" _3), which alone keeps packed rows separate; {lacks} or leave packing out"
         )
     with quiet():
         from transformers import AutoModelForCausalLM
@@ -231,8 +230,8 @@ def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
     steady = options.max_seq_length <= steady_length(model_config)
     if not takes_positions or kind._is_stateful or not steady:
         raise ModelError(
-            f"{options.model}: a model of this kind ({model_config.model_type}) does not keep rows"
-            " apart by their positions; leave training.packing out"
+            f"{options.model}: this kind of model ({model_config.model_type}) can't keep packed"
+            " rows separate; leave training.packing out"
         )
 
 

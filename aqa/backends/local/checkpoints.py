@@ -60,7 +60,7 @@ def check_optimizer(checkpoint: Path, kind: str | None, processes: int) -> None:
     if written != kind or (parts and parts != processes):
         by = f"{parts} processes under " if parts else "a training under " if spread else ""
         raise RunError(
-            f"{checkpoint}: its optimizer was written by"
+            f"{checkpoint}: its optimizer state was written by"
             f" {by + written if written else 'a training without DeepSpeed or FSDP'}; resume in the"
             " same way, or start over with --fresh"
         )

@@ -20,7 +20,7 @@ def check_compiling(asked: bool) -> None:
     """
     device, lacks = local_device(), None
     if spread_by() == ZERO:
-        lacks = f"{ZERO} puts each layer together while it runs"
+        lacks = f"{ZERO} assembles each layer as it runs"
     elif device == "mps":
         lacks = "not on Apple's GPUs"
     elif device.startswith("cuda"):

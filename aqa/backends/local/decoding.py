@@ -20,8 +20,8 @@ UNFINISHED = (
 )
 
 NO_NUMBERS = (
-    "the model computed no number for how likely its answer is (NaN or infinity), as in float16;"
-    " bfloat16 and float32 reach further"
+    "the model's probabilities are not finite numbers (NaN or infinity), as happens in float16; set"
+    " backend.compute_dtype to bfloat16 or float32"
 )
 
 

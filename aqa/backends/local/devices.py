@@ -31,8 +31,8 @@ def local_device() -> str:
     rank, gpus = local_rank(), torch.cuda.device_count()
     if rank >= gpus:
         raise ModelError(
-            f"process {rank + 1} of this machine has no GPU of its own, since {gpus} can be seen;"
-            f" start {gpus} per machine (torchrun --nproc-per-node {gpus}), or see what"
+            f"process {rank + 1} of this machine has no GPU, since only {gpus} can be seen; start"
+            f" {gpus} per machine (torchrun --nproc-per-node {gpus}), or check what"
             " CUDA_VISIBLE_DEVICES hides"
         )
     return f"cuda:{rank}"
@@ -49,7 +49,7 @@ def spread_by() -> str | None:
     if _is_set("ACCELERATE_USE_FSDP"):
         if os.environ.get("FSDP_VERSION", "1") != "2":
             raise ConfigError(
-                "accelerate's config asks for the first FSDP; set fsdp_version: 2 under fsdp_config"
+                "accelerate's config asks for FSDP version 1; set fsdp_version: 2 under fsdp_config"
             )
         if _is_set("FSDP_ACTIVATION_CHECKPOINTING"):
             raise ConfigError(

@@ -33,9 +33,9 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
     except (OSError, SafetensorError, *RAISED) as error:
         if is_lost(error):
             raise ModelError(
-                f"process {process_rank() + 1} of {process_count()} stops, as it has lost another"
-                f" one while {work}; see that one's message, or raise training.ddp_timeout if all"
-                " were still at work"
+                f"process {process_rank() + 1} of {process_count()} lost contact with another one"
+                f" while {work}; see that one's message, or raise training.ddp_timeout if all were"
+                " still working"
             ) from error
         if is_out_of_memory(error):
             less = "training.per_device_train_batch_size or backend.max_seq_length, or set"

@@ -34,20 +34,20 @@ def check_positions(
         rotary = getattr(config, "rope_parameters", None) is not None
         if model_config.is_encoder_decoder or not rotary:
             raise ConfigError(f"{fault}; set it to {positions} or less")
-        note(f"{fault}, and it has not learned to read beyond them")
+        note(f"{fault}, and was not trained beyond them")
     whole = _seen_whole(config)
     if whole is not None and asked > whole:
         raise ConfigError(
-            f"backend.max_seq_length = {asked}: beyond {whole} tokens {options.model} looks at"
-            " blocks of them that depend on what else is in a batch; set it to that or less, or"
+            f"backend.max_seq_length = {asked}: beyond {whole} tokens {options.model} attends to"
+            " blocks that depend on the rest of the batch; set it to that or less, or"
             " attention_type to original_full in its config.json"
         )
     written = _positions(config, WRITTEN) if model_config.is_encoder_decoder else None
     if written is not None and generation.max_new_tokens >= written:
         raise ConfigError(
             f"generation.max_new_tokens = {generation.max_new_tokens}: the decoder of"
-            f" {options.model} has only {written} positions, the first token's among them; set it"
-            f" to {written - 1} or less"
+            f" {options.model} has only {written} positions, including the first token's; set it to"
+            f" {written - 1} or less"
         )
 
 

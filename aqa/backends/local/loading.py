@@ -79,9 +79,9 @@ def own_quantization(model_config: Any) -> str:
         except (ImportError, RuntimeError, TypeError, ValueError) as error:
             fault += f": {said_by(error)}"
     raise ModelError(
-        f"{model_config.name_or_path}: transformers can't read weights here that are quantised in"
-        f" its way ({fault}); name the model that they were made from, or let vLLM answer"
-        " (llama-qlora: backend.engine=vllm)"
+        f"{model_config.name_or_path}: transformers can't read its quantised weights here"
+        f" ({fault}); use the model that they were made from, or vLLM (llama-qlora:"
+        " backend.engine=vllm)"
     )
 
 
@@ -95,15 +95,15 @@ def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
         return {"device_map": {"": weights_device(training)}}
     if process_count() > 1:
         raise ConfigError(
-            "backend.device_map = auto lets one process use all GPUs, and there are"
-            f" {process_count()}; start one, without torchrun"
+            "backend.device_map = auto lets one process use all GPUs, but there are"
+            f" {process_count()} processes; start one, without torchrun"
         )
     import torch
 
     gpus = torch.cuda.device_count()
     if absent := [key for key in options.max_memory if key.isdigit() and int(key) >= gpus]:
         raise ConfigError(
-            f"backend.max_memory names the GPU {absent[0]}, and {gpus} can be seen here, counted"
+            f"backend.max_memory names GPU {absent[0]}, but only {gpus} can be seen here, counted"
             " from 0; leave it out"
         )
     room = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
@@ -254,18 +254,18 @@ def check_keys(
         (
             absent,
             "of this model's weights are not in its files{}, and random ones would give random"
-            " answers; it was saved for another task, or in part",
+            " answers; it was saved for another task, or incompletely",
         ),
         (
             reshaped,
-            "of the weights in its files have another shape than its config.json asks for{};"
-            " restore both from where they came from",
+            "of the weights in its files have other shapes than its config.json says{}; restore"
+            " both from their source",
         ),
         (
             unused,
             "of the weights in its files have no place in the model that its config.json"
-            " describes{}, and leaving them out would change its answers; restore both from where"
-            " they came from",
+            " describes{}, and leaving them out would change its answers; restore both from their"
+            " source",
         ),
         (
             codes,

@@ -92,7 +92,7 @@ class Cluster:
         self._gpus = min(gpus, 1) if wanted is None else wanted
         if self._gpus > gpus:
             self.leave()
-            raise RunError(f"Ray has {gpus:g} GPUs, and workers.gpus = {wanted:g} for each worker")
+            raise RunError(f"Ray has {gpus:g} GPUs, but workers.gpus = {wanted:g} for each worker")
 
     def _connect(self, address: str | None) -> None:
         if address and address.startswith("ray://"):

@@ -88,8 +88,8 @@ class AnswerTrainer(SavingTrainer):
         whole = getattr(self.model, "get_base_model", lambda: self.model)()
         if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise ConfigError(
-                f"accelerate does not spread weights here; leave {spread_by()} out of its config,"
-                " or use GPUs"
+                f"accelerate can't shard weights here; leave {spread_by()} out of its config, or"
+                " use GPUs"
             )
         if self.is_fsdp_enabled:
             self.optimizer = spread_fsdp(self.accelerator, whole, self.create_optimizer())

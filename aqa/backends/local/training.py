@@ -54,7 +54,7 @@ def train_reader(
     ended = start is not None and is_over(start, options.early_stopping_patience)
     made = TrainingRows(reader, job, ended)
     made.make()
-    with explained_work(model, "waiting for the others"):
+    with explained_work(model, "waiting for the other processes"):
         with explained_options():
             arguments = training_arguments(reader.config, reader.options, job)
         rows = made.all()

@@ -33,8 +33,8 @@ def check_options(options: TrainingOptions) -> None:
     name = OptimizerNames(optimizer_name(options))
     if name.startswith("schedule_free"):  # it would evaluate and save the training weights
         raise ConfigError(
-            f"training.optim: {name.value} answers with other weights than it trains, which is not"
-            " supported; choose adamw_torch"
+            f"training.optim: {name.value} answers with other weights than those it trains, which"
+            " is not supported; use adamw_torch"
         )
 
 

@@ -71,7 +71,7 @@ class TrainingRows:
         """Make this process's parts that were not kept; `all` raises any failure."""
         own = self._own
         try:
-            with explained_work(self._reader.options.model, "making the rows to train on"):
+            with explained_work(self._reader.options.model, "preparing the training rows"):
                 for number in range(process_rank(), own.count, process_count()):
                     own.parts[number] = self._kept_part(number) or self._make_part(number)
         except AqaError as error:

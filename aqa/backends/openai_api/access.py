@@ -88,8 +88,8 @@ def find_access(options: Gpt4Options) -> Access:
         told = json.dumps(getattr(options, name), ensure_ascii=False)
         if without_secrets(told, [key]) != told:
             raise ConfigError(
-                f"config key backend.{name} holds the key of {key_name}, and a config is written"
-                " to files; leave it to the environment variable"
+                f"config key backend.{name} holds the key of {key_name} and would be written to"
+                " files; leave the key to the environment variable"
             )
     is_token = key_name == ENTRA_TOKEN
     return Access(url, local, key, key_name, version, is_token=is_token, secrets=secrets)
@@ -150,7 +150,7 @@ def _check_identity(options: Gpt4Options) -> None:
             where, value = "config key backend.organization", options.organization
         line = value.replace("\n", "") if name == HEADERS else value
         if not (line.isascii() and line.isprintable()):
-            raise ConfigError(f"{where} holds no {kind} that can be sent; copy it again")
+            raise ConfigError(f"{where} is not a valid {kind}; copy it again")
 
 
 def key_of(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> bytes:

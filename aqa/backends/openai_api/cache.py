@@ -56,8 +56,8 @@ class ResponseCache:
                 raise
         except (OSError, sqlite3.Error) as error:
             raise RunError(
-                f"{path}: can't be used as the cache of answers ({error}); name another file with"
-                " --set backend.cache_path=FILE, or go without --cache"
+                f"{path}: can't be used as a cache of answers ({error}); name another file with"
+                " --set backend.cache_path=FILE, or leave out --cache"
             ) from error
 
     def _prepare(self) -> None:

@@ -63,7 +63,7 @@ class RefusedValueError(ModelError):
 
     def __init__(self, key: str, value: object, words: str) -> None:
         super().__init__(
-            f"the server refuses {key} = {value!r}: {words}; name another value, or leave it out"
+            f"the server refuses {key} = {value!r}: {words}; give another value, or leave it out"
         )
 
 

@@ -187,7 +187,7 @@ class CommonFailures:
 
     def _sentence(self, kind: str, count: int) -> str:
         if count < ALIKE:
-            row = f"{self._row} questions in a row failed in the same words: {self._row_reason}"
+            row = f"{self._row} questions in a row failed with the same message: {self._row_reason}"
             return f"{row}; {KEPT}, {AGAIN}"
         suspect = next(s for s in self._waiting.values() if s.kind == kind)
         kept = f"{KEPT}, {AGAIN}" if self._goes_on_in_vain else KEPT

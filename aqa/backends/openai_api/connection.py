@@ -144,7 +144,7 @@ def _explained(cause: BaseException) -> str:
         inner = getattr(cause, "certificate_error", cause)
         reason = getattr(inner, "verify_message", None) or inner
         return (
-            f" (its certificate is not trusted: {reason}; if it is signed by an authority of your"
-            " own, name that one's file in SSL_CERT_FILE)"
+            f" (its certificate is not trusted: {reason}; if your own authority signed it, name the"
+            " authority's file in SSL_CERT_FILE)"
         )
     return next((words for kind, words in UNSENT.items() if isinstance(cause, kind)), "")

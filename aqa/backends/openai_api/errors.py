@@ -90,7 +90,7 @@ def classify(error: Exception, access: Access) -> Failure | None:
     if (why := why_unreachable(error)) is not None:
         return Failure("retry", f"no connection to {access.url}{why}", unreachable=True)
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
-        message = f"the server's answer has more than {LARGEST >> 20} MiB, which are not read"
+        message = f"the server's answer is larger than {LARGEST >> 20} MiB, so it was not read"
         return Failure("example", message, maybe_paid=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         message = "the server did not answer in time (backend.request_timeout)"
@@ -158,7 +158,7 @@ def classify_status(  # long: a table of statuses
     if status == 429 and TOO_LARGE.search(message):
         return Failure("example", message)
     if status == 429 and is_of_a_day(error, message):
-        return Failure("run", f"the quota of a day is used up ({message})")
+        return Failure("run", f"the daily quota is used up ({message})")
     if status >= 500 and CONTEXT.search(message):
         return Failure("example", message)
     if status >= 429 and wait is not None and wait > LONGEST_WAIT:

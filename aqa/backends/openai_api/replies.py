@@ -141,7 +141,7 @@ def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | Non
     except BadObjectError as error:
         reason = f"the answer does not match the schema {schema.name}: {error}"
         if cut:
-            reason = f"the answer was cut off within its object; {ROOM}"
+            reason = f"the answer was cut off inside its JSON object; {ROOM}"
         return replace(failed, error=reason)
 
 
@@ -160,7 +160,7 @@ def _why_none(said: Said, text: str) -> str | None:
         return f"the model's thought was cut off; {ROOM}" if thought else f"{NO_ROOM}; {ROOM}"
     if ending_of(said.ending) in TOOLS:
         return "the model called a tool instead of answering"
-    return "the model thought, but answered nothing" if thought else "the model answered nothing"
+    return "the model thought, but gave no answer" if thought else "the model gave no answer"
 
 
 def _whole(text: str) -> str:

@@ -69,7 +69,7 @@ def read_object(text: str, model: type[Answered]) -> Answered:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        what = not_what([first]) or "it is not as the schema says"
+        what = not_what([first]) or "it does not match the schema"
         missing = first["type"] == "missing"
         raise BadObjectError(f"{place} is missing" if missing else f"{place}: {what}") from None
 

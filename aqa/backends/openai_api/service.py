@@ -167,7 +167,7 @@ class Service:
             self.cache.keep(self.key(prompt, sample), prediction)
         except sqlite3.Error as error:
             self._writes = False
-            self.note(f"answers are no longer kept in the cache: {error}")
+            self.note(f"answers are no longer cached: {error}")
 
     def worst(self, prompt: Prompt, price: Price | None) -> Spent:
         """Return the most that a request for the prompt can take."""
@@ -227,11 +227,11 @@ class Service:
         if not self._noted:
             self._noted = True
             words = ("", "cuts") if exact else ("about ", "seems to cut")
-            end = "Such rows say" if exact else "With its tokenizer as backend.tokenizer, rows say"
+            end = "Such rows" if exact else "With its tokenizer as backend.tokenizer, rows"
             self.note(
                 f"the server read {tokens:,} of {words[0]}{counted:,} tokens of a prompt"
                 f" ({prompt.id}), so it {words[1]} prompts off; raise its context, or lower"
-                f" backend.max_seq_length. {end} how much is missing (unread_tokens)"
+                f" backend.max_seq_length. {end} record how much is missing (unread_tokens)"
             )
         return counted - tokens if exact else 0
 

@@ -70,7 +70,7 @@ def choose_engine(options: T5Options, generation: GenerationOptions, model_type:
 
 def _obstacle(options: T5Options, generation: GenerationOptions, model_type: str) -> str:
     if options.fusion == "fid":
-        return "backend.fusion = fid, whose decoder attends to passages encoded apart"
+        return "backend.fusion = fid, whose decoder attends to passages encoded separately"
     if options.device_map:
         return "backend.device_map: its weights are on one device"
     if generation.temperature:

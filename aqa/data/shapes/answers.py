@@ -55,8 +55,8 @@ def drop_of_the_hub(row: Row) -> Iterator[Row]:
     spans = list(dict.fromkeys(as_object(row["answers_spans"]).get("spans") or []))
     if len(spans) > 1:
         raise UnreadableError(
-            "DROP as the hub has it, where the parts of one answer can't be told from the answers"
-            " of several people; give drop_dataset_dev.json as published"
+            "the hub's version of DROP, which mixes up the parts of one answer and the answers of"
+            " several people; give drop_dataset_dev.json as published"
         )
     yield {**without(row, "answers_spans"), "answers": spans}
 

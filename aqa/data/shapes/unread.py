@@ -74,8 +74,8 @@ SHAPES: tuple[Shape, ...] = (
         ),
     ),
     unreadable(
-        "a question of multiple choice (RACE, QuALITY): write the options into the question, and"
-        " the text of the right one into answers",
+        "a multiple-choice question (RACE, QuALITY): write the options into the question, and the"
+        " text of the right one into answers",
         knows=_is_choice,
     ),
     unreadable(

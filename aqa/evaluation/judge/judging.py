@@ -50,7 +50,7 @@ def judge_systems(
 
 def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
     if verdicts.failed:
-        none = "; as there are no others, there is no judge score" * verdicts.are_none
+        none = "; there are no others, so there is no judge score" * verdicts.are_none
         yield (
             f"{system}: {verdicts.failed} verdicts of the judge failed and count 0 (the first:"
             f" {verdicts.first_failure}); run the same command again to retry them{none}"
@@ -104,7 +104,7 @@ def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cas
         for example in (each for each in examples if each.id in places):
             if not example.question:
                 raise DataError(
-                    f'the data has no question for "{example.id}", and the judge reads questions'
+                    f'the data has no question for "{example.id}", which the judge needs'
                 )
             place = places[example.id]
             for system in systems:
@@ -152,7 +152,7 @@ def compare_labels(labels: Labels, found: Mapping[str, Verdicts], ids: Sequence[
         DataError: no labelled answer was judged, or the labels' systems are not known.
     """
     if len(found) > 1 and any(system is None for system, _ in labels):
-        raise DataError("the labels need a column system, for several systems are evaluated")
+        raise DataError("the labels need a column system, since several systems are evaluated")
     pairs = []
     for system, verdicts in found.items():
         for key, given in zip(ids, verdicts.examples, strict=True):

@@ -83,7 +83,7 @@ def read_labels(path: Path) -> Labels:
         name = str(label or "").strip().lower().replace(" ", "_").replace("-", "_")
         own, system = first_called(row, ("id",)), first_called(row, WHOSE)
         if own is None or name not in VERDICTS:
-            problem = "there is no id" if own is None else f"{label!r} is no label"
+            problem = "there is no id" if own is None else f"{label!r} is not a label"
             if own is not None and not name:
                 columns = columns_called(LABEL_COLUMNS, tuple(row))
                 problem = "the label is empty" if columns else "there is no column label"

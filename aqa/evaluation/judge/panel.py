@@ -87,8 +87,8 @@ def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: 
     """
     if not options.models and "backend.model" not in options.settings:
         progress.note(
-            f"the judge is {DEFAULT_MODEL}, the default; another judge would give other scores:"
-            " compare only those with the same signature"
+            f"the judge is {DEFAULT_MODEL}, the default; another judge would score differently:"
+            " compare only scores with the same signature"
         )
     judges = []
     for model in dict.fromkeys(options.models) or (None,):
@@ -121,7 +121,7 @@ def _configure(options: JudgeOptions, model: str | None) -> tuple[RunConfig, str
         raise UsageError(error.of(flag)) from error
     if config.generation.samples > 1:
         raise UsageError(
-            "--judge-set generation.samples: verdicts are no answers; --judge-repeats has each"
-            " answer judged several times"
+            "--judge-set generation.samples: the judge gives verdicts, not answers; use"
+            " --judge-repeats to have each answer judged several times"
         )
     return config, chosen.get("prompt")

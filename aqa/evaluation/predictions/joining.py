@@ -139,7 +139,7 @@ def _one_each(
         answered = [[row for row in rows if not row.said.failed] for rows in groups.values()]
         tries = [rows or group[-1:] for rows, group in zip(answered, groups.values(), strict=True)]
         if all(len(rows) == 1 for rows in tries):
-            note(f"{file} holds failed tries, too, which do not count where there is an answer")
+            note(f"{file} holds failed attempts, too, which do not count where there is an answer")
             return [rows[0] for rows in tries]
         raise DataError(
             f'{twice[1].place}: the id "{one_line(key(twice[1]))}" appears a second time'
@@ -213,7 +213,7 @@ def _by_number(
     places = [number - first for number in numbers]
     _check_questions(found, asked, places)
     note(
-        f"{file}: its ids count from {first} to {first + total - 1}, so they are taken for places"
+        f"{file}: its ids count from {first} to {first + total - 1}, so they are taken as positions"
         " in the data"
     )
     return _by([asked.ids[place] for place in places], found)

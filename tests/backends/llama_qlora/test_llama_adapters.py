@@ -154,7 +154,7 @@ def test_adapters_within_a_folder_are_named(tiny_no_template: Path, tmp_path: Pa
     with pytest.raises(ModelError, match=r"name one within it, such as .*out.checkpoint-4"):
         make_reader(tmp_path / "out").check()
     (folder / "adapter_config.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(ModelError, match="not JSON of an adapter"):
+    with pytest.raises(ModelError, match="not an adapter's JSON"):
         make_reader(folder).check()
 
 
@@ -196,7 +196,7 @@ def test_an_adapter_of_an_unknown_kind_is_refused(tiny: Path, tmp_path: Path) ->
     folder = save_adapter(tiny, tmp_path / "adapter")
     change_json(folder / "adapter_config.json", peft_type="NEWEST")
     with pytest.raises(
-        ModelError, match=r"does not support adapters of the kind NEWEST; pip install -U"
+        ModelError, match=r"does not support adapters of kind NEWEST; pip install -U"
     ):
         make_reader(folder).__enter__()
 
@@ -307,7 +307,7 @@ def test_pissa_goes_on_where_it_was_stopped(tiny: Path, template: Template, tmp_
 
 def test_pissa_over_quantised_weights_is_refused(tiny: Path) -> None:
     reader = make_reader(tiny, "backend.lora.variant=pissa", "backend.quantization=4bit")
-    with pytest.raises(ConfigError, match=r"choose --set backend\.quantization=none"):
+    with pytest.raises(ConfigError, match=r"use --set backend\.quantization=none"):
         reader.check_training()
 
 

@@ -101,7 +101,9 @@ def test_an_encoder_is_no_reader(
 def test_a_model_without_layers_for_4_bits_is_refused(tmp_path: Path) -> None:
     """Falcon's layers have their own class; transformers would leave them all in 16 bits."""
     model = save_causal("falcon", tmp_path)
-    with pytest.raises(ModelError, match=r"\(falcon\) can be put into 4 bits.*quantization=none"):
+    with pytest.raises(
+        ModelError, match=r"\(falcon\) can be quantised to 4 bits.*quantization=none"
+    ):
         make_reader(model, "backend.quantization=4bit").__enter__()
 
 

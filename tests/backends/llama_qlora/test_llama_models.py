@@ -232,7 +232,7 @@ def test_cut_off_weights(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(ModelError, match=r"can't be loaded.*copy its files here once more"):
+    with pytest.raises(ModelError, match=r"can't be loaded.*copy its files here again"):
         load_everything(folder)
 
 
@@ -282,7 +282,7 @@ def test_a_model_without_all_its_weights_is_refused(tiny: Path, tmp_path: Path) 
         load_everything(folder)
     assert str(caught.value) == (
         f"{folder}: 1 of this model's weights are not in its files (lm_head.weight), and random"
-        " ones would give random answers; it was saved for another task, or in part"
+        " ones would give random answers; it was saved for another task, or incompletely"
     )
     with pytest.raises(ModelError, match=r"weights are not in its files \(lm_head"):
         make_reader(folder, "backend.quantization=4bit").__enter__()

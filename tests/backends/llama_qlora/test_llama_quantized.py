@@ -134,7 +134,7 @@ def test_a_quantised_checkpoint_without_its_scales_is_refused(
     with rewritten(folder / "model.safetensors") as weights:
         for key in [key for key in weights if left_out in key]:
             del weights[key]
-    with pytest.raises(ModelError, match=f"{count} of the weights .* whose scales are not there"):
+    with pytest.raises(ModelError, match=f"{count} of the weights .* but their scales are missing"):
         make_reader(folder, AS_IS).__enter__()
 
 

@@ -70,7 +70,7 @@ def test_a_training_leaves_adapter_predictions_scores_and_manifest(
     assert "next: aqa predict llama" in out
     assert f"--model {tmp_path / 'run'} --data" in out
     assert "1 prompts lost passages" in err
-    assert "1 examples can't fit and are left out: unfit" in err
+    assert "1 examples don't fit and are left out: unfit" in err
     run = tmp_path / "run"
 
     predictions = read(run / "predictions.json")
@@ -271,7 +271,7 @@ def test_validation_data_count_whole(aqa: Aqa, words: list[str], tmp_path: Path)
     run = tmp_path / "run"
     code, _, messages = aqa(*words, "--dev-data", dev, "--output-dir", run)
     assert code == 0, messages
-    assert "1 examples can't fit and are left out: unfit" in messages
+    assert "1 examples don't fit and are left out: unfit" in messages
     (system,) = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["systems"]
     assert system["failed"] == 1
     assert system["scores"]["em"]["value"] == pytest.approx(100 * 8 / 9)

@@ -244,7 +244,7 @@ def test_a_start_that_takes_too_long_is_ended(
 ) -> None:
     settle(wait=600)
     reader = started(tmp_path, tiny, "backend.vllm.start_timeout=0.2")
-    with pytest.raises(ModelError, match=r"not up after 0\.2 s.*start_timeout"), reader:
+    with pytest.raises(ModelError, match=r"not ready after 0\.2 s.*start_timeout"), reader:
         pass
 
 
@@ -279,7 +279,7 @@ def test_a_server_that_is_killed_ends_the_run_which_resumes(
     with starting(kill):
         ended = call_aqa(*words)
     assert ended.returncode == 1
-    assert "vLLM stopped before all questions were answered (it did not say why; " in ended.stderr
+    assert "vLLM stopped before all questions were answered (it gave no reason; " in ended.stderr
     assert "run the same command again to resume" in ended.stderr
     assert alive(start.pids) == []
     done = journal.read_bytes().count(b"\n") - 1
@@ -847,7 +847,7 @@ def test_too_few_samples_are_a_failure(tiny: Path, template: Template) -> None:
         samples = ["generation.samples=3", "generation.temperature=1"]
         found = ask(at([server.url], tiny, *samples), template)
     assert {answer.error for answer in found.values()} == {
-        "the server gave 2 of the 3 answers asked for"
+        "the server gave 2 of the 3 answers requested"
     }
 
 

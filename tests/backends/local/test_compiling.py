@@ -40,7 +40,7 @@ def test_compiled_layers_have_the_same_losses(
     [
         ("mps", None, "not on Apple's GPUs"),
         ("cuda:0", None, "it needs the package triton"),
-        ("cuda:0", ZERO, "DeepSpeed's ZeRO stage 3 puts each layer together"),
+        ("cuda:0", ZERO, "DeepSpeed's ZeRO stage 3 assembles each layer"),
         ("cpu", None, "a C"),
     ],
 )

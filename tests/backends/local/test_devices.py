@@ -92,7 +92,7 @@ def test_a_process_of_several_speaks_of_its_own_gpu(
     found = hardware(llama_config("x/y", AUTO).backend)
     assert list(hardware_notes(found, True)) == ["device: cuda:1 (Fake 24 GB), bfloat16"]
     monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(ModelError, match="process 3 of this machine has no GPU of its own"):
+    with pytest.raises(ModelError, match="process 3 of this machine has no GPU, since only 2"):
         local_device()
 
 
@@ -192,7 +192,7 @@ def test_apples_gpu_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("apple")
 def test_4_bits_are_refused_on_apples_gpu() -> None:
     options = llama_config("x/y", "backend.quantization='4bit'").backend
-    with pytest.raises(ModelError, match=r"Apple's GPUs; choose --set backend.quantization=none"):
+    with pytest.raises(ModelError, match=r"Apple's GPUs; use --set backend.quantization=none"):
         check_quantization(options, PreTrainedConfig())
 
 

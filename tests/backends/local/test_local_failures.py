@@ -93,7 +93,7 @@ def test_a_full_disk_is_no_fault_of_the_model(error: Exception) -> None:
 def test_a_process_that_lost_another_one(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    sentence = r"^process 2 of 4 stops, as it has lost another one while training"
+    sentence = r"^process 2 of 4 lost contact with another one while training"
     with pytest.raises(ModelError, match=sentence), explained_work("m", "training"):
         raise error
     with pytest.raises(DataError, match=r"^no example"), explained_work("m", "training"):

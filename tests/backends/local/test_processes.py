@@ -214,7 +214,7 @@ def test_all_end_when_one_is_out_of_memory(in_a_layer: bool, tiny: Path, tmp_pat
     assert (codes, output) == ([1, 1], "")
     said = sorted(line for line in errors.splitlines() if line.startswith("error: "))
     assert len(said) == 2
-    assert said[0].startswith("error: process 1 of 2 stops, as it has lost another one")
+    assert said[0].startswith("error: process 1 of 2 lost contact with another one")
     assert said[1].startswith("error: t5-tiny: out of memory while writing answers; lower gener")
     assert "Traceback" not in errors
     assert read(tmp_path / "out" / "run.json")["status"] == "failed"
@@ -228,7 +228,7 @@ def test_a_process_waits_no_longer_than_it_may(tiny: Path, tmp_path: Path) -> No
     group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
     done = run_aqa(*words, "-o", tmp_path / "run", env={**os.environ, **group})
     assert done.returncode == 1
-    assert "process 1 of 2 stops, as it has lost another one while waiting" in done.stderr
+    assert "process 1 of 2 lost contact with another one while waiting" in done.stderr
     assert "raise training.ddp_timeout" in done.stderr
 
 

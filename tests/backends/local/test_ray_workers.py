@@ -287,7 +287,7 @@ def test_what_is_refused(ray: FakeRay, tmp_path: Path, monkeypatch: pytest.Monke
         run(configured(tmp_path, 2), tmp_path / "out")
     monkeypatch.delenv("RAY_ADDRESS")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(RunError, match=r"Ray has 0 GPUs, and workers\.gpus = 2 for each worker"):
+    with pytest.raises(RunError, match=r"Ray has 0 GPUs, but workers\.gpus = 2 for each worker"):
         run(configured(tmp_path, 2, gpus=2), tmp_path / "out")
     assert ray.told is None
     monkeypatch.setitem(sys.modules, "ray", None)

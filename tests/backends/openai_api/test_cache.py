@@ -213,7 +213,7 @@ def test_another_file_is_refused(tmp_path: Path, server: Server, kept: Options) 
     path = Path(kept["cache_path"])
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(RunError, match=r"can't be used as the cache.*cache_path") as error:
+    with pytest.raises(RunError, match=r"can't be used as a cache.*cache_path") as error:
         run(configured(tmp_path, server, 1, **kept), tmp_path / "out")
     assert "\n" not in str(error.value)
     assert path.read_bytes() == content
@@ -256,7 +256,7 @@ def test_a_disk_that_fails_costs_no_answer(
     monkeypatch.setattr(ResponseCache, "keep", full)
     notes: list[str] = []
     assert run(configured(tmp_path, server, 20, **kept), tmp_path / "a", notes=notes).answered == 20
-    assert notes == ["answers are no longer kept in the cache: database or disk is full"]
+    assert notes == ["answers are no longer cached: database or disk is full"]
 
 
 def put_and_find(path: Path, process: int) -> None:

@@ -50,7 +50,7 @@ def of(questions: range, fault: Fault) -> Script:
         (BUSY, "none was answered meanwhile: Overloaded"),
         (FAULTS["429"], "none was answered meanwhile: too many requests"),
         (Fault(200, {"error": {"message": "busy", "code": 429}}), "answered meanwhile: busy"),
-        (DAY, r"the quota of a day is used up \(Limit on requests per day"),
+        (DAY, r"the daily quota is used up \(Limit on requests per day"),
         (HOUR, r"the server asks to wait 60 minutes \(maintenance\)"),
         (CREDIT, "credit is used up"),
         (FORBIDDEN, "refuses access"),
@@ -179,7 +179,7 @@ def test_so_do_many_in_a_row_after_an_answer(tmp_path: Path, server: Server, fau
     server.script = lambda number, body: fault if number >= 5 else completion(good)
     options = {"structured": fault.status == 200 and fault is not CUT, "max_concurrency": 8}
     config = configured(tmp_path, server, 400, **options)
-    with pytest.raises(ModelError, match=r"\d+ questions in a row failed in the same") as told:
+    with pytest.raises(ModelError, match=r"\d+ questions in a row failed with the same") as told:
         run(config, tmp_path / "out")
     assert "--retry-errors" in str(told.value)
     failed = read_manifest(tmp_path / "out")["counts"]["failed"]
@@ -233,7 +233,7 @@ def test_a_run_without_an_answer_ends_with_1(
     server.script = lambda number, body: CUT
     done = call_aqa(*words, code=1)
     assert "none of 3 examples was answered: no token was left for the answer; raise" in done.stderr
-    assert "commonest failure (3 of 3): no token was left" in done.stdout
+    assert "most common failure (3 of 3): no token was left" in done.stdout
     assert (tmp_path / "out" / PREDICTIONS).exists()
     again = call_aqa(*words, "--json", code=1)
     assert json.loads(again.stdout)["commonest_failure"]["examples"] == 3
@@ -246,7 +246,7 @@ def test_failed_and_cut_ones_are_told(tmp_path: Path, server: Server, call_aqa: 
     words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
     done = call_aqa(*words, "--set", f"backend.base_url={server.url}", code=0)
     assert "9 examples: 6 answered, 3 failed" in done.stdout
-    assert "commonest failure (2 of 3): no token was left" in done.stdout
+    assert "most common failure (2 of 3): no token was left" in done.stdout
     assert '1 answers reached the token limit and are marked "cut"' in done.stdout
     assert "failed 3" in done.stderr
     manifest = read_manifest(tmp_path / "out")

@@ -83,7 +83,7 @@ def test_what_no_header_can_hold_is_named(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=f"{name} holds no .* that can be sent"):
+    with pytest.raises(ConfigError, match=f"{name} is not a valid .*; copy it again"):
         find_access(Gpt4Options(base_url="http://localhost:1/v1"))
 
 

@@ -217,7 +217,7 @@ def test_an_answer_of_200_mb_is_not_read(tmp_path: Path, server: Server, fault: 
         tracemalloc.stop()
     assert (result.answered, result.failed, server.requests) == (2, 1, 3)
     row = predictions(tmp_path / "out")["q1"]
-    assert row["error"] == "the server's answer has more than 8 MiB, which are not read"
+    assert row["error"] == "the server's answer is larger than 8 MiB, so it was not read"
     assert row["spent"]["input"] > 0  # it may have been counted
     assert peak < 64 * 2**20
 
@@ -291,7 +291,7 @@ def test_who_never_gives_an_answer_is_paid_three_times_for_it(
         (completion("", "length"), None, "raise generation.max_new_tokens"),
         (completion("x", "content_filter"), None, "content filter blocked the answer"),
         (completion(None, refusal="I won't"), None, "the model refused: I won't"),
-        (completion(" \n"), None, "the model answered nothing"),
+        (completion(" \n"), None, "the model gave no answer"),
     ],
 )
 def test_how_an_answer_ends(

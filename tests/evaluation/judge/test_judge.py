@@ -233,7 +233,7 @@ def test_known_verdicts_are_not_asked_for_again(
     assert server.requests == 12, "only what another system says otherwise"
     assert scored(tmp_path)["judge"]["spent"]["usd"] > cost
     loud = [word for word in words(server, "a.json") if word != "-q"]
-    warning = "another judge would give other scores"
+    warning = "another judge would score differently"
     assert warning in " ".join(call_aqa(*loud).stderr.split())
     other = call_aqa(*loud, "--judge-model", "other")
     assert (other.returncode, warning in " ".join(other.stderr.split())) == (0, False)
@@ -443,7 +443,7 @@ def test_the_score_is_corrected_by_labels(call_aqa: Call, tmp_path: Path, server
     assert system["scores"]["judge"]["value"] == pytest.approx(judged)
     assert found["value"] == pytest.approx(judged - 100 * 8 / 32 * 39 / 40)
     assert found["low"] < found["value"] < found["high"]
-    assert f"a: by people {found['value']:.2f} (95 %: " in done.stdout
+    assert f"a: by human verdicts {found['value']:.2f} (95 %: " in done.stdout
 
 
 def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> None:

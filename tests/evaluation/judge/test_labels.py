@@ -44,7 +44,7 @@ def test_shapes(tmp_path: Path, name: str, text: str, labels: object) -> None:
     [
         ("l.json", b"", "is empty"),
         ("l.json", b"{}", "holds no labels"),
-        ("l.json", b'{"q1": "good"}', r"'good' is no label; fill in one of correct, partia"),
+        ("l.json", b'{"q1": "good"}', r"'good' is not a label; fill in one of correct, partia"),
         ("l.json", b'{"q1": ""}', 'id "q1": the label is empty; fill in one of correct, '),
         ("l.csv", b"id,label\nq1,\n", "line 2: the label is empty; fill in one of correct, "),
         ("l.csv", b"id,grade\nq1,good\n", "line 2: there is no column label; fill in one of"),

@@ -31,7 +31,7 @@ JOINED: dict[str, tuple[list[Any], str]] = {
         [{"id": 7, "key": key, "pred": text} for key, text in RIGHT.items()], ""),
     "places from 0, in another order": (
         [{"doc_id": 2, "pred": "3"}, {"doc_id": 0, "pred": "1"}, {"doc_id": 1, "pred": "2"}],
-        "its ids count from 0 to 2, so they are taken for places"),
+        "its ids count from 0 to 2, so they are taken as positions"),
     "places from 1": ([{"index": f"{number}", "pred": str(number)} for number in (1, 2, 3)],
         "its ids count from 1 to 3"),
     "the order": ([{"pred": text} for text in "123"], "taken in the order of the data"),
@@ -447,7 +447,7 @@ def test_a_failed_try_beside_an_answer_does_not_count(last: bool, tmp_path: Path
         "q1": ("x", False),
         "q2": (None, True),
     }
-    assert "holds failed tries, too" in notes[0]
+    assert "holds failed attempts, too" in notes[0]
     with pytest.raises(DataError, match=r'the id "q1" appears a second time'):
         read_predictions(write(tmp_path, "p.jsonl", lines([*content, tries[1]])))
 

@@ -22,10 +22,10 @@ LOGPROBS = 20  # per step, by default; beam search needs two per beam
 UNKNOWN = {
     "modules_to_save": "trains whole layers",
     "use_dora": "splits weights into direction and size",
-    "alora_invocation_tokens": "acts behind certain tokens alone",
+    "alora_invocation_tokens": "acts only after certain tokens",
     "layer_replication": "uses layers several times",
     "trainable_token_indices": "trains single tokens",
-    "lora_bias": "has biases of its own",
+    "lora_bias": "has its own biases",
 }
 BASE, ADAPTER = "base", "adapter"  # names in servers started here
 
@@ -77,15 +77,15 @@ def check_adapter(folder: Path) -> None:
     kind = str(config.get("peft_type", "LORA")).upper()
     problems = [f"{why} ({key})" for key, why in UNKNOWN.items() if config.get(key)]
     if kind != "LORA":
-        problems = [f"is of the kind {kind}"]
+        problems = [f"is of kind {kind}"]
     elif config.get("bias", "none") != "none":
         problems.append("trains biases (bias)")
     elif embedding_rows(folder) is not None:
-        problems.append("has a vocabulary of its own")
+        problems.append("has its own vocabulary")
     elif _highest(config) > RANKS[-1]:
         problems.append(f"has a rank above {RANKS[-1]}")
     elif len(_scalings(config)) > 1:
-        problems.append("weighs layers in several ways (rank_pattern, alpha_pattern)")
+        problems.append("gives layers different ranks or scales (rank_pattern, alpha_pattern)")
     if problems:
         raise ModelError(
             f"{folder}: vLLM can't read this adapter, which {problems[0]}; merge it into its base"

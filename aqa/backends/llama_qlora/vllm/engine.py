@@ -123,8 +123,8 @@ class VllmEngine:
         if learned_over(*adapter) and not is_dequantized(*adapter):
             held = "as it was started" if self._vllm.urls else f"in {self._vllm.quantization}"
             self._progress.note(
-                f"vLLM serves the base {held}; if the adapter was trained over 4 bits, merged/ (aqa"
-                " train --merge) has those weights, and other answers"
+                f"vLLM serves the base {held}; if the adapter was trained on a base in 4 bits, its"
+                " answers will differ: serve the run's merged/ (aqa train --merge) instead"
             )
 
     def _add(self, server: Server) -> None:
@@ -139,7 +139,7 @@ class VllmEngine:
             except ModelError as error:
                 lost.append(str(error))
         if len(lost) == len(urls):
-            raise ModelError(f"none of the servers in backend.vllm.urls can be asked: {lost[0]}")
+            raise ModelError(f"none of the servers in backend.vllm.urls can be used: {lost[0]}")
         for reason in lost:
             self._progress.note(f"left out: {reason}")
 
@@ -152,8 +152,8 @@ class VllmEngine:
                     raise ModelError(f"vLLM did not start: {process.said(at_start=True)}")
                 if time.monotonic() > until:
                     raise ModelError(
-                        f"vLLM was not up after {self._vllm.start_timeout:g} s:"
-                        f" {process.said(at_start=True)}; backend.vllm.start_timeout allows more"
+                        f"vLLM was not ready after {self._vllm.start_timeout:g} s:"
+                        f" {process.said(at_start=True)}; raise backend.vllm.start_timeout"
                     )
                 time.sleep(LOOK)
                 lines = len(process.lines())

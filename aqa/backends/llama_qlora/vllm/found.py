@@ -43,9 +43,9 @@ def choose_model(
     if wanted is None:
         wanted = _by_place(listed, options, files)
     if wanted not in names:
-        problem = f"none is called {wanted}: set"
+        problem = f"none is called {wanted}; set"
         if wanted is None:
-            problem = f"which of them is {options.model} is not known: set"
+            problem = f"which of them is {options.model} is not clear; set"
         if wanted is None and files.adapter:
             problem += f" --enable-lora --lora-modules NAME={files.adapter} where it is started, or"
         raise ConfigError(
@@ -57,7 +57,7 @@ def choose_model(
     if lengths and min(lengths) < options.max_seq_length:
         raise ConfigError(
             f"{url} reads {min(lengths)} tokens at most, and backend.max_seq_length ="
-            f" {options.max_seq_length}; lower that, or start the server with another"
+            f" {options.max_seq_length}; lower that, or start the server with a larger"
             " --max-model-len"
         )
     return wanted

@@ -94,7 +94,7 @@ class Pool:
         try:
             read(probe, await self._post(server, probe))
         except (ModelError, httpx2.HTTPError) as error:
-            raise ModelError(f"{server.url} can't be asked: {self._why(error)}") from error
+            raise ModelError(f"{server.url} can't be used: {self._why(error)}") from error
         self._servers.append(server)
 
     async def ask(self, body: Json) -> Json:

@@ -79,8 +79,8 @@ def find_vllm(python: str | None) -> Vllm:
     if python is not None:  # do not resolve the link of a virtual environment
         path = str(Path(shutil.which(python) or python).absolute())
     how = (
-        "make an environment of its own (python -m venv vllm-env && vllm-env/bin/pip install vllm)"
-        " and name its Python: --set backend.vllm.python=vllm-env/bin/python"
+        "make a separate environment (python -m venv vllm-env && vllm-env/bin/pip install vllm) and"
+        " name its Python: --set backend.vllm.python=vllm-env/bin/python"
     )
     try:
         answer = subprocess.run(  # noqa: S603
@@ -125,8 +125,8 @@ def own_gpus(each: int) -> dict[str, str]:
         numbers = seen.split(",")[first : first + each]
     if seen and len(numbers) < each:
         raise ModelError(
-            f"process {local_rank() + 1} of this machine would start a server on {each} GPUs of its"
-            f" own, and CUDA_VISIBLE_DEVICES={seen} has none left; start fewer processes"
+            f"process {local_rank() + 1} of this machine needs {each} more GPUs for its server, but"
+            f" CUDA_VISIBLE_DEVICES={seen} has too few; start fewer processes"
         )
     return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
 
@@ -210,5 +210,5 @@ class ServerProcess:
                 found.append(" ".join([match[0], *map(str.strip, more)]))
         causes = [text for text in found if WRAPPED not in text] or found
         last = lines[-1:] if at_start else []
-        reason = (causes[:1] or last or ["it did not say why"])[0]
-        return f"{shown(reason)}; {self._log} holds all that it said"
+        reason = (causes[:1] or last or ["it gave no reason"])[0]
+        return f"{shown(reason)}; {self._log} holds its whole output"

@@ -103,11 +103,11 @@ class Requests:
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ModelError(TOO_OLD) from error
         if read is not None and read != body["prompt"]:
-            raise ModelError("it read other token ids than it was sent")
+            raise ModelError("it read other token ids than those it was sent")
         if not (are_ids and are_even):
             raise ModelError(TOO_OLD)
         if len(found) < self.options.answers_each:
             wanted = self.options.answers_each
-            raise RefusedError(f"the server gave {len(found)} of the {wanted} answers asked for")
+            raise RefusedError(f"the server gave {len(found)} of the {wanted} answers requested")
         found.sort(key=lambda each: each.score(self.options.length_penalty), reverse=True)
         return found[: self.options.answers_each]

@@ -226,9 +226,9 @@ def fetch_answers(
         pause = back_off(attempts)
         if time.monotonic() + pause > until:
             raise ModelError(
-                f"the files of the batch {batch.id} hold {len(found):,} of the {expected:,}"
-                " answers that the server counts; they stay there, and the same command"
-                " fetches them again; --cancel takes what they hold"
+                f"the files of the batch {batch.id} hold {len(found):,} of the {expected:,} answers"
+                " that the server counts; run the same command again to fetch the rest, or with"
+                " --cancel to keep only these"
             )
         time.sleep(pause)
         batch = server.retrieve(batch.id)

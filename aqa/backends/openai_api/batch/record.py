@@ -62,8 +62,8 @@ class BatchRecord:
             self._content.open = []  # none reached the server: plan again, perhaps for another one
         if fresh and self._content.open:
             raise RunError(
-                f"{folder}: batches of this run are still at the server; the command that began it"
-                " (see run.json) collects them without --fresh, or ends them with --cancel"
+                f"{folder}: batches of this run are still at the server; run the command that began"
+                " it (see run.json) without --fresh to collect them, or with --cancel to end them"
             )
         if fresh:
             with explained(folder):
@@ -82,8 +82,8 @@ class BatchRecord:
             return _Content()
         except ValidationError as error:
             raise RunError(
-                f"{self._path}: not a record of batches; restore it, since it knows what was paid"
-                " for at the server"
+                f"{self._path}: not a record of batches; restore it, since it records what was paid"
+                " for"
             ) from error
 
     def _save(self) -> None:

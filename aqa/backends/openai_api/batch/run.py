@@ -81,8 +81,8 @@ class BatchRun:
                 expired += self._statuses["expired"] > 0
                 if expired >= EXPIRED:
                     raise ModelError(
-                        f"batches expired {expired} times before all was answered; what they"
-                        " answered is kept; run the same command again to ask the rest"
+                        f"batches expired {expired} times before all was answered; their answers"
+                        " are kept; run the same command again to ask the rest"
                     )
                 planned = self._plan(pending)
                 yield from self._too_long
@@ -147,13 +147,13 @@ class BatchRun:
         except NotThereError as error:
             self._close(part, "not created")
             raise ModelError(
-                f"the server has no Batch API, or has lost a file of this run ({error}); the same"
-                " command tries again, without --batch-api it asks live"
+                f"the server has no Batch API, or has lost a file of this run ({error}); run the"
+                " same command again to retry, or without --batch-api to ask live"
             ) from None
         self._record.advance(part, batch_id=batch.id)
         self._progress.note(
             f"batch {batch.id}: {part.requests} requests, to be answered within a day; Ctrl-C"
-            " leaves it there; run the same command again to resume it"
+            " leaves it running; run the same command again to resume it"
         )
 
     def _find(self, part: Part) -> str | None:
@@ -257,7 +257,9 @@ class BatchRun:
         if self._capped:
             self._capped_rounds += 1
             count = sum(requests for requests, _ in sizes)
-            self._progress.note(f"the cap has room for {count} requests at worst: these first")
+            self._progress.note(
+                f"in the worst case the cap covers {count} requests: these go first"
+            )
         if sizes:
             self._record.plan(sizes, since)
         return bool(sizes)

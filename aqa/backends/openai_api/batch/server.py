@@ -261,7 +261,7 @@ def _object(content: bytes) -> Json:
 
 def _text(body: Json, key: str) -> str:
     value = body.get(key)
-    fault = f"the server's answer has no {key}, or an odd one"
+    fault = f"the server's answer has no valid {key}"
     if not isinstance(value, str) or not value:
         raise BadBodyError(fault)
     if not PLAIN.fullmatch(value):  # the server's fault: a retry would not help

@@ -537,7 +537,7 @@ def test_answers_that_the_server_no_longer_has(tmp_path: Path, server: BatchingS
 @pytest.mark.parametrize("odd", ["\x1b[2J", "../files", "", 7])
 def test_odd_ids_are_not_taken(tmp_path: Path, server: BatchingServer, odd: object) -> None:
     server.after = lambda step, number: Fault(200, {"id": odd, "status": "completed"})
-    with pytest.raises(ModelError, match="no id, or an odd one"):
+    with pytest.raises(ModelError, match="no valid id"):
         run(configured(tmp_path, server, example_deadline=0.05), tmp_path / "out")
 
 

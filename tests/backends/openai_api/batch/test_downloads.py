@@ -186,6 +186,6 @@ def test_dots_are_no_ids(tmp_path: Path, server: BatchingServer, key: str, odd: 
         return Fault(200, {"id": "batch_1", "status": "completed", key: odd})
 
     server.after = fault
-    with pytest.raises(ModelError, match=f"no {key}, or an odd one"):
+    with pytest.raises(ModelError, match=f"no valid {key}"):
         run(configured(tmp_path, server), tmp_path / "out")
     assert server.steps["content"] == 0
