@@ -35,6 +35,7 @@ FLOORS = (
     {"records"},
     {
         "spent",
+        "syntax",
         "errors",
         "tables",
         "progress",

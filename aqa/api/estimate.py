@@ -11,7 +11,7 @@ from aqa.api.predict import SCORES, run_folder, variants_of
 from aqa.api.reader import AnyReader, resolve
 from aqa.api.shown import Shown
 from aqa.api.wording import ASKED, WordedProgress, worded
-from aqa.config.ranges import POINTS, check_choice, check_list
+from aqa.config.ranges import POINTS, Choice, check_list
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
 from aqa.evaluation.deciding import StopRule
@@ -65,7 +65,7 @@ def estimate_cost(
     progress = WordedProgress(watched_progress(quiet), ASKED)
     folder = as_path(UNNAMED if output_dir is None else output_dir)
     POINTS.check("to_see", to_see)
-    check_choice("decide_by", decide_by, SCORES)
+    Choice(SCORES).check("decide_by", decide_by)
     check_list("prompts", prompts)
     check_list("stress", stress)
     if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):

@@ -10,7 +10,7 @@ from aqa.api.reader import AnyReader, Reader, resolve
 from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
-from aqa.config.ranges import POINTS, check_choice, check_list
+from aqa.config.ranges import POINTS, Choice, check_list
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
 from aqa.evaluation.deciding import StopRule
@@ -68,7 +68,7 @@ def predict(
         AqaError: something is wrong with data, config, prompt, model or run folder; also while
             answers are taken.
     """
-    check_choice("redo", redo, ("nothing", "failures", "everything"))
+    Choice(("nothing", "failures", "everything")).check("redo", redo)
     check_list("prompts", prompts)
     check_list("stress", stress)
     config = resolve(reader, model, settings, data)
@@ -133,7 +133,7 @@ def _stop_rule(
     reference: PathLike | Predictions | None, margin: float | None, score: Literal["em", "f1"]
 ) -> StopRule | None:
     POINTS.check("margin", margin)
-    check_choice("decide_by", score, SCORES)
+    Choice(SCORES).check("decide_by", score)
     if reference is None:
         if margin is not None or score != "f1":
             raise UsageError(

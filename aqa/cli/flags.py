@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from aqa.cli import completion
 from aqa.config.flags import BY_KEY
-from aqa.config.ranges import LABELS, LEVEL, POINTS, PROMPTS, Range
+from aqa.config.ranges import LABELS, LEVEL, POINTS, PROMPTS, Choice, Range
 
 
 def option(
@@ -17,7 +17,7 @@ def option(
     text: str,
     metavar: str | None = None,
     panel: str | None = None,
-    limits: Range | None = None,
+    limits: Range | Choice | None = None,
     offered: Callable[[str], list[str]] | None = None,
 ) -> Any:
     """Make a flag; with limits it takes such a number, with our own error message.
@@ -25,20 +25,18 @@ def option(
     `offered` returns a shell's completions for the beginning of a value.
     """
 
-    def read(given: Any) -> float:
+    def read(given: Any) -> float | str:
         assert limits is not None
-        try:
-            found = int(given) if limits.is_whole else float(given)
-        except ValueError:
-            found = None
-        if found is None or not limits.holds(found):
+        found = limits.read(str(given))
+        if found is None:
             raise typer.BadParameter(f"{given!r} is not {limits}")
         return found
 
     kind: dict[str, Any] = {"metavar": metavar, "autocompletion": offered}
     if limits is not None:
-        shown = metavar or ("INTEGER" if limits.is_whole else "FLOAT")
-        kind |= {"metavar": shown, "parser": read}
+        kind |= {"metavar": metavar or limits.metavar, "parser": read}
+    if isinstance(limits, Choice):
+        kind["autocompletion"] = completion.of(limits.words)
     return typer.Option(*names.split(), help=text, rich_help_panel=panel, **kind)
 
 
@@ -50,7 +48,9 @@ points = partial(stopping, metavar="POINTS", limits=POINTS)
 
 
 def of_config(
-    key: str, limits: Range | None = None, offered: Callable[[str], list[str]] | None = None
+    key: str,
+    limits: Range | Choice | None = None,
+    offered: Callable[[str], list[str]] | None = None,
 ) -> Any:
     """Make the flag of a config option, described as it is there."""
     flag = BY_KEY[key]
@@ -90,13 +90,13 @@ Fields = Annotated[
 ]
 Split = Annotated[str | None, of_config("data.split")]
 Passages = Annotated[str | None, of_config("data.passages")]
-Missing = Annotated[Literal["error", "empty"] | None, of_config("data.missing_passages")]
+Missing = Annotated[str | None, of_config("data.missing_passages", Choice(("error", "empty")))]
 Corpus = Annotated[str | None, of_config("data.corpus")]
 OnDuplicate = Annotated[
-    Literal["error", "keep-first", "number"] | None, of_config("data.on_duplicate_id")
+    str | None, of_config("data.on_duplicate_id", Choice(("error", "keep-first", "number")))
 ]
-Normalize = Annotated[Literal["none", "nfc"] | None, of_config("data.normalize")]
-ScoredForm = Annotated[Literal["none", "nfc", "nfkc"], of_config("data.normalize")]
+Normalize = Annotated[str | None, of_config("data.normalize", Choice(("none", "nfc")))]
+ScoredForm = Annotated[str, of_config("data.normalize", Choice(("none", "nfc", "nfkc")))]
 Limit = Annotated[int | None, of_config("data.limit", Range(1))]
 TopK = Annotated[int | None, of_config("evidence.top_k", Range(1))]
 Quiet = Annotated[bool, option("--quiet -q", "Hide progress and notes.")]
@@ -104,7 +104,7 @@ Json = Annotated[bool, option("--json", "Print the result as JSON.")]
 MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", Range(1))]
 Prompts = Annotated[int, option("--n", "How many prompts to show.", limits=PROMPTS)]
 Merge = Annotated[bool, of_config("merge")]
-Export = Annotated[Literal["gguf", "gguf:f16", "gguf:q8_0"] | None, of_config("export")]
+Export = Annotated[str | None, of_config("export", Choice(("gguf", "gguf:f16", "gguf:q8_0")))]
 Fresh = Annotated[bool, option("--fresh", "Start over in this run folder.")]
 JudgeModel = Annotated[
     list[str] | None,
@@ -199,7 +199,7 @@ FailUnder = Annotated[
 NoAnswer = Annotated[
     list[str] | None, option("--no-answer", "A phrase that means no answer.", "PHRASE")
 ]
-Answer = Annotated[Literal["line", "text"] | None, of_config("evaluation.answer")]
+Answer = Annotated[str | None, of_config("evaluation.answer", Choice(("line", "text")))]
 PredictionFields = Annotated[
     list[str] | None,
     option(
@@ -218,7 +218,8 @@ MetricNames = Annotated[
     ),
 ]
 Profile = Annotated[
-    Literal["auto", "mixed", "squad", "korquad", "klue-mrc"], of_config("evaluation.profile")
+    str,
+    of_config("evaluation.profile", Choice(("auto", "mixed", "squad", "korquad", "klue-mrc"))),
 ]
 Plan = Annotated[
     float | None,
@@ -288,7 +289,9 @@ StopWhenDecided = Annotated[
 Margin = Annotated[
     float | None, points("--margin", "Also stop once they surely differ by fewer points.")
 ]
-DecideBy = Annotated[Literal["em", "f1"], stopping("--decide-by", "The score that decides.")]
+DecideBy = Annotated[
+    str, stopping("--decide-by", "The score that decides.", limits=Choice(("em", "f1")))
+]
 ToSee = Annotated[
     float | None, points("--to-see", "With --dry-run: what it costs to see so large a difference.")
 ]

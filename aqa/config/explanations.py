@@ -19,7 +19,7 @@ MISSED: Mapping[str, str] = {
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
     "finite_number": "a finite number",
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
-    "string_type": "a text",
+    "string_type": "text",
     "list_type": "a list",
     **dict.fromkeys(("dict_type", "model_type"), "a mapping of keys to values"),
     "greater_than": "above {gt:g}",
@@ -37,8 +37,11 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     key = ".".join(([prefix] if prefix else []) + path)
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        near = _homes(path[-1], model) or difflib.get_close_matches(path[-1], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+        near = _homes(path[-1], model) or [
+            ".".join([*path[:-1], name]) for name in difflib.get_close_matches(path[-1], known, n=1)
+        ]
+        listed = ", ".join(sorted({*known}))
+        hint = f"did you mean {near[0]}?" if near else f"known here: {listed}"
         return ConfigError(f"unknown config key {key}; {hint}", key)
     if first["type"] == "missing":
         return ConfigError(f"config key {key} is missing", key)

@@ -23,6 +23,7 @@ from aqa.config.section import Section
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import ConfigError, UsageError
 from aqa.processes import process_count
+from aqa.syntax import json_fault, yaml_fault
 
 
 def read_config(path: Path) -> RawConfig:
@@ -37,13 +38,11 @@ def read_config(path: Path) -> RawConfig:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(f"{path}, {where}: not valid JSON: {error.msg}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
-        raise ConfigError(f"{path}, {where}: not valid YAML: {error.problem}") from error
+        raise ConfigError(f"{path}, {where}: not valid JSON: {json_fault(error)}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not valid YAML: {yaml_fault(error)}") from error
     if raw is None:
         raise ConfigError(f"{path}: the config is empty")
     if not isinstance(raw, dict):
@@ -115,7 +114,8 @@ def parse_assignment(text: str, flag: str = "--set") -> tuple[str, Any]:
     try:
         parsed = value if _is_separator(value) else read_yaml(value)
     except yaml.YAMLError as error:
-        raise UsageError(f"{flag} {text}: the value is not valid YAML") from error
+        fault = yaml_fault(error)
+        raise UsageError(f"{flag} {text}: the value is not valid YAML: {fault}") from error
     return FLAT_KEYS.get(key, key), parsed
 
 

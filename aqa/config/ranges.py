@@ -20,6 +20,11 @@ class Range(NamedTuple):
         """Whether only whole numbers count."""
         return isinstance(self.least, int)
 
+    @property
+    def metavar(self) -> str:
+        """What --help shows for one."""
+        return "INTEGER" if self.is_whole else "FLOAT"
+
     def __str__(self) -> str:
         number = "a whole number" if self.is_whole else "a number"
         if self.most is None:
@@ -33,9 +38,41 @@ class Range(NamedTuple):
         most = inf if self.most is None else self.most
         return is_number and self.least <= float(value) <= most  # type: ignore[arg-type]
 
+    def read(self, text: str) -> float | None:
+        """The number that a command line gives; None where it is no such number."""
+        try:
+            number = int(text) if self.is_whole else float(text)
+        except ValueError:
+            return None
+        return number if self.holds(number) else None
+
     def check(self, name: str, value: object) -> None:
         """Refuse a keyword that is no such number, by a UsageError; None asks for nothing."""
         if value is not None and not self.holds(value):
+            raise UsageError(f"{name}={value!r}: give {self}")
+
+
+class Choice(NamedTuple):
+    """One of several words."""
+
+    words: Sequence[str]
+
+    @property
+    def metavar(self) -> str:
+        """What --help shows for one."""
+        return "|".join(self.words)
+
+    def __str__(self) -> str:
+        *others, last = map(repr, self.words)
+        return f"one of {', '.join(others)} or {last}"
+
+    def read(self, text: str) -> str | None:
+        """The word that a command line gives; None where it is another."""
+        return text if text in self.words else None
+
+    def check(self, name: str, value: object) -> None:
+        """Refuse a keyword that is none of the words, by a UsageError."""
+        if value not in self.words:
             raise UsageError(f"{name}={value!r}: give {self}")
 
 
@@ -43,12 +80,6 @@ POINTS = Range(0.01, 100.0)  # of a score
 LEVEL = Range(50.0, 99.9)  # how sure to be, in %
 LABELS = Range(4)  # answers to label
 PROMPTS = Range(1)  # to show
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a keyword that is not one of these words, by a UsageError."""
-    if value not in choices:
-        raise UsageError(f"{name}={value!r}: give one of {', '.join(map(repr, choices))}")
 
 
 def check_list(name: str, value: object) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aqa.data.files import open_text
-from aqa.data.strict_json import DECODER, HALF_A_PAIR, HINTS, half_a_pair, reason_of
+from aqa.data.strict_json import DECODER, HALF_A_PAIR, half_a_pair
 from aqa.errors import DataError
+from aqa.syntax import HINTS, json_fault
 
 CHUNK = 1 << 18  # characters read at a time
 CUT_TOKEN = 16  # characters of a word, number or escape that a chunk's end may split
@@ -54,9 +55,9 @@ class Scanner:
                 )
                 if is_cut and self._more():
                     continue
-                raise self._refused(reason_of(error), error.pos) from None
+                raise self._refused(json_fault(error), error.pos) from None
             except (ValueError, RecursionError) as error:
-                raise self._refused(reason_of(error), self._position) from None
+                raise self._refused(json_fault(error), self._position) from None
             may_go_on = isinstance(value, int | float) and end >= len(self._buffer) - CUT_TOKEN
             if may_go_on and self._more():
                 continue

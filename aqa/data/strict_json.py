@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from aqa.errors import DataError
+from aqa.syntax import json_fault
 
 HALF_A_PAIR = "half of a surrogate pair is not a character; remove it"
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")

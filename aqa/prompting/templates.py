@@ -17,6 +17,7 @@ from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import PromptError
 from aqa.prompting.evidence import select
 from aqa.records import PLACEHOLDER, AnswerPart, Example, Message, Prompt, Template
+from aqa.syntax import yaml_fault
 
 VARIABLES = ("context", "question")
 ROLES = ("system", "user", "assistant")
@@ -138,7 +139,7 @@ def _parse_yaml(text: str, path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise PromptError(f"{path}{where}: not valid YAML") from error
+        raise PromptError(f"{path}{where}: not valid YAML: {yaml_fault(error)}") from error
     if not isinstance(parsed, dict):
         raise PromptError(f"{path}: a mapping of keys is expected, such as no_answer: [...]")
     return parsed

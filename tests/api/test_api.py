@@ -120,7 +120,7 @@ def test_a_run_folder_keeps_answers_and_resumes(note: Path, tmp_path: Path) -> N
 
     with predict() as answers:
         next(iter(answers))
-    with pytest.raises(aqa.AqaError, match="closed here"):
+    with pytest.raises(aqa.AqaError, match="was closed"):
         list(answers)
     assert read_manifest(tmp_path / "run")["status"] == "interrupted"
     again = predict()
@@ -180,7 +180,7 @@ def test_what_breaks_off_is_never_taken_for_whole(monkeypatch: pytest.MonkeyPatc
         (("stub", "nowhere.json"), "nowhere.json: no such file or folder"),
         (("stub", [{"id": "1"}]), "the given data, item 1: no question among the columns id"),
         (("stub", [*DATA, DATA[0]]), 'the id "1" .* item 1 and again at the given data, item 4'),
-        (("stub", 7), "the given data: int where a path"),
+        (("stub", 7), "the given data is int; give a path"),
         (("stub",), "no data is named"),
         (("llama", DATA), "no model is named"),
         (("t5", DATA), "no model is named"),

@@ -143,7 +143,7 @@ def test_what_was_trained_on_is_scored_apart() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"stress": ["missing"]}, "name one \\(output_dir\\)"),
+        ({"stress": ["missing"]}, "need a run folder; give output_dir"),
         ({"stress": ["mising"], "output_dir": "x"}, "did you mean missing"),
         ({"stress": "missing", "output_dir": "x"}, "give a list"),
         ({"stop_when_decided": "nowhere", "output_dir": "x"}, "nowhere"),

@@ -72,7 +72,7 @@ def test_closing_waits_for_the_answer_that_another_thread_takes(
         closing.set()
         closed.result()
         assert first.result() == next(iter(answers))
-    with pytest.raises(aqa.AqaError, match="closed here"):
+    with pytest.raises(aqa.AqaError, match="was closed"):
         list(answers)
 
 

@@ -101,7 +101,7 @@ def test_what_is_not_taken_ends_with_the_reader(happened: list[str]) -> None:
         begun, waiting = aqa.predict(reader, DATA), aqa.predict(reader, OTHERS)
         next(iter(begun))
     for answers in (begun, waiting):
-        with pytest.raises(aqa.AqaError, match="closed here"):
+        with pytest.raises(aqa.AqaError, match="was closed"):
             list(answers)
     assert happened == ["loaded", "freed"]
     with pytest.raises(aqa.AqaError, match=r"this aqa\.Reader is closed; make another one"):

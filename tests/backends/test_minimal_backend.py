@@ -82,7 +82,7 @@ def test_all_its_options_decide_its_answers(config: RunConfig, tmp_path: Path) -
 
 
 def test_what_it_can_not_do_is_refused(config: RunConfig, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="echo uses none"):
+    with pytest.raises(UsageError, match="echo asks none"):
         dry_run(config, tmp_path / "out", SilentProgress())
     with pytest.raises(ModelError, match="echo can't be trained here"):
         TrainingPlan(config, SilentProgress())

@@ -72,7 +72,7 @@ BAD_WORDS = {
     "a run without a corpus": (["--passages", "a.trec"], "give the corpus that was searched with"),
     "no such config": (["--config", "no.yaml"], "no.yaml: no such config"),
     "a config of another backend": (["--config", "llama_smollm2"], "the backend llama-qlora, not"),
-    "an unknown key": (["--set", "evidence.topk=1"], "did you mean top_k?"),
+    "an unknown key": (["--set", "evidence.topk=1"], "did you mean evidence.top_k?"),
     "an unknown section": (["--set", "evidance.top_k=1"], "did you mean evidence?"),
     "a wrong value": (["--set", "evidence.top_k=0"], "--set evidence.top_k: 0 is not at least 1"),
     "an unknown template": (["--prompt", "eng_v3"], "did you mean eng_v"),
@@ -115,7 +115,7 @@ def test_bad_words(call_aqa: Call, tmp_path: Path, words: list[str], told: str) 
         (["--set", "data={limit: 0}"], 2, "--set data.limit: 0 is not at least 1"),
         (["--set", "sed=1"], 2, "--set sed: unknown config key sed; did you mean seed?"),
         (["--set", "evidance.top_k=1"], 2, "--set evidance: unknown config key evidance; did you"),
-        (["--set", "backend.model.x=1"], 2, "--set backend.model: {'x': 1} is not a text"),
+        (["--set", "backend.model.x=1"], 2, "--set backend.model: {'x': 1} is not text"),
         (
             ["--missing-passages", "empty"],
             2,
@@ -161,12 +161,13 @@ def test_files_that_flags_name_are_looked_at_before_the_data(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["--normalize", "nfd"], "'--normalize': 'nfd' is not one of 'none' or 'nfc'"),
         (["--limit", "abc"], "'--limit': 'abc' is not a whole number of at least 1"),
         (["--top-k", "0"], "'--top-k': '0' is not a whole number of at least 1"),
         (["--max-cost", "-1"], "'--max-cost': '-1' is not a number of at least 0"),
     ],
 )
-def test_a_flag_is_not_such_a_number(call_aqa: Call, words: list[str], told: str) -> None:
+def test_a_flag_takes_no_such_value(call_aqa: Call, words: list[str], told: str) -> None:
     done = call_aqa(*PREDICT, *words)
     assert done.returncode == 2
     assert told in " ".join(done.stderr.replace("│", " ").split())
@@ -181,7 +182,11 @@ def test_a_flag_is_not_such_a_number(call_aqa: Call, words: list[str], told: str
         (["predict", "stub"], 2, "no data is named"),
         (["predict", "llama", "--data", "data.jsonl"], 1, "no model is named"),
         (["predict", "stub", "--set", "seed"], 2, "write it as key=value"),
-        (["predict", "stub", "--set", "seed=[1"], 2, "the value is not valid YAML"),
+        (
+            ["predict", "stub", "--set", "seed=[1"],
+            2,
+            "the value is not valid YAML: a bracket or brace is not closed",
+        ),
         (["predict", "stub", "--field", "question"], 2, "write it as OURS=COLUMN"),
         (["train", "stub", "--resume", "--fresh"], 2, "can't be used together"),
         (["prompt-preview", "stub", "--data", "data.jsonl", "--id", "q9"], 1, "has the id q9"),

@@ -356,7 +356,7 @@ def test_an_ensemble_is_asked_by_one_process(
 
 def test_an_ensemble_that_is_none_is_refused(call_aqa: Call, tmp_path: Path, test: Path) -> None:
     run = ("predict", "ensemble", "--data", test, "-o", "out")
-    assert "no ensemble is named; give --model" in call_aqa(*run).stderr
+    assert "no ensemble is named; give the run folder" in call_aqa(*run).stderr
     assert "nowhere holds no ensemble" in call_aqa(*run, "--model", "nowhere").stderr
     (tmp_path / "ens").mkdir()
     (tmp_path / "ens" / "ensemble.json").write_text("[]")

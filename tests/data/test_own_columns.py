@@ -54,7 +54,7 @@ OWN: dict[str, dict[str, Any]] = {
     "a conversation": {"question": None, "query": WHEN, "questions": ["x"]},
     "MT-bench": {"question": None, "query": WHEN, "category": "x", "turns": 2},
     "MKQA": {"queries": ["x"], "answers": {"text": ["1874"], "answer_start": [0]}},
-    "multiple choice": {"choices": ["x", "y"], "label": 1},
+    "multiple-choice": {"choices": ["x", "y"], "label": 1},
     "two systems": {"answer_a": "x", "answer_b": "y", "label": 1},
 }
 

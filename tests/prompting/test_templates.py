@@ -122,7 +122,11 @@ USER = "- {role: user, content: '{context} {question}'}"
         ("t.txt", b"\xb0\xa1 {context}", "not UTF-8 at byte 0"),
         ("t.txt", "---\nno_answer: x\n{context}", "not closed by a line of ---"),
         ("t.txt", "{{context}}", "{{context}} would leave braces around its text; write {context}"),
-        ("t.txt", "---\nno_answer: [x\n---\n{context}", "line 2: not valid YAML"),
+        (
+            "t.txt",
+            "---\nno_answer: [x\n---\n{context}",
+            "not valid YAML: a bracket or brace is not closed",
+        ),
         ("t.txt", "---\nno_answers: x\n---\n{context}", "unknown key no_answers"),
         ("t.txt", "---\nno_answer: [[1]]\n---\n{context}", "no_answer must be a phrase or a list"),
         ("t.txt", "---\nno_answer: ['']\n---\n{context}", "no_answer must be a phrase or a list"),

@@ -196,7 +196,7 @@ def test_an_adapter_of_an_unknown_kind_is_refused(tiny: Path, tmp_path: Path) ->
     folder = save_adapter(tiny, tmp_path / "adapter")
     change_json(folder / "adapter_config.json", peft_type="NEWEST")
     with pytest.raises(
-        ModelError, match=r"does not support adapters of kind NEWEST; pip install -U"
+        ModelError, match=r"does not support adapters of kind NEWEST; run pip install -U"
     ):
         make_reader(folder).__enter__()
 

@@ -94,7 +94,10 @@ def test_an_encoder_is_no_reader(
     made = {"vocab_size": len(tokenizer), "pad_token_id": 5, **READERS[config], **changed}
     shape = getattr(transformers, config)(**made)
     reader = make_reader(save_model("AutoModelForCausalLM", shape, tokenizer, tmp_path))
-    with pytest.raises(ModelError, match="reads ahead") if reads_ahead else nullcontext(), reader:
+    with (
+        pytest.raises(ModelError, match="sees later tokens") if reads_ahead else nullcontext(),
+        reader,
+    ):
         pass
 
 

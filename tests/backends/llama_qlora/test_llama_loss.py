@@ -331,9 +331,9 @@ def test_packs_train_as_rows_do(tiny: Path, template: Template, tmp_path: Path) 
             "cuda:0",
             "llama",
             ConfigError,
-            r"flash_attention_2 \(or _3\).*; set it, or leave",
+            r"flash_attention_2 \(or _3\).*; set it or leave",
         ),
-        ("sdpa", "cuda:0", "llama", ConfigError, "set it, or leave packing out"),
+        ("sdpa", "cuda:0", "llama", ConfigError, "set it or leave packing out"),
         ("flash_attention_2", "cpu", "llama", ConfigError, "use a machine with an NVIDIA GPU"),
         ("flash_attention_3", "mps", "llama", ConfigError, "use a machine with an NVIDIA GPU"),
         (

@@ -118,7 +118,7 @@ def test_an_adapter_without_base(config: str, tmp_path: Path) -> None:
 
 def test_an_adapter_config_that_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ModelError, match=r"adapter_config.json: not JSON"):
+    with pytest.raises(ModelError, match=r"adapter_config.json: not an adapter's JSON"):
         find_model(options(tmp_path))
 
 
@@ -301,7 +301,7 @@ def test_weights_of_another_shape_are_refused(tiny: Path, tmp_path: Path) -> Non
     folder = tmp_path / "wider"
     shutil.copytree(tiny, folder)
     change_json(folder / "config.json", intermediate_size=96)
-    with pytest.raises(ModelError, match=r"6 of the weights .* another shape .*\(model.layers.0.m"):
+    with pytest.raises(ModelError, match=r"6 of the weights .* other shapes .*\(model.layers.0.m"):
         load_everything(folder)
 
 

@@ -489,7 +489,7 @@ def test_a_key_comes_from_the_environment(
 @pytest.mark.parametrize(
     ("models", "settings", "told"),
     [
-        ([{"id": "x"}, {"id": "y"}], [], "serves x, y; .* is not known"),
+        ([{"id": "x"}, {"id": "y"}], [], "serves x, y; .* is not clear;"),
         ([{"id": "x"}], ["backend.vllm.served_model=z"], "serves x; none is called z"),
         ([{"id": "x", "root": "HERE", "max_model_len": 256}], [], "reads 256 tokens at most"),
         ([], [], "serves nothing"),
@@ -518,7 +518,7 @@ def test_each_process_has_gpus_of_its_own_for_its_server(
         if value is None:
             monkeypatch.delenv(name)
     if given is None:
-        with pytest.raises(ModelError, match=r"process 2 .* on 2 GPUs .* start fewer processes"):
+        with pytest.raises(ModelError, match=r"process 2 .* 2 more GPUs .* start fewer processes"):
             own_gpus(2)
     else:
         assert own_gpus(2) == {"CUDA_VISIBLE_DEVICES": given}
@@ -660,11 +660,11 @@ def test_what_does_nothing_is_refused(tiny: Path, settings: list[str], told: str
         ({"use_dora": True}, "use_dora"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"rank_pattern": {"q_proj": 600}}, "a rank above 512"),
-        ({"rank_pattern": {"q_proj": 2}}, "several ways"),
-        ({"alpha_pattern": {"q_proj": 3}, "use_rslora": True}, "several ways"),
+        ({"rank_pattern": {"q_proj": 2}}, "different ranks"),
+        ({"alpha_pattern": {"q_proj": 3}, "use_rslora": True}, "different ranks"),
         ({"alora_invocation_tokens": [2, 3]}, "certain tokens"),
         ({"bias": "all"}, "biases"),
-        ({"peft_type": "BOFT"}, "of the kind BOFT"),
+        ({"peft_type": "BOFT"}, "of kind BOFT"),
     ],
 )
 @pytest.mark.parametrize("runs_already", [False, True])

@@ -82,7 +82,7 @@ def test_gpus_have_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone == {"device_map": {"": "cuda:0"}}
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=r"there are 2; start one, without torchrun"):
+    with pytest.raises(ConfigError, match=r"there are 2 processes; start one, without torchrun"):
         placement(LlamaQloraOptions.model_validate(options), training=False)
 
 

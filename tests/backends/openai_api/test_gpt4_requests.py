@@ -88,7 +88,7 @@ NO = [{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]
         (incomplete("An", "max_output_tokens"), "An", None),
         (incomplete(None, "max_output_tokens"), None, "no token was left"),
         (incomplete("An", "content_filter"), None, "content filter"),
-        (response("completed"), None, "answered nothing"),
+        (response("completed"), None, "gave no answer"),
         (response("completed", output=NO), None, "the model refused: no"),
         (failed("invalid_prompt"), None, "not that"),
     ],

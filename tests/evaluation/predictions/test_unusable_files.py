@@ -103,7 +103,7 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
     "a submission": ("submission.zip", archive("predictions.json"),
         r"zip archive \(predictions.json\)"),
     "a pickle": ("p.pkl", pickle.dumps({"q1": "x"}), "a Python pickle; load it"),
-    "an array": ("p.npy", numpy_file(), "a NumPy array"),
+    "a NumPy array": ("p.npy", numpy_file(), "a NumPy array"),
     "weights": ("m.safetensors", (10).to_bytes(8, "little") + b'{"a": 1}  ', "weights of a model"),
     "a database": ("p.db", b"SQLite format 3\0" + b"\0" * 100, "an SQLite database"),
     "bzip2": ("p.json.bz2", bz2.compress(b'{"q1": "x"}'), "packed with bzip2; unpack it"),

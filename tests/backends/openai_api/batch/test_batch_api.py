@@ -792,7 +792,7 @@ def test_a_local_reader_has_no_batches(tmp_path: Path, call_aqa: Call) -> None:
     done = call_aqa(*words, "--batch-api")
     assert (done.returncode, "--batch-api is for other" in done.stderr) == (2, True)
     done = call_aqa(*words, "--cancel", "--fresh")
-    assert (done.returncode, "beside --cancel" in done.stderr) == (2, True)
+    assert (done.returncode, "with --cancel" in done.stderr) == (2, True)
 
 
 def test_a_broken_record_is_told_of(tmp_path: Path, server: BatchingServer) -> None:

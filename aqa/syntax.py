@@ -1,0 +1,59 @@
+"""What is wrong with text that is not valid JSON or YAML, in words."""
+
+import json
+
+# What begins no value of JSON, and what it may be.
+HINTS = {
+    "'": "texts go in double quotes, as Python's json.dumps writes them",
+    "/": "JSON has no comments",
+    "#": "JSON has no comments",
+    "]": "a value is missing, or the comma is one too many",
+    "}": "a key is missing, or the comma is one too many",
+}
+# How the messages of Python's parser begin, and of PyYAML; others are kept.
+JSON_FAULTS = {
+    "Extra data": "something follows the value",
+    "Expecting ','": "a comma is missing here, or a bracket before",
+    "Expecting ':'": "a colon is missing",
+    "Expecting property name": "a key in double quotes is needed",
+    "Expecting value": "a value is missing",
+    "Invalid control": "line breaks and tabs in texts are written \\n and \\t",
+    "Invalid \\": "a backslash is written \\\\",
+}
+YAML_FAULTS = {
+    "mapping values": 'a colon too many: put texts with ": " in quotes, and check the indentation',
+    "found character '\\t'": "a tab: indent with spaces",
+    "found character": "a character that begins no text: put the text in quotes",
+    "found undefined alias": "a * that begins no text: put the text in quotes",
+    "expected ','": "a bracket or brace is not closed",
+    "found unexpected end": "a quotation mark is not closed",
+    "expected <block end>": "this line is not indented like those before it",
+    "could not find expected": "a key without a colon",
+    "could not determine a constructor": "tags (!) are not supported",
+    "but found another document": "a second document begins; keep one",
+}
+
+
+def json_fault(error: Exception) -> str:
+    """Say why text is not valid JSON."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+            return "it ends too early"
+        known = _known(error.msg, JSON_FAULTS)
+        is_missing = not error.msg.startswith(("Extra", "Expecting ',", "Expecting ':"))
+        return HINTS.get(error.doc[error.pos], known) if is_missing else known
+    if "integer string conversion" in str(error):
+        return "a number has more than 4,300 digits"
+    return str(error)
+
+
+def yaml_fault(error: Exception) -> str:
+    """Say why text is not valid YAML."""
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return _known(problem, YAML_FAULTS)
+
+
+def _known(message: str, faults: dict[str, str]) -> str:
+    return next((words for begun, words in faults.items() if message.startswith(begun)), message)
