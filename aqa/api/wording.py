@@ -36,6 +36,9 @@ class Name(NamedTuple):
             pairs = (value.rpartition("=") for value in values)
             listed = (f'"{self.key}{key}": {_literal(value)}' for key, _, value in pairs)
             given = f"{{{', '.join(listed)}}}"
+        else:
+            given = ", ".join(map(_literal, values))
+            given = f"[{given}]" if self.takes == "several" else given
         return f"{self.keyword}={given}" + (f" ({self.place})" if self.place else "")
 
 
@@ -54,7 +57,8 @@ SETTINGS: Names = {
 }
 ASKED: Names = {
     **SETTINGS,
-    **_keywords("stress abstain_below stop_when_decided margin decide_by to_see against"),
+    **_keywords("abstain_below stop_when_decided margin decide_by to_see against"),
+    "stress": Name("stress", takes="several"),
     "prompt": Name("prompts", takes="several"),
     "fresh": Name('redo="everything"'),
     "retry_errors": Name('redo="failures"'),
@@ -91,7 +95,7 @@ SCORED: Names = {
 }
 PLAIN = re.compile(r"-?\d+(?:\.\d+)?|[\"\[{].*")  # a value written the same way in Python
 VALUE = (
-    r"(?:[A-Z_]{2,}\b|\d[\d.]*\b|keep-first|empty|nfk?c|\"[^\"]*\"|-(?!\S)"
+    r"(?:[A-Z_]{2,}\b|\d[\d.]*\b|keep-first|empty|nfk?c|\"[^\"]*\"|'[^']*'|-(?!\S)"
     r"|[\w.]+=(?:'[^']*'|[^\s,;)]*[\w\]]))"
 )
 # Commands are unchanged. A flag may follow its config key in parentheses, or have values, with the
@@ -123,6 +127,8 @@ def _literal(value: str) -> str:
     value = value.strip("'")
     if value in ("true", "false"):
         return value.capitalize()
+    if value.startswith("["):
+        return f"[{', '.join(map(_literal, value[1:-1].split(', ')))}]"
     return value if PLAIN.fullmatch(value) else f'"{value}"'
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from shlex import quote
 from typing import NoReturn
 
 from aqa.data.columns import DOCUMENT_ID, Columns, candidates, composed, fold
@@ -132,7 +133,7 @@ class RowParser:
             elif found and self._needs_passages:
                 raise DataError(
                     f"{place}: {' and '.join(name for name, _ in found)} may both hold passages;"
-                    f" name the right one, such as --field passages={found[0][0]}"
+                    f" name the right one, such as --field {quote(f'passages={found[0][0]}')}"
                 )
         elif not self._joined and "passages" not in self._columns.fields:
             others = other_passages(row, column, place)
@@ -174,7 +175,7 @@ class RowParser:
             name = f"{column}.{inner[0]}" if inner else "NAME"
             raise DataError(
                 f'{place}: {describe(value)} in "{column}" where text is needed; name the column'
-                f" of the question with --field question={name}"
+                f" of the question with --field {quote(f'question={name}')}"
             )
         raise DataError(
             f'{place}: "{column}" is empty; each example needs a question and at least one passage'

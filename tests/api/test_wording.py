@@ -16,13 +16,13 @@ ROOT = Path(aqa.__file__).parent
 COMMANDS_ALONE = {"--cancel", "--fail-under", "--per-example"}
 
 SENTENCES: list[tuple[str, Names, str]] = [
-    ("give --data FILE, or data.path", ASKED, "give data=FILE, or data.path"),
+    ("give --data FILE, or data.path", ASKED, 'give data="FILE", or data.path'),
     ("name another --output-dir or --fresh", ASKED, 'name another output_dir or redo="everything"'),
     ("go on with --resume", TRAINED, "go on with resume=True"),
     ("it needs data.dev_path (--dev-data)", TRAINED, "it needs data.dev_path"),
     ("with --allow-http (backend.allow_http)", ASKED, "with backend.allow_http"),
     ("choose --set a.b=none to run", ASKED, 'choose settings={"a.b": "none"} to run'),
-    ("--set a.b='[x, y]'; one will do", ASKED, 'settings={"a.b": [x, y]}; one will do'),
+    ("--set a.b='[x, y]'; one will do", ASKED, 'settings={"a.b": ["x", "y"]}; one will do'),
     (
         "name it with --field answers=NAME",
         ASKED,
@@ -32,8 +32,16 @@ SENTENCES: list[tuple[str, Names, str]] = [
     ("try --set a.b=true", ASKED, 'try settings={"a.b": True}'),
     ("leave --split out", ASKED, "leave data.split (settings) out"),
     ("leave --merge: it is whole", TRAINED, "leave merge (settings): it is whole"),
-    ("--cluster a: no such", SCORED, "cluster=a (aqa.Scoring): no such"),
-    ("give --corpus FILE", SCORED, "give corpus=FILE (aqa.Source)"),
+    ("--cluster a: no such", SCORED, 'cluster="a" (aqa.Scoring): no such'),
+    ("--stress noise: no question", ASKED, 'stress=["noise"]: no question'),
+    ("--judge-set generation.seed: no", SCORED, "generation.seed (settings): no"),
+    ("or pipe it in with --data -", ASKED, 'or pipe it in with data="-"'),
+    (
+        "take --prediction-field 'model=GPT 4'",
+        SCORED,
+        'take prediction_fields=["model=GPT 4"] (aqa.Scoring)',
+    ),
+    ("give --corpus FILE", SCORED, 'give corpus="FILE" (aqa.Source)'),
     ('add --no-answer "I\'m not sure"', SCORED, 'add no_answer=["I\'m not sure"] (aqa.Scoring)'),
     ("as --prediction-field says: x", SCORED, "as prediction_fields (aqa.Scoring) says: x"),
     (
@@ -57,7 +65,7 @@ SENTENCES: list[tuple[str, Names, str]] = [
         SCORED,
         'such as fields={"question": "instruction", "answers": "output"} (aqa.Source)',
     ),
-    ("give --data FILE --split NAME", ASKED, 'give data=FILE settings={"data.split": "NAME"}'),
+    ("give --data FILE --split NAME", ASKED, 'give data="FILE" settings={"data.split": "NAME"}'),
     ("or --slice KEY", SCORED, 'or slices=["KEY"] (aqa.Scoring)'),
     # Not a flag of ours, or a command.
     ("run it with --log_samples, a--data", ASKED, "run it with --log_samples, a--data"),
@@ -105,11 +113,25 @@ def test_no_sentence_names_a_flag_without_a_keyword() -> None:
     assert left == COMMANDS_ALONE
 
 
+def test_keywords_with_values_are_python() -> None:
+    given = re.compile(r'(?<![=\w])\w+=(?:\{"[^}]*\}|\[[^\]]*\]|"[^"]*")')
+    found = {
+        call
+        for text in sentences()
+        for names in (ASKED, TRAINED, SCORED)
+        for call in set(given.findall(reworded(text, names))) - set(given.findall(text))
+    }
+    assert len(found) > 20
+    for call in found:
+        keyword = ast.parse(f"f({call})", mode="eval").body.keywords[0]  # type: ignore[attr-defined]
+        ast.literal_eval(keyword.value)
+
+
 def test_what_a_notebook_is_told(tmp_path: Path) -> None:
     row = {"id": "1", "question": "Who?", "context": "Ada did.", "answers": ["Ada"]}
-    with pytest.raises(aqa.AqaError, match=r"no data is named; give data=FILE, or data\.path"):
+    with pytest.raises(aqa.AqaError, match=r'no data is named; give data="FILE", or data\.path'):
         aqa.predict("stub")
-    with pytest.raises(aqa.AqaError, match=r"cluster=colour \(aqa\.Scoring\): no example has"):
+    with pytest.raises(aqa.AqaError, match=r'cluster="colour" \(aqa\.Scoring\): no example has'):
         aqa.evaluate({"a": {"1": "Ada"}}, [row], scoring=aqa.Scoring(cluster="colour"))
     with pytest.raises(
         aqa.AqaError, match=r'choose settings={"data.on_duplicate_id": "keep-first"}'
@@ -148,4 +170,4 @@ def test_notes_name_keywords_too() -> None:
     with progress.task("Scoring") as task:
         task.advance(1)
     progress.note("compare with --normalize nfc")
-    assert silent.notes == ["compare with normalize=nfc (aqa.Scoring)"]
+    assert silent.notes == ['compare with normalize="nfc" (aqa.Scoring)']

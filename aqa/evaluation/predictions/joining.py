@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 
 from aqa.data.shape import without
 from aqa.data.strict_json import one_line
@@ -149,9 +150,8 @@ def _one_each(
     if any(
         row.said.prediction != rows[0].said.prediction for rows in groups.values() for row in rows
     ):
-        raise DataError(
-            f"{file} holds {mixed}; take those of one with --prediction-field {column}={values[0]}"
-        )
+        one = quote(f"{column}={values[0]}")
+        raise DataError(f"{file} holds {mixed}; take those of one with --prediction-field {one}")
     note(f"{file} holds {mixed}, which are the same")
     return [rows[0] for rows in groups.values()]
 
