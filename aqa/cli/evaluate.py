@@ -35,9 +35,6 @@ def evaluate(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE", help="Prediction files or run folders.")
     ],
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Only report what has changed in these run folders.")
-    ] = False,
     data: flags.Data = None,
     metrics: flags.MetricNames = None,
     profile: flags.Profile = "auto",
@@ -56,6 +53,9 @@ def evaluate(
     judge_settings: flags.JudgeSettings = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate the cost of the judge; send nothing.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only report what has changed in these run folders.")
     ] = False,
     baseline: flags.Baseline = None,
     plan: flags.Plan = None,

@@ -1,6 +1,5 @@
 """The commands' flags, grouped by the panel of --help that shows them."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from aqa.cli import completion
-from aqa.config.flags import BY_KEY
+from aqa.cli.making_flags import of_config, option
 from aqa.config.ranges import LABELS, LEVEL, POINTS, PROMPTS, Choice, Range
 
 
@@ -42,7 +41,7 @@ def option(
 
 judge, bertscore, comparison, output, silence, stopping = (
     partial(option, panel=panel)
-    for panel in ("Judge", "BERTScore", "Comparison", "Output", "Silence", "Stopping")
+    for panel in ("Judge", "BERTScore", "Comparison", "Output", "Abstaining", "Stopping")
 )
 points = partial(stopping, metavar="POINTS", limits=POINTS)
 
@@ -67,7 +66,7 @@ Config = Annotated[
     str | None,
     option(
         "--config -c",
-        "YAML or JSON file, or a shipped config's name.",
+        "Config: a YAML or JSON file, or a shipped one's name.",
         "FILE",
         offered=completion.configs,
     ),
@@ -80,12 +79,12 @@ PromptNames = Annotated[  # with several, there is a run for each
 ]
 OutputDir = Annotated[Path | None, of_config("output_dir")]
 Settings = Annotated[
-    list[str] | None, option("--set", "Set a config key; repeatable.", "KEY=VALUE")
+    list[str] | None, option("--set", "Set an option of the config; repeatable.", "KEY=VALUE")
 ]
 Fields = Annotated[
     list[str] | None,
     option(
-        "--field", "Column of id, question, passages, ...; repeatable.", "OURS=COLUMN", panel="Data"
+        "--field", "Name a column, such as question=Frage; repeatable.", "OURS=COLUMN", panel="Data"
     ),
 ]
 Split = Annotated[str | None, of_config("data.split")]
@@ -105,12 +104,12 @@ MaxNewTokens = Annotated[int | None, of_config("generation.max_new_tokens", Rang
 Prompts = Annotated[int, option("--n", "How many prompts to show.", limits=PROMPTS)]
 Merge = Annotated[bool, of_config("merge")]
 Export = Annotated[str | None, of_config("export", Choice(("gguf", "gguf:f16", "gguf:q8_0")))]
-Fresh = Annotated[bool, option("--fresh", "Start over in this run folder.")]
+Fresh = Annotated[bool, option("--fresh", "Start over, and delete what the run folder holds.")]
 JudgeModel = Annotated[
     list[str] | None,
     judge(
         "--judge-model",
-        "Model of the metric judge; several make a panel. Default: that of gpt4.",
+        "The judge's model, by default that of gpt4; several make a panel.",
         "MODEL",
     ),
 ]
@@ -123,7 +122,7 @@ JudgeRepeats = Annotated[
 ]
 JudgeLabels = Annotated[
     Path | None,
-    judge("--judge-labels", "Human verdicts, to check and correct the judge's.", "FILE"),
+    judge("--judge-labels", "Human verdicts, by which the judge's score is corrected.", "FILE"),
 ]
 JudgeSettings = Annotated[
     list[str] | None, judge("--judge-set", "Like --set, for the judge's gpt4 config.", "KEY=VALUE")
@@ -153,17 +152,20 @@ Cluster = Annotated[
     str,
     comparison(
         "--cluster",
-        "How questions are grouped for intervals and tests: auto takes titles or passages if"
-        " there are at least 10; KEY is a column of the data or predictions.",
-        "auto|none|passage|title|KEY",
+        "How questions are grouped for intervals and tests: none, title, passage, a column, or"
+        " auto, which takes titles or passages if there are at least 10.",
+        "KEY",
     ),
 ]
 Seed = Annotated[
-    int | None, comparison("--seed", "Random seed of the tests; 12345 by default.", limits=Range(0))
+    int | None,
+    comparison("--seed", "Random seed of intervals and tests; 12345 by default.", limits=Range(0)),
 ]
 SliceKeys = Annotated[
     list[str] | None,
-    comparison("--slice", "Also score by a column, language, gold_rank, ...", "KEY"),
+    comparison(
+        "--slice", "Also score groups by a column, language, gold_rank, ...; repeatable.", "KEY"
+    ),
 ]
 TrainingData = Annotated[
     str | None,
@@ -177,7 +179,12 @@ AllowDifferentEvidence = Annotated[
     bool, comparison("--allow-different-evidence", "Compare runs whose evidence plans differ.")
 ]
 Output = Annotated[
-    Path | None, output("--output", "File to write; metrics.json by default.", "FILE")
+    Path | None,
+    output(
+        "--output",
+        "Where to write the scores; metrics.json beside the first file by default.",
+        "FILE",
+    ),
 ]
 PerExample = Annotated[
     Path | None, output("--per-example", "Write each example's scores as JSONL.", "FILE")
@@ -186,8 +193,8 @@ ReportFile = Annotated[
     Path | None, output("--report", "Write an HTML report with charts and every example.", "FILE")
 ]
 Csv = Annotated[bool, output("--csv", "Print the scores as CSV.")]
-Markdown = Annotated[bool, output("--markdown", "Print them as a Markdown table.")]
-Latex = Annotated[bool, output("--latex", "Print them as a LaTeX tabular.")]
+Markdown = Annotated[bool, output("--markdown", "Print the scores as a Markdown table.")]
+Latex = Annotated[bool, output("--latex", "Print the scores as a LaTeX table.")]
 FailUnder = Annotated[
     list[str] | None,
     output(
@@ -197,14 +204,15 @@ FailUnder = Annotated[
     ),
 ]
 NoAnswer = Annotated[
-    list[str] | None, option("--no-answer", "A phrase that means no answer.", "PHRASE")
+    list[str] | None,
+    option("--no-answer", "Another phrase that means no answer; repeatable.", "PHRASE"),
 ]
 Answer = Annotated[str | None, of_config("evaluation.answer", Choice(("line", "text")))]
 PredictionFields = Annotated[
     list[str] | None,
     option(
         "--prediction-field",
-        "Column of answer or id in the files; COLUMN=VALUE selects rows.",
+        "Column of the answer or id; COLUMN=VALUE selects rows.",
         "NAME=COLUMN",
     ),
 ]
@@ -212,7 +220,7 @@ MetricNames = Annotated[
     str | None,
     option(
         "--metrics",
-        "Such as em,f1,rougeL,bertscore; the default fits the data.",
+        "Scores, such as em,f1,rougeL,bertscore; the default fits the data.",
         "NAMES",
         offered=completion.metrics,
     ),
@@ -244,12 +252,12 @@ ChooseThreshold = Annotated[
     str | None,
     silence(
         "--choose-threshold",
-        "Find the confidence below which to stay silent, so that at most this share of the"
-        " answers is wrong; --output names its file.",
+        "Find the confidence below which to withhold answers, so that at most this share of the"
+        " others is wrong; --output names the contract.",
         "risk=PERCENT",
     ),
 ]
-Level = Annotated[float, silence("--level", "How sure to be of that, in %.", limits=LEVEL)]
+Level = Annotated[float, silence("--level", "Confidence of that promise, in %.", limits=LEVEL)]
 WrongUnder = Annotated[
     str, silence("--wrong-under", "Answers that score less count as wrong.", "SCORE=LIMIT")
 ]
@@ -257,7 +265,7 @@ AbstainBelow = Annotated[
     Path | None,
     option(
         "--abstain-below",
-        "Withhold the answers that this contract does (aqa evaluate --choose-threshold).",
+        "Withhold unsure answers by this contract (see aqa evaluate --choose-threshold).",
         "FILE",
     ),
 ]
@@ -276,7 +284,9 @@ Stress = Annotated[
 ]
 StressCards = Annotated[
     bool,
-    comparison("--stress", "Show how changed evidence affects each reader (aqa predict --stress)."),
+    comparison(
+        "--stress", "Score runs of aqa predict --stress: how changed evidence affects readers."
+    ),
 ]
 StopWhenDecided = Annotated[
     Path | None,
@@ -287,13 +297,14 @@ StopWhenDecided = Annotated[
     ),
 ]
 Margin = Annotated[
-    float | None, points("--margin", "Also stop once they surely differ by fewer points.")
+    float | None, points("--margin", "Also stop once the two surely differ by less.")
 ]
 DecideBy = Annotated[
     str, stopping("--decide-by", "The score that decides.", limits=Choice(("em", "f1")))
 ]
 ToSee = Annotated[
-    float | None, points("--to-see", "With --dry-run: what it costs to see so large a difference.")
+    float | None,
+    points("--to-see", "With --dry-run: the cost of detecting a difference of this size."),
 ]
 Against = Annotated[
     Path | None, stopping("--against", "The run that --to-see compares with.", "RUN")

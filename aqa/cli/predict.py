@@ -26,7 +26,7 @@ aqa predict llama --model runs/llama_smollm2 --data questions.json
 
 aqa predict gpt4 --data questions.json -o runs/gpt4 --max-cost 5 --dry-run
 
-aqa predict gpt4 --data questions.json --passages bm25.trec --corpus docs.jsonl
+aqa predict gpt4 --data test.json --passages bm25.trec --corpus docs.jsonl
 
 aqa predict llama --model runs/a --data questions.json --stress noise,missing
 """
@@ -53,7 +53,7 @@ def predict(
     top_k: flags.TopK = None,
     max_new_tokens: flags.MaxNewTokens = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--fresh", help="Keep the answers there are, or start over.")
+        bool, typer.Option("--resume/--fresh", help="Keep the answers there are, or delete them.")
     ] = True,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Ask failed questions again.")
@@ -91,9 +91,7 @@ def predict(
     if cancel:
         refuse_idle(context, NOT_CANCELLED, "with --cancel; leave it out")
     if retry_errors and not resume:
-        raise UsageError(
-            "--fresh asks every question again, failed ones included; leave --retry-errors out"
-        )
+        raise UsageError("--fresh asks every question again; leave --retry-errors out")
     how = Resume(
         not resume, retry_errors, abstain_below, allow_other_reader, _stop_rule(context.params)
     )

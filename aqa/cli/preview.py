@@ -36,12 +36,14 @@ def prompt_preview(
     normalize: flags.Normalize = None,
     top_k: flags.TopK = None,
     number: flags.Prompts = 3,
-    example_id: Annotated[str | None, typer.Option("--id", help="The prompt of this id.")] = None,
+    example_id: Annotated[
+        str | None, typer.Option("--id", help="Show the example with this id.", metavar="ID")
+    ] = None,
     training: Annotated[
-        bool, typer.Option("--training", help="Show the evidence of training (evidence.train).")
+        bool, typer.Option("--training", help="Show what training reads (evidence.train).")
     ] = False,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Colour what is trained on and what is masked.")
+        bool, typer.Option("--tokens", help="Show tokens, in colour where trained on.")
     ] = False,
     as_json: flags.Json = False,
     quiet: flags.Quiet = False,
@@ -54,7 +56,7 @@ def prompt_preview(
     if example_id is not None:
         refuse_idle(context, ["number"], "with --id; leave one of them out")
     if as_json:
-        refuse_idle(context, ["tokens"], "with --json, which always includes it; leave it out")
+        refuse_idle(context, ["tokens"], "with --json, which always includes them; leave it out")
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
     found = configure({**context.params, "config": config})

@@ -34,14 +34,14 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     errors = error.errors()
     first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     path = list(_path(first["loc"], model))
-    key = ".".join(([prefix] if prefix else []) + path)
+    start = f"{prefix}." if prefix else ""
+    key = start + ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, path[:-1])
-        near = _homes(path[-1], model) or [
-            ".".join([*path[:-1], name]) for name in difflib.get_close_matches(path[-1], known, n=1)
-        ]
+        close = difflib.get_close_matches(path[-1], known, 1)
+        near = _homes(path[-1], model) or [".".join([*path[:-1], name]) for name in close]
         listed = ", ".join(sorted({*known}))
-        hint = f"did you mean {near[0]}?" if near else f"known here: {listed}"
+        hint = f"did you mean {start}{near[0]}?" if near else f"known here: {listed}"
         return ConfigError(f"unknown config key {key}; {hint}", key)
     if first["type"] == "missing":
         return ConfigError(f"config key {key} is missing", key)

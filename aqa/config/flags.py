@@ -35,43 +35,54 @@ FLAGS = (
     Flag(
         "data.path",
         "Examples: a file, a folder, package:NAME/FILE, or a data set on the hub.",
-        "Data",
         name="data",
         short="-d",
         metavar="DATA",
     ),
-    Flag("data.dev_path", "Validation examples.", "Data", name="dev_data", metavar="DATA"),
-    Flag("data.split", "Split of a folder or of a data set on the hub.", "Data", metavar="NAME"),
+    Flag("data.dev_path", "Validation examples, likewise.", name="dev_data", metavar="DATA"),
+    Flag(
+        "data.split", "Split to read of a folder or a data set on the hub.", "Data", metavar="NAME"
+    ),
     Flag(
         "data.passages", "A retriever's output, joined to the data by id.", "Data", metavar="FILE"
     ),
-    Flag("data.dev_passages", "The same for the validation examples.", "Data", metavar="FILE"),
-    Flag("data.missing_passages", "What to do with questions that it lacks.", "Data"),
-    Flag("data.corpus", "Document texts by id.", "Data", metavar="FILE"),
-    Flag("data.on_duplicate_id", "What to do with repeated ids.", "Data"),
+    Flag("data.dev_passages", "A retriever's output for --dev-data.", "Data", metavar="FILE"),
+    Flag(
+        "data.missing_passages",
+        "Questions that --passages lacks: stop, or leave without passages.",
+        "Data",
+    ),
+    Flag(
+        "data.corpus", "Texts of the documents that --passages gives by id.", "Data", metavar="FILE"
+    ),
+    Flag(
+        "data.on_duplicate_id",
+        "Repeated ids: stop, keep the first row, or number the rows.",
+        "Data",
+    ),
     Flag("data.normalize", "Unicode normalisation of all text.", "Data"),
     Flag("data.limit", "Use only the first N examples.", "Data"),
     Flag(
         "backend.model",
-        "A run folder, adapter, model folder, hub id, or package:NAME/FILE.",
+        "The model: a run folder, adapter, model folder, hub id, or package:NAME/FILE.",
         short="-m",
         metavar="MODEL",
     ),
     Flag(
         "backend.max_cost",
-        "Most that a run may spend on an API, in US dollars, over all its sessions.",
+        "Most that a run may spend on an API, resumed or not, in US dollars.",
         "API",
     ),
-    Flag("backend.max_tokens_total", "The same in tokens.", "API"),
+    Flag("backend.max_tokens_total", "Most that it may use, in tokens.", "API"),
     Flag("backend.cache", "Keep an API's answers across runs, and request nothing twice.", "API"),
     Flag(
         "backend.allow_http",
-        "Allow questions and key to travel unencrypted to another machine.",
+        "Allow unencrypted connections to another machine, key included.",
         "API",
     ),
     Flag(
         "backend.batch_api",
-        "Send batches to an API: answers within a day, for half the price.",
+        "Use an API's batches: answers within a day, for half the price.",
         "API",
     ),
     Flag(
@@ -82,7 +93,11 @@ FLAGS = (
     ),
     Flag("evidence.top_k", "Use only the N best-ranked passages."),
     Flag("generation.max_new_tokens", "Longest answer, in tokens."),
-    Flag("evaluation.profile", "How texts are normalised and compared."),
+    Flag(
+        "evaluation.profile",
+        "How texts are normalised and compared: auto, squad, korquad, klue-mrc or mixed.",
+        metavar="NAME",
+    ),
     Flag(
         "evaluation.answer",
         "Which part of the output is the answer: its first line or all of it.",
@@ -93,12 +108,13 @@ FLAGS = (
         "BERTScore",
         metavar="MODEL",
     ),
-    Flag("evaluation.bert_num_layers", "The layer of that model to compare.", "BERTScore"),
-    Flag("output_dir", "The run folder.", short="-o", metavar="FOLDER"),
+    Flag("evaluation.bert_num_layers", "Which layer of BERTScore's model to compare.", "BERTScore"),
+    Flag("output_dir", "The run folder to write or resume.", short="-o", metavar="FOLDER"),
     Flag("merge", "After training, also write adapter and base as one model."),
     Flag(
         "export",
         "After training, also write a file for llama.cpp: gguf (16 bits) or gguf:q8_0.",
+        metavar="FORMAT",
     ),
 )
 BY_KEY: Mapping[str, Flag] = {flag.key: flag for flag in FLAGS}

@@ -1,0 +1,48 @@
+"""How a flag is made: its name, help and panel, what it takes, and what a shell offers for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from aqa.cli import completion
+from aqa.config.flags import BY_KEY
+from aqa.config.ranges import Choice, Range
+
+
+def option(
+    names: str,
+    text: str,
+    metavar: str | None = None,
+    panel: str | None = None,
+    limits: Range | Choice | None = None,
+    offered: Callable[[str], list[str]] | None = None,
+) -> Any:
+    """Make a flag; one with limits takes such a number, and says in our words what is none.
+
+    A shell that completes a value gets what is `offered` for its beginning.
+    """
+
+    def read(given: Any) -> float | str:
+        assert limits is not None
+        found = limits.read(str(given))
+        if found is None:
+            raise typer.BadParameter(f"{given!r} is not {limits}")
+        return found
+
+    kind: dict[str, Any] = {"metavar": metavar, "autocompletion": offered}
+    if limits is not None:
+        kind |= {"metavar": metavar or limits.metavar, "parser": read}
+    if isinstance(limits, Choice):
+        kind["autocompletion"] = completion.of(limits.words)
+    return typer.Option(*names.split(), help=text, rich_help_panel=panel, **kind)
+
+
+def of_config(
+    key: str,
+    limits: Range | Choice | None = None,
+    offered: Callable[[str], list[str]] | None = None,
+) -> Any:
+    """Make the flag of an option of the config, as it is described there."""
+    flag = BY_KEY[key]
+    return option(" ".join(flag.names), flag.help, flag.metavar, flag.panel, limits, offered)
