@@ -25,7 +25,7 @@ YAML_FAULTS = {
     "found character '\\t'": "a tab: indent with spaces",
     "found character": "a character that begins no text: put the text in quotes",
     "found undefined alias": "a * that begins no text: put the text in quotes",
-    "expected ','": "a bracket or brace is not closed",
+    "expected ','": "a comma is missing, or a bracket is not closed",
     "found unexpected end": "a quotation mark is not closed",
     "expected <block end>": "this line is not indented like those before it",
     "could not find expected": "a key without a colon",

@@ -185,7 +185,7 @@ def test_a_flag_takes_no_such_value(call_aqa: Call, words: list[str], told: str)
         (
             ["predict", "stub", "--set", "seed=[1"],
             2,
-            "the value is not valid YAML: a bracket or brace is not closed",
+            "the value is not valid YAML: a comma is missing, or a bracket is not closed",
         ),
         (["predict", "stub", "--field", "question"], 2, "write it as OURS=COLUMN"),
         (["train", "stub", "--resume", "--fresh"], 2, "can't be used together"),

@@ -125,7 +125,7 @@ USER = "- {role: user, content: '{context} {question}'}"
         (
             "t.txt",
             "---\nno_answer: [x\n---\n{context}",
-            "not valid YAML: a bracket or brace is not closed",
+            "not valid YAML: a comma is missing, or a bracket is not closed",
         ),
         ("t.txt", "---\nno_answers: x\n---\n{context}", "unknown key no_answers"),
         ("t.txt", "---\nno_answer: [[1]]\n---\n{context}", "no_answer must be a phrase or a list"),
