@@ -7,6 +7,7 @@ HINTS = {
     "'": "texts go in double quotes, as Python's json.dumps writes them",
     "/": "JSON has no comments",
     "#": "JSON has no comments",
+    "\ufeff": "a byte-order mark, which only the beginning of a file may have; remove it",
     "]": "a value is missing, or the comma is one too many",
     "}": "a key is missing, or the comma is one too many",
 }

@@ -69,7 +69,7 @@ def as_rows(given: Any) -> Any:
 
 def as_path(path: PathLike) -> Path:
     """Convert to a Path, expanding ~; UsageError if it is empty."""
-    check_kind("a path", path, (str, os.PathLike), "a text or a pathlib.Path")
+    check_kind("a path", path, (str, os.PathLike), "a string or a pathlib.Path")
     if not os.fspath(path):
         raise UsageError("a path is empty; name a file or folder, or leave it out")
     return at_home(path)

@@ -123,7 +123,7 @@ def run_folder(run: PathLike | Predictions) -> Path:
     if not isinstance(run, Predictions):
         return as_path(run)
     if run.folder is None:
-        raise UsageError("these answers are in no run folder; call aqa.predict with output_dir")
+        raise UsageError("these answers have no run folder; call aqa.predict with output_dir")
     for _ in run.rows():  # so that all answers are in the folder
         pass
     return run.folder

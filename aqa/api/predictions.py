@@ -51,7 +51,9 @@ class Predictions:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has neither the source of more answers nor its lock."""
-        ended = RunError("this copy has only the answers taken before; call aqa.predict again")
+        ended = RunError(
+            "this copy holds only the answers taken before it was made; call aqa.predict again"
+        )
         state = {**vars(self), "_rows": [*self._rows], "_source": None, "_lock": None}
         return state if self._is_whole or self._ended else {**state, "_ended": ended}
 

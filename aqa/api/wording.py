@@ -29,11 +29,10 @@ class Name(NamedTuple):
 
     def called(self, values: Sequence[str]) -> str:
         """Format the keyword with a command line's values, as in a Python call."""
-        given = values[0]
-        if self.takes == "several":
-            given = f"[{', '.join(map(_literal, values))}]"
-        elif self.takes == "pairs":
-            pairs = (value.rpartition("=") for value in values)
+        if self.takes == "pairs":
+            if self.key[-1:] in ("", ".") and "=" not in values[0]:  # a key alone
+                return f"{self.key}{values[0]} ({self.keyword})"
+            pairs = (value.strip("'").rpartition("=") for value in values)
             listed = (f'"{self.key}{key}": {_literal(value)}' for key, _, value in pairs)
             given = f"{{{', '.join(listed)}}}"
         else:

@@ -42,7 +42,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
         with LOADING:
             yield
     except ImportError as error:  # flash attention, or a dependency of the model's code
-        raise ModelError(f"{name}: a package is missing to load it: {said_by(error)}") from error
+        raise ModelError(f"{name}: a package it needs is missing: {said_by(error)}") from error
     except (SafetensorError, OSError, ValueError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, GatedRepoError):

@@ -10,50 +10,11 @@ from aqa.cli import completion
 from aqa.cli.making_flags import of_config, option
 from aqa.config.ranges import LABELS, LEVEL, POINTS, PROMPTS, Choice, Range
 
-
-def option(
-    names: str,
-    text: str,
-    metavar: str | None = None,
-    panel: str | None = None,
-    limits: Range | Choice | None = None,
-    offered: Callable[[str], list[str]] | None = None,
-) -> Any:
-    """Make a flag; with limits it takes such a number, with our own error message.
-
-    `offered` returns a shell's completions for the beginning of a value.
-    """
-
-    def read(given: Any) -> float | str:
-        assert limits is not None
-        found = limits.read(str(given))
-        if found is None:
-            raise typer.BadParameter(f"{given!r} is not {limits}")
-        return found
-
-    kind: dict[str, Any] = {"metavar": metavar, "autocompletion": offered}
-    if limits is not None:
-        kind |= {"metavar": metavar or limits.metavar, "parser": read}
-    if isinstance(limits, Choice):
-        kind["autocompletion"] = completion.of(limits.words)
-    return typer.Option(*names.split(), help=text, rich_help_panel=panel, **kind)
-
-
 judge, bertscore, comparison, output, silence, stopping = (
     partial(option, panel=panel)
     for panel in ("Judge", "BERTScore", "Comparison", "Output", "Abstaining", "Stopping")
 )
 points = partial(stopping, metavar="POINTS", limits=POINTS)
-
-
-def of_config(
-    key: str,
-    limits: Range | Choice | None = None,
-    offered: Callable[[str], list[str]] | None = None,
-) -> Any:
-    """Make the flag of a config option, described as it is there."""
-    flag = BY_KEY[key]
-    return option(" ".join(flag.names), flag.help, flag.metavar, flag.panel, limits, offered)
 
 
 def _backend(text: str) -> Any:

@@ -18,9 +18,9 @@ def option(
     limits: Range | Choice | None = None,
     offered: Callable[[str], list[str]] | None = None,
 ) -> Any:
-    """Make a flag; one with limits takes such a number, and says in our words what is none.
+    """Make a flag; with limits it takes such a number, with our own error message.
 
-    A shell that completes a value gets what is `offered` for its beginning.
+    `offered` returns a shell's completions for the beginning of a value.
     """
 
     def read(given: Any) -> float | str:
@@ -43,6 +43,6 @@ def of_config(
     limits: Range | Choice | None = None,
     offered: Callable[[str], list[str]] | None = None,
 ) -> Any:
-    """Make the flag of an option of the config, as it is described there."""
+    """Make the flag of a config option, described as it is there."""
     flag = BY_KEY[key]
     return option(" ".join(flag.names), flag.help, flag.metavar, flag.panel, limits, offered)

@@ -114,7 +114,7 @@ def local_file(name: str, what: str) -> Path:
     path = local_path(name)
     if path is None or not path.is_file():
         problem = "no such file" if path is None or not path.exists() else "no single file"
-        raise DataError(f"{name}: {problem} to take the {what} from; name one file")
+        raise DataError(f"{name}: {problem} to read the {what} from; name one")
     return path
 
 

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 from aqa.errors import DataError
-from aqa.syntax import json_fault
 
 HALF_A_PAIR = "half of a surrogate pair is not a character; remove it"
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
@@ -15,15 +14,6 @@ _ALONE = re.compile(
     r"\\u(?:[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])"
 )
 _LONGEST_KEY = 60  # in messages
-# Characters that begin no JSON value, and what they may mean.
-HINTS = {
-    "'": "texts go in double quotes, as Python's json.dumps writes them",
-    "/": "JSON has no comments",
-    "#": "JSON has no comments",
-    "\ufeff": "a byte-order mark, which only the beginning of a file may have; remove it",
-    "]": "a value is missing, or the comma is one too many",
-    "}": "a key is missing, or the comma is one too many",
-}
 
 
 def one_line(text: object) -> str:
@@ -58,17 +48,3 @@ def check_whole(text: str) -> None:
     if not text.isascii() and (found := _HALF_A_PAIR.search(text)):
         near = text[max(0, found.start() - _LONGEST_KEY // 2) : found.end()]
         raise DataError(f"in {one_line(near)!a}: {HALF_A_PAIR}")
-
-
-def reason_of(error: Exception) -> str:
-    """Explain why a text is not valid JSON."""
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, json.JSONDecodeError):
-        if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
-            return "it ends too early"
-        is_missing = not error.msg.startswith(("Extra", "Expecting ',", "Expecting ':"))
-        return HINTS.get(error.doc[error.pos], error.msg) if is_missing else error.msg
-    if "integer string conversion" in str(error):
-        return "a number has more than 4,300 digits"
-    return str(error)

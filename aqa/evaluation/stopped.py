@@ -37,11 +37,10 @@ class Stopped:
         reference, questions = self.plan["reference"]["name"], self.plan["questions"]
         part = f"; of its {questions:,} questions only the {count:,} that were asked count"
         return (
-            f"{self.system.name} could stop after each wave, once it was decided ({verdict},"
-            f" against {reference}), so intervals and p values come from the same confidence"
-            f" sequence ({self.plan['method']}), not from a test of fixed size; the interval of the"
-            " calibration error and a contract of silence are of fixed size, and promise too much"
-            f"{part * (count < questions)}"
+            f"{self.system.name} was to stop as soon as it was decided ({verdict}, against"
+            f" {reference}), so intervals and p values come from the same confidence sequence"
+            f" ({self.plan['method']}); the interval of the calibration error and a contract assume"
+            f" a fixed size, and promise too much{part * (count < questions)}"
         )
 
 

@@ -603,7 +603,7 @@ def test_bad_files(tmp_path: Path, join: Join) -> None:
         survey(source)
     (tmp_path / "found").mkdir()
     with pytest.raises(
-        DataError, match="found: no single file to take the passages from; name one file"
+        DataError, match="found: no single file to read the passages from; name one"
     ):
         survey(source)
 

@@ -19,7 +19,7 @@ def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
     """
     if (one.float() - other.float()).abs().max() > AHEAD * one.abs().max():
         raise ModelError(
-            f"{title}: a model of this kind ({model.config.model_type}), as transformers has it,"
-            " reads ahead, or else not as it writes, so it can't learn to write answers; name"
+            f"{title}: in transformers, this kind of model ({model.config.model_type}) sees later"
+            " tokens, or reads otherwise than it writes, so it can't learn to write answers; use"
             " another model"
         )

@@ -269,14 +269,14 @@ def check_keys(
         ),
         (
             codes,
-            "of the weights in its files are codes of a quantisation{}, whose scales are not there"
-            " or not named in its config.json, or whose order transformers does not know; restore"
-            " both from where they came from, or name the model that they were made from",
+            "of the weights in its files are quantised{}, but their scales are missing or not named"
+            " in its config.json, or transformers does not know their order; restore both from"
+            " their source, or use the model that they were made from",
         ),
         (
             damaged,
             "of the weights in its files are not all numbers, but NaN or infinite{}; restore them"
-            " from where they came, or name an earlier checkpoint",
+            " from their source, or name an earlier checkpoint",
         ),
     ):
         if found := sorted(names):

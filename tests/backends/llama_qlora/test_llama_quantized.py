@@ -144,7 +144,7 @@ NESTED = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_doub
 @pytest.mark.parametrize(
     ("settings", "left_out", "said"),
     [
-        (NESTED, "nested_absmax", "1 of the weights .* whose scales are not there"),
+        (NESTED, "nested_absmax", "1 of the weights .* but their scales are missing"),
         (NESTED, "nested_quant_map", "can't be put together"),
         (NESTED, "weight.absmax", "can't be put together"),
         ({"load_in_8bit": True}, "SCB", "can't be put together"),
@@ -174,7 +174,7 @@ def test_8_bits_are_read_in_the_order_in_which_they_are(
             else:
                 weights[name].fill_(order)
     if order:
-        with pytest.raises(ModelError, match=r"14 of the weights .* whose order"):
+        with pytest.raises(ModelError, match=r"14 of the weights .* does not know their order"):
             make_reader(folder, AS_IS).__enter__()
     else:
         assert torch.equal(query_weights(folder, AS_IS), query_weights(eight_bits, AS_IS))

@@ -53,7 +53,7 @@ def test_shapes_of_other_tools(shape: str, tmp_path: Path) -> None:
         assert dict(zip(report.ids, system.predictions, strict=True)) == SAID
     assert (system.scores["em"].value, system.missing, system.failed) == (100.0, 0, 0)
     # If there are no question ids, a note says by what answers were joined.
-    joins = ("taken for places", "taken in the order", "joined by their questions")
+    joins = ("taken as positions", "taken in the order", "joined by their questions")
     assert any(told in " ".join(report.warnings) for told in joins) == (shape in WITHOUT_IDS)
 
 
