@@ -104,7 +104,7 @@ BAD: list[tuple[str, str | bytes, str]] = [
     ("f.csv", "question,context\nq,c\n".encode("utf-32"), "f.csv is UTF-32 text; save it as"),
     ("f.json", json.dumps({"question": ["q", "r"], "context": ["c"]}),
         "f.json: its columns don't have the same rows; write a list of rows"),
-    ("f.csv", b"BZh91AY&SY\x00", "f.csv is packed by bzip2"),
+    ("f.csv", b"BZh91AY&SY\x00", "f.csv is packed with bzip2"),
     ("f.xlsx", archive("xl/workbook.xml"), "f.xlsx is an Excel workbook; save it as CSV"),
     ("f.bin", bytes(range(256)), "f.bin is not text, and not a table that aqa knows"),
     ("f.csv", "question,context\nq,c,d\n", "f.csv, line 2: 3 cells where the header has 2"),

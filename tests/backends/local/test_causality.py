@@ -41,7 +41,7 @@ def test_a_decoder_learns_by_what_it_writes_with(
     assert torch.allclose(read, torch.cat(written.logits), atol=1e-4) is is_read_as_written
     reader = tiny_t5.make_reader(model, "backend.max_seq_length=256", "training.max_steps=1")
     fault = pytest.raises(
-        ModelError, match=rf"\({reader._model_config.model_type}\).* not as it writes"
+        ModelError, match=rf"\({reader._model_config.model_type}\).* otherwise than it writes"
     )
     with nullcontext() if is_read_as_written else fault:
         tiny_t5.t5_training(reader, tmp_path / "run", with_dev=False).run()
