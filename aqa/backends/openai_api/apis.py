@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.parameters import Parameters
 from aqa.backends.openai_api.reading import read_response
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.tokens import plain_text

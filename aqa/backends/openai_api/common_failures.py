@@ -77,29 +77,23 @@ class CommonFailures:
         """
         self._read = self._done = 0
         self._room, self._all_read = most + ALIKE, False
-        counted = self._counted(prompts, loop)
-        yield from answers(loop, counted, self._watched(ask), self._room)
-        if self._at_last is not None:
-            raise self._at_last
 
-    def _counted(
-        self, prompts: Iterable[Prompt], loop: asyncio.AbstractEventLoop
-    ) -> Iterator[Prompt]:
-        """Count the prompts, which another thread reads."""
-        for prompt in prompts:
-            self._read += 1
-            yield prompt
-        loop.call_soon_threadsafe(self._end_of_prompts)
+        def counted() -> Iterator[Prompt]:  # in another thread
+            for prompt in prompts:
+                self._read += 1
+                yield prompt
+            loop.call_soon_threadsafe(self._end_of_prompts)
 
-    def _watched(self, ask: Ask[Prediction]) -> Ask[Prediction]:
-        async def watch(prompt: Prompt) -> Prediction:
+        async def watched(prompt: Prompt) -> Prediction:
             try:
                 return await ask(prompt)
             finally:
                 self._done += 1
                 self.settle()
 
-        return watch
+        yield from answers(loop, counted(), watched, self._room)
+        if self._at_last is not None:
+            raise self._at_last
 
     def answered(self) -> None:
         """Note that a question was answered: those that wait failed alone."""

@@ -34,14 +34,11 @@ class Ledger:
         self._reserved, self._under_way = Spent(cost=0.0), Spent()
         self._open, self.excess = 0, Spent()  # one request's cost beyond its worst case
         self._has_caps = options.max_cost is not None or options.max_tokens_total is not None
+        is_known = options.provider == "azure" or is_openai(server_url(options))
+        is_known |= options.price is None and self.live_price is not None
         # Whether a cap relies on a server that may ignore the limit on answers.
-        self.is_untried = self._has_caps and not self._is_known_server()
+        self.is_untried = self._has_caps and not is_known
         self._record: SpendingRecord | None = None
-
-    def _is_known_server(self) -> bool:
-        """Whether it is one of OpenAI's or Azure's, or one whose prices are published."""
-        own = self._options.provider == "azure" or is_openai(server_url(self._options))
-        return own or (self._options.price is None and self.live_price is not None)
 
     def price_in(self, tier: str) -> Price | None:
         """Return the price of an answer by its service tier, which the server may choose."""

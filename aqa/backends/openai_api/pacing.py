@@ -76,9 +76,8 @@ class Pace:
         `sleep` may raise to end the wait.
         """
         while True:
-            self._freed.clear()
             if self.active >= self.limit:
-                await self._freed.wait()
+                await self.one_less()
                 continue
             now = time.monotonic()
             held = max(self._hold_until - now, self.requests.wait(), self.tokens.wait())

@@ -36,11 +36,6 @@ class Rates:
         tokens = read * self.input + kept + spent.output * self.output
         return self.request * (spent.input > 0) + tokens / MILLION
 
-    def times(self, share: float) -> "Rates":
-        """Return these rates at a share of the price."""
-        names = ("input", "output", "cached_input", "cache_write")
-        return replace(self, **{name: getattr(self, name) * share for name in names})
-
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -84,11 +79,6 @@ def priced(spent: Spent, price: Price | None) -> Spent:
     return spent if price is None else replace(spent, cost=max(price.cost(spent), spent.cost or 0))
 
 
-def at_most(read: int, written: int, price: Price | None) -> Spent:
-    """Return the most that a request with these tokens can take."""
-    return Spent(read, written, cost=None if price is None else price.highest(read, written))
-
-
 def find_price(options: Gpt4Options, batch: bool = False) -> Price | None:
     """Return the model's price, live or through the Batch API; None if unknown."""
     live = _live_price(options)
@@ -101,7 +91,11 @@ def find_price(options: Gpt4Options, batch: bool = False) -> Price | None:
             return _as_price(known.model_price, "as a batch")
     share = BATCH_SHARE if options.batch.price_share is None else options.batch.price_share
     # No discount for cached input: not every model has one in batches.
-    tiers = tuple(replace(rates, cached_input=rates.input).times(share) for rates in live.tiers)
+    tiers = tuple(
+        Rates(own.above, own.input * share, own.output * share, own.input * share,
+              own.cache_write * share, own.request)
+        for own in live.tiers
+    )  # fmt: skip
     return Price(tiers, f"{live.source}, of which batches cost {share:.0%}")
 
 

@@ -6,6 +6,7 @@ A server may stream an answer that should have been sent whole.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aqa.backends.openai_api.errors import status_in
@@ -38,23 +39,14 @@ WHOLE = ("response.completed", "response.incomplete", "response.failed")  # have
 Json = dict[str, Any]
 
 
-def read_reply(content: bytes, schema: ResponseSchema | None = None) -> Reply:
-    """Parse the body of a chat completion, whose text must match the schema, if any.
+def _read(
+    kind: str, said_in: Callable[[Json], Said], content: bytes, schema: ResponseSchema | None = None
+) -> Reply:
+    """Parse a body, whose text must match the schema, if any.
 
     Raises:
-        BadBodyError: it is something else, so that asking again may help.
+        BadBodyError: it is something else, or failed for a passing reason: asking again may help.
     """
-    return _read(content, schema, "a chat completion", _of_completion)
-
-
-def read_response(content: bytes, schema: ResponseSchema | None = None) -> Reply:
-    """Parse the body of a response; BadBodyError also if it failed for a passing reason."""
-    return _read(content, schema, "a response", _of_response)
-
-
-def _read(
-    content: bytes, schema: ResponseSchema | None, kind: str, said_in: Callable[[Json], Said]
-) -> Reply:
     try:
         body = _body_of(content)
         said = said_in(body)
@@ -221,3 +213,7 @@ def _join(message: Json, delta: Mapping[str, Any]) -> None:
     for name in ("content", "refusal", "reasoning_content", "reasoning"):
         if isinstance(text := joined_parts(delta.get(name)), str):
             message[name] = message.get(name, "") + text
+
+
+read_reply = partial(_read, "a chat completion", _of_completion)
+read_response = partial(_read, "a response", _of_response)

@@ -19,10 +19,10 @@ from aqa.backends.openai_api.access import (
 )
 from aqa.backends.openai_api.apis import APIS
 from aqa.backends.openai_api.cache import ResponseCache
-from aqa.backends.openai_api.chat import SCHEMA, Parameters
 from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.ledger import Ledger
-from aqa.backends.openai_api.prices import Price, at_most, find_context, priced
+from aqa.backends.openai_api.parameters import SCHEMA, Parameters
+from aqa.backends.openai_api.prices import Price, find_context, priced
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.tokens import TokenCounter, answer_room, chat_counter
@@ -171,7 +171,9 @@ class Service:
 
     def worst(self, prompt: Prompt, price: Price | None) -> Spent:
         """Return the most that a request for the prompt can take."""
-        return at_most(self.counter.at_most(prompt.messages), self.room, price)
+        read = self.counter.at_most(prompt.messages)
+        cost = None if price is None else price.highest(read, self.room)
+        return Spent(read, self.room, cost=cost)
 
     def counted(self, reply: Reply, worst: Spent, price: Price | None) -> Spent:
         """Count a reply and return its cost, which is the worst case if the server reports none."""

@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aqa.backends.chat_template import make_chat_encoder
 from aqa.backends.model_files import find_model
 from aqa.backends.tokenizers import load_tokenizer
-from aqa.config.backend_options import LocalModelOptions
+from aqa.config.backend_options import Gpt4Options, LocalModelOptions
 from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.records import Message
@@ -108,9 +108,8 @@ def plain_text(chat: Chat) -> str:
 
 def answer_room(config: RunConfig) -> int:
     """Return how many tokens a model may write, thoughts included."""
-    options: Any = config.backend
-    thoughts: int = options.reasoning_tokens
-    return config.generation.max_new_tokens + thoughts
+    options = cast(Gpt4Options, config.backend)
+    return config.generation.max_new_tokens + options.reasoning_tokens
 
 
 def byte_bound(chat: Chat) -> int:

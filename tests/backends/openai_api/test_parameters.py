@@ -9,7 +9,7 @@ from fault_server import Body, Fault, Server, failure, serving
 from gpt4_runs import KEY, configured, predictions, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
-from aqa.backends.openai_api.chat import Parameters
+from aqa.backends.openai_api.parameters import Parameters
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.load import build_config
 from aqa.config.model_families import end_of, thinks

@@ -101,13 +101,15 @@ class Answers:
     def __init__(self, paths: Iterable[Path], asked: Collection[int]) -> None:
         self._places: dict[int, tuple[Path, int]] = {}
         self.are_whole = True
+        names: dict[str | None, int] = {str(index): index for index in asked}
         answered, named, are_answers = set[int](), False, False
         for path in paths:
             for place, line in _lines(path):
-                has_name = _id_of(line) is not None
-                self.are_whole &= has_name
-                named, are_answers = named or has_name, are_answers or "response" in line
-                index = _asked_index(line, asked)
+                name = _id_of(line)
+                self.are_whole &= name is not None
+                named |= name is not None
+                are_answers |= "response" in line
+                index = names.get(name)
                 if index is None or index in answered:
                     continue
                 good = (answer_of(line) or (0,))[0] == 200
@@ -130,15 +132,6 @@ def _id_of(line: Json) -> str | None:
     """Return the id of a line's request; some servers make it a number."""
     found = line.get("custom_id")
     return str(found) if isinstance(found, str) or type(found) is int else None
-
-
-def _asked_index(line: Json, asked: Collection[int]) -> int | None:
-    """Return the index in a line's id, if it is spelt exactly as we write it."""
-    custom_id = _id_of(line) or ""
-    if not custom_id.isdecimal() or len(custom_id) > 18:
-        return None
-    index = int(custom_id)
-    return index if str(index) == custom_id and index in asked else None
 
 
 def answer_of(line: Json) -> tuple[int, object] | None:

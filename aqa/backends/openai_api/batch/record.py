@@ -108,10 +108,6 @@ class BatchRecord:
         """What was paid for answers that could not be used."""
         return self._content.lost
 
-    def part(self, number: int) -> Part:
-        """Return the open part with this number in its current state."""
-        return next(part for part in self._content.open if part.number == number)
-
     def requests_file(self, number: int) -> Path:
         """Return the path of a part's requests."""
         return self._folder / f"{number:04}{REQUESTS}"

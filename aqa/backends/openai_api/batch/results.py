@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from aqa.backends.openai_api.batch.lines import Requests, answer_of
-from aqa.backends.openai_api.chat import RefusedValueError
 from aqa.backends.openai_api.common_failures import ALIKE
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status, status_in
+from aqa.backends.openai_api.parameters import RefusedValueError
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import BadBodyError, Reply
 from aqa.backends.openai_api.service import Service

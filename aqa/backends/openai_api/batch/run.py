@@ -101,13 +101,14 @@ class BatchRun:
         """Cancel what is at the server, and collect the answers so far."""
         self._ending = True
         for part in self._record.open:
-            batch_id = part.batch_id or self._find(part)
+            found = part if part.batch_id else self._find(part)
+            if found is None or found.batch_id is None:
+                continue
             try:
-                if batch_id is not None:
-                    self._server.cancel(batch_id)
+                self._server.cancel(found.batch_id)
             except NotThereError:
-                self._progress.note(f"the server does not know the batch {batch_id}")
-                self._close(self._record.part(part.number), "unknown")
+                self._progress.note(f"the server does not know the batch {found.batch_id}")
+                self._close(found, "unknown")
         yield from self._finish(pending, more=False)
 
     def _known(self, pending: PendingPrompts) -> Iterator[Answered]:
@@ -156,14 +157,13 @@ class BatchRun:
             " leaves it running; run the same command again to resume it"
         )
 
-    def _find(self, part: Part) -> str | None:
-        """Return the id of a part's batch, if one was created; otherwise drop the part."""
+    def _find(self, part: Part) -> Part | None:
+        """Return the part with the id of its batch, if one was created; otherwise drop it."""
         batch = self._server.find(part) if part.file_id else None
         if batch is None:
             self._close(part, "not created")
             return None
-        self._record.advance(part, batch_id=batch.id)
-        return batch.id
+        return self._record.advance(part, batch_id=batch.id)
 
     def _close(self, part: Part, status: str, lost: Spent = NOTHING) -> None:
         """A part has ended, with so much paid for nothing that is kept."""

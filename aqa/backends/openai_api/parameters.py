@@ -1,4 +1,4 @@
-"""Builds chat completion requests, and learns which parameters a model refuses."""
+"""Parameters of requests, as chat completions have them, and what a model may refuse."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
