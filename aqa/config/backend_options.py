@@ -1,4 +1,4 @@
-"""Typed options of the backends: each one's default and its unit or source."""
+"""The options of the backends, with types, defaults, and units or sources."""
 
 import re
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from aqa.config.request_fields import ExtraBody, ExtraHeaders, UserAgent
 from aqa.config.section import Section
 from aqa.config.vllm_options import VllmOptions
 
-# A config as it is before it is checked: nested mappings of plain values.
+# A config before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
 
 
 class BackendOptions(Section):
-    """What the options of every backend have; each backend derives its own."""
+    """The options that all backends share; each backend has a subclass."""
 
     default_prompt: ClassVar[str] = "eng_v1"
-    shipped_config: ClassVar[str] = "llama_smollm2"  # the one to begin with
+    shipped_config: ClassVar[str] = "llama_smollm2"  # suggested if no model is given
     by_effect: ClassVar[frozenset[str]] = frozenset()  # options that a reader's identity tells of
 
     name: str
@@ -39,13 +39,13 @@ class LoraOptions(Section):
     r: int = Field(16, ge=1)
     alpha: int = Field(32, ge=1)  # scaling is alpha / r
     dropout: float = Field(0.05, ge=0, lt=1)  # QLoRA's value for 7B and 13B models
-    target_modules: str | list[str] = "all-linear"  # QLoRA: needed to match full fine-tuning
-    # rslora: scaling is alpha / sqrt(r) (Kalajdzievski 2023); dora: size and direction of weights
-    # are learnt apart (Liu et al. 2024); pissa: it begins as the largest part of the weights, which
-    # is taken out of these for the training (Meng et al. 2024).
+    target_modules: str | list[str] = "all-linear"  # which QLoRA needs to match full fine-tuning
+    # rslora: scaling is alpha / sqrt(r) (Kalajdzievski 2023); dora: magnitude and direction of
+    # weights are learned separately (Liu et al. 2024); pissa: starts from the weights' principal
+    # components, which are removed from the base during training (Meng et al. 2024).
     variant: Literal["lora", "rslora", "dora", "pissa"] = "lora"
     init: Literal["default", "gaussian", "orthogonal"] = "default"  # of the adapter's weights
-    pissa_niter: int | None = Field(None, ge=1)  # rounds of an approximate SVD; None: the exact one
+    pissa_niter: int | None = Field(None, ge=1)  # iterations of an approximate SVD; None: exact
 
     @model_validator(mode="after")
     def _is_even(self) -> Self:
@@ -54,14 +54,14 @@ class LoraOptions(Section):
         return self
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns another kind of adapter."""
+        """Options for other kinds of adapter."""
         if self.variant == "pissa":
             return {"backend.lora.init": "pissa starts from part of the weights"}
         return {"backend.lora.pissa_niter": "it needs backend.lora.variant = pissa"}
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what a training of an earlier version did not know, and so did without."""
+        """Leave out defaults that earlier versions did not have, so that their runs still match."""
         found: dict[str, Any] = dump(self)
         defaults = {"variant": "lora", "init": "default", "pissa_niter": None}
         return {k: v for k, v in found.items() if k not in defaults or v != defaults[k]}
@@ -71,21 +71,21 @@ SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B")  # of memory, as accelerate reads it
 
 
 class LocalModelOptions(BackendOptions):
-    """What the options of backends have whose weights are loaded here."""
+    """The options that backends with local weights share."""
 
     by_effect: ClassVar[frozenset[str]] = frozenset({"device_map", "max_memory"})
     trains_adapter: ClassVar[bool]  # or else all weights
     takes_float16: ClassVar[bool]
 
-    max_seq_length: int = Field(1024, ge=16)  # tokens that are read at once
+    max_seq_length: int = Field(1024, ge=16)  # tokens read at once
     revision: str | None = None  # of a model on the hub
     trust_remote_code: bool = False
     compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     attn_implementation: Literal[
         "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3"
     ] = "auto"
-    # Of prediction. auto: layers over all GPUs, those that do not fit in memory, or on the disk.
-    device_map: Literal["auto"] | None = None  # None: all on one device
+    # For prediction. auto: spread layers over all GPUs, main memory and disk; None: one device.
+    device_map: Literal["auto"] | None = None
     max_memory: dict[str, str] = Field(default_factory=dict)  # with auto: {0: 20GiB, cpu: 60GiB}
 
     @field_validator("max_memory", mode="before")
@@ -101,7 +101,7 @@ class LocalModelOptions(BackendOptions):
         return {str(device): str(size) for device, size in value.items()}
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns a model on several devices, where it is on one."""
+        """Options for a model on several devices, when it is on one."""
         return (
             {} if self.device_map else {"backend.max_memory": "it needs backend.device_map = auto"}
         )
@@ -118,16 +118,16 @@ class LlamaQloraOptions(LocalModelOptions):
     )
 
     name: Literal["llama-qlora"] = "llama-qlora"
-    engine: Literal["transformers", "vllm"] = "transformers"  # of prediction
+    engine: Literal["transformers", "vllm"] = "transformers"  # for prediction
     vllm: VllmOptions = VllmOptions()
     quantization: Literal["4bit", "none"] = "4bit"
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
-    bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits a weight
-    dequantize_on_cpu: bool = True  # prediction only: 4-bit weights once to compute_dtype
+    bnb_4bit_use_double_quant: bool = True  # saves 0.37 bits per weight
+    dequantize_on_cpu: bool = True  # for prediction: converts 4-bit weights to compute_dtype once
     max_seq_length: int = Field(2048, ge=16)  # tokens of prompt and answer together
-    enable_thinking: bool | None = None  # for templates that know it; None: as they do by default
-    template_options: dict[str, Any] = Field(default_factory=dict)  # other variables of a template
-    template_date: str = "2024-07-26"  # today for templates that write it; Llama 3.1's default
+    enable_thinking: bool | None = None  # for templates with this variable; None: their default
+    template_options: dict[str, Any] = Field(default_factory=dict)  # its other variables
+    template_date: str = "2024-07-26"  # "today" in templates that show it; Llama 3.1's default
     lora: LoraOptions = LoraOptions()
 
     @field_validator("template_date")
@@ -136,7 +136,7 @@ class LlamaQloraOptions(LocalModelOptions):
         return date.fromisoformat(value).isoformat()
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns weights in 4 bits, where they are not, or another engine."""
+        """Options for 4-bit weights, when there are none, or for the other engine."""
         names = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "dequantize_on_cpu")
         reason = "it needs backend.quantization = 4bit"
         found = {**super().idle(), **self.lora.idle()}
@@ -156,14 +156,14 @@ class LlamaQloraOptions(LocalModelOptions):
 
 
 class FromScratchOptions(Section):
-    """The sizes of a T5 that is made here, with a tokenizer of the training data."""
+    """The sizes of a new T5, whose tokenizer is trained on the training data."""
 
-    vocab_size: int = Field(2000, ge=300)  # at most; 256 bytes and 3 special tokens among them
+    vocab_size: int = Field(2000, ge=300)  # at most, including 256 bytes and 3 special tokens
     d_model: int = Field(128, ge=8)
     d_ff: int = Field(256, ge=8)
-    d_kv: int = Field(32, ge=4)  # width of a head
+    d_kv: int = Field(32, ge=4)  # per attention head
     num_heads: int = Field(4, ge=1)
-    num_layers: int = Field(2, ge=1)  # of the encoder, and as many of the decoder
+    num_layers: int = Field(2, ge=1)  # of the encoder and of the decoder, each
 
 
 class T5Options(LocalModelOptions):
@@ -175,14 +175,14 @@ class T5Options(LocalModelOptions):
     takes_float16: ClassVar[bool] = False  # T5's activations overflow in it
 
     name: Literal["t5"] = "t5"
-    max_seq_length: int = Field(1024, ge=16)  # tokens that are read; with fid, of each passage
+    max_seq_length: int = Field(1024, ge=16)  # tokens read; with fid, per passage
     fusion: Literal["concat", "fid"] = "concat"  # fid: fusion-in-decoder (Izacard & Grave 2021)
-    engine: Literal["transformers", "ctranslate2", "auto"] = "transformers"  # of prediction
+    engine: Literal["transformers", "ctranslate2", "auto"] = "transformers"  # for prediction
     ctranslate2_type: Literal["int8", "float32"] = "int8"
-    from_scratch: FromScratchOptions | None = None  # made by the training, if `model` is no folder
+    from_scratch: FromScratchOptions | None = None  # created by training, if `model` is no folder
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns an engine that is not chosen, or a model with one stack of layers."""
+        """Options for the other engine, or for causal models."""
         found = {**super().idle()}
         found["training.neftune_noise_alpha"] = "the noise does not reach an encoder"
         found["training.packing"] = "it is for causal models"
@@ -196,17 +196,17 @@ class PriceOptions(Section):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
-    cached_input: float | None = Field(None, ge=0)  # None: as any input
-    cache_write: float | None = Field(None, ge=0)  # of input that is kept; None: 1.25 x input
+    cached_input: float | None = Field(None, ge=0)  # None: like other input
+    cache_write: float | None = Field(None, ge=0)  # for input that is cached; None: 1.25 x input
 
 
 class BatchOptions(Section):
-    """OpenAI's Batch API: files of requests that are answered within a day."""
+    """OpenAI's Batch API: files of requests, answered within a day."""
 
-    max_requests: int = Field(50_000, ge=1)  # of a file; OpenAI's limit
-    max_bytes: int = Field(200_000_000, ge=1)  # of a file; OpenAI's limit
-    poll_seconds: float = Field(30, gt=0)  # between two looks at how far it is
-    # Of the price of the same request asked live; None: by the package genai-prices, else 0.5.
+    max_requests: int = Field(50_000, ge=1)  # per file; OpenAI's limit
+    max_bytes: int = Field(200_000_000, ge=1)  # per file; OpenAI's limit
+    poll_seconds: float = Field(30, gt=0)  # between checks of its progress
+    # Share of a live request's price; None: from the package genai-prices, or else 0.5.
     price_share: float | None = Field(None, gt=0, le=1)
 
 
@@ -229,48 +229,48 @@ def _example_deadline(values: dict[str, Any]) -> float:
 class Gpt4Options(BackendOptions):
     """A model behind an API that speaks OpenAI's protocol.
 
-    The key is that of the environment's OPENAI_API_KEY, or AZURE_OPENAI_API_KEY.
+    The key comes from the environment variable OPENAI_API_KEY or AZURE_OPENAI_API_KEY.
     """
 
     name: Literal["gpt4"] = "gpt4"
-    model: str = DEFAULT_MODEL  # of Azure: the deployment
-    provider: Literal["openai", "azure"] = "openai"  # openai: whoever speaks as OpenAI does
+    model: str = DEFAULT_MODEL  # for Azure: the deployment
+    provider: Literal["openai", "azure"] = "openai"  # openai: any compatible server
     # Chat completions, responses, or text completions, which use no chat template.
     api: Literal["chat", "responses", "completions"] = "chat"
     base_url: str | None = None  # None: OPENAI_BASE_URL, or OpenAI; AZURE_OPENAI_ENDPOINT
-    api_version: str | None = None  # of Azure; None: OPENAI_API_VERSION
+    api_version: str | None = None  # for Azure; None: OPENAI_API_VERSION
     allow_http: bool = False
-    entra_id: bool = False  # Azure by the package azure-identity: az login, managed identity, ...
+    entra_id: bool = False  # sign in to Azure by azure-identity: az login, managed identity, ...
     organization: str | None = None  # None: OPENAI_ORG_ID
-    user_agent: UserAgent | None = None  # None: that of the package openai
-    extra_headers: ExtraHeaders = Field(default_factory=dict)  # of each request; no secrets
-    extra_body: ExtraBody = Field(default_factory=dict)  # of each question: top_k, provider
-    reasoning_effort: Effort | None = None  # of models that think; None: theirs
+    user_agent: UserAgent | None = None  # None: the package openai's
+    extra_headers: ExtraHeaders = Field(default_factory=dict)  # for every request; no secrets
+    extra_body: ExtraBody = Field(default_factory=dict)  # for every question: top_k, provider
+    reasoning_effort: Effort | None = None  # for models that think; None: their default
     service_tier: str | None = None  # flex, priority, ...; None: the server's default
-    tokenizer: str | None = None  # a served model's folder or hub id, to count its tokens exactly
-    logprobs: bool = False  # of the answers' tokens: the mean and the lowest are the confidence
+    tokenizer: str | None = None  # the served model's folder or hub id, for exact token counts
+    logprobs: bool = False  # request log-probabilities, from which the confidence is computed
     structured: bool = False  # answers as JSON: {answer, passages, answerable}
     max_seq_length: int = Field(128_000, ge=16)  # tokens of prompt and answer together
-    # Room for a model's thoughts beside generation.max_new_tokens: by its family and effort, and at
-    # most a quarter of max_seq_length.
+    # Tokens for a model's thoughts, beyond generation.max_new_tokens; by default, depends on its
+    # family and effort, and is at most a quarter of max_seq_length.
     reasoning_tokens: int = Field(default_factory=_reasoning_tokens, ge=0)
     max_concurrency: int = Field(64, ge=1)  # requests at a time
-    requests_per_minute: int | None = Field(None, ge=1)  # None: what the server's headers tell
-    tokens_per_minute: int | None = Field(None, ge=1)  # of prompts and answers; None as above
-    # Seconds of a request: 120, or 600 of models that think; after two the question is given up.
+    requests_per_minute: int | None = Field(None, ge=1)  # None: by the server's headers
+    tokens_per_minute: int | None = Field(None, ge=1)  # prompts and answers; None: likewise
+    # Seconds per request: 120, or 600 for models that think; after two, the question fails.
     request_timeout: float = Field(default_factory=_request_timeout, gt=0)
-    # Seconds of all attempts and waits together: 900, or what two requests and a half may take.
+    # Seconds for all attempts and waits: 900, or 2.5 times request_timeout if that is more.
     example_deadline: float = Field(default_factory=_example_deadline, gt=0)
-    price: PriceOptions | None = None  # None: by the package genai-prices
+    price: PriceOptions | None = None  # None: from the package genai-prices
     max_cost: float | None = Field(None, gt=0)
     max_tokens_total: int | None = Field(None, ge=1)
     cache: bool = False
-    cache_path: str | None = None  # a file; None: responses.sqlite in the user's cache folder
+    cache_path: str | None = None  # a file; None: in the user's cache folder
     batch_api: bool = False
     batch: BatchOptions = BatchOptions()
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns readers with weights of their own, or another provider."""
+        """Options for readers with local weights, or for another provider."""
         batches = "it is for batches of a model that is loaded here; an API is asked with"
         found = {
             "generation.window": f"{batches} backend.max_concurrency",

@@ -1,4 +1,4 @@
-"""Typed options of the backend ensemble."""
+"""The options of the backend ensemble."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,26 +9,26 @@ from aqa.config.backend_options import BackendOptions
 
 
 class EnsembleOptions(BackendOptions):
-    """Several readers that answer as one, by a rule that is learned from their answers."""
+    """Several readers that answer as one, by a rule learned from their answers."""
 
     name: Literal["ensemble"] = "ensemble"
-    model: str = ""  # of a prediction: its run folder
-    # Of a training: run folders, or files of other tools, with answers to --data; cheap ones first.
+    model: str = ""  # for prediction: the run folder of `aqa train ensemble`
+    # For training: run folders, or other tools' files, with answers to --data; cheapest first.
     members: list[str] = Field(default_factory=list)
-    rule: Literal["auto", "majority", "mbr", "weighted", "cascade"] = "auto"  # or else that one
-    nbest: int = Field(1, ge=1)  # answers of each member's n-best list that count as members
-    cluster: str = "auto"  # what questions hang together by, as --cluster of evaluate
-    # Of a prediction: run folders with members' answers to --data, known by what they hold
-    # (those in a member's own run folder are found without), and files for members that are files.
+    rule: Literal["auto", "majority", "mbr", "weighted", "cascade"] = "auto"  # auto: the best
+    nbest: int = Field(1, ge=1)  # answers from each member's n-best list that may vote
+    cluster: str = "auto"  # how questions are grouped, like --cluster of evaluate
+    # For prediction: more run folders with members' answers to --data (those inside a member's
+    # own run folder are found without), and files for members that are files.
     answers: list[str] = Field(default_factory=list)
     max_cost: float | None = Field(None, gt=0)
     max_tokens_total: int | None = Field(None, ge=1)
 
     def idle(self) -> Mapping[str, str]:
-        """What each member decides for itself."""
+        """Options that each member sets for itself."""
         return {
-            "generation": "each member writes its answers by its own options",
-            "training": "an ensemble learns a rule, and no weights",
+            "generation": "each member uses its own options",
+            "training": "an ensemble learns a rule, not weights",
             "evidence.train": "an ensemble learns from answers",
             "evaluation.answer": "each member's answers are kept as they are",
             "merge": "an ensemble has no adapter",

@@ -1,4 +1,4 @@
-"""Typed options of a run, each with its default; `flags` says what those with a flag are for."""
+"""The options of a run, with types and defaults; `flags` describes those that have a flag."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
@@ -38,7 +38,7 @@ class DataOptions(Section):
     dev_limit: int | None = Field(None, ge=1)
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns a retriever's passages or validation data, where there are none."""
+        """Options for a retriever's passages or validation data, when there are none."""
         found = {}
         if self.passages is None and self.dev_passages is None:
             found["data.missing_passages"] = "it needs data.passages (--passages)"
@@ -49,34 +49,34 @@ class DataOptions(Section):
 
 
 class TrainingEvidenceOptions(Section):
-    """Which passages training examples are given; see `aqa.prompting.training_evidence`."""
+    """Which passages training examples get; see `aqa.prompting.training_evidence`."""
 
-    # gold: those that hold the answer; retrieved: as the data give them; mixed: gold + distractors
+    # gold: those with the answer; retrieved: as in the data; mixed: gold ones and distractors
     passages: Literal["gold", "retrieved", "mixed"] = "retrieved"
-    distractors: int = Field(4, ge=0)  # of an example
-    negatives: Literal["bm25", "random"] = "bm25"  # from other questions, where too few are given
-    gold_probability: float = Field(1.0, ge=0, le=1)  # that the gold passages are among them
-    unanswerable_probability: float = Field(0.0, ge=0, le=1)  # else: to be kept, with no answer
+    distractors: int = Field(4, ge=0)  # per example
+    negatives: Literal["bm25", "random"] = "bm25"  # from other questions, if too few are given
+    gold_probability: float = Field(1.0, ge=0, le=1)  # of keeping the gold passages
+    unanswerable_probability: float = Field(0.0, ge=0, le=1)  # of keeping an example without them
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns mixed passages, where they are not; see `Section.idle`."""
+        """Options for mixed passages, when they are not mixed; see `Section.idle`."""
         names = ("distractors", "negatives", "gold_probability", "unanswerable_probability")
         reason = "it needs evidence.train.passages = mixed"
         return {f"evidence.train.{n}": reason for n in names} if self.passages != "mixed" else {}
 
 
 class EvidenceOptions(Section):
-    """Which passages a reader is shown, the same for every backend."""
+    """Which passages a reader sees, the same for every backend."""
 
     top_k: int | None = Field(None, ge=1)
     order: Literal["given", "score", "best_last"] = "given"
-    dedupe: bool = True  # of identical passages only the best ranked
-    max_chars: int | None = Field(None, ge=1)  # characters of all passages' texts and titles
+    dedupe: bool = True  # keep only the best-ranked of identical passages
+    max_chars: int | None = Field(None, ge=1)  # of all passages together, titles included
     max_tokens: int | None = Field(None, ge=1)  # the same in tokens of `tokenizer`
-    tokenizer: str | None = None  # a model whose tokenizer counts, so that all readers' are alike
+    tokenizer: str | None = None  # the model whose tokenizer counts, for all readers alike
     title: bool = True  # write a passage's title above its text
     join: str = "\n\n"  # between two passages
-    numbered: bool = False  # [1], [2], ... before them, for readers that name passages
+    numbered: bool = False  # [1], [2], ... before passages, for readers that cite them
     train: TrainingEvidenceOptions = TrainingEvidenceOptions()
     stress: StressOptions = StressOptions()
 
@@ -96,18 +96,18 @@ class EvidenceOptions(Section):
         return self
 
     def plan(self) -> RawConfig:
-        """What decides the evidence of a question, as plain values."""
-        # Runs from before there were numbers, or stress, are compared with those of now.
+        """Return what decides a question's evidence, as plain values."""
+        # Runs older than numbers and stress must still match today's.
         unused = {"train", "stress"} | (set() if self.numbered else {"numbered"})
         stress = self.stress.plan()
         return self.model_dump(exclude=unused) | ({"stress": stress} if stress else {})
 
 
 class TrainingOptions(Section):
-    """The training loop; names and meanings are those of transformers' TrainingArguments."""
+    """The training loop; names and meanings as in transformers' TrainingArguments."""
 
     num_train_epochs: float = Field(2.0, gt=0)
-    max_steps: int = -1  # overrides the epochs where positive
+    max_steps: int = -1  # overrides the epochs if positive
     learning_rate: float = Field(2e-4, gt=0)  # QLoRA's value for 7B and 13B models
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
     warmup_steps: int = Field(10, ge=0)
@@ -115,39 +115,39 @@ class TrainingOptions(Section):
     max_grad_norm: float = Field(1.0, gt=0)
     per_device_train_batch_size: int = Field(8, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
-    gradient_checkpointing: bool | Literal["auto"] = "auto"  # auto: on where there is a GPU
-    use_liger_kernel: bool | Literal["auto"] = "auto"  # auto: on CUDA where it is installed
-    optim: str = "auto"  # auto: paged_adamw_8bit on CUDA, adamw_torch_fused elsewhere
-    packing: bool = False  # the rows of a batch in one, without padding; with flash attention alone
-    torch_compile: bool = False  # each layer, by PyTorch's compiler, for the training alone
+    gradient_checkpointing: bool | Literal["auto"] = "auto"  # auto: on if there is a GPU
+    use_liger_kernel: bool | Literal["auto"] = "auto"  # auto: on with CUDA, if installed
+    optim: str = "auto"  # auto: paged_adamw_8bit with CUDA, else adamw_torch_fused
+    packing: bool = False  # join a batch's rows without padding; needs flash attention
+    torch_compile: bool = False  # compile each layer for training
     targets: Literal["first", "all", "random"] = "first"  # all: a row each; random: one an epoch
     label_smoothing_factor: float = Field(0.0, ge=0, lt=1)
-    neftune_noise_alpha: float | None = None  # off
+    neftune_noise_alpha: float | None = None  # None: off
     group_by_length: bool = True
     logging_steps: int = Field(1, ge=1)
     eval_strategy: Annotated[  # YAML reads a bare `no` as false
         Literal["epoch", "steps", "no"], BeforeValidator(lambda v: "no" if v is False else v)
     ] = "epoch"
-    eval_steps: int = Field(100, ge=1)  # optimizer steps between evaluations and checkpoints
-    save_steps: int | None = Field(None, ge=1)  # between further checkpoints
+    eval_steps: int = Field(100, ge=1)  # optimizer steps between evaluations, and checkpoints
+    save_steps: int | None = Field(None, ge=1)  # optimizer steps between additional checkpoints
     evaluate_before: bool = True  # score the untrained model, too
-    eval_limit: int | None = Field(None, ge=1)  # dev examples of an evaluation during training
+    eval_limit: int | None = Field(None, ge=1)  # dev examples per evaluation during training
     metric_for_best_model: Literal["f1", "em", "loss"] = "f1"
     early_stopping_patience: int | None = Field(None, ge=1)  # evaluations without progress
-    ddp_timeout: int = Field(7200, ge=1)  # seconds that processes wait for each other
+    ddp_timeout: int = Field(7200, ge=1)  # seconds that processes wait for each other at most
     save_total_limit: int = Field(2, ge=1)  # checkpoints kept
     report_to: list[str] = Field(default_factory=list)  # tensorboard, wandb, mlflow
 
     @field_validator("report_to", mode="before")
     @classmethod
     def _by_name(cls, value: object) -> object:
-        """One name, or `none`, will do, as with transformers."""
+        """Accept a single name, or `none`, as transformers does."""
         if isinstance(value, str):
             return [] if value == "none" else [value]
         return value
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns another schedule; see `Section.idle`."""
+        """Options for other schedules; see `Section.idle`."""
         if self.lr_scheduler_type != "constant" or not self.warmup_steps:
             return {}
         reason = "it needs another training.lr_scheduler_type, such as constant_with_warmup"
@@ -155,17 +155,17 @@ class TrainingOptions(Section):
 
 
 class GenerationOptions(Section):
-    """How answers are written."""
+    """How answers are generated."""
 
     max_new_tokens: int = Field(64, ge=1)
-    temperature: float = Field(0.0, ge=0)  # 0 is greedy
+    temperature: float = Field(0.0, ge=0)  # 0: greedy
     top_p: float = Field(1.0, gt=0, le=1)
     num_beams: int = Field(1, ge=1)
     num_return_sequences: int = Field(1, ge=1)  # answers kept in `nbest`
-    samples: int = Field(1, ge=1)  # drawn for each prompt; the one that most agree with is taken
+    samples: int = Field(1, ge=1)  # per prompt; the one most like the others is the answer
     length_penalty: float = 1.0  # of beams: above 1 favours longer answers
-    batch_tokens: int | None = Field(None, ge=1)  # padded prompts and answers; None: by device
-    window: int = Field(512, ge=1)  # prompts held in memory and sorted by length
+    batch_tokens: int | None = Field(None, ge=1)  # per batch, with padding; None: by memory
+    window: int = Field(512, ge=1)  # prompts in memory, sorted by length
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:
@@ -183,16 +183,16 @@ class GenerationOptions(Section):
 
     @property
     def answers_each(self) -> int:
-        """How many answers a prompt gets."""
+        """The number of answers per prompt."""
         return max(self.samples, self.num_return_sequences)
 
     @property
     def draws(self) -> bool:
-        """Whether tokens are drawn one by one, rather than chosen or searched for with beams."""
+        """Whether tokens are sampled, rather than chosen greedily or by beam search."""
         return self.temperature > 0 and self.num_beams == 1
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns another way to choose tokens; see `Section.idle`."""
+        """Options for other ways to choose tokens; see `Section.idle`."""
         found = {}
         if not self.temperature:
             found["generation.top_p"] = "it needs a generation.temperature above 0"
@@ -201,48 +201,48 @@ class GenerationOptions(Section):
         return found
 
     def identity(self, seed: int) -> RawConfig:
-        """What of the options and the seed decides the answers."""
-        # Runs from before there were samples are compared with those of now.
+        """Return the options that decide the answers, and the seed if it does."""
+        # Runs older than samples must still match today's.
         unused = {"batch_tokens", "window"} | (set() if self.samples > 1 else {"samples"})
         found = self.model_dump(exclude=unused)
         return {**found, "seed": seed if self.temperature else None}
 
 
 class WorkersOptions(Section):
-    """Processes that answer one prediction together: of this machine, or actors of Ray."""
+    """Processes that share one prediction: on this machine, or as Ray actors."""
 
     count: int = Field(1, ge=1)
     engine: Literal["processes", "ray"] = "processes"
-    gpus: float | None = Field(None, ge=0)  # of each actor; None: one, where Ray has any
+    gpus: float | None = Field(None, ge=0)  # per actor; None: one, if Ray has any
 
     @property
     def processes(self) -> int:
-        """How many processes of this machine answer; those of Ray's actors don't count."""
+        """The number of processes on this machine, without Ray's actors."""
         return self.count if self.engine == "processes" else 1
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns Ray alone."""
+        """Options for Ray only."""
         return {} if self.engine == "ray" else {"workers.gpus": "it needs workers.engine = ray"}
 
 
-# Where the config of a judge differs from that of a reader, and which sections it has.
-JUDGE_MAX_NEW_TOKENS = 1024  # a reason, and what a model thinks before
-JUDGE_REPEATS_TEMPERATURE = 0.7  # at 0 repeats would show the server's noise alone
+# How a judge's config differs from a reader's, and which sections it has.
+JUDGE_MAX_NEW_TOKENS = 1024  # room for a reason, and for thinking before it
+JUDGE_REPEATS_TEMPERATURE = 0.7  # at 0, repeats would only show the server's noise
 JUDGE_SECTIONS = ("backend", "generation", "prompt", "seed")
 
 
 class EvaluationOptions(Section):
-    """What is kept of generated text, and how the validation predictions are scored."""
+    """Which part of generated text is the answer, and how validation predictions are scored."""
 
     # None: as the template says.
     answer: AnswerPart | None = None
     profile: Literal["auto", "mixed", "squad", "korquad", "klue-mrc"] = "auto"
-    # A model asks for BERTScore at the end of a training.
+    # If set, BERTScore is computed at the end of training.
     bert_model: str | None = None
     bert_num_layers: int | None = Field(None, ge=1)
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns BERTScore, where it is not asked for; see `Section.idle`."""
+        """Options for BERTScore, when it is not computed; see `Section.idle`."""
         return (
             {}
             if self.bert_model
@@ -255,7 +255,7 @@ class RunConfig(Section):
 
     backend: SerializeAsAny[InstanceOf[BackendOptions]]
     data: DataOptions = DataOptions()
-    # The backend's default where none is named.
+    # If not given, the backend's default.
     prompt: str
     evidence: EvidenceOptions = EvidenceOptions()
     training: TrainingOptions = TrainingOptions()
@@ -271,16 +271,16 @@ class RunConfig(Section):
     _called: frozenset[str] = PrivateAttr(default=frozenset())
 
     def __eq__(self, other: object) -> bool:
-        """Whether the values are the same, whoever gave them."""
+        """Compare the values, whatever their sources."""
         return isinstance(other, RunConfig) and self.model_dump() == other.model_dump()
 
     __hash__ = None  # type: ignore[assignment]
 
     def note_asked(self, keys: Iterable[str], called: Iterable[str] = ()) -> None:
-        """Remember keys that were given for this run, and those `called` by no config file."""
+        """Remember the keys given for this run, and those (`called`) not from a config file."""
         self._asked |= frozenset(keys)
         self._called |= frozenset(called)
 
     def asks_for(self, key: str, called: bool = False) -> bool:
-        """Whether a file or the call gave this key, or (`called`) the call or the run it names."""
+        """Whether this key was given, or (`called`) given outside of a config file."""
         return key in (self._called if called else self._asked)

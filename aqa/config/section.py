@@ -1,11 +1,11 @@
-"""A part of the configuration, in which an unknown key is an error."""
+"""A section of the config; unknown keys are errors."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-# What options of text are declared as, and those of several texts.
+# The types of options that take text, and several texts.
 OF_TEXT = (str, str | None, str | list[str])
 OF_TEXTS = (list[str], dict[str, str])
 
@@ -19,10 +19,10 @@ def _as_text(value: Any) -> Any:
 
 
 class Section(BaseModel):
-    """A part of the configuration in which an unknown key is an error."""
+    """A section of the config; unknown keys are errors."""
 
-    # No number is infinite: JSON, and so no manifest, knows such ones. Numbers for options of text
-    # are taken as they were written, see `scalars`.
+    # Numbers must be finite, since JSON (and so the manifest) has no others. Numbers given for
+    # text options are taken as written, see `scalars`.
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
@@ -34,7 +34,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _truth_as_text(cls, values: Any) -> Any:
-        """A name that reads `true` or `false` is that name, in lists and mappings of names too."""
+        """Take `true` and `false` as names in text options, also in lists and mappings."""
         fields = cls.model_fields if isinstance(values, Mapping) else {}
         words = {
             name: _as_text(values[name])
@@ -48,5 +48,5 @@ class Section(BaseModel):
         return {**values, **words} if words else values
 
     def idle(self) -> Mapping[str, str]:
-        """Keys of the config that change nothing beside these values, and why or what to do."""
+        """Return the config's keys that have no effect with these values, and why."""
         return {}

@@ -1,4 +1,4 @@
-"""How the evidence of a stress test is changed."""
+"""The options of stress tests: how the evidence is changed."""
 
 from pydantic import Field, field_validator
 
@@ -10,12 +10,12 @@ from aqa.config.section import Section
 class StressOptions(Section):
     """How the evidence is changed; see `aqa.prompting.stress`.
 
-    The seed is not the run's, so that readers of any seed are asked under the same evidence.
+    The seed is not the run's, so that all readers get the same evidence.
     """
 
-    condition: str | None = None  # one of CONDITIONS; None leaves the evidence as it is
-    passages: int = Field(20, ge=2)  # among which `position` moves the gold one
-    seed: int = Field(0, ge=0)  # of the answers and sides that are drawn
+    condition: str | None = None  # one of CONDITIONS; None: unchanged evidence
+    passages: int = Field(20, ge=2)  # that `position` shows, the gold one among them
+    seed: int = Field(0, ge=0)  # for drawing answers and sides
 
     @field_validator("condition")
     @classmethod
@@ -25,7 +25,7 @@ class StressOptions(Section):
         return value
 
     def plan(self) -> RawConfig:
-        """What decides the evidence under this condition; nothing where there is none."""
+        """Return what decides the evidence under this condition; {} if there is none."""
         family = (self.condition or "").partition("-")[0]
         used = {"position": {"passages"}, "conflict": {"seed"}, "two_sources": {"seed"}}
         wanted = {"condition", *used.get(family, ())}

@@ -1,4 +1,4 @@
-"""Options of the engine vLLM, which answers in processes of its own or on other machines."""
+"""The options of the engine vLLM, which runs in separate processes or on other machines."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -9,24 +9,24 @@ from aqa.config.section import Section
 
 
 class VllmOptions(Section):
-    """Where vLLM is, or runs already, and what it is started with.
+    """Where vLLM is installed or already running, and how it is started.
 
-    Those that vLLM has have its names.
+    Options that vLLM also has are named as there.
     """
 
-    python: str | None = None  # of the environment that has vLLM; None: this one
-    tensor_parallel_size: int = Field(1, ge=1)  # GPUs that share each layer
-    pipeline_parallel_size: int = Field(1, ge=1)  # groups of GPUs that share the layers
+    python: str | None = None  # of the environment with vLLM; None: this one
+    tensor_parallel_size: int = Field(1, ge=1)  # GPUs per layer
+    pipeline_parallel_size: int = Field(1, ge=1)  # groups of GPUs, each with some of the layers
     quantization: str | None = None  # bitsandbytes, fp8, ...; None: as the model is saved
-    # None: vLLM's default; on a CPU, whose memory it then is, half of what is free
+    # None: vLLM's default; on a CPU (main memory), half of what is free
     gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
-    arguments: list[str] = Field(default_factory=list)  # further ones of `vllm serve`
-    start_timeout: float = Field(1800.0, gt=0)  # seconds until it has to be up
-    urls: list[str] = Field(default_factory=list)  # of servers that run already; then none starts
-    served_model: str | None = None  # what those call the model; None: found by where it lies
-    allow_http: bool = False  # unencrypted to other machines
-    max_concurrency: int = Field(256, ge=1)  # requests at a time, of each server
-    request_timeout: float = Field(600.0, gt=0)  # seconds in which a server has to answer one
+    arguments: list[str] = Field(default_factory=list)  # more arguments for `vllm serve`
+    start_timeout: float = Field(1800.0, gt=0)  # seconds it may take to start
+    urls: list[str] = Field(default_factory=list)  # of running servers; then none is started
+    served_model: str | None = None  # the model's name there; None: found by its path
+    allow_http: bool = False  # allow unencrypted connections to other machines
+    max_concurrency: int = Field(256, ge=1)  # requests at a time, per server
+    request_timeout: float = Field(600.0, gt=0)  # seconds per request
 
     @model_validator(mode="after")
     def _no_key_in_arguments(self) -> Self:
@@ -38,7 +38,7 @@ class VllmOptions(Section):
         return self
 
     def idle(self) -> Mapping[str, str]:
-        """What concerns a server that is started here, or those that run already."""
+        """Options for a server started here, or for servers already running."""
         if not self.urls:
             reason = "it needs backend.vllm.urls"
             return {f"backend.vllm.{name}": reason for name in ("served_model", "allow_http")}
@@ -51,10 +51,10 @@ class VllmOptions(Section):
 
     @property
     def gpus(self) -> int:
-        """GPUs that a server takes."""
+        """The number of GPUs per server."""
         return self.tensor_parallel_size * self.pipeline_parallel_size
 
     def identity(self) -> dict[str, object]:
-        """What of it decides the answers."""
+        """Return the options that decide the answers."""
         names = {"served_model"} if self.urls else {"quantization", "arguments"}
         return {"engine": "vllm", **self.model_dump(include=names)}

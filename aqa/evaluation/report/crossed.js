@@ -42,8 +42,8 @@ function drawCrossed() {
 }
 
 if (crossed) {
-  const [down, across] = [chooseSystem("System of the lines", 0),
-    chooseSystem("System of the columns", 1)];
+  const [down, across] = [chooseSystem("System in the rows", 0),
+    chooseSystem("System in the columns", 1)];
   crossed.append(
     make("p", { class: "choices" }, down, " by ", across), make("table", { class: "crossed" }));
   drawCrossed();

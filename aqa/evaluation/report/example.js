@@ -66,10 +66,10 @@ function drawPassage(row, told, finders) {
   const summary = make("summary", {},
     make("span", { class: "rank" }, told.gold ? "gold" : String(told.rank)),
     prose("span", title || text.slice(0, 90), title ? "title" : "title excerpt"),
-    ...(isGold ? [make("mark", { title: "a gold answer stands here" }, "gold")] : []),
+    ...(isGold ? [make("mark", { title: "a gold answer is here" }, "gold")] : []),
     ...[...within].map((system) => make("span", {
       class: `said s${system % COLOURS}`,
-      title: `the answer of ${facts.systems[system]} stands here`,
+      title: `the answer of ${facts.systems[system]} is here`,
     }, facts.systems[system])),
     make("span", { class: "facts" }, notes.join(" · ")));
   const shown = make("p", { class: "text", dir: "auto", lang: HANGUL.test(text) ? "ko" : null });
@@ -83,8 +83,8 @@ function notesOf(row, system, passages) {
   const notes = [kind.meaning];
   if (passages.length && row.answers[system]?.trim()) {
     const places = passages.filter(({ within }) => within.has(system)).map(({ label }) => label);
-    notes.push(places.length ? `stands in passage ${places.join(", ")}`
-      : "stands in no passage word for word");
+    notes.push(places.length ? `found in passage ${places.join(", ")}`
+      : "found in no passage word for word");
   }
   if (told.read !== undefined) {
     const size = told.characters === undefined ? "" : `, ${counted(told.characters)} characters`;
@@ -137,8 +137,8 @@ function drawEvidence(passages) {
   const unfold = make("button", { type: "button", class: "unfold", onclick: () => {
     const isFolded = items.some((item) => !item.open);
     for (const item of items) item.open = isFolded;
-    unfold.textContent = isFolded ? "Fold all" : "Unfold all";
-  } }, "Unfold all");
+    unfold.textContent = isFolded ? "Collapse all" : "Expand all";
+  } }, "Expand all");
   const title = `Evidence, ${items.length} passage${items.length === 1 ? "" : "s"}`;
   return [make("div", { class: "evidence" }, make("h3", {}, title), unfold), ...items];
 }

@@ -118,7 +118,7 @@ function drawHead() {
     byId("head").append(make("div", told, button, ...more));
   };
   column("number", "#");
-  if (isSeveral) column("disagreement", "Apart");
+  if (isSeveral) column("disagreement", "Spread");
   column("question", "Question");
   column("gold", "Gold answer");
   for (const system of systems) {

@@ -224,10 +224,10 @@ def test_answers_are_marked_in_the_evidence(page) -> None:
     assert "read by left" in first.text
     assert "read by" not in second.text
     notes = page.texts("#detail .notes")
-    assert "stands in passage 1" in notes[0]
+    assert "found in passage 1" in notes[0]
     assert "read 2 passages, 90 characters" in notes[0]
     assert "confidence -0.25" in notes[0]
-    assert "stands in no passage word for word" in notes[1]
+    assert "found in no passage word for word" in notes[1]
     page.browser.find_element(By.CLASS_NAME, "unfold").click()
     assert first.get_attribute("open")
     assert second.get_attribute("open")
