@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -17,6 +17,7 @@ from aqa.evaluation.planning import Sight
 from aqa.metrics import load_metric
 from aqa.metrics.normalize import second_score
 from aqa.metrics.pairs import Pairs
+from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import ConfidenceSequence, Verdict, verdicts
 from aqa.metrics.statistics.intervals import FEW, mean_intervals
 from aqa.metrics.statistics.power import detectable_difference, detectable_share
@@ -97,8 +98,7 @@ class Contest:
         Raises:
             DataError: the reference answered too few questions.
         """
-        (system,), (self.a, self.b) = aligned.systems, names
-        self._margin = rule.margin
+        (system,), (self.a, self.b), self._margin = aligned.systems, names, rule.margin
         common = [place for place, key in enumerate(aligned.expected) if key in system.rows]
         self.questions = len(common)
         self.left_out = len(aligned.expected) - len(common)
@@ -111,19 +111,20 @@ class Contest:
             )
         self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)
         self.score = "em" if rule.score == "em" else second_score(aligned.profile)
-        self._known = self._scores({place: self._pairs.predictions[place] for place in common})
-        self._answered, self._failed = dict[int, float](), set[int]()
-        members: list[list[int]] = [[] for _ in range(clusters.count)]
-        for place, code in zip(common, clusters.codes.tolist(), strict=True):
-            members[code].append(place)
-        self._clusters = [members[code] for code in draw_order(self._strata(members), seed)]
-        self._sequence = ConfidenceSequence(max(map(len, members)), len(members))
-        ids = list(aligned.expected)
-        scores = [[ids[place], score] for place, score in self._known.items()]
+        self._common = np.array(common)
+        self._theirs_lost = np.array([text is None for text in self._pairs.predictions])  # theirs
+        self._known, self._answered = np.full((2, len(aligned.expected)), np.nan)
+        self._known[common] = self._scores({at: self._pairs.predictions[at] for at in common})
+        self._lost = np.zeros(len(aligned.expected), dtype=bool)
+        drawn = draw_order(self._strata(clusters), seed)
+        self._order = self._common[np.argsort(np.argsort(drawn)[clusters.codes], kind="stable")]
+        self._sizes = clusters.sizes[drawn]
+        self._ends = np.cumsum(self._sizes).astype(np.intp)  # of clusters in the order
+        self._sequence = ConfidenceSequence(int(self._sizes.max()), clusters.count)
         self.plan = {
             "reference": {
                 "name": system.file,
-                "sha256": hashlib.sha256(json.dumps(scores).encode()).hexdigest(),
+                "sha256": self._digest(list(aligned.expected)),
             },
             "score": self.score,
             "profile": aligned.profile,
@@ -139,24 +140,24 @@ class Contest:
     def waves(self, growth: float) -> Iterator[Sequence[int]]:
         """Yield the data indices of each wave's questions; see `wave_ends`."""
         start = 0
-        for end in wave_ends(list(map(len, self._clusters)), growth):
-            yield [place for own in self._clusters[start:end] for place in own]
+        for count in wave_ends(self._sizes.tolist(), growth):
+            end = int(self._ends[count - 1])
+            yield self._order[start:end].tolist()
             start = end
 
     def decide(self, answers: Mapping[int, str | None]) -> Decision:
         """Decide after a wave by all answers so far; the answer None has failed."""
-        self._answered |= self._scores(answers)
-        self._failed |= {place for place, answer in answers.items() if answer is None}
-        done = [own for own in self._clusters if all(place in self._answered for place in own)]
-        totals = np.array(
-            [sum(self._answered[at] - self._known[at] for at in own) / 100 for own in done]
-        )
-        sizes = np.array(list(map(len, done)), dtype=np.float64)
+        places = list(answers)
+        self._answered[places] = self._scores(answers)
+        self._lost[places] = [text is None for text in answers.values()]
+        differences = (self._answered - self._known)[self._order]
+        totals = np.add.reduceat(differences, np.append(0, self._ends[:-1])) / 100
+        done = ~np.isnan(totals)  # nan: not all of a cluster is answered
+        asked = self._order[np.repeat(done, self._sizes.astype(np.intp))]
+        totals, sizes = totals[done], self._sizes[done]
         margin = None if self._margin is None else self._margin / 100
-        (verdict,) = verdicts(self._sequence, totals, sizes, np.array([len(done)]), margin)
+        (verdict,) = verdicts(self._sequence, totals, sizes, np.array([len(sizes)]), margin)
         low, high = self._sequence.interval(totals, sizes)
-        asked = [place for own in done for place in own]
-        theirs = sum(self._pairs.predictions[place] is None for place in asked)
         return Decision(
             self.a,
             self.b,
@@ -169,7 +170,7 @@ class Contest:
             self._sequence.p_value(totals, sizes),
             int(sizes.sum()),
             self.questions,
-            (theirs, sum(place in self._failed for place in asked)),
+            (int(self._theirs_lost[asked].sum()), int(self._lost[asked].sum())),
         )
 
     def sight(self, answers: Mapping[int, str | None]) -> tuple[Sight, bool]:
@@ -177,12 +178,13 @@ class Contest:
 
         With too few common answers, both are assumed to vary like the reference, independently.
         """
-        known = np.array(list(self._known.values()))
-        both = [at for at, place in enumerate(self._known) if place in answers]
+        known = self._known[self._common]
+        both = [at for at, place in enumerate(self._common.tolist()) if place in answers]
         clusters = self._apart.at(both)
         if len(both) >= FEWEST and clusters.count >= FEW:
-            own = self._scores({place: answers[place] for place in self._known if place in answers})
-            values = {"a": {"score": known[both].tolist()}, "b": {"score": list(own.values())}}
+            places = self._common[both].tolist()
+            own = self._scores({place: answers[place] for place in places})
+            values = {"a": {"score": known[both].tolist()}, "b": {"score": own}}
             (found,) = compare(values, clusters).comparisons
             return Sight(found.detectable, len(both), clusters.count, found.differing), True
         clusters = self._apart
@@ -193,7 +195,7 @@ class Contest:
         detectable = detectable_difference(error, clusters.count)
         return Sight(detectable, len(known), clusters.count), False
 
-    def _scores(self, answers: Mapping[int, str | None]) -> dict[int, float]:
+    def _scores(self, answers: Mapping[int, str | None]) -> Sequence[float]:
         all_of, places = self._pairs, list(answers)
         pairs = Pairs(
             list(answers.values()),
@@ -201,12 +203,21 @@ class Contest:
             all_of.profile,
             known_languages=[all_of.languages[place] for place in places],
         )
-        return dict(zip(places, self._metric(pairs).per_example, strict=True))
+        return self._metric(pairs).per_example
 
-    def _strata(self, clusters: Iterable[Sequence[int]]) -> list[tuple[str, bool]]:
+    def _strata(self, clusters: Clusters) -> list[tuple[str, bool]]:
         """Return each cluster's stratum: its language, and whether most of it is answerable."""
-        answerable, languages = self._pairs.answerable, self._pairs.languages
-        return [
-            (languages[own[0]], 2 * sum(answerable[place] for place in own) > len(own))
-            for own in clusters
-        ]
+        _, first = np.unique(clusters.codes, return_index=True)
+        answerable = np.array(self._pairs.answerable)[self._common]
+        most = 2 * np.bincount(clusters.codes, answerable) > clusters.sizes
+        languages = [self._pairs.languages[place] for place in self._common[first].tolist()]
+        return list(zip(languages, most.tolist(), strict=True))
+
+    def _digest(self, ids: Sequence[str]) -> str:
+        """Return the SHA-256 of the reference's scores, as JSON of pairs of id and score."""
+        digest, mark = hashlib.sha256(), "["
+        for place in self._common.tolist():
+            digest.update((mark + json.dumps([ids[place], float(self._known[place])])).encode())
+            mark = ", "
+        digest.update(b"]")
+        return digest.hexdigest()

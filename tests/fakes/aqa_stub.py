@@ -23,6 +23,7 @@ class StubOptions(BackendOptions):
     seconds_per_answer: float = 0.0
     fail_ids: tuple[str, ...] = ()
     asked: str | None = None  # a file to append every prompt's id to
+    up_to: str | None = None  # a file with the index of the first prompt that has to wait
 
 
 class StubBackend(Backend[StubOptions]):
@@ -49,7 +50,13 @@ class StubBackend(Backend[StubOptions]):
             for prompt in reversed(window):
                 if self.options.seconds_per_answer:
                     time.sleep(self.options.seconds_per_answer)
+                while self._waits(prompt):
+                    time.sleep(0.01)
                 yield prompt, self.answer(prompt)
+
+    def _waits(self, prompt: Prompt) -> bool:
+        file = self.options.up_to
+        return file is not None and prompt.index >= int(Path(file).read_text() or 0)
 
     def _note(self, window: list[Prompt]) -> None:
         if self.options.asked is not None:

@@ -24,5 +24,7 @@ def prepare_ray() -> None:
         variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # keeps it on loopback
         # Child processes of an actor, vLLM's servers, end by themselves.
         variables["RAY_kill_child_processes_on_worker_exit"] = "0"
+        # A busy machine may take longer than a minute to start one, which would be started again.
+        variables["RAY_worker_register_timeout_seconds"] = "1800"
     for name, value in variables.items():
         os.environ.setdefault(name, value)

@@ -11,6 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+import killed_training
 import pytest
 import spread_on_cpus
 from files import read
@@ -55,12 +56,12 @@ TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", str(PROCESSES)]
 TORCHRUN += ["--master-port", PORT]
 
 
-def launched(launcher: Sequence[str]) -> Launch:
-    """Return a function that runs `aqa` in the processes that a launcher starts."""
+def launched(launcher: Sequence[str], program: Sequence[str] = ("-m", "aqa")) -> Launch:
+    """Return a function that runs `aqa`, or a program, in the processes that a launcher starts."""
 
     def launch(*arguments: str) -> tuple[list[int], str, str]:
         done = subprocess.run(
-            [sys.executable, *launcher, "-m", "aqa", *arguments],
+            [sys.executable, *launcher, *program, *arguments],
             capture_output=True,
             text=True,
             timeout=1200,
@@ -116,7 +117,7 @@ def train(launch: Launch, *arguments: str) -> None:
     assert errors.count("Tokenizing") <= 1
 
 
-def deepspeed(folder: Path, stage: int = 2) -> Launch:
+def deepspeed(folder: Path, stage: int = 2, program: Sequence[str] = ("-m", "aqa")) -> Launch:
     """DeepSpeed's ZeRO by a config file like those of `accelerate config`."""
     automatic = dict.fromkeys(("gradient_accumulation_steps", "gradient_clipping"), "auto")
     config = {
@@ -130,7 +131,7 @@ def deepspeed(folder: Path, stage: int = 2) -> Launch:
     path = folder / "accelerate.yaml"
     path.write_text(json.dumps(config), encoding="utf-8")
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(path)]
-    return launched([*launcher, "--main_process_port", PORT])
+    return launched([*launcher, "--main_process_port", PORT], program)
 
 
 def losses(folder: Path) -> list[float]:
@@ -273,7 +274,15 @@ def test_deepspeed_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
     assert losses(two) == pytest.approx(losses(whole.folder), abs=1e-3)
     assert_same_weights(two, whole.folder)
     if whole.kind == "llama":
-        interrupted_copy(two, both, steps=2)
+        steps = ["--set", "training.gradient_accumulation_steps=1"]
+        killed = deepspeed(tmp_path, 3, (killed_training.__file__, "2"))
+        codes, _, _ = killed(*whole.words, "-o", str(both), *steps)
+        assert codes != [0]
+        assert read(both / "run.json")["status"] == "running"
+        assert {each.name for each in both.glob("checkpoints/*")} == {
+            "checkpoint-1",
+            "checkpoint-2",
+        }
         train(deepspeed(tmp_path, 3), *whole.words, "-o", str(both), "--resume")
         assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
         assert_same_weights(both, whole.folder)
