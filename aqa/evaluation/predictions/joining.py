@@ -189,13 +189,17 @@ def _by_likeness(
     ids, own = plain[: len(asked.ids)], plain[len(asked.ids) :]
     if len(plain) < len(numbers) or len(set(ids)) < len(ids) or len(set(own)) < len(own):
         return None
-    known = dict(zip(ids, asked.ids, strict=True))
-    if known.keys().isdisjoint(own):
+    known = {number: place for place, number in enumerate(ids)}
+    shared = [row for row, number in zip(found, own, strict=True) if number in known]
+    if not shared:
         return None
-    places = {key: place for place, key in enumerate(asked.ids)}
-    _check_questions(found, asked, [places[known[n]] for n in own if n in known])
+    _check_questions(shared, asked, [known[number] for number in own if number in known])
     note(f"{file}: its ids are the data's numbers in other digits ({keys[0]}, {asked.ids[0]})")
-    return _by([known.get(n, key) for n, key in zip(own, keys, strict=True)], found)
+    joined = [
+        asked.ids[known[number]] if number in known else key
+        for number, key in zip(own, keys, strict=True)
+    ]
+    return _by(joined, found)
 
 
 def _by_number(

@@ -338,6 +338,13 @@ def test_numbers_in_other_digits_are_the_same_ids(ids: list[str], tmp_path: Path
         assert ids == ["1.0", "2.0"] or "other digits" in notes[0]
 
 
+def test_ids_that_the_data_lacks_stay_beside_those_in_other_digits(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("id,prediction\n01,a\n03,c\n02,b\n")
+    found = read_predictions(path, ["1", "2"], ["Where?", "Who?"])
+    assert {key: row.prediction for key, row in found.items()} == {"1": "a", "03": "c", "2": "b"}
+
+
 def test_answers_to_other_questions_are_not_joined_by_their_order(tmp_path: Path) -> None:
     rows = [
         {
