@@ -73,6 +73,8 @@ class RowParser:
                 self._refuse("question", question_column, question, row, place)
             if not references.columns:
                 self._refuse("answers", "", None, row, place)
+            if read_id(stored_id, place) is None:
+                self._refuse("question", "", None, row, place)
             question = ""
         passages_column, title_column, listed = self._list(row, bool(references.columns), place)
         passages = tuple(self._passage(item, rank) for rank, item in enumerate(listed, 1))
@@ -88,7 +90,7 @@ class RowParser:
                 gold_ids = gold_ids or tuple(filter(None, map(_named_id, listed)))
         used = {id_column, question_column, passages_column, title_column, *references.columns}
         return Example(
-            id=self._id(stored_id, question, passages, row, place),
+            id=self._id(stored_id, question, passages, place),
             question=self._form(question),
             passages=() if self._joined else passages,
             answers=references.texts and tuple(map(self._form, references.texts)),
@@ -193,18 +195,9 @@ class RowParser:
     def _form(self, text: str) -> str:
         return unicodedata.normalize("NFC", text) if self._nfc else text
 
-    def _id(
-        self,
-        stored: object,
-        question: str,
-        passages: Iterable[Passage],
-        row: Mapping[str, object],
-        place: str,
-    ) -> str:
+    def _id(self, stored: object, question: str, passages: Iterable[Passage], place: str) -> str:
         if (own := read_id(stored, place)) is not None:
             return own
-        if not question:
-            self._refuse("question", "", None, row, place)
         self.generated_ids += 1
         content = "\n".join((question, *(passage.text for passage in passages)))
         return short_hash(unicodedata.normalize("NFC", content))

@@ -29,7 +29,7 @@ from aqa.evaluation.predictions.fields import AS_USUAL, Fields
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
 from aqa.evaluation.predictions.named import OWN_SCORES
-from aqa.evaluation.predictions.own import JOURNAL_HEAD, answered_row, is_ours, read_own
+from aqa.evaluation.predictions.own import HEAD_BYTES, JOURNAL_HEAD, answered_row, is_ours, read_own
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.shapes.harnesses import without_matches
 from aqa.evaluation.predictions.texts import as_text
@@ -44,7 +44,6 @@ RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of an unfinished one
 LIKELY = {".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".eval"}
 TABLES = {".csv", ".tsv", ".parquet", ".arrow"}  # in which lists are often stored as text
 PACKED = (".gz", ".zst")
-HEAD_BYTES = 4096
 
 
 def read_predictions(

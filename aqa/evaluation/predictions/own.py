@@ -7,8 +7,8 @@ from typing import Any
 
 from aqa.data.columns import MISSING, look_up
 from aqa.data.files import Row, open_bytes
-from aqa.data.json_scanner import scanning
-from aqa.data.shape import without
+from aqa.data.json_stream import read_members
+from aqa.data.shape import as_object, without
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
@@ -22,6 +22,7 @@ from aqa.runs.names import PREDICTIONS
 from aqa.runs.shelf import Shelf
 
 JOURNAL_HEAD = f'{{"kind": "{JOURNAL_KIND}"'.encode()
+HEAD_BYTES = 4096
 OUR_ANSWER = "predicted_answer"
 
 
@@ -32,7 +33,7 @@ def read_own(file: Path, asked: Asked | None, fields: Fields) -> dict[str, Answe
         DataError: a row asks another question of the data than its id says, or is none of a run.
     """
     is_finished, shelf, found = file.name == PREDICTIONS, Shelf(), dict[str, AnsweredRow]()
-    for place, row in _members(file) if is_finished else _lines(file):
+    for place, row in _rows(file):
         if is_finished and (row["id"] in found or not is_ours(row, fields)):
             return {}
         own = answered_row(row, place)
@@ -43,23 +44,15 @@ def read_own(file: Path, asked: Asked | None, fields: Fields) -> dict[str, Answe
     return {} if is_joined else found
 
 
-def _members(file: Path) -> Iterator[Row]:
-    """The members of an object that are objects."""
-    with scanning(file) as document:
-        if document.next() == "{":
-            for key, first in document.members():
-                value = document.value()
-                own = value if first == "{" else {}
-                yield f'{file}, id "{one_line(key)}"', {**own, "id": key}
-            document.end()
-
-
-def _lines(file: Path) -> Iterator[Row]:
-    """The lines of a journal but its first; none of another file."""
+def _rows(file: Path) -> Iterator[Row]:
+    """The rows of a run's predictions or journal; none of another file."""
     with open_bytes(file) as opened:
-        head = opened.read(len(JOURNAL_HEAD))
-    if head == JOURNAL_HEAD:
+        head = opened.read(HEAD_BYTES)
+    if head.startswith(JOURNAL_HEAD):
         yield from ((line.place, line.value) for line in read_lines(file))
+    elif file.name == PREDICTIONS and head.lstrip().startswith(b"{"):
+        for key, value in read_members(file):
+            yield f'{file}, id "{one_line(key)}"', {**as_object(value), "id": key}
 
 
 def is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
