@@ -83,7 +83,10 @@ def predict(
     if several and stop_when_decided is not None:
         raise UsageError("stop_when_decided works on a single run; leave out prompts and stress")
     silence = None if abstain_below is None else as_path(abstain_below)
-    stop = _stop_rule(stop_when_decided, margin, decide_by)
+    POINTS.check("margin", margin)
+    Choice(SCORES).check("decide_by", decide_by)
+    reference = None if stop_when_decided is None else run_folder(stop_when_decided)
+    stop = StopRule.asked(reference, margin, decide_by)
     resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
     resume.check_files()
     if folder is None and (prompts or stress or silence or stop):
@@ -127,17 +130,3 @@ def run_folder(run: PathLike | Predictions) -> Path:
     for _ in run.rows():  # so that all answers are in the folder
         pass
     return run.folder
-
-
-def _stop_rule(
-    reference: PathLike | Predictions | None, margin: float | None, score: Literal["em", "f1"]
-) -> StopRule | None:
-    POINTS.check("margin", margin)
-    Choice(SCORES).check("decide_by", score)
-    if reference is None:
-        if margin is not None or score != "f1":
-            raise UsageError(
-                "margin and decide_by need stop_when_decided; give it the run to compare with"
-            )
-        return None
-    return StopRule(run_folder(reference), margin, score)

@@ -1,6 +1,6 @@
 """Shell completions for the values of flags; without any, most shells offer files."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -33,15 +33,6 @@ def conditions(begun: str) -> list[str]:
     from aqa.config.conditions import CONDITIONS, FAMILIES
 
     return _next(begun, dict.fromkeys([*FAMILIES, *CONDITIONS]))
-
-
-def of(words: Sequence[str]) -> Callable[[str], list[str]]:
-    """These words."""
-
-    def offered(begun: str) -> list[str]:
-        return _beginning(begun, words)
-
-    return offered
 
 
 def _shipped(kind: str) -> list[str]:

@@ -44,9 +44,7 @@ Settings = Annotated[
 ]
 Fields = Annotated[
     list[str] | None,
-    option(
-        "--field", "Name a column, such as question=Frage; repeatable.", "OURS=COLUMN", panel="Data"
-    ),
+    option("--field", "A column, such as question=Frage; repeatable.", "OURS=COLUMN", panel="Data"),
 ]
 Split = Annotated[str | None, of_config("data.split")]
 Passages = Annotated[str | None, of_config("data.passages")]
@@ -68,11 +66,7 @@ Export = Annotated[str | None, of_config("export", Choice(("gguf", "gguf:f16", "
 Fresh = Annotated[bool, option("--fresh", "Start over, and delete what the run folder holds.")]
 JudgeModel = Annotated[
     list[str] | None,
-    judge(
-        "--judge-model",
-        "The judge's model, by default that of gpt4; several make a panel.",
-        "MODEL",
-    ),
+    judge("--judge-model", "The judge's model (default: gpt4's); several make a panel.", "MODEL"),
 ]
 JudgeMaxCost = Annotated[
     float | None,
@@ -130,11 +124,7 @@ SliceKeys = Annotated[
 ]
 TrainingData = Annotated[
     str | None,
-    comparison(
-        "--train",
-        "Training data; examples also found there are scored separately (slice seen).",
-        "FILE",
-    ),
+    comparison("--train", "Training data; its examples get their own slice (seen).", "FILE"),
 ]
 AllowDifferentEvidence = Annotated[
     bool, comparison("--allow-different-evidence", "Compare runs whose evidence plans differ.")
@@ -158,11 +148,7 @@ Markdown = Annotated[bool, output("--markdown", "Print the scores as a Markdown 
 Latex = Annotated[bool, output("--latex", "Print the scores as a LaTeX table.")]
 FailUnder = Annotated[
     list[str] | None,
-    output(
-        "--fail-under",
-        "Exit with code 4 if a score is worse than this, such as f1=70.",
-        "SCORE=LIMIT",
-    ),
+    output("--fail-under", "Exit with code 4 if a score is worse, such as f1=70.", "SCORE=LIMIT"),
 ]
 NoAnswer = Annotated[
     list[str] | None,
@@ -171,11 +157,7 @@ NoAnswer = Annotated[
 Answer = Annotated[str | None, of_config("evaluation.answer", Choice(("line", "text")))]
 PredictionFields = Annotated[
     list[str] | None,
-    option(
-        "--prediction-field",
-        "Column of the answer or id; COLUMN=VALUE selects rows.",
-        "NAME=COLUMN",
-    ),
+    option("--prediction-field", "Column of answer or id; COLUMN=VALUE picks rows.", "NAME=COLUMN"),
 ]
 MetricNames = Annotated[
     str | None,
@@ -187,8 +169,7 @@ MetricNames = Annotated[
     ),
 ]
 Profile = Annotated[
-    str,
-    of_config("evaluation.profile", Choice(("auto", "mixed", "squad", "korquad", "klue-mrc"))),
+    str, of_config("evaluation.profile", Choice(("auto", "mixed", "squad", "korquad", "klue-mrc")))
 ]
 Plan = Annotated[
     float | None,
@@ -224,11 +205,7 @@ WrongUnder = Annotated[
 ]
 AbstainBelow = Annotated[
     Path | None,
-    option(
-        "--abstain-below",
-        "Withhold unsure answers by this contract (see aqa evaluate --choose-threshold).",
-        "FILE",
-    ),
+    option("--abstain-below", "Withhold unsure answers, by a contract of aqa evaluate.", "FILE"),
 ]
 AllowOtherReader = Annotated[
     bool, option("--allow-other-reader", "Accept a contract made for another reader.")
@@ -251,11 +228,7 @@ StressCards = Annotated[
 ]
 StopWhenDecided = Annotated[
     Path | None,
-    stopping(
-        "--stop-when-decided",
-        "Ask in waves, until it is clear whether this reader or that of RUN is better.",
-        "RUN",
-    ),
+    stopping("--stop-when-decided", "Ask in waves until this or RUN's reader is better.", "RUN"),
 ]
 Margin = Annotated[
     float | None, points("--margin", "Also stop once the two surely differ by less.")

@@ -5,7 +5,6 @@ from typing import Any
 
 import typer
 
-from aqa.cli import completion
 from aqa.config.flags import BY_KEY
 from aqa.config.ranges import Choice, Range
 
@@ -34,7 +33,8 @@ def option(
     if limits is not None:
         kind |= {"metavar": metavar or limits.metavar, "parser": read}
     if isinstance(limits, Choice):
-        kind["autocompletion"] = completion.of(limits.words)
+        words = limits.words
+        kind["autocompletion"] = lambda incomplete: [w for w in words if w.startswith(incomplete)]
     return typer.Option(*names.split(), help=text, rich_help_panel=panel, **kind)
 
 

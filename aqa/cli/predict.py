@@ -134,11 +134,7 @@ def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
         raise UsageError("--to-see needs --dry-run, and a run to compare with (--against)")
     if params["against"] and not sees:
         raise UsageError("--against needs --to-see; give the difference to be detected")
-    if against is None and (params["margin"] is not None or params["decide_by"] != "f1"):
-        raise UsageError(
-            "--margin and --decide-by need --stop-when-decided; give it the run to compare with"
-        )
-    return against and StopRule(against, params["margin"], params["decide_by"])
+    return StopRule.asked(against, params["margin"], params["decide_by"])
 
 
 def _answer(

@@ -99,8 +99,7 @@ FLAGS = (
         metavar="NAME",
     ),
     Flag(
-        "evaluation.answer",
-        "Which part of the output is the answer: its first line or all of it.",
+        "evaluation.answer", "Which part of the output is the answer: its first line or all of it."
     ),
     Flag(
         "evaluation.bert_model",

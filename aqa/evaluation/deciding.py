@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from aqa.errors import DataError
+from aqa.errors import DataError, UsageError
 from aqa.evaluation.comparison import compare
 from aqa.evaluation.inputs import Aligned
 from aqa.evaluation.planning import Sight
@@ -39,6 +39,19 @@ class StopRule:
     reference: Path
     margin: float | None = None
     score: Literal["em", "f1"] = "f1"
+
+    @classmethod
+    def asked(
+        cls, reference: Path | None, margin: float | None, score: Literal["em", "f1"]
+    ) -> "StopRule | None":
+        """Make the rule of these options; UsageError for some that need a reference."""
+        if reference is not None:
+            return cls(reference, margin, score)
+        if margin is not None or score != "f1":
+            raise UsageError(
+                "--margin and --decide-by need --stop-when-decided; give it the run to compare with"
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True)
