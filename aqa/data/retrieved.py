@@ -109,8 +109,8 @@ class Retrieved:
             )
         if self.joined:
             yield (
-                f"Rows whose documents are joined in one text: {self.joined}; it is taken as one "
-                "passage, --corpus FILE tells the documents apart."
+                f"Rows whose documents are joined in one text: {self.joined}; each is taken as one"
+                " passage, unless --corpus FILE separates the documents."
             )
 
     def load(self, path: Path, corpus: Path | None, id_column: str | None) -> None:

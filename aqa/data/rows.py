@@ -58,7 +58,7 @@ def read_saved_dataset(folder: Path, split: str | None) -> Iterator[Row]:
         part = folder
         own_split = _entry(folder / STATE_FILE, "_split")
         if split not in (None, own_split):
-            raise DataError(f'{folder} is the split "{own_split}" alone; leave --split out')
+            raise DataError(f'{folder} is only the split "{own_split}"; leave --split out')
     files = [part / file["filename"] for file in _entry(part / STATE_FILE, "_data_files")]
     return read_arrow(files, f"{folder.name}/{split}" if split else folder.name)
 

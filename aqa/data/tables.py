@@ -104,8 +104,8 @@ def _check_cells(cells: Sequence[str], header: Sequence[str], place: str) -> Non
         raise DataError(f"{place}: {len(cells)} cells where the header has {len(header)}; {advice}")
     if error := EXCEL_ERRORS.intersection(cells):
         raise DataError(
-            f"{place}: Excel has put {error.pop()} in place of a text, such as one that begins with"
-            " = or -; import this column as text"
+            f"{place}: Excel has replaced a text with {error.pop()}, such as one that begins with ="
+            " or -; import this column as text"
         )
     if len(cells) > 1 and all(map(IN_BRACKETS.fullmatch, cells)):
         raise DataError(

@@ -31,7 +31,7 @@ WRAPPINGS = (
     (
         re.compile(r"""\A\s*(?:\[\s*['"].*['"]\s*\]|\{\s*['"]\w+['"]\s*:.*\})\s*\Z""", re.DOTALL),
         "a list or an object written as text",
-        "it is scored as it is: give the answer alone",
+        "it is scored as it is: give only the answer",
     ),
     (
         re.compile(r"&(?:amp|lt|gt|quot|nbsp|#0?39|#x27);"),

@@ -170,7 +170,7 @@ def _check_run(system: SystemScores) -> None:
     data = [_data_sha256(one.get("fingerprint")) for one in (trained, manifest)]
     if trained.get("verb") == "train" and data[0] == data[1] is not None:
         raise DataError(
-            f"{file} answers the questions that its reader learned from, which promise too much;"
+            f"{file} answers the questions that its reader was trained on, which promise too much;"
             f" predict others {again.format(backend['name'], model)}"
         )
 
@@ -186,7 +186,7 @@ def check_promise(
     """Raise UsageError for several systems or for a score that is not `known`."""
     if len(predictions) != 1:
         names = ", ".join(str(file_of(each) or each) for each in predictions[:3])
-        raise UsageError(f"--choose-threshold is for one reader; give one of {names} alone")
+        raise UsageError(f"--choose-threshold is for one reader; give only one of {names}")
     if known is not None and promise.score not in known:
         raise _no_score(promise)
 

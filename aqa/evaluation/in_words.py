@@ -72,7 +72,7 @@ def _condition_in_words(name: str, passages: int) -> str:
         place = "in the middle" if part == "middle" else part
         return f"when the answer is {place} of {passages}"
     if family == "noise":
-        return f"among {part} hard passages" if int(part) else "with the gold passage alone"
+        return f"among {part} hard passages" if int(part) else "with only the gold passage"
     return {
         CONFLICT: "when the passage gives another answer than the known one",
         TWO_SOURCES: "when a second source contradicts the first",
@@ -116,7 +116,9 @@ def card_in_words(card: StressCard) -> Iterator[str]:
     for found in card.places.get(card.metric, ()):
         if found.is_real:
             change, place = _change(found, score), found.b.partition("-")[2]
-            yield f"{card.reader} {change} by the place alone, from the first to the {place}"
+            yield (
+                f"{card.reader} {change} when only the place changes, from the first to the {place}"
+            )
     if card.metric in card.places and "position" not in card.findings:
         yield f"{card.reader}: no difference was found between places of the answer"
 

@@ -197,7 +197,7 @@ def _way_to_stress(folder: Path) -> str:
     config = manifest.get("config")
     backend = config["backend"]["name"] if isinstance(config, dict) else ""
     if backend == "ensemble":
-        return "an ensemble is not asked under stress; name runs of its members"
+        return "an ensemble can't be put under stress; name runs of its members"
     asked = "--stress position,noise,missing"
     if manifest.get("verb") == "train":
         return f"make some with `aqa predict {backend} --model {folder} {asked}`, and name that run"

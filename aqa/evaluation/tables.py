@@ -144,7 +144,7 @@ def calibration_table(report: Report) -> Table:
             more = [Figure(found.plain_ece, 1), Figure(found.overconfidence, 1, is_signed=True)]
             rows.append(Row([system.name, found.kind, found.n, error, interval, *more]))
     heads = figures("n", "ECE", "95 % interval", "plain ECE", "too sure by")
-    title = "Calibration: confidence beside the share of right (exact) answers"
+    title = "Calibration: confidence and the share of right (exact) answers"
     return Table([*texts("system", "confidence"), *heads], rows, title)
 
 

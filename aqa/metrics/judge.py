@@ -14,6 +14,6 @@ def judge(name: str, pairs: Pairs) -> Score:
         UsageError: no judge was asked.
     """
     if pairs.verdicts is None:
-        raise UsageError("the metric judge needs verdicts; it is asked by aqa evaluate alone")
+        raise UsageError("the metric judge needs verdicts; only aqa evaluate asks it")
     details = f"{pairs.verdicts.signature}|failed-verdicts:{pairs.verdicts.failed}"
     return pairs.score(name, pairs.verdicts.values, details, refs="all")

@@ -59,7 +59,7 @@ def open_contest(
         )
     if DECIDING in manifest_of(system):
         progress.note(
-            f"{system.file} stopped when it was decided, perhaps where chance favoured it; a whole"
+            f"{system.file} stopped when it was decided, perhaps when chance favoured it; a whole"
             " run is a better reference"
         )
     a, b = system_names([reference, folder])

@@ -212,7 +212,7 @@ def _prepared(
     if evaluated.stress:
         check_stress(predictions, data)
     if asked.plan is not None and len(predictions) < 2:
-        raise UsageError("--plan needs two systems or more, whose difference it plans for")
+        raise UsageError("--plan needs two systems or more, whose difference is to be detected")
     score_files.check_limit_names(limits, possible_scores(asked.metrics))
     labels, sampled = _read_labels(evaluated)
     references = None if data is None else read_references(data, progress)

@@ -58,7 +58,7 @@ def preview(
         DataError: no example has this id, or training would leave it out.
     """
     if isinstance(config.backend, EnsembleOptions):
-        raise UsageError("an ensemble sends no prompts of its own; preview those of its members")
+        raise UsageError("an ensemble has no prompts; preview those of its members")
     inputs = Inputs(config, load_template(config.prompt), progress)
     reader = make_reader(config, progress)
     reader.learn_tokenizer(inputs.texts())

@@ -60,7 +60,7 @@ def verify(folder: Path) -> Verification:
     if not manifest:
         if not named.exists():
             raise RunError(f"{named}: no such file or folder; name a run folder")
-        where = "in a run folder: beside it is" if is_file else "a run folder: it holds"
+        where = "in a run folder: its folder has" if is_file else "a run folder: it holds"
         raise RunError(f"{named} is not {where} no {MANIFEST}")
     sources = manifest.get("sources")
     if not isinstance(sources, dict) or not all(

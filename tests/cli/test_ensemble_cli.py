@@ -321,14 +321,16 @@ def test_an_ensemble_is_no_member_and_promises_nothing_of_what_it_learned_from(
     told = {
         "ens": "ens is a training; predict questions that it has not seen with its reader"
         " (`aqa predict ensemble --model ens --data QUESTIONS`), and choose",
-        "again": "again answers the questions that its reader learned from, which promise too much",
+        "again": "again answers the questions that its reader was trained on, which promise too much",
     }
     for folder, message in told.items():
         done = call_aqa("evaluate", folder, "--choose-threshold", "risk=60", code=1)
         assert message in " ".join(done.stderr.split())
         assert not (tmp_path / folder / "silence.json").exists()
         done = call_aqa("evaluate", folder, "--stress", code=1)
-        assert "not asked under stress; name runs of its members" in " ".join(done.stderr.split())
+        assert "can't be put under stress; name runs of its members" in " ".join(
+            done.stderr.split()
+        )
     call_aqa("evaluate", "out", "--choose-threshold", "risk=60", code=0)
 
 
@@ -341,7 +343,7 @@ def test_several_runs_in_one_command_are_for_one_reader(call_aqa: Call, test: Pa
 
 def test_an_ensemble_has_no_prompts_to_preview(call_aqa: Call, test: Path) -> None:
     done = call_aqa("prompt-preview", "ensemble", "--data", test, "--model", "ens", code=2)
-    assert "an ensemble sends no prompts of its own" in done.stderr
+    assert "an ensemble has no prompts" in done.stderr
 
 
 def test_an_ensemble_is_asked_by_one_process(

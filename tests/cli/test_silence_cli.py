@@ -200,7 +200,10 @@ def test_a_contract_that_was_changed(
         (["--choose-threshold", "risk=5", "--wrong-under", "em"], 'such as "f1=50"'),
         (["--choose-threshold", "risk=5", "--wrong-under", "bleu=5"], "there is no such score"),
         (["--choose-threshold", "risk=5", "--metrics", "f1"], "there is no such score"),
-        (["b.json", "--choose-threshold", "risk=5"], "for one reader; give one of a.json, b.json"),
+        (
+            ["b.json", "--choose-threshold", "risk=5"],
+            "for one reader; give only one of a.json, b.json",
+        ),
     ],
 )
 def test_wrong_usage(words: list[str], told: str, call_aqa: Call, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_failures_count_as_wrong(call_aqa: Call, tmp_path: Path) -> None:
     stop = ("predict", "stub", "--data", "dev.jsonl", "-o", "c", "--stop-when-decided", "b")
     done = call_aqa(*stop, code=0)
     said = " ".join((done.stdout + done.stderr).split())
-    assert "b stopped when it was decided, perhaps where chance favoured it" in said
+    assert "b stopped when it was decided, perhaps when chance favoured it" in said
     assert f"failed answers count 0: {result(tmp_path / 'c')['failed'][0]} of b)" in said
 
 

@@ -58,7 +58,7 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
     assert "when the answer is last of 20" in told
     assert "copier answers 100 % (" in told
     for place in ("middle", "last"):
-        assert f"by the place alone, from the first to the {place}" in told
+        assert f"when only the place changes, from the first to the {place}" in told
     told = "\n".join(card_in_words(cards["memory"]))
     share = cards["memory"].conditions["conflict"].shares["memory"].value
     assert f"memory gives the old answer to {share:.0f} % (" in told

@@ -133,7 +133,7 @@ def test_unknown_conditions(stress: str, told: str, call_aqa: Call, tmp_path: Pa
     [
         (["nobody"], "noise", "no question allows it (no gold passage is known)"),
         (None, "missing", "no question allows it (no gold passage is known)"),
-        (["Mr Person 1"], "noise-2", "noise-2 asks for 2 passages beside the gold one, but the"),
+        (["Mr Person 1"], "noise-2", "noise-2 asks for 2 passages besides the gold one, but the"),
     ],
 )
 def test_data_that_do_not_fit_are_refused_before_anything(

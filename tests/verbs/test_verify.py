@@ -104,7 +104,7 @@ def test_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run folder: it holds no run\.json"):
         verify(tmp_path)
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(RunError, match=r"a\.json is not in a run folder: beside it is no run"):
+    with pytest.raises(RunError, match=r"a\.json is not in a run folder: its folder has no run"):
         verify(tmp_path / "a.json")
     with pytest.raises(RunError, match="nowhere: no such file or folder"):
         verify(tmp_path / "nowhere")

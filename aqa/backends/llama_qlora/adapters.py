@@ -180,8 +180,8 @@ def _widen(model: Any, folder: Path) -> None:
     tied = layer.weight is model.get_output_embeddings().weight
     if len(held) < (1 if tied else 2):
         raise ModelError(
-            f"{folder}: this adapter was trained over {rows} tokens, of which its base has"
-            f" {layer.num_embeddings}, and it brings the others along for {', '.join(held)} alone;"
+            f"{folder}: this adapter was trained with {rows} tokens, but its base has only"
+            f" {layer.num_embeddings}, and the adapter holds the others only for {', '.join(held)};"
             " merge the two where it was trained"
         )
     model.resize_token_embeddings(rows, mean_resizing=False)

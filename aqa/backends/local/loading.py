@@ -134,8 +134,8 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
             if "conversion of the weights" not in str(error):
                 raise
             raise ModelError(
-                f"{files.title}: some weights in its files can't be put together, as their scales"
-                " or other parts are not there; restore them from where they came"
+                f"{files.title}: some weights in its files can't be restored, since their scales or"
+                " other parts are missing; restore the files from their source"
             ) from error
     absent = found["missing_keys"] & {name for name, _ in model.named_parameters()}
     reshaped = {name for name, *_ in found["mismatched_keys"]}

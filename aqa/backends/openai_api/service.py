@@ -183,8 +183,9 @@ class Service:
         used = worst if reply.spent is None else priced(reply.spent, price)
         if self.ledger.learn(worst, used):
             self.note(
-                f"the server heeds no limit of an answer: one took {used.output:,} tokens, where"
-                f" {worst.output:,} were asked for; for the cap, each may take as many from now on"
+                f"the server ignores the limit of an answer's length: one took {used.output:,}"
+                f" tokens, where {worst.output:,} were requested; for the cap, each is counted with"
+                " as many from now on"
             )
         return used
 

@@ -79,8 +79,8 @@ SHAPES: tuple[Shape, ...] = (
         knows=_is_choice,
     ),
     unreadable(
-        "a candidate answer that a label calls right or wrong (WikiQA, MultiRC): keep the right"
-        " ones alone, and say so with --field answers=answer",
+        "a candidate answer that a label calls right or wrong (WikiQA, MultiRC): keep only the"
+        " right ones, and say so with --field answers=answer",
         "question", "answer", "label",
         knows=lambda row: row.keys() <= OF_CANDIDATES,
     ),
@@ -135,7 +135,7 @@ SHAPES: tuple[Shape, ...] = (
 # the columns ...; ".
 ADVICE: tuple[Shape, ...] = (
     unreadable(
-        "these are splits: write each into a file of its own",
+        "these are splits: write each into its own file",
         knows=lambda row: row.keys() <= SPLITS or str(row.get("id")) in SPLITS,
     ),
     unreadable(
@@ -157,8 +157,8 @@ ADVICE: tuple[Shape, ...] = (
         any_of=("messages", "conversations"),
     ),
     unreadable(
-        "this is TriviaQA, whose evidence lies in files beside it: give the passages with"
-        " --passages FILE, or the data set trivia_qa/rc of the hub",
+        "this is TriviaQA, whose evidence is in separate files: give the passages with --passages"
+        " FILE, or the data set trivia_qa/rc of the hub",
         any_of=("entitypages", "questionsource"),
     ),
     unreadable(
@@ -171,13 +171,12 @@ ADVICE: tuple[Shape, ...] = (
         "this is FlashRAG's data: give what was retrieved with --passages FILE", "goldenanswers"
     ),
     unreadable(
-        "these are questions of NarrativeQA: give the summaries beside them with --corpus"
-        " summaries.csv",
+        "these are questions of NarrativeQA: give the summaries, too, with --corpus summaries.csv",
         "documentid", "set", "questiontokenized",
     ),
     unreadable(
-        "this looks like a corpus, or what a retriever found: give it with --corpus or --passages"
-        " beside the questions",
+        "this looks like a corpus, or what a retriever found: give it with --corpus or --passages,"
+        " and the questions with --data",
         any_of=("docid", "contents", "corpusid"),
         knows=lambda row: row.keys() <= OF_A_CORPUS,
     ),

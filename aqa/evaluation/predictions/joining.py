@@ -113,8 +113,8 @@ def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: A
     if {counted[0], theirs[0]} == {0, 1}:
         raise DataError(
             f"{file}: its ids count from {counted[0]} to {counted[-1]}, and the data's from"
-            f" {theirs[0]} to {theirs[-1]}, so each answer may be that of the question beside it;"
-            " number both alike"
+            f" {theirs[0]} to {theirs[-1]}, so each answer may belong to the question before or"
+            " after; number both alike"
         )
 
 

@@ -72,12 +72,12 @@ DOCUMENTS = (
     ),
     unreadable(
         "numbers by id, such as null_odds.json with the scores of no answer; give the answers, such"
-        " as predictions.json beside it; answers that are numbers go in quotes",
+        " as predictions.json next to it; answers that are numbers go in quotes",
         knows=_only_numbers,
     ),
 )  # fmt: skip
 
-OF_HELM = "give display_predictions.json or scenario_state.json beside it"
+OF_HELM = "give display_predictions.json or scenario_state.json next to it"
 # Rows without an answer.
 ROWS = (
     unreadable(

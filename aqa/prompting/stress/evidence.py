@@ -115,7 +115,7 @@ class StressedEvidence:
         if enough < wanted:
             raise DataError(
                 f"{example.place or example.id}: {self._condition} asks for {wanted} passages"
-                f" beside the gold one, but the data hold only {enough} for it; leave this"
+                f" besides the gold one, but the data have only {enough} for it; leave this"
                 " condition out, or give a retriever's with --passages"
             )
         return ""

@@ -145,9 +145,9 @@ NESTED = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_doub
     ("settings", "left_out", "said"),
     [
         (NESTED, "nested_absmax", "1 of the weights .* but their scales are missing"),
-        (NESTED, "nested_quant_map", "can't be put together"),
-        (NESTED, "weight.absmax", "can't be put together"),
-        ({"load_in_8bit": True}, "SCB", "can't be put together"),
+        (NESTED, "nested_quant_map", "can't be restored"),
+        (NESTED, "weight.absmax", "can't be restored"),
+        ({"load_in_8bit": True}, "SCB", "can't be restored"),
     ],
 )
 def test_one_layer_without_a_part_of_its_scales_is_refused(

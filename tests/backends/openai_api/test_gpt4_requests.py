@@ -336,7 +336,9 @@ def test_a_server_that_heeds_no_limit_passes_no_cap(
     with pytest.raises(StoppedError, match="max-cost"):
         run(config, tmp_path / "out", notes=notes)
     assert server.requests == 9
-    assert ("heeds no limit of an answer: one took 5,000" in "".join(notes)) == ("cost" not in told)
+    assert ("ignores the limit of an answer's length: one took 5,000" in "".join(notes)) == (
+        "cost" not in told
+    )
     assert 0.09 <= read_manifest(tmp_path / "out")["served"]["spent"]["usd"] <= 0.1
 
 

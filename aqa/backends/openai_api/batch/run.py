@@ -275,8 +275,8 @@ class BatchRun:
                 continue
             if self._ledger.is_untried and planned == TRIED:
                 self._progress.note(
-                    f"{planned} requests first: whether the cap holds is up to the server, which"
-                    " may write more than it is asked to"
+                    f"{planned} requests first: whether the cap holds depends on the server, which"
+                    " may write more than requested"
                 )
                 return
             worst = self._service.worst(prompt, self._ledger.batch_price) + self._ledger.excess

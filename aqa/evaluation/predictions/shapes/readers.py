@@ -112,8 +112,8 @@ def natural_questions(row: Row) -> Iterator[Row]:
         texts = [said]
     elif any(not isinstance(text, str) for text in texts):
         raise UnreadableError(
-            "an answer of Natural Questions by the places of its tokens; write each short answer's"
-            ' text beside its id, as {"example_id": ..., "prediction": ...}'
+            "an answer of Natural Questions as positions of tokens; write each short answer's text"
+            ' with its id, as {"example_id": ..., "prediction": ...}'
         )
     yield {"example_id": row["example_id"], "prediction": " ".join(map(str, texts))}
 
