@@ -321,7 +321,7 @@ def test_an_ensemble_is_no_member_and_promises_nothing_of_what_it_learned_from(
     told = {
         "ens": "ens is a training; predict questions that it has not seen with its reader"
         " (`aqa predict ensemble --model ens --data QUESTIONS`), and choose",
-        "again": "again answers the questions that its reader was trained on, which promise too much",
+        "again": "again answers the questions that its reader was trained on, which promise too",
     }
     for folder, message in told.items():
         done = call_aqa("evaluate", folder, "--choose-threshold", "risk=60", code=1)

@@ -166,10 +166,12 @@ def test_data_without_gold_passages() -> None:
 
 
 def test_fewer_passages_than_noise_asks_for() -> None:
-    with pytest.raises(DataError, match=r"noise-20 asks for 20 passages beside .* hold only 8 for"):
+    with pytest.raises(
+        DataError, match=r"noise-20 asks for 20 passages besides .* have only 8 for"
+    ):
         stressed(examples()[:9], "noise-20")
     assert stressed(examples()[:9], "noise-5")
-    with pytest.raises(DataError, match=r"asks for 5 passages beside .* hold only 4 for"):
+    with pytest.raises(DataError, match=r"asks for 5 passages besides .* have only 4 for"):
         stressed(examples()[:5], "position-last")
     rows = examples()[:5]  # with two gold passages, one fewer is needed
     second = Passage("So it is: person 0 lives there.", id="p", rank=2)
