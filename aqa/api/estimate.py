@@ -69,10 +69,7 @@ def estimate_cost(
     check_list("prompts", prompts)
     check_list("stress", stress)
     if (to_see is None) != (against is None) or (to_see is None and decide_by != "f1"):
-        raise UsageError(
-            "to_see, against and decide_by go together; give at least to_see and against, or none"
-            " of them"
-        )
+        raise UsageError("give to_see and against together, and decide_by only with them")
     if prompts or stress:
         if to_see is not None:
             raise UsageError("to_see works on a single run; leave out prompts and stress")

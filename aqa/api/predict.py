@@ -83,10 +83,7 @@ def predict(
     if several and stop_when_decided is not None:
         raise UsageError("stop_when_decided works on a single run; leave out prompts and stress")
     silence = None if abstain_below is None else as_path(abstain_below)
-    POINTS.check("margin", margin)
-    Choice(SCORES).check("decide_by", decide_by)
-    reference = None if stop_when_decided is None else run_folder(stop_when_decided)
-    stop = StopRule.asked(reference, margin, decide_by)
+    stop = _stop_rule(stop_when_decided, margin, decide_by)
     resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
     resume.check_files()
     if folder is None and (prompts or stress or silence or stop):
@@ -130,3 +127,11 @@ def run_folder(run: PathLike | Predictions) -> Path:
     for _ in run.rows():  # so that all answers are in the folder
         pass
     return run.folder
+
+
+def _stop_rule(
+    run: PathLike | Predictions | None, margin: float | None, score: Literal["em", "f1"]
+) -> StopRule | None:
+    POINTS.check("margin", margin)
+    Choice(SCORES).check("decide_by", score)
+    return StopRule.asked(None if run is None else run_folder(run), margin, score)

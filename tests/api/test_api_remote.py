@@ -95,7 +95,7 @@ def test_what_it_would_cost(server: Server, tmp_path: Path) -> None:
     assert seen.to_see is not None
     assert "to see a difference of 5" in seen._repr_html_()
     assert "to see a difference of 5" in str(seen)
-    with pytest.raises(aqa.AqaError, match="give at least to_see and against"):
+    with pytest.raises(aqa.AqaError, match="give to_see and against together"):
         aqa.estimate_cost("gpt4", rows, settings=settings, to_see=5)
     assert not server.requests
     assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]

@@ -57,7 +57,7 @@ REFUSED: list[tuple[Call, Mapping[str, object], str]] = [
     (predict, {"allow_other_reader": True}, "name a contract"),
     (predict, {"settings": {"workers.count": 2}}, "workers.count only works with the command"),
     *((estimate, {"against": "half", "to_see": it}, "to_see") for it in (0, -1, nan, "2")),
-    (estimate, {"decide_by": "em"}, "or none of them"),
+    (estimate, {"decide_by": "em"}, "decide_by only with them"),
     (preview, {"number": 0}, "number=0"),
     (preview, {"number": -1}, "number=-1"),
 ]
