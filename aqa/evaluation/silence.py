@@ -155,7 +155,8 @@ class Ranked:
         asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
         counts = self.counts(promise)
         # With more questions, the first test would be of a smaller share, the most confident.
-        first, surest = counts[0], [count for count in self._steps(0) if count <= counts[0]]
+        first = counts[0]
+        surest = [*(count for count in self._steps(0) if count < first), first]
         shares = {count: float(self.wrong[:count].mean()) for count in surest}
         needed = min(
             max(self._needed(count, shares[count], promise), ceil(first * self.examples / count))
@@ -177,11 +178,10 @@ class Ranked:
         risk, level = promise.risk / 100, promise.chance
         if share >= risk:
             return MOST + 1
-        effect = count / max(self._effective(count, risk)[0], 1e-9)
         low, high = 1, MOST
         while low < high:
             middle = (low + high) // 2
-            if _tail(middle / effect, share * middle / effect, risk) <= level:
+            if _tail(*self._effective(count, risk, middle / count), risk) <= level:
                 high = middle
             else:
                 low = middle + 1
@@ -224,12 +224,12 @@ class Ranked:
         squares = ((self.wrong - mean) ** 2).sum(keepdims=True)
         return float(intra_class_correlation(between, squares, sizes)[0])
 
-    def _effective(self, count: int, risk: float) -> tuple[float, float]:
+    def _effective(self, count: int, risk: float, times: float = 1.0) -> tuple[float, float]:
         """The equivalent number of independent trials, and of errors among them."""
         wrong = self.wrong[:count]
         errors = float(wrong.sum())
         if self.are_independent:
-            return count, errors
+            return times * count, times * errors
         sums = np.bincount(self.codes[:count], wrong - risk)
         sizes = np.bincount(self.codes[:count])
         sums = sums[sizes > 0]
@@ -245,7 +245,8 @@ class Ranked:
         least = 1 + OF_ALL * self._correlation * (count / alike - 1)
         effect = max(1.0, variance / independent, least)
         share = errors / count
-        trials = count / effect * _freedom_factor(max(alike - 1, 1.0), count - 1)
+        freedom = (max(times * own - 1, 1.0) for own in (alike, count))
+        trials = times * count / effect * _freedom_factor(*freedom)
         return trials, share * trials
 
 

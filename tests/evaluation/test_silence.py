@@ -1,6 +1,7 @@
 """Contract thresholds: valid bounds, clusters, ties, and promises that data can't support."""
 
 import random
+import re
 
 import pytest
 from scipy import stats
@@ -92,6 +93,27 @@ def test_more_questions_begin_with_fewer_of_the_surest() -> None:
     sure, wrong = [-float(at) for at in range(600)], [at >= 480 for at in range(600)]
     with pytest.raises(DataError, match=r"by 600 questions; about 1,872 like them would do"):
         choose_threshold(sure, wrong, Clusters.apart(600), Promise(risk=0.2))
+
+
+def test_of_many_questions_the_first_threshold_may_be_below_every_step() -> None:
+    wrong = [at % 2 == 0 for at in range(70_000)]
+    with pytest.raises(DataError, match=r"even of the surest 250 answers 50.0 % are wrong"):
+        choose([-float(at) for at in range(70_000)], wrong, Clusters.apart(70_000))
+
+
+def test_how_many_questions_would_do_where_one_group_has_most() -> None:
+    """With five times as many groups, 80 % of such samples have a contract."""
+    codes = [group for group, size in enumerate([300] + [2] * 50) for _ in range(size)]
+    wrong = [at % 50 == 7 for at in range(len(codes))]
+    with pytest.raises(DataError, match="in 51 clusters; about") as caught:
+        choose_threshold(
+            [(at * 7919 % 997) / 997 for at in range(len(codes))],
+            wrong,
+            Clusters.of(codes, "title"),
+            Promise(risk=10),
+        )
+    needed = int(re.findall(r"about ([\d,]+)", str(caught.value))[0].replace(",", ""))
+    assert 1000 < needed < 3000
 
 
 def test_a_reader_that_is_never_sure_enough() -> None:
