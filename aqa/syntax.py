@@ -18,6 +18,7 @@ JSON_FAULTS = {
     "Expecting ':'": "a colon is missing",
     "Expecting property name": "a key in double quotes is needed",
     "Expecting value": "a value is missing",
+    "Illegal trailing comma": "a comma is one too many",  # since Python 3.13
     "Invalid control": "line breaks and tabs in texts are written \\n and \\t",
     "Invalid \\": "a backslash is written \\\\",
 }

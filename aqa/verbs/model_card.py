@@ -99,8 +99,9 @@ def licence_of(base: str) -> str | None:
         package = base.removeprefix(PREFIX).partition("/")[0]
         owners = importlib.metadata.packages_distributions().get(package, [])
         fields = [importlib.metadata.metadata(owner) for owner in owners[:1]]
-        found = [each[key] for each in fields for key in ("License-Expression", "License")]
-        return next((str(text).lower() for text in found if text), None)
+        keys = ("License-Expression", "License")
+        found = (each[key].lower() for each in fields for key in keys if key in each)
+        return next(filter(None, found), None)
     if Path(base).is_dir():
         card = Path(base, CARD)
         return _licence_in(card.read_text(encoding="utf-8")) if card.is_file() else None

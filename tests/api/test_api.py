@@ -49,10 +49,11 @@ def test_every_public_name_is_there() -> None:
 )
 def test_each_parameter_is_typed_and_described(name: str) -> None:
     verb = getattr(aqa, name)
-    assert "Raises:\n        AqaError" in verb.__doc__
+    described = inspect.getdoc(verb) or ""
+    assert "Raises:\n    AqaError" in described
     for parameter in inspect.signature(verb).parameters.values():
         assert parameter.annotation is not inspect.Parameter.empty
-        assert f"        {parameter.name}: " in verb.__doc__, parameter
+        assert f"    {parameter.name}: " in described, parameter
 
 
 @pytest.mark.parametrize("kind", [Predictions, Evaluation, Training, Previews, Estimate])

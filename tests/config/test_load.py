@@ -119,8 +119,8 @@ def test_a_file_that_is_no_config(tmp_path: Path, content: str | bytes, told: st
 
 
 def test_broken_json_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"a\.json, line 2, column 1: not valid JSON"):
-        read_config(write(tmp_path, '{"seed": 1,\n}', "a.json"))
+    with pytest.raises(ConfigError, match=r"a\.json, line 2, column 3: not valid JSON"):
+        read_config(write(tmp_path, '{"seed":\n1 2 }', "a.json"))
     with pytest.raises(ConfigError, match="can't read this config: Is a directory"):
         read_config(find_config(str(tmp_path)))
 

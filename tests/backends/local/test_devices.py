@@ -40,7 +40,10 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
         monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Fake 24 GB")
+        properties = SimpleNamespace(major=major)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
 
     return fake
@@ -207,6 +210,7 @@ def test_4_bits_are_refused_on_apples_gpu() -> None:
 def test_a_driver_that_does_not_work_is_said(
     kind: str, built: str | None, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, kind, built)
     told = list(hardware_notes(hardware(llama_config("x/y").backend), True))
     assert told[0] == "device: cpu, float32"

@@ -588,7 +588,7 @@ def test_other_runs_know_of_what_is_collected_before_this_one_ends(
         costs = [next(rows)["spent"]["cost"] for _ in range(6)]
         found = spent_in(tmp_path / "out").cost
     assert found is not None
-    assert found >= sum(costs) > 0
+    assert found >= sum(costs) * (1 - 1e-9) > 0
 
 
 def test_a_cap_with_no_room_asks_nothing(tmp_path: Path, server: BatchingServer) -> None:
