@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 from zlib import crc32
 
@@ -122,14 +123,27 @@ def atomic(path: Path, locked: bool = True) -> Iterator[BinaryIO]:
     draft = path.with_name(f".{path.name[:ROOM]}.{mark}.draft")
     with explained(path.parent):
         try:
-            with draft.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+            if locked:
+                with _synced(draft) as file:
+                    yield file
+            else:  # only what is complete has a name, so that a killed process leaves none
+                with TemporaryFile(dir=path.parent) as unnamed:
+                    yield unnamed
+                    unnamed.seek(0)
+                    with _synced(draft) as file:
+                        shutil.copyfileobj(unnamed, file)
             draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def _synced(path: Path) -> Iterator[BinaryIO]:
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -54,6 +54,12 @@ def read_queue(folder: Path) -> Json:
     return found if isinstance(found, dict) else {}
 
 
+def is_taken(folder: Path, launch: str) -> bool:
+    """Whether living processes of another launch work on the folder's queue."""
+    other = read_queue(folder).get("launch")
+    return other not in (None, launch) and any(map(is_alive, segments_of(folder)))
+
+
 def take_part(folder: Path, name: str, launch: str) -> "Share | None":
     """Join this launch's queue under a name; None if there is no such queue (any more)."""
     if read_queue(folder).get("launch") != launch:

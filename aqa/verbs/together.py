@@ -13,6 +13,7 @@ from aqa.processes import is_first_process
 from aqa.progress import Progress
 from aqa.runs.folder import read_manifest
 from aqa.runs.segments import POLL_SECONDS
+from aqa.runs.shared_queue import is_taken
 from aqa.verbs.launch import refuse_several
 from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, kept_answers
 from aqa.verbs.session import result_of
@@ -55,7 +56,7 @@ def _is_led(folder: Path, launch: str) -> bool:
     """Whether this launch has a leader; a new one may need a moment to announce itself."""
     end = time.monotonic() + SAY_SECONDS
     while read_manifest(folder).get("launch") != launch:
-        if time.monotonic() > end:
+        if is_taken(folder, launch) or time.monotonic() > end:
             return False
         time.sleep(POLL_SECONDS)
     return True

@@ -74,6 +74,15 @@ def test_two_that_write_a_file_at_once_leave_it_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_process_killed_without_a_lock_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with atomic(path, locked=False) as file:
+        file.write(b"half")
+        file.flush()
+        assert list(tmp_path.iterdir()) == []
+    assert path.read_bytes() == b"half"
+
+
 def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     with atomic(path):

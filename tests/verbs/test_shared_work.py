@@ -220,6 +220,24 @@ def test_the_first_waits_until_who_leads_has_said_so(
     assert len(waited) == own
 
 
+def test_a_folder_where_another_launch_answers_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    monkeypatch.setattr("aqa.verbs.together.time.sleep", lambda _: pytest.fail("it waited"))
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    lock = hold(folder)
+    try:
+        open_queue(folder, {"launch": "other", "window": SIZE, "fingerprint": {}}, [False] * COUNT)
+        share = take_part(folder, "0", "other")
+        assert share is not None
+        with share, pytest.raises(FolderInUseError, match="another process is using"):
+            run_together(configured(tmp_path), folder)
+    finally:
+        lock.release()
+
+
 def test_failures_are_asked_again_by_all(single: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     run_alone(configured(tmp_path), folder)
