@@ -40,7 +40,7 @@ def save_adapter(
     if tokenizer is not None and len(tokenizer) > model.config.vocab_size:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     settings = {"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
-    with quiet():
+    with quiet(), catch_warnings(action="ignore"):  # of what can't be merged
         adapted = peft.get_peft_model(model, getattr(peft, kind)(**{**settings, **options}))
     with torch.no_grad():
         for weights in adapted.parameters():

@@ -96,8 +96,8 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
         weights = load_file(folder / ADAPTER_WEIGHTS)
         check_keys(str(folder), damaged=damaged(weights.items()))
         # peft only warns about missing weights, and leaves them random.
+        warnings.simplefilter("ignore", UserWarning)  # what it does not know is noted
         warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
-        warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)  # noted
         try:
             placed = placement(options, training=False) if options.device_map else {}
             adapted = PeftModel.from_pretrained(model, folder, torch_device="cpu", **placed)

@@ -11,9 +11,11 @@ from aqa.backends.base import Merged
 from aqa.backends.llama_qlora.models import never_quantized
 from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader
+from aqa.backends.model_errors import is_out_of_memory, said_by
 from aqa.config.backend_options import BackendOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
+from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.records import Prompt
 from aqa.runs.files import atomic_folder, write_json
@@ -65,9 +67,44 @@ def _greedy(config: RunConfig, backend: BackendOptions) -> RunConfig:
 
 
 def _write(reader: LocalReader, folder: Path) -> None:
-    with quiet():
-        model = reader.model.merge_and_unload(safe_merge=True)
-    write_model(reader, model, folder)
+    """Merge the adapter in place and save the whole.
+
+    Raises:
+        ModelError: peft can't merge adapters of this kind, or transformers can't save the result.
+    """
+    try:
+        with quiet():
+            _untie(reader.model)
+            model = reader.model.merge_and_unload(safe_merge=True)
+        write_model(reader, model, folder)
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{reader.files.adapter}: this adapter can't be merged into its base"
+            f" ({said_by(error)}); use the two as they are"
+        ) from error
+
+
+def _untie(model: Any) -> None:
+    """Give the output layer its own weights if an adapter changes only it, or the embedding.
+
+    If both share their weights, peft would change them for both.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from torch.nn import Parameter
+
+    base = model.get_base_model()
+    layers = (base.get_input_embeddings(), base.get_output_embeddings())
+    adapted = [isinstance(layer, BaseTunerLayer) for layer in layers]
+    embedding, output = (
+        layer.get_base_layer() if changes else layer
+        for layer, changes in zip(layers, adapted, strict=True)
+    )
+    if any(adapted) and output.weight is embedding.weight:
+        output.weight = Parameter(output.weight.detach().clone(), requires_grad=False)
+        for config in (base.config, base.config.get_text_config()):
+            config.tie_word_embeddings = False
 
 
 def write_model(reader: LocalReader, model: Any, folder: Path) -> None:

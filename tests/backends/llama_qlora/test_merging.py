@@ -8,6 +8,8 @@ from warnings import catch_warnings
 
 import pytest
 from calls import Call
+from tiny_adapters import save_adapter
+from tiny_families import save_causal
 from tiny_llama import (
     Training,
     make_config,
@@ -22,6 +24,7 @@ from transformers import Gemma3TextConfig, GPT2Config, LagunaConfig, LlamaConfig
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.models import linear_4bit
 from aqa.config.options import RunConfig
+from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.records import Template
@@ -56,6 +59,36 @@ def test_kinds_of_adapters_answer_as_peft_does(
     assert (merged.compared, merged.different) == (len(rows()), 0)
     config = json.loads((merged.folder / "config.json").read_bytes())
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] > 0
+
+
+@pytest.mark.parametrize(
+    ("targets", "ties"),
+    [(["embed_tokens"], True), (["q_proj", "lm_head"], True), (["embed_tokens"], False)],
+)
+def test_layers_that_shared_their_weights_answer_as_with_the_adapter(
+    targets: list[str], ties: bool, template: Template, tmp_path: Path
+) -> None:
+    """By peft alone, what was learnt for one of them would change both."""
+    base = save_causal("llama", tmp_path / "base", tie_word_embeddings=ties)
+    save_adapter(base, tmp_path / "adapter", target_modules=targets)
+    reader = make_reader(tmp_path)
+    prompts = make_prompts(reader, template, with_target=False)
+    merged = reader.merge(tmp_path, prompts)
+    assert (merged.compared, merged.different) == (len(rows()), 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"lora_bias": True}, "has no bias"), ({"alora_invocation_tokens": [3]}, "aLoRA")],
+)
+def test_what_peft_can_not_merge_is_told(
+    options: dict[str, Any], said: str, tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    save_adapter(tiny, tmp_path / "adapter", **options)
+    reader = make_reader(tmp_path)
+    prompts = make_prompts(reader, template, with_target=False)
+    with pytest.raises(ModelError, match=rf"adapter: .* can't be merged .*{said}.* as they are"):
+        reader.merge(tmp_path, prompts)
 
 
 ROPE = {"rope_theta": 100000.0, "rope_type": "default"}
