@@ -6,6 +6,7 @@ import io
 import shutil
 import sys
 import tempfile
+import zipfile
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
@@ -50,7 +51,7 @@ def complete(name: object) -> Iterator[None]:
     """Turn an error while reading into a DataError that the file may be incomplete."""
     try:
         yield
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or f"{error}; is it complete?"
         raise DataError(f"{name} can't be read: {reason}") from None
 

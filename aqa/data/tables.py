@@ -20,7 +20,7 @@ DELIMITERS = ",\t;|"
 NOTHING = f"{DELIMITERS} \r\n"  # the only characters in a blank line before the header
 IN_BRACKETS = re.compile(r"\(.+\)|\[.+\]|<.+>")  # units or types, like "(text)", below a header
 EXCEL_SAYS = re.compile("sep=(.)\\s*", re.IGNORECASE)  # a first line naming the delimiter
-EXCEL_ERRORS = {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!"}
+EXCEL_ERROR = "#NAME?"  # others come from formulas
 QUOTED = re.compile('"((?:[^"]|"")*)"')
 Rename = Callable[[list[str]], list[str]]
 
@@ -102,10 +102,10 @@ def _check_cells(cells: Sequence[str], header: Sequence[str], place: str) -> Non
         if len(header) == 1:
             advice = "is that line the header? Remove the lines before it"
         raise DataError(f"{place}: {len(cells)} cells where the header has {len(header)}; {advice}")
-    if error := EXCEL_ERRORS.intersection(cells):
+    if EXCEL_ERROR in cells:
         raise DataError(
-            f"{place}: Excel has replaced a text with {error.pop()}, such as one that begins with ="
-            " or -; import this column as text"
+            f"{place}: Excel has replaced a text with {EXCEL_ERROR}, since it begins with = or -;"
+            " import this column as text"
         )
     if len(cells) > 1 and all(map(IN_BRACKETS.fullmatch, cells)):
         raise DataError(

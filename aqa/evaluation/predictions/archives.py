@@ -3,12 +3,12 @@
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from aqa.data.files import decompressed
+from aqa.data.json_stream import as_row
 from aqa.data.unusable import describe_archive
 from aqa.errors import DataError
 from aqa.evaluation.predictions.entries import Entry
@@ -21,19 +21,13 @@ def read_archive(file: Path) -> list[Entry]:
     """Read the relevant parts of each sample of an Inspect log (.eval).
 
     Raises:
-        DataError: it is another kind of archive, or damaged.
-        MissingExtraError: it is compressed by Zstandard, and the decompressor is not installed.
+        DataError: it is another kind of archive, or a sample is no JSON.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-            if "header.json" not in names and "_journal/start.json" not in names:
-                raise DataError(f"{file} is {describe_archive(names)}")
-            return list(_samples(file, archive, [n for n in names if n.startswith("samples/")]))
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{file} can't be read: {error}; is it complete?") from error
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        if "header.json" not in names and "_journal/start.json" not in names:
+            raise DataError(f"{file} is {describe_archive(names)}")
+        return list(_samples(file, archive, [n for n in names if n.startswith("samples/")]))
 
 
 def _samples(file: Path, archive: zipfile.ZipFile, names: list[str]) -> Iterator[Entry]:
@@ -41,10 +35,11 @@ def _samples(file: Path, archive: zipfile.ZipFile, names: list[str]) -> Iterator
         raise DataError(f"{file} is a log of Inspect without samples; evaluate with log_samples")
     for name in names:
         place = f"{file}, {name}"
-        sample = json.loads(_read(archive, archive.getinfo(name)))
-        if not isinstance(sample, dict):
-            raise DataError(f"{place}: an object is needed there")
-        yield Entry(place, sample)
+        try:
+            sample = json.loads(_read(archive, archive.getinfo(name)))
+        except ValueError as error:
+            raise DataError(f"{place} can't be read: {error}; is it complete?") from None
+        yield Entry(place, as_row(sample, place))
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:

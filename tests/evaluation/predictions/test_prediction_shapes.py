@@ -122,7 +122,7 @@ def test_a_log_packed_by_zstandard(tmp_path: Path) -> None:
     found = read_predictions(write(tmp_path, "log.eval", packed))
     assert {key: row.prediction for key, row in found.items()} == SAID
     cut = packed.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00")
-    with pytest.raises(DataError, match=r"log\.eval can't be read: .*complete"):
+    with pytest.raises(DataError, match=r"log\.eval, samples.* can't be read: .*complete"):
         read_predictions(write(tmp_path, "log.eval", cut))
 
 
