@@ -15,7 +15,7 @@ from aqa.syntax import HINTS, json_fault
 
 CHUNK = 1 << 18  # characters read at a time
 CUT_TOKEN = 16  # characters of a word, number or escape that a chunk's end may split
-SPACE = re.compile(r"[ \t\n\r]*")
+SPACE = re.compile(r"[ \t\n\r\x1e]*")  # the last as in JSON text sequences (RFC 7464)
 
 
 class Scanner:

@@ -21,6 +21,7 @@ READ = {
     "lines of nothing before": ("f.csv", f"\n,,,\n{HEADER}{TABLE}"),
     "a blank after each comma": ("f.csv", (HEADER + TABLE).replace(",", ", ")),
     "objects in one line": ("f.json", FIRST + SECOND),
+    "a sequence of JSON texts": ("f.json", f"\x1e{FIRST}\n\x1e{SECOND}\n"),
     "objects over several lines": ("f.json", f"{json.dumps(ROW, indent=1)}\n{SECOND}"),
     "lines that end with commas": ("f.jsonl", f"{FIRST},\n{SECOND},\n"),
     "questions of a text": ("f.json", json.dumps([{"context": "c", "qa_pairs": [ROW, OTHER]}])),
