@@ -17,7 +17,7 @@ from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
 
 ROUNDING = 1e-9  # tolerance for sums of floats
 SCORES_BESIDE = "scores"  # for scores without a flag, if --output names another file
-ANEW = "scores and no contract of silence"  # what --output and its neighbour hold
+ANEW = "scores and no contract"  # what --output and its neighbour hold
 HOLDS = {"--report": "report", "--per-example": "scores of examples"}
 OWN_REPORT = b'<meta name="generator" content="aqa '  # within the first bytes of our reports
 OWN_EXAMPLE = {"id", "references", "systems"}  # keys of our lines

@@ -81,7 +81,7 @@ class Outputs:
     def by_name(self) -> dict[str, Path]:
         """The files by what they contain."""
         named = {"scores": self.scores, "report": self.report, "per example": self.per_example}
-        named |= {"contract of silence": self.contract, "answers to label": self.sheet}
+        named |= {"contract": self.contract, "answers to label": self.sheet}
         return {what: path for what, path in named.items() if path is not None}
 
     @property
@@ -152,7 +152,7 @@ def evaluate(
     if outputs.per_example is not None:
         score_files.write_per_example(outputs.per_example, report)
     if contract is not None:
-        progress.note(f"Silence: {contract}.")
+        progress.note(f"Contract: {contract}.")
         if outputs.contract is not None:
             write_json(outputs.contract, contract.to_json(), locked=False)
     return Found(report, contract, sheet)

@@ -50,9 +50,9 @@ def contract(call_aqa: Call, tmp_path: Path) -> Path:
     call_aqa("predict", "stub", "--data", data, "-o", "dev", code=0)
     words = ("--choose-threshold", "risk=10", "--output", "silence.json")
     done = call_aqa("evaluate", "dev", *words, code=0)
-    assert "contract of silence: silence.json" in done.stdout
+    assert "contract: silence.json" in done.stdout
     said = " ".join(done.stderr.split())
-    assert "Silence: of these 400 questions 8" in said
+    assert "Contract: of these 400 questions 8" in said
     assert "wrongly; of others like them at most 10 % will be, with 95 % confidence." in said
     return tmp_path / "silence.json"
 
