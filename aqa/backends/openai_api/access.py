@@ -116,7 +116,8 @@ def _find_key(names: Sequence[str], host: str, optional: bool) -> tuple[str, str
             f"no API key for {host}: put it into the environment variable {name}"
             + (other if ENTRA_TOKEN in names else "")
         )
-    if re.search(r"[^!-~]|[\"']", key):
+    allowed = r"[ -~]*" if optional else r"[!#-&(-~]*"  # local servers may be given any words
+    if not re.fullmatch(allowed, key):
         raise ConfigError(
             f"the environment variable {name} is not a valid key; copy it again, without spaces or"
             " quotation marks"

@@ -214,7 +214,7 @@ class Asker:
                 await self._pace.one_less()
             started = await self._pace.start(likely, self._server.sleep)
             tried.until = min(tried.until, started + self._deadline)
-            if self._server.is_stopped or started >= tried.until:
+            if self._server.stopped.is_set() or started >= tried.until:
                 self._pace.end(likely, 0)
                 self._server.go_on()
                 return None

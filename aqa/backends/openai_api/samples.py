@@ -102,20 +102,16 @@ class Samples:
         """
         found = []
         for number in range(self._count):
-            sample = await self._sample(prompt, number)
-            if sample.error is not None:
-                return failed_sample(sample, number, self._count)
+            key = self._service.key(prompt, number)
+            sample = self._record and self._record.find(key, prompt.id)
+            if not sample:
+                sample = await self._ask(prompt, number)
+                if sample.error is not None:
+                    return failed_sample(sample, number, self._count)
+                if self._record:
+                    self._record.keep(key, sample)
             found.append(sample)
         return joined_samples(self._service, prompt, found)
-
-    async def _sample(self, prompt: Prompt, number: int) -> Prediction:
-        key = self._service.key(prompt, number)
-        known = self._record and self._record.find(key, prompt.id)
-        if not known:
-            known = await self._ask(prompt, number)
-            if self._record and known.error is None:
-                self._record.keep(key, known)
-        return known
 
 
 def failed_sample(sample: Prediction, number: int, count: int) -> Prediction:

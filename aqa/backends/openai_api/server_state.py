@@ -34,7 +34,7 @@ class ServerState:
         self._in_vain, self._asked_until = 0, 0.0
         self.sent_away = 0  # examples turned away since then as it was busy, except failed ones
         self._stop: AqaError | None = None
-        self._stopped = asyncio.Event()
+        self.stopped = asyncio.Event()
         self.refused_connections = 0  # in a row
 
     @property
@@ -111,13 +111,8 @@ class ServerState:
     def stop(self, error: AqaError) -> None:
         """Stop all requests; the first error is the one reported."""
         self._stop = self._stop or error
-        self._stopped.set()
+        self.stopped.set()
         self._stopping()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether the run has stopped."""
-        return self._stop is not None
 
     def go_on(self) -> None:
         """Raise the error that stopped the run, if any."""
@@ -128,7 +123,7 @@ class ServerState:
         """Wait, unless the run stops meanwhile."""
         try:
             async with asyncio.timeout(seconds):
-                await self._stopped.wait()
+                await self.stopped.wait()
         except TimeoutError:
             return
         self.go_on()

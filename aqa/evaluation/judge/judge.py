@@ -24,6 +24,7 @@ from aqa.metrics.verdicts import Verdict
 from aqa.progress import Progress
 from aqa.prompting.templates import VARIABLES, load_template
 from aqa.records import Prediction, Prompt, StructuredAnswer
+from aqa.runs.files import known
 from aqa.runs.folder import open_run
 from aqa.runs.journal import Journal, read_lines
 from aqa.runs.journal_rows import cost_fields
@@ -238,17 +239,13 @@ def _served(reader: Gpt4Backend, journal: Journal) -> dict[str, Any]:
 
 def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
     """Build the journal row of a verdict; its case is the first one it was asked for."""
-    row: dict[str, Any] = {"id": prediction.id, "example": case.id, "system": case.system}
-    said = Verdict(None, prediction.error or "")
+    row = {"id": prediction.id, "example": case.id, "system": case.system, "answer": case.answer}
     if prediction.error is None and prediction.raw is not None:
         found = read_object(prediction.raw, JudgeVerdict)
-        said = Verdict(found.verdict, found.reason)
-    row |= {"answer": case.answer, **said.to_json()}
-    if prediction.error is not None and prediction.raw is not None:
-        row["raw"] = prediction.raw
-    if prediction.model:
-        row["model"] = prediction.model
-    return row | cost_fields(prediction)
+        said = Verdict(found.verdict, found.reason).to_json()
+    else:
+        said = Verdict(None, prediction.error or "").to_json() | known({"raw": prediction.raw})
+    return row | said | known({"model": prediction.model or None}) | cost_fields(prediction)
 
 
 def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:

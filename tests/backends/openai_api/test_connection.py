@@ -57,14 +57,16 @@ def test_what_is_no_host_is_refused_before_anything_is_sent(host: str) -> None:
 
 
 def test_an_address_and_a_key_as_they_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_BASE_URL", " http://localhost:8000/v1/\n")
+    monkeypatch.setenv("OPENAI_BASE_URL", " https://example.com/v1/\n")
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\r\n")
     access = find_access(Gpt4Options())
-    assert (access.url, access.key) == ("http://localhost:8000/v1", KEY)
+    assert (access.url, access.key) == ("https://example.com/v1", KEY)
     for key in (f'"{KEY}"', f"'{KEY}'", f"Bearer {KEY}", f"{KEY[:9]}\n{KEY[9:]}", f"{KEY}\u200b"):
         monkeypatch.setenv("OPENAI_API_KEY", key)
         with pytest.raises(ConfigError, match=r"OPENAI_API_KEY is not .* spaces or quotation"):
             find_access(Gpt4Options())
+    monkeypatch.setenv("OPENAI_API_KEY", "not needed")
+    assert find_access(Gpt4Options(base_url="http://localhost:8000/v1")).key == "not needed"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:8000/v1?")
     with pytest.raises(ConfigError, match="a query"):
         find_access(Gpt4Options())

@@ -132,7 +132,7 @@ def test_a_port_that_is_none(tmp_path: Path, server: Server, port: str) -> None:
         ("SSL_CERT_FILE", "/nowhere/at.pem", r"certificates .* can't be read: .*No such file"),
         ("ALL_PROXY", "foo://127.0.0.1:1", "write it as http://HOST:PORT"),
         ("ALL_PROXY", "http://127.0.0.1:none", "write it as http://HOST:PORT"),
-        ("OPENAI_ORG_ID", "org-\u00fc", "no organization"),
+        ("OPENAI_ORG_ID", "org-\u00fc", "not a valid organization"),
     ],
 )
 def test_what_the_environment_has_wrong_leaves_no_thread_that_waits(

@@ -68,7 +68,7 @@ def write_requests(
     return sizes
 
 
-class Requests(dict[int, int]):
+class RequestLines(dict[int, int]):
     """The offsets of requests in a file, by their examples' indices."""
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +90,7 @@ class Requests(dict[int, int]):
         return body
 
 
-class Answers:
+class AnswerLines:
     """The lines of a batch's files of answers and errors, which stay on disk.
 
     They come in any order. For each request the first answer counts, or else the first error; lines
@@ -185,7 +185,7 @@ def fetch_answers(
     asked: Collection[int],
     requests: int,
     any_will_do: bool,
-) -> Answers:
+) -> AnswerLines:
     """Fetch a batch's answers to this many requests, unless they are at the paths already.
 
     If a file is incomplete, not listed yet, or not a file of answers (a gateway's page), it is
@@ -201,7 +201,7 @@ def fetch_answers(
     seen: list[str] = []
     while True:
         is_complete = _download(server, batch, paths, attempts)
-        found = Answers(paths, asked)
+        found = AnswerLines(paths, asked)
         if len(found) >= expected:
             return found
         if found.are_nameless and not any_will_do:

@@ -57,6 +57,7 @@ class BatchRecord:
 
     def __init__(self, folder: Path, fresh: bool = False) -> None:
         self._folder = folder / BATCHES
+        self._path = self._folder / BATCH_RECORD
         self._content = self._read()
         if not any(part.file_id for part in self._content.open):
             self._content.open = []  # none reached the server: plan again, perhaps for another one
@@ -70,10 +71,6 @@ class BatchRecord:
                 self._path.unlink(missing_ok=True)
             self._content = _Content()
         self._content.run = self._content.run or uuid.uuid4().hex
-
-    @property
-    def _path(self) -> Path:
-        return self._folder / BATCH_RECORD
 
     def _read(self) -> _Content:
         try:

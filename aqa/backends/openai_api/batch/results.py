@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from aqa.backends.openai_api.batch.lines import Requests, answer_of
+from aqa.backends.openai_api.batch.lines import RequestLines, answer_of
 from aqa.backends.openai_api.common_failures import ALIKE
 from aqa.backends.openai_api.errors import Failure, classify_body, classify_status, status_in
 from aqa.backends.openai_api.parameters import RefusedValueError
@@ -22,7 +22,7 @@ UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before it w
 Json = dict[str, Any]
 
 
-class Replies:
+class Results:
     """Reads the lines of all batches of a run.
 
     `learnt` counts parameters found to be refused, and `attempts` how often an example failed with
@@ -57,7 +57,7 @@ class Replies:
         return prompt.index % self._samples
 
     def read(
-        self, prompt: Prompt, line: Json | None, completed: bool, asked: Requests
+        self, prompt: Prompt, line: Json | None, completed: bool, asked: RequestLines
     ) -> Prediction | None:
         """Return an answer or failure; None if the example must be asked again.
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 from aqa.backends.base import PendingPrompts
 from aqa.backends.openai_api.batch.lines import (
-    Answers,
+    AnswerLines,
     Request,
-    Requests,
+    RequestLines,
     fetch_answers,
     request_line,
     write_requests,
 )
 from aqa.backends.openai_api.batch.record import BatchRecord, Part
-from aqa.backends.openai_api.batch.results import Replies
+from aqa.backends.openai_api.batch.results import Results
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
 from aqa.backends.openai_api.server_state import KEPT
 from aqa.backends.openai_api.service import Service
@@ -47,7 +47,7 @@ class BatchRun:
     ) -> None:
         self._service, self._record, self._server = service, record, server
         self._options, self._ledger = service.options.batch, service.ledger
-        self._replies = Replies(service)
+        self._results = Results(service)
         self._progress = progress
         self._statuses: Counter[str] = Counter()  # final statuses of this round's batches
         self._given = 0  # this round's answers and failures
@@ -113,7 +113,7 @@ class BatchRun:
 
     def _known(self, pending: PendingPrompts) -> Iterator[Answered]:
         for prompt in pending.todo():
-            if found := self._service.known(prompt, self._replies.sample(prompt)):
+            if found := self._service.known(prompt, self._results.sample(prompt)):
                 yield prompt, found
 
     def _finish(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
@@ -144,7 +144,7 @@ class BatchRun:
             if not seek:
                 path = self._record.requests_file(part.number)
                 part = self._record.advance(part, file_id=self._server.upload(part, path))
-            batch = self._server.create(part, self._replies.endpoint, seek)
+            batch = self._server.create(part, self._results.endpoint, seek)
         except NotThereError as error:
             self._close(part, "not created")
             raise ModelError(
@@ -188,20 +188,20 @@ class BatchRun:
             if batch.code != FULL:
                 raise ModelError(f"the server refused the batch {batch.id}: {batch.problem}")
             return
-        asked = Requests(self._record.requests_file(part.number))
+        asked = RequestLines(self._record.requests_file(part.number))
         answers = self._download(part, batch, asked)
-        self._replies.lost = Spent()
+        self._results.lost = Spent()
         found: list[Answered] = []
         completed = batch.status == "completed"
         for prompt in pending.of(asked, part.since):
-            prediction = self._replies.read(prompt, answers.get(prompt.index), completed, asked)
+            prediction = self._results.read(prompt, answers.get(prompt.index), completed, asked)
             if prediction is not None:
                 found.append((prompt, prediction))
-            if self._replies.has_answered:
+            if self._results.has_answered:
                 yield from self._take(found)
-        if self._ending or self._replies.why_in_vain() is None:
+        if self._ending or self._results.why_in_vain() is None:
             yield from self._take(found)
-        lost = sum((left.spent or Spent() for _, left in found), self._replies.lost)
+        lost = sum((left.spent or Spent() for _, left in found), self._results.lost)
         self._close(part, batch.status, lost)
 
     def _take(self, found: list[Answered]) -> Iterator[Answered]:
@@ -210,11 +210,11 @@ class BatchRun:
             self._ledger.spent += prediction.spent or Spent()
             self._ledger.write()  # a kill must not hide it from other runs under the same cap
             self._given += 1
-            self._service.keep(prompt, prediction, self._replies.sample(prompt))
+            self._service.keep(prompt, prediction, self._results.sample(prompt))
             yield prompt, prediction
         found.clear()
 
-    def _download(self, part: Part, batch: Batch, asked: Requests) -> Answers:
+    def _download(self, part: Part, batch: Batch, asked: RequestLines) -> AnswerLines:
         paths = self._record.answer_files(part)
         try:
             return fetch_answers(self._server, batch, paths, asked, part.requests, self._ending)
@@ -226,14 +226,14 @@ class BatchRun:
             ) from None
 
     def _end_round(self) -> None:
-        if (reason := self._replies.why_in_vain()) is not None:
+        if (reason := self._results.why_in_vain()) is not None:
             raise ModelError(f"{reason}; {KEPT}")
         if self._statuses["cancelled"]:
             raise ModelError(
                 "a batch of this run was cancelled; what it answered is kept, and the same command"
                 " asks the rest in a new one"
             )
-        if self._before == (self._given, self._replies.learnt, self._replies.attempts.total()):
+        if self._before == (self._given, self._results.learnt, self._results.attempts.total()):
             seen = ", ".join(self._statuses)
             raise ModelError(
                 f"the batches of this run answered nothing ({seen}); try again later, with smaller"
@@ -245,7 +245,7 @@ class BatchRun:
         first = self._record.next_number()
         since = pending.mark()
         self._capped, self._too_long = False, []
-        self._before = (0, self._replies.learnt, self._replies.attempts.total())
+        self._before = (0, self._results.learnt, self._results.attempts.total())
         sizes = write_requests(
             self._requests(pending),
             lambda number: self._record.requests_file(first + number),
@@ -268,15 +268,14 @@ class BatchRun:
         """Yield requests for what has no answer, as long as no cap can be exceeded."""
         planned = 0
         for prompt in pending.todo():
-            line = request_line(prompt.index, self._replies.endpoint, self._replies.body(prompt))
+            line = request_line(prompt.index, self._results.endpoint, self._results.body(prompt))
             if len(line) > self._options.max_bytes:
                 reason = f"its request of {len(line):,} bytes is more than a file may hold"
-                self._too_long.append((prompt, self._replies.failed(prompt, reason)))
+                self._too_long.append((prompt, self._results.failed(prompt, reason)))
                 continue
             if self._ledger.is_untried and planned == TRIED:
                 self._progress.note(
-                    f"{planned} requests first: whether the cap holds depends on the server, which"
-                    " may write more than requested"
+                    f"{planned} requests first, to see if the server heeds the limit on answers"
                 )
                 return
             worst = self._service.worst(prompt, self._ledger.batch_price) + self._ledger.excess

@@ -8,9 +8,9 @@ import pytest
 
 from aqa.backends.openai_api.batch import lines as batch_lines
 from aqa.backends.openai_api.batch.lines import (
-    Answers,
+    AnswerLines,
     Request,
-    Requests,
+    RequestLines,
     request_line,
     write_requests,
 )
@@ -55,12 +55,12 @@ def test_a_request_is_one_line_for_every_reader_of_lines() -> None:
 def test_what_was_asked_is_found_again(tmp_path: Path) -> None:
     path = tmp_path / "requests"
     path.write_bytes(b"".join(request_line(n, "u", {"n": n}) for n in (3, 12, 1)))
-    asked = Requests(path)
+    asked = RequestLines(path)
     assert list(asked) == [3, 12, 1]
     assert (12 in asked, 2 in asked, len(asked)) == (True, False, 3)
     assert asked.body(12) == {"n": 12}
     with pytest.raises(RunError, match="is missing"):
-        Requests(tmp_path / "no")
+        RequestLines(tmp_path / "no")
 
 
 def line(custom_id: object, status: int | None, **more: Any) -> bytes:
@@ -97,7 +97,7 @@ def test_the_line_that_counts(
     paths = [tmp_path / "answers", tmp_path / "errors", tmp_path / "not there"]
     for path, lines in zip(paths, (answers, errors), strict=False):
         path.write_bytes(b"\n".join(lines))
-    got = Answers(paths, [1]).get(1)
+    got = AnswerLines(paths, [1]).get(1)
     assert (got or {"n": 0})["n"] == found
 
 
@@ -105,6 +105,6 @@ def test_a_line_without_end_is_passed_over(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(batch_lines, "LONGEST_LINE", 100)
     path = tmp_path / "answers"
     path.write_bytes(line("1", 200, n="x" * 900) + b"\n" + line("2", 200) + b"\n")
-    found = Answers([path], [1, 2])
+    found = AnswerLines([path], [1, 2])
     assert found.get(1) is None
     assert found.get(2) is not None
