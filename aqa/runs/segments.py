@@ -21,7 +21,7 @@ from aqa.runs.journal_lines import Lines
 from aqa.runs.names import JOURNAL, QUEUE_LOCK, SEGMENTS
 
 POLL_SECONDS = 0.3  # between two looks at the other processes
-GONE_SECONDS = 5.0  # for a launch's processes to exit once all is answered
+GONE_SECONDS = 60.0  # for a launch's processes to exit once all is answered
 
 Json = dict[str, Any]
 

@@ -19,7 +19,7 @@ from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, 
 from aqa.verbs.session import result_of
 from aqa.verbs.shared_work import follow
 
-SAY_SECONDS = 10.0  # that a new leader may need to announce itself
+SAY_SECONDS = 60.0  # that a new leader may need to read the journal and announce itself
 
 
 def predict_together(

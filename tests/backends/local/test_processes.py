@@ -279,10 +279,7 @@ def test_deepspeed_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
         codes, _, _ = killed(*whole.words, "-o", str(both), *steps)
         assert codes != [0]
         assert read(both / "run.json")["status"] == "running"
-        assert {each.name for each in both.glob("checkpoints/*")} == {
-            "checkpoint-1",
-            "checkpoint-2",
-        }
+        assert [each.name for each in both.glob("checkpoints/*")] == ["checkpoint-2"]
         train(deepspeed(tmp_path, 3), *whole.words, "-o", str(both), "--resume")
         assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
         assert_same_weights(both, whole.folder)
