@@ -16,7 +16,7 @@ import numpy as np
 from arms import SHARED, Parser, print_table, print_verdict
 from deciding import korquad, readers, scored
 
-from aqa.evaluation.labelling import EQUAL, doubt, expected
+from aqa.evaluation.labelling import doubt, expected
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.label_sampling import (
     LabelledMean,
@@ -64,8 +64,10 @@ def estimate(
     others = int((~equal).sum())
     signs = np.repeat([0.0, -1.0, 1.0], [len(drawn) - others, others, others])
     sides = (signs > 0).astype(int)
-    doubts = np.where(signs == 0, EQUAL, world.doubts[drawn][places, sides])
-    chances = inclusion_probabilities(np.ones(len(doubts)) if alike else doubts, labels)
+    if not alike:  # the same answer of both says nothing about their difference
+        places, signs, sides = (each[signs != 0] for each in (places, signs, sides))
+    doubts = np.ones(len(signs)) if alike else world.doubts[drawn][places, sides]
+    chances = inclusion_probabilities(doubts, labels)
     chosen = np.array(systematic_sample(chances, Random(seed)))
     chosen = chosen[signs[chosen] != 0]
     errors = (world.verdicts[drawn] - proxies)[places[chosen], sides[chosen]] * signs[chosen]
