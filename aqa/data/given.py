@@ -8,7 +8,7 @@ from typing import Any
 from aqa.config.given import Given
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
-from aqa.data.json_stream import describe
+from aqa.data.json_stream import describe, table_rows
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.rows import chosen_split
 from aqa.data.strict_json import check_whole
@@ -45,7 +45,9 @@ def _items(given: Given, split: str | None) -> Iterable[object]:
             items = items[chosen_split(str(given), list(items), split)]
             split = None
         else:
-            items = items["data"] if isinstance(items.get("data"), list) else [items]
+            table = table_rows(items) if len(items) > 1 else None
+            rows = items.get("data") if table is None else table
+            items = rows if isinstance(rows, list) else [items]
     if split is not None:
         raise DataError(f"{given}: there are no splits; leave the split out")
     found: Iterable[object] = items.with_format(None) if _is_dataset(items) else items

@@ -40,6 +40,8 @@ def read(items: Any, **options: Any) -> list[Example]:
         [{**ROW, "ctxs": [Passage("Ada wrote it.")], "answers": ("Ada",)}],
         [{"qid": 1, "query": "Who?", "context": "Ada wrote it.", "answer": "Ada"}],
         [{**ROW, "ctxs": "Ada wrote it.", "answers": numpy.array(["Ada"])}],
+        {name: [value] for name, value in ROW.items()},
+        {"columns": [*ROW], "index": [0], "data": [[*ROW.values()]]},
         [ARTICLE],
         {"version": "1", "data": [ARTICLE]},
     ],
