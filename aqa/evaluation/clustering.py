@@ -63,7 +63,8 @@ def example_labels(example: Example, key: str) -> Own:
 def row_labels(row: AnsweredRow, key: str) -> Own:
     """Return the labels of a prediction, from its own row."""
     own = row.metadata
-    return {**_column(own, TITLE), **_column(own, key), **read_labels(own.get("clusters"))}
+    found = {**_column(own, TITLE), **_column(own, key), **read_labels(own.get("clusters"))}
+    return {name: found[name] for name in (TITLE, PASSAGE, key) if name in found}
 
 
 def agreed_labels(given: Iterable[Own]) -> tuple[Own, bool]:

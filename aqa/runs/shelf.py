@@ -14,15 +14,16 @@ LENGTH = 4  # bytes that say how long a value is
 
 
 class Shelf:
-    """Keeps values until it is itself forgotten; whoever asks for one gets a copy."""
+    """Keeps values until it is itself forgotten."""
 
     def __init__(self) -> None:
         self._file = -1
         self._end = 0  # of the file
         self._rest = bytearray()  # what comes after it
+        self._last: tuple[int, Any] = -1, None
 
     def put(self, value: object) -> int:
-        """Keep a value; give its place."""
+        """Keep a value and return its place."""
         place, stored = self._end + len(self._rest), pickle.dumps(value, -1)
         self._rest += len(stored).to_bytes(LENGTH) + stored
         if len(self._rest) > WRITTEN:
@@ -30,11 +31,15 @@ class Shelf:
         return place
 
     def get(self, place: int) -> Any:
-        """Give the value that was put there."""
-        stored = self._bytes(place, READ)
-        end = LENGTH + int.from_bytes(stored[:LENGTH])
-        stored = stored if end <= READ else self._bytes(place, end)
-        return pickle.loads(stored[LENGTH:end])  # noqa: S301  (our own)
+        """Return the value put there, which must not be changed: the last one is remembered."""
+        known, value = self._last
+        if known != place:
+            stored = self._bytes(place, READ)
+            end = LENGTH + int.from_bytes(stored[:LENGTH])
+            stored = stored if end <= READ else self._bytes(place, end)
+            value = pickle.loads(stored[LENGTH:end])  # noqa: S301  (our own)
+            self._last = place, value
+        return value
 
     def _bytes(self, place: int, size: int) -> bytes:
         if place < self._end:

@@ -180,6 +180,13 @@ def test_labels_are_compared_as_they_look() -> None:
         assert list(cluster_cautions(key, Labels(known), apart)) == []
 
 
+def test_labels_that_nobody_asks_for_are_left_out() -> None:
+    given = {"clusters": {"title": "a", "x9": "b", "y": "c"}, "n": 1}
+    row = AnsweredRow("q", "x", metadata=given)
+    assert row_labels(row, "auto") == {"title": "a"}
+    assert row_labels(row, "y") == {"title": "a", "y": "c"}
+
+
 def test_files_that_disagree_on_clusters(tmp_path: Path) -> None:
     files = []
     for name, titles in (("a", 12), ("b", 20), ("c", 12)):
