@@ -91,8 +91,7 @@ def find_access(options: Gpt4Options) -> Access:
                 f"config key backend.{name} holds the key of {key_name} and would be written to"
                 " files; leave the key to the environment variable"
             )
-    is_token = key_name == ENTRA_TOKEN
-    return Access(url, local, key, key_name, version, is_token=is_token, secrets=secrets)
+    return Access(url, local, key, key_name, version, key_name == ENTRA_TOKEN, secrets=secrets)
 
 
 def _secrets() -> Iterator[str]:

@@ -42,10 +42,8 @@ def open_client(access: Access, options: Gpt4Options) -> Any:
         "http_client": _transport(access, options),
     }
     if access.api_version is None:
-        organization = options.organization
-        return AsyncOpenAI(
-            api_key=access.key, base_url=access.url, organization=organization, **shared
-        )
+        shared["organization"] = options.organization
+        return AsyncOpenAI(api_key=access.key, base_url=access.url, **shared)
     if access.signs_in:
         shared["azure_ad_token_provider"] = _token_provider(access)
     else:
