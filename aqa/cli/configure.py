@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from aqa.config.options import RunConfig
 
 
-def configure(params: Mapping[str, Any]) -> "RunConfig":
+OF_TRAINING = ("training.", "backend.lora.", "evidence.train.")
+
+
+def configure(params: Mapping[str, Any], trains: bool = True) -> "RunConfig":
     """Make the config that a command's parameters ask for.
 
+    Where nothing `trains`, --set of an option that only a training reads is an error.
     Uses the parameters that are config options, --config, --set and --field. Later sources win:
     run folder, config file, flags, --set.
     """
@@ -32,7 +36,7 @@ def configure(params: Mapping[str, Any]) -> "RunConfig":
     fields = column_names(params["fields"])
     settings += [*assigned, *((f"data.fields.{ours}", column) for ours, column in fields.items())]
     try:
-        return make_config(params["backend"], params["config"], settings)
+        found = make_config(params["backend"], params["config"], settings)
     except ConfigError as error:
         at = f"{error.key}."
         if any(at.startswith(f"{key}.") or key.startswith(at) for key, _ in assigned):  # --set wins
@@ -44,6 +48,10 @@ def configure(params: Mapping[str, Any]) -> "RunConfig":
             backend = params["backend"]
             raise UsageError(f"{names[0]} is for other backends, not for {backend}") from error
         raise UsageError(error.of(names[0])) from error
+    for key, _ in assigned:
+        if not trains and f"{key}.".startswith(OF_TRAINING):
+            raise UsageError(f"--set {key} has no effect without a training; leave it out")
+    return found
 
 
 def column_names(fields: list[str] | None) -> dict[str, str]:

@@ -97,7 +97,7 @@ def predict(
     )
     how.check_files()
     # Of several prompts, use the first until each has its own config.
-    found = configure({**context.params, "prompt": prompt[0] if prompt else None})
+    found = configure({**context.params, "prompt": next(iter(prompt or ()), None)}, trains=False)
     folder = output_dir or _prediction_folder(found)
     if stress is not None or len(prompt or ()) > 1:
         from aqa.cli.variants import run_variants

@@ -126,3 +126,14 @@ def test_the_readme_names_no_option_that_there_is_not(key: str) -> None:
 )
 def test_what_has_no_effect_is_refused(words: str, told: str, call_aqa: Call) -> None:
     assert told in " ".join(call_aqa(*words.split(), code=2).stderr.split())
+
+
+@pytest.mark.parametrize(
+    "setting", ["training.max_steps=3", "training={}", "backend.lora.r=4", "evidence.train={}"]
+)
+def test_options_of_a_training_are_refused_where_there_is_none(
+    setting: str, call_aqa: Call
+) -> None:
+    """The manifest named them, though they had no effect on the answers."""
+    asked = call_aqa("predict", "llama", "-m", "m", "--data", "d.json", "--set", setting, code=2)
+    assert f"--set {setting.partition('=')[0]} has no effect without" in asked.stderr
