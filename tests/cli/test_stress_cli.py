@@ -116,6 +116,15 @@ def test_readers_of_other_conditions_are_not_compared(call_aqa: Call, data: Path
     predict(call_aqa, data, "b", "--model", "finder", "--stress", "position-last", *other)
     done = call_aqa("evaluate", "a", "b", "--stress", code=1)
     assert "were given different evidence" in done.stderr
+    for name in "cd":
+        predict(call_aqa, data, name, "--stress", "conflict")
+    path = data.parent / "c" / "stress" / "conflict" / "run.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["fingerprint"]["evidence_rules"] -= 1
+    path.write_text(json.dumps(manifest))
+    call_aqa("evaluate", "c", "--stress", code=0)
+    done = call_aqa("evaluate", "c", "d", "--stress", code=1)
+    assert "c was asked under conflict by an earlier version" in " ".join(done.stderr.split())
 
 
 def test_a_ranking_that_turns_with_the_prompt(
