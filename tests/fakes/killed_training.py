@@ -1,32 +1,35 @@
-"""A training whose processes are all killed (`kill -9`) after so many steps, once these are saved.
-
-Run: a launcher, such as torchrun, then killed_training.py STEPS ARGUMENTS-OF-AQA
-"""
+"""A training whose process kills itself with -9 at a chosen moment."""
 
 import os
 import signal
-import sys
+from pathlib import Path
 
 
-def main(steps: int, *words: str) -> None:
-    """Run `aqa` and kill this process in the step after those, when all have reached it."""
-    import torch
-    from transformers import Trainer
+def die_in_training(
+    model: Path, template: Path, folder: Path, settings: list[str], step: int, while_saving: bool
+) -> None:
+    """Die after `step`, or before the last file of that step's checkpoint is written."""
+    from tiny_llama import Training, make_reader
+    from transformers import TrainerState
 
-    from aqa.__main__ import main as run
+    from aqa.prompting.templates import load_template
+    from aqa.records import TrainStep
 
-    train = Trainer.training_step
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    def step(self, *arguments, **more):  # type: ignore[no-untyped-def]
-        if self.state.global_step == steps:
-            torch.distributed.barrier()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return train(self, *arguments, **more)
+    def at_step(told: TrainStep) -> None:
+        if told.step == step and not told.scores and not while_saving:
+            die()
 
-    Trainer.training_step = step
-    sys.argv = ["aqa", *words]
-    run()
+    if while_saving:
+        save = TrainerState.save_to_json
 
+        def save_or_die(state: TrainerState, path: str) -> None:
+            if state.global_step == step:
+                Path(path).write_text("{", encoding="utf-8")
+                die()
+            save(state, path)
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+        TrainerState.save_to_json = save_or_die
+    Training(make_reader(model, *settings), load_template(str(template)), folder).run(at_step)

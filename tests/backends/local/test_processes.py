@@ -11,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import killed_training
+import killed_processes
 import pytest
 import spread_on_cpus
 from files import read
@@ -275,7 +275,7 @@ def test_deepspeed_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
     assert_same_weights(two, whole.folder)
     if whole.kind == "llama":
         steps = ["--set", "training.gradient_accumulation_steps=1"]
-        killed = deepspeed(tmp_path, 3, (killed_training.__file__, "2"))
+        killed = deepspeed(tmp_path, 3, (killed_processes.__file__, "2"))
         codes, _, _ = killed(*whole.words, "-o", str(both), *steps)
         assert codes != [0]
         assert read(both / "run.json")["status"] == "running"
