@@ -26,11 +26,11 @@ EMBEDDING = re.compile(
 )
 
 
-def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
-    """Note what an adapter's config asks for that peft does not know and ignores.
+def check_supported(folder: Path, note: Callable[[str], None]) -> None:
+    """Check that an adapter's kind is supported, and note what peft ignores in its config.
 
     Raises:
-        ModelError: peft does not know this kind of adapter.
+        ModelError: peft does not know this kind of adapter, or it repeats layers of its base.
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, __version__
 
@@ -40,6 +40,11 @@ def tell_unknown(folder: Path, note: Callable[[str], None]) -> None:
         raise ModelError(
             f"{folder}: peft {__version__} does not support adapters of kind"
             f" {asked.get('peft_type')}; run pip install -U peft, or use another adapter"
+        )
+    if asked.get("layer_replication"):
+        raise ModelError(
+            f"{folder}: this adapter repeats layers of its base (layer_replication), which is not"
+            " supported; use an adapter without it"
         )
     known = signature(kind).parameters
     # Falsy values have no effect: they are options of a later peft that nobody set.

@@ -10,10 +10,10 @@ from aqa.backends.base import Merged, TrainEstimate, TrainJob
 from aqa.backends.chat_rendering import template_facts
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
 from aqa.backends.llama_qlora.adapters import (
+    check_supported,
     embedding_rows,
     fast_adapter,
     made_ready,
-    tell_unknown,
 )
 from aqa.backends.llama_qlora.four_bits import dequantize_once, is_dequantized
 from aqa.backends.llama_qlora.fresh_adapters import check_pissa
@@ -107,7 +107,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         else:
             check_quantization(self.options, self._model_config)
         if self.files.adapter is not None:
-            tell_unknown(self.files.adapter, self.note)
+            check_supported(self.files.adapter, self.note)
         self._check_positions()
         self._encoder  # noqa: B018  (loads the tokenizer)
 

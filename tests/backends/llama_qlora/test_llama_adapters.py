@@ -201,6 +201,13 @@ def test_an_adapter_of_an_unknown_kind_is_refused(tiny: Path, tmp_path: Path) ->
         make_reader(folder).__enter__()
 
 
+def test_repeated_layers_are_refused(tiny_no_template: Path, tmp_path: Path) -> None:
+    repeated = {"layer_replication": [[0, 2], [1, 2]]}
+    folder = save_adapter(tiny_no_template, tmp_path / "adapter", **repeated)
+    with pytest.raises(ModelError, match="this adapter repeats layers of its base"):
+        make_reader(folder).check()
+
+
 def test_an_adapter_of_an_encoder_decoder_is_not_left_out(tiny_t5: Path, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     folder.mkdir()
