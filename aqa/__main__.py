@@ -14,10 +14,10 @@ INTERRUPTED = 130
 def main() -> None:
     """Run `aqa` with this process's arguments, and exit."""
     try:
-        from aqa.cli.app import app, readied  # here: Ctrl-C may come while it is loaded
+        from aqa.cli.app import app, prepare_words  # here: Ctrl-C may come while it is loaded
 
         _check_folder()
-        sys.argv[1:] = readied(sys.argv[1:])
+        sys.argv[1:] = prepare_words(sys.argv[1:])
         app(prog_name="aqa")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -146,7 +146,7 @@ def server() -> "Iterator[Server]":
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry failed requests almost at once."""
-    monkeypatch.setattr("aqa.backends.openai_api.waits.FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr("aqa.backends.openai_api.retry_delays.FIRST_BACK_OFF", 0.01)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tiny_t5 import save_t5, t5_tokenizer
 from aqa.cli.configure import configure
 from aqa.errors import UsageError
 from aqa.prompting.templates import load_template
-from aqa.verbs.evaluate import Evaluated
+from aqa.verbs.evaluate import EvaluationInputs
 
 README = Path(__file__).parents[1] / "README.md"
 BASH = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -124,7 +124,7 @@ def configured(params: Mapping[str, Any]) -> None:
     check_files(data.path, data.dev_path, data.passages, data.dev_passages, data.corpus)
 
 
-def evaluated(what: Evaluated, *others: object) -> None:
+def evaluated(what: EvaluationInputs, *others: object) -> None:
     """The same for an evaluation."""
     check_files(*what.sources)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
-from aqa.api.wording import SETTINGS, worded
-from aqa.config.given import Given
+from aqa.api.flag_translation import SETTINGS, translate_errors
+from aqa.config.in_memory_data import InMemoryData
 from aqa.config.options import RunConfig
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.config.ranges import check_kind, check_list
 from aqa.errors import DataError, UsageError
 from aqa.records import Example
@@ -36,22 +36,22 @@ PathLike = str | os.PathLike[str]
 READERS = 'the name of a backend, such as "t5", "llama" or "gpt4"'
 
 
-def as_data_path(data: Data, name: str = "the given data") -> str | Given:
+def as_data_path(data: Data, name: str = "the given data") -> str | InMemoryData:
     """Convert data to a config's `data.path`, reading one-shot iterators; else DataError."""
     data = as_rows(data)
     if isinstance(data, str | os.PathLike):
         return os.fspath(data)
     if isinstance(data, Example):
-        return Given([data], name)
+        return InMemoryData([data], name)
     if isinstance(data, Iterator):
-        return Given(list(data), name)
+        return InMemoryData(list(data), name)
     if isinstance(data, bytes) or not isinstance(data, Iterable):
         raise DataError(
             f"{name} is {type(data).__name__}; give a path, a list of aqa.Example or of rows, or a"
             " datasets.Dataset"
         )
     # A text would be a path; the items are checked when they are read.
-    return Given(data, name)  # type: ignore[arg-type]
+    return InMemoryData(data, name)  # type: ignore[arg-type]
 
 
 def as_rows(given: Any) -> Any:
@@ -72,10 +72,10 @@ def as_path(path: PathLike) -> Path:
     check_kind("a path", path, (str, os.PathLike), "a string or a pathlib.Path")
     if not os.fspath(path):
         raise UsageError("a path is empty; name a file or folder, or leave it out")
-    return at_home(path)
+    return expand_home(path)
 
 
-@worded(SETTINGS)
+@translate_errors(SETTINGS)
 def load_config(
     backend: str,
     config: PathLike | None = None,

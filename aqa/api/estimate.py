@@ -7,18 +7,18 @@ from operator import add
 from typing import TYPE_CHECKING, Literal
 
 from aqa.api.config import Data, PathLike, Settings, as_path
+from aqa.api.displayable import Displayable
+from aqa.api.flag_translation import ASKED, TranslatingProgress, translate_errors
 from aqa.api.predict import SCORES, run_folder, variants_of
 from aqa.api.reader import AnyReader, resolve
-from aqa.api.shown import Shown
-from aqa.api.wording import ASKED, WordedProgress, worded
 from aqa.config.ranges import POINTS, Choice, check_list
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
-from aqa.evaluation.deciding import StopRule
+from aqa.evaluation.sequential_testing import StopRule
 from aqa.spent import CostEstimate
 from aqa.tables import Table
+from aqa.verbs.detection_cost import DetectionCost, estimate_detection
 from aqa.verbs.ensembles import dry_run
-from aqa.verbs.foresight import Foresight, foresee
 from aqa.verbs.predict import Resume
 from aqa.verbs.variants import costs_table, dry_run_variants
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 UNNAMED = "this reader"  # in place of a run folder that is not named
 
 
-@worded(ASKED)
+@translate_errors(ASKED)
 def estimate_cost(
     reader: AnyReader,
     data: Data | None = None,
@@ -62,7 +62,7 @@ def estimate_cost(
         AqaError: something is wrong with data, config or prompt; or no API is used.
     """
     config = resolve(reader, model, settings, data)
-    progress = WordedProgress(watched_progress(quiet), ASKED)
+    progress = TranslatingProgress(watched_progress(quiet), ASKED)
     folder = as_path(UNNAMED if output_dir is None else output_dir)
     POINTS.check("to_see", to_see)
     Choice(SCORES).check("decide_by", decide_by)
@@ -79,19 +79,19 @@ def estimate_cost(
         return Estimate({"": dry_run(config, folder, progress, Resume())})
     resume = Resume(stop=StopRule(run_folder(against), score=decide_by))
     resume.check_files()
-    found, foresight = foresee(config, folder, progress, resume, to_see)
-    return Estimate({"": found}, foresight)
+    found, detection_cost = estimate_detection(config, folder, progress, resume, to_see)
+    return Estimate({"": found}, detection_cost)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Estimate(Shown):
+class Estimate(Displayable):
     """What a prediction would cost, and what detecting a difference of `to_see` would.
 
     `runs` are the estimates of all runs by name; without prompts and stress, the name is "".
     """
 
     runs: Mapping[str, CostEstimate]
-    to_see: Foresight | None = None
+    to_see: DetectionCost | None = None
 
     @property
     def total(self) -> CostEstimate:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from aqa.api.config import Data, PathLike, as_data_path, as_path, as_rows
+from aqa.api.displayable import Displayable
+from aqa.api.flag_translation import SCORED, TranslatingProgress, translate_errors, translate_flags
 from aqa.api.predict import run_folder
 from aqa.api.predictions import Predictions
-from aqa.api.shown import Shown
-from aqa.api.wording import SCORED, WordedProgress, reworded, worded
 from aqa.config.ranges import LABELS, LEVEL, POINTS, check_kind
 from aqa.data import Source
 from aqa.display.console import watched_progress
@@ -20,7 +20,7 @@ from aqa.evaluation.alignment import System
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.contracts import Contract, parse_promise
 from aqa.evaluation.difference_tables import difference_tables
-from aqa.evaluation.in_words import in_words
+from aqa.evaluation.findings import describe_findings
 from aqa.evaluation.inputs import Predicted, Scoring, read_references
 from aqa.evaluation.judge.options import JudgeOptions
 from aqa.evaluation.labelling import COLUMNS
@@ -36,7 +36,7 @@ from aqa.records import Prediction, Score
 from aqa.runs.files import made_folder
 from aqa.runs.names import CONTRACT, METRICS, TO_LABEL
 from aqa.tables import Table, plain_value
-from aqa.verbs.evaluate import Evaluated, Outputs
+from aqa.verbs.evaluate import EvaluationInputs, Outputs
 from aqa.verbs.evaluate import evaluate as run_evaluate
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ Answers: TypeAlias = Union[
 ]
 
 
-@worded(SCORED)
+@translate_errors(SCORED)
 def evaluate(
     predictions: Mapping[str, Answers] | Answers | Sequence[PathLike],
     data: Data | Source | None = None,
@@ -113,8 +113,8 @@ def evaluate(
     risk = None if choose_threshold is None else str(choose_threshold)
     promise = parse_promise(risk, level, str(wrong_under))
     systems = _systems(predictions)
-    evaluated = Evaluated(systems, asked, source, judge or JudgeOptions(), trained, stress)
-    progress = WordedProgress(watched_progress(quiet), SCORED)
+    evaluated = EvaluationInputs(systems, asked, source, judge or JudgeOptions(), trained, stress)
+    progress = TranslatingProgress(watched_progress(quiet), SCORED)
     folder = None if output_dir is None else as_path(output_dir)
     with nullcontext() if folder is None else made_folder(folder):
         outputs = _outputs(folder, promise is not None, label is not None)
@@ -175,7 +175,7 @@ def _file(given: PathLike | Predictions) -> Path:
 
 
 @dataclass(eq=False, repr=False)
-class Evaluation(Shown):
+class Evaluation(Displayable):
     """The results of an evaluation.
 
     `scores` holds a `Score` by system and metric, with its `value`, 0..100, the ends `low` and
@@ -203,12 +203,12 @@ class Evaluation(Shown):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What did not fit, in sentences."""
-        return tuple(reworded(text, SCORED) for text in self.report.warnings)
+        return tuple(translate_flags(text, SCORED) for text in self.report.warnings)
 
     @property
     def findings(self) -> tuple[str, ...]:
         """The results in sentences, as the command shows them below its tables."""
-        return tuple(reworded(text, SCORED) for text in in_words(self.report))
+        return tuple(translate_flags(text, SCORED) for text in describe_findings(self.report))
 
     @property
     def cards(self) -> tuple[StressCard, ...]:
@@ -249,7 +249,7 @@ class Evaluation(Shown):
         rows = [[None if value == "" else value for value in row] for row in rows]
         return DataFrame(rows, columns=[column.name for column in table.columns])
 
-    @worded(SCORED)
+    @translate_errors(SCORED)
     def write_report(self, path: PathLike) -> None:
         """Write a self-contained HTML file with charts and every example.
 

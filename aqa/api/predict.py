@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Literal
 
 from aqa.api.config import Data, PathLike, Settings, as_path
+from aqa.api.flag_translation import ASKED, TranslatingProgress, translate_errors
 from aqa.api.predictions import Predictions
 from aqa.api.reader import AnyReader, Reader, resolve
-from aqa.api.wording import ASKED, WordedProgress, worded
-from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
 from aqa.config.ranges import POINTS, Choice, check_list
+from aqa.config.stress_conditions import parse_conditions
 from aqa.display.console import watched_progress
 from aqa.errors import UsageError
-from aqa.evaluation.deciding import StopRule
+from aqa.evaluation.sequential_testing import StopRule
 from aqa.verbs.ensembles import connect
 from aqa.verbs.predict import Resume, check, kept_answers
 from aqa.verbs.variants import Variants, answers_of, check_variants, make_variants
@@ -21,7 +21,7 @@ from aqa.verbs.variants import Variants, answers_of, check_variants, make_varian
 SCORES = ("em", "f1")  # by which a run may be decided
 
 
-@worded(ASKED)
+@translate_errors(ASKED)
 def predict(
     reader: AnyReader,
     data: Data | None = None,
@@ -77,7 +77,7 @@ def predict(
             "workers.count only works with the command aqa predict; in Python, leave it out or set"
             " workers.engine to ray"
         )
-    progress = WordedProgress(watched_progress(quiet), ASKED)
+    progress = TranslatingProgress(watched_progress(quiet), ASKED)
     folder = None if output_dir is None else as_path(output_dir)
     several = bool(stress) or len(prompts) > 1
     if several and stop_when_decided is not None:

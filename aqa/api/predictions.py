@@ -6,9 +6,9 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
-from aqa.api.wording import ASKED, worded
+from aqa.api.flag_translation import ASKED, translate_errors
 from aqa.errors import AqaError, RunError
-from aqa.evaluation.deciding import Decision
+from aqa.evaluation.sequential_testing import Decision
 from aqa.records import Prediction
 from aqa.spent import Spent
 from aqa.tables import Figure, Row, Table, figures, texts
@@ -85,7 +85,7 @@ class Predictions:
         if self._is_whole:
             return False
         try:
-            with worded(ASKED):
+            with translate_errors(ASKED):
                 self._rows.append(next(self._source))
         except StopIteration as end:
             self._is_whole, self._result = True, end.value

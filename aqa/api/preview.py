@@ -3,8 +3,8 @@
 from collections import UserList
 
 from aqa.api.config import Data, PathLike, Settings
+from aqa.api.flag_translation import SETTINGS, translate_errors
 from aqa.api.reader import AnyReader, resolve
-from aqa.api.wording import SETTINGS, worded
 from aqa.config.ranges import PROMPTS
 from aqa.progress import SilentProgress
 from aqa.tables import Row, Table, texts
@@ -13,7 +13,7 @@ from aqa.verbs.preview import Preview
 from aqa.verbs.preview import preview as run_preview
 
 
-@worded(SETTINGS)
+@translate_errors(SETTINGS)
 def preview(
     reader: AnyReader,
     data: Data | None = None,

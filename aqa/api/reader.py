@@ -5,18 +5,18 @@ from typing import Any, Self, TypeAlias, Union
 from weakref import WeakSet
 
 from aqa.api.config import READERS, Data, PathLike, Settings, as_data_path, as_settings
+from aqa.api.flag_translation import SETTINGS, translate_errors
 from aqa.api.predictions import Predictions
-from aqa.api.wording import SETTINGS, worded
 from aqa.backends import find_backend
 from aqa.backends.base import Backend
-from aqa.config.given import Given
+from aqa.config.in_memory_data import InMemoryData
 from aqa.config.load import as_raw, build_config, set_value
 from aqa.config.options import RunConfig
 from aqa.config.ranges import check_kind
 from aqa.errors import UsageError
 from aqa.progress import Progress
 from aqa.runs.fingerprints import differences
-from aqa.verbs.launch import Staying, answering_reader
+from aqa.verbs.launch import KeepLoaded, answering_reader
 from aqa.verbs.run_config import Setting, make_config
 
 AnyReader: TypeAlias = Union[str, RunConfig, "Reader"]
@@ -37,7 +37,7 @@ class Reader:
     loaded one after another.
     """
 
-    @worded(SETTINGS)
+    @translate_errors(SETTINGS)
     def __init__(
         self,
         reader: str | RunConfig,
@@ -76,14 +76,14 @@ class Reader:
             )
         if self._kept is None:
             self._kept = answering_reader(self.config, progress, stays=True)
-        return self._kept.used_with(progress) if isinstance(self._kept, Staying) else None
+        return self._kept.used_with(progress) if isinstance(self._kept, KeepLoaded) else None
 
     def close(self) -> None:
         """Free the memory and stop asking."""
         self._is_closed = True
         for answers in self.streams:
             answers.close()
-        if isinstance(self._kept, Staying):
+        if isinstance(self._kept, KeepLoaded):
             self._kept.free()
 
     def __enter__(self) -> Self:
@@ -137,13 +137,13 @@ def _changed(config: RunConfig, settings: list[Setting]) -> RunConfig:
         set_value(changes, key, value)
     named = changes.get("data") or {}
     paths = {name: getattr(config.data, name) for name in ("path", "dev_path") if name not in named}
-    at_hand = {name: path for name, path in paths.items() if isinstance(path, Given)}
+    at_hand = {name: path for name, path in paths.items() if isinstance(path, InMemoryData)}
     # Unchanged values were checked before; only changes must have an effect.
     options = find_backend(config.backend.name).Options
     return _with_data(build_config(options, [changes], as_raw(config)), at_hand)
 
 
-def _with_data(config: RunConfig, paths: Mapping[str, str | Given]) -> RunConfig:
+def _with_data(config: RunConfig, paths: Mapping[str, str | InMemoryData]) -> RunConfig:
     found = config.model_copy(update={"data": config.data.model_copy(update=paths)})
     found.note_asked((), (f"data.{name}" for name in paths))
     return found

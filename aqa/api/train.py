@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aqa.api.config import Data, PathLike, Settings, as_path
+from aqa.api.displayable import Displayable
+from aqa.api.flag_translation import TRAINED, TranslatingProgress, translate_errors
 from aqa.api.reader import resolve
-from aqa.api.shown import Shown
-from aqa.api.wording import TRAINED, WordedProgress, worded
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
 from aqa.display.console import watched_progress
@@ -18,7 +18,7 @@ from aqa.verbs.train import train as run_train
 from aqa.verbs.train_progress import training_table
 
 
-@worded(TRAINED)
+@translate_errors(TRAINED)
 def train(
     reader: str | RunConfig,
     data: Data | None = None,
@@ -51,7 +51,7 @@ def train(
         if output_dir is None
         else output_dir
     )
-    progress = WordedProgress(watched_progress(quiet), TRAINED)
+    progress = TranslatingProgress(watched_progress(quiet), TRAINED)
     if isinstance(config.backend, EnsembleOptions):
         learned = train_ensemble(config, folder, progress, resume, command="aqa.train")
         return Training(learned.folder, learned.weights, {}, {}, findings=learned.findings)
@@ -62,7 +62,7 @@ def train(
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Training(Shown):
+class Training(Displayable):
     """The result of a training.
 
     `folder` is the run folder, to be passed as `model` to `aqa.predict`. `before` and `scores` are

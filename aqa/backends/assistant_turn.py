@@ -7,7 +7,7 @@ from typing import Any
 from aqa.backends.chat_rendering import PROBE, ChatTemplate
 from aqa.backends.special_names import SpecialNames
 from aqa.errors import ModelError
-from aqa.runs.cleaning import THOUGHTS, spoken
+from aqa.runs.cleaning import THOUGHTS, strip_thoughts
 
 CLOSING = "\n{}\n\n"  # how templates close an empty thought
 
@@ -100,7 +100,7 @@ class WrittenTurn:
             thinks = thinks and behind < 0
             begins = max(begins, behind)
         text: str = self.tokenizer.decode(ids[max(begins, 0) :], skip_special_tokens=True)
-        if spoken(text) is None or (thinks and self.closing not in text):
+        if strip_thoughts(text) is None or (thinks and self.closing not in text):
             return None
         return self._without_frame(text)
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Protocol, Self, cast
 from typing_extensions import TypeVar
 
 from aqa.backends.cuts import Cuts
-from aqa.backends.fitting import fit
+from aqa.backends.truncation import fit
 from aqa.config.backend_options import BackendOptions
 from aqa.config.options import RunConfig
 from aqa.progress import Progress
@@ -113,7 +113,7 @@ class Backend(ABC, Generic[OptionsT_co]):
         return len(encoding.prompt_ids) + room
 
     def fit(self, prompt: Prompt) -> Prompt:
-        """Drop evidence until the prompt fits (see `fitting.fit`); return it with its token ids.
+        """Drop evidence until the prompt fits (see `truncation.fit`); return it with its token ids.
 
         Needs no weights.
 

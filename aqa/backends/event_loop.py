@@ -47,7 +47,7 @@ async def _close() -> None:
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
-class Places(Generic[AnswerT]):
+class RequestWorkers(Generic[AnswerT]):
     """Workers in the loop, each of which asks queued prompts one after another.
 
     A worker takes its next prompt at once, before the other thread has taken the answer. Waking the
@@ -116,7 +116,7 @@ def answers(
     After `ask` raises an AqaError, no more prompts are read; requests in flight are awaited and
     yielded, then the error is raised. The same goes for Ctrl-C, with a time limit of `GRACE`.
     """
-    places = Places(loop, ask, room)
+    places = RequestWorkers(loop, ask, room)
     waiting = iter(prompts)
     asked, stop, more = 0, None, True
     interruption = stops_at_interrupt(lambda: places.done.put(KeyboardInterrupt()))

@@ -10,7 +10,9 @@ from types import FrameType
 from aqa.processes import process_count
 
 SAME_SECONDS = 5.0  # signals this close together count as one
-ASKS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+STOP_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+]
 
 
 @contextmanager
@@ -23,7 +25,7 @@ def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.getsignal(number) for number in ASKS}
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     first: list[float] = []
 
     def ask(number: int, frame: FrameType | None) -> None:

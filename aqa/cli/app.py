@@ -1,6 +1,6 @@
 """The Typer application, to which each command adds its signature and calls its verb.
 
-Command-line words must be `readied` before they are parsed.
+Command-line words must go through `prepare_words` before they are parsed.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aqa.cli import evaluate, predict, preview, train
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.errors import UsageError
 
 NO_VALUE = re.compile(r"--[a-z][a-z-]*=")
@@ -39,7 +39,7 @@ def about(
         typer.echo(__version__)
 
 
-def readied(words: Sequence[str]) -> Iterator[str]:
+def prepare_words(words: Sequence[str]) -> Iterator[str]:
     """Yield each word, expanding a ~ that the shell left: in quotes or after =.
 
     Raises:
@@ -55,4 +55,4 @@ def readied(words: Sequence[str]) -> Iterator[str]:
                 f"{word!r} is not UTF-8; set LC_ALL=C.UTF-8, or rename the file if that is its name"
             )
         found = HOME.fullmatch(word)
-        yield f"{found[1] or ''}{at_home(found[2])}" if found else word
+        yield f"{found[1] or ''}{expand_home(found[2])}" if found else word

@@ -30,7 +30,7 @@ def metrics(begun: str) -> list[str]:
 
 def conditions(begun: str) -> list[str]:
     """Complete a list of stress conditions."""
-    from aqa.config.conditions import CONDITIONS, FAMILIES
+    from aqa.config.stress_conditions import CONDITIONS, FAMILIES
 
     return _next(begun, dict.fromkeys([*FAMILIES, *CONDITIONS]))
 

@@ -12,7 +12,7 @@ from aqa.cli.configure import column_names, refuse_idle
 
 if TYPE_CHECKING:
     from aqa.evaluation.inputs import Scoring
-    from aqa.verbs.evaluate import Evaluated, Outputs
+    from aqa.verbs.evaluate import EvaluationInputs, Outputs
 
 app = typer.Typer()
 
@@ -127,13 +127,13 @@ def evaluate(
     check_limits(limits, report)
 
 
-def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
+def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "EvaluationInputs":
     """Collect what is asked for; UsageError for options of a judge or report that is not."""
     from aqa.config.load import parse_assignment
     from aqa.data import Source
     from aqa.errors import UsageError
     from aqa.evaluation.judge.options import JudgeOptions
-    from aqa.verbs.evaluate import Evaluated
+    from aqa.verbs.evaluate import EvaluationInputs
 
     judge = JudgeOptions(
         params["judge_model"] or (),
@@ -150,7 +150,7 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "Evaluated":
         given = {name: params[name] for name in ("split", "corpus", "passages")}
         repeated: Any = params["on_duplicate_id"] or "error"
         data = source(data, on_duplicate_id=repeated, missing_passages="empty", **given)
-    evaluated = Evaluated(files, _scoring(params), data, judge, training, params["stress"])
+    evaluated = EvaluationInputs(files, _scoring(params), data, judge, training, params["stress"])
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (
         params["data"] and (params["report_file"] or judges or params["label"] is not None)

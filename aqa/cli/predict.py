@@ -12,7 +12,7 @@ from aqa.cli.configure import configure, refuse_idle
 
 if TYPE_CHECKING:
     from aqa.config.options import RunConfig
-    from aqa.evaluation.deciding import StopRule
+    from aqa.evaluation.sequential_testing import StopRule
     from aqa.progress import Progress
     from aqa.verbs.predict import PredictResult, Resume
 
@@ -84,8 +84,8 @@ def predict(
     from aqa.errors import UsageError
     from aqa.runs.folder import command_line
     from aqa.verbs.cancel import cancel as run_cancel
+    from aqa.verbs.detection_cost import estimate_detection
     from aqa.verbs.ensembles import dry_run as run_dry
-    from aqa.verbs.foresight import foresee
     from aqa.verbs.predict import Resume
 
     if cancel:
@@ -107,10 +107,10 @@ def predict(
     if dry_run:
         with console.open_progress(quiet) as progress:
             if to_see is None:
-                estimate, foresight = run_dry(found, folder, progress, how), None
+                estimate, detection_cost = run_dry(found, folder, progress, how), None
             else:
-                estimate, foresight = foresee(found, folder, progress, how, to_see)
-        tables.show_cost(estimate, as_json, foresight)
+                estimate, detection_cost = estimate_detection(found, folder, progress, how, to_see)
+        tables.show_cost(estimate, as_json, detection_cost)
         return
     if cancel:
         with console.open_progress(quiet) as progress:
@@ -126,7 +126,7 @@ def predict(
 
 def _stop_rule(params: Mapping[str, Any]) -> "StopRule | None":
     from aqa.errors import UsageError
-    from aqa.evaluation.deciding import StopRule
+    from aqa.evaluation.sequential_testing import StopRule
 
     reference = params["stop_when_decided"]
     sees, against = params["to_see"] is not None, params["against"] or reference
@@ -143,19 +143,19 @@ def _answer(
     """Answer alone, or as one of several processes, of which one returns the result."""
     from aqa.cli.workers import further_processes
     from aqa.runs.folder import command_line
+    from aqa.verbs.distributed_prediction import predict_distributed
     from aqa.verbs.ensembles import connect
     from aqa.verbs.launch import launch_name
     from aqa.verbs.predict import check, kept_answers
     from aqa.verbs.session import result_of
-    from aqa.verbs.together import predict_together
 
     command = command_line(sys.argv)
     workers = config.workers
     if (count := workers.processes) > 1:
         with further_processes(count) as launch:
-            return predict_together(config, folder, progress, how, command, launch)
+            return predict_distributed(config, folder, progress, how, command, launch)
     if workers.engine == "processes" and (name := launch_name()):
-        return predict_together(config, folder, progress, how, command, name)
+        return predict_distributed(config, folder, progress, how, command, name)
     questions = check(config, progress)
     connect(questions, folder, progress, how)
     return result_of(kept_answers(questions, folder, progress, how, command))

@@ -24,7 +24,7 @@ TONES: Mapping[str, Tone] = {"changed": "bad", "missing": "bad", "unchecked": "m
 
 def show_report(report: "Report", forms: Collection[str] = ()) -> None:
     """Print the scores in each form ("json", "csv", "markdown", "latex"), or else for people."""
-    from aqa.evaluation.in_words import in_words
+    from aqa.evaluation.findings import describe_findings
     from aqa.evaluation.long_table import long_table
     from aqa.evaluation.tables import tables_for_people, wide_table
 
@@ -33,7 +33,7 @@ def show_report(report: "Report", forms: Collection[str] = ()) -> None:
     if not forms:
         for table in tables_for_people(report):
             draw(table)
-        for sentence in (*_on_the_judge(report), *in_words(report)):
+        for sentence in (*_on_the_judge(report), *describe_findings(report)):
             say(sentence)
         for signature in report.signatures:
             say(signature, "dim")

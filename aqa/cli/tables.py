@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aqa.records import Prompt
     from aqa.spent import CostEstimate
     from aqa.verbs.cancel import CancelResult
-    from aqa.verbs.foresight import Foresight
+    from aqa.verbs.detection_cost import DetectionCost
     from aqa.verbs.predict import PredictResult
     from aqa.verbs.preview import Preview
     from aqa.verbs.train import DryRun
@@ -67,10 +67,12 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
     say("nothing was written; --json shows the whole config, too", "dim")
 
 
-def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None" = None) -> None:
+def show_cost(
+    found: "CostEstimate", as_json: bool, detection_cost: "DetectionCost | None" = None
+) -> None:
     """Show what a prediction through an API would cost, and what it would show."""
     if as_json:
-        print_json(asdict(found) | ({"to_see": foresight.to_json()} if foresight else {}))
+        print_json(asdict(found) | ({"to_see": detection_cost.to_json()} if detection_cost else {}))
         return
     low, high = found.output_tokens
     rows = {
@@ -89,8 +91,8 @@ def show_cost(found: "CostEstimate", as_json: bool, foresight: "Foresight | None
     if found.seconds is not None:
         rows["time at the limits"] = f"{found.seconds:,.0f} s"
     draw(_facts(rows))
-    if foresight is not None:
-        say(str(foresight))
+    if detection_cost is not None:
+        say(str(detection_cost))
     say("nothing was sent, nothing was written", "dim")
 
 

@@ -10,8 +10,8 @@ from shlex import quote
 from typing import Any
 
 from aqa.cli.tables import check_answered, draw, prediction_facts, print_json, say, show_cost
-from aqa.config.conditions import parse_conditions
 from aqa.config.options import RunConfig
+from aqa.config.stress_conditions import parse_conditions
 from aqa.display import console
 from aqa.errors import UsageError
 from aqa.runs.folder import command_line

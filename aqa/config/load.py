@@ -14,13 +14,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from aqa.config.backend_options import BackendOptions, RawConfig
-from aqa.config.explanations import explain
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import GenerationOptions, RunConfig
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.config.scalars import read_json, read_yaml
 from aqa.config.section import Section
 from aqa.config.shipped import find_shipped, shipped_names
+from aqa.config.validation_errors import explain
 from aqa.errors import ConfigError, UsageError
 from aqa.processes import process_count
 from aqa.syntax import json_fault, yaml_fault
@@ -58,7 +58,7 @@ def read_config(path: Path) -> RawConfig:
 
 def find_config(name: str) -> Path:
     """Give the path of a config file, or of a shipped one by its name; ConfigError for neither."""
-    path = at_home(name)
+    path = expand_home(name)
     shipped = None
     if path.parent in (Path(), Path("configs")) and path.suffix in ("", ".yaml"):
         shipped = find_shipped("configs", f"{path.stem}.yaml")
@@ -203,7 +203,7 @@ def _merge(layers: Iterable[RawConfig]) -> RawConfig:
 def _at_home(value: Any) -> Any:
     """A copy of the value, with the home folder for the ~ that paths may begin with."""
     if isinstance(value, str) and value.startswith("~/"):
-        return str(at_home(value))
+        return str(expand_home(value))
     if isinstance(value, dict):
         return {key: _at_home(each) for key, each in value.items()}
     return [_at_home(each) for each in value] if isinstance(value, list) else deepcopy(value)

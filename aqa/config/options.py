@@ -16,7 +16,7 @@ from pydantic import (
 from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.data_path import DataPath
 from aqa.config.section import Section
-from aqa.config.stress import StressOptions
+from aqa.config.stress_options import StressOptions
 from aqa.records import AnswerPart
 
 

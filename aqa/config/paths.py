@@ -9,7 +9,7 @@ from aqa.errors import UsageError
 SHOWN = 60  # characters of what is no path
 
 
-def at_home(path: str | os.PathLike[str]) -> Path:
+def expand_home(path: str | os.PathLike[str]) -> Path:
     """The path with the home folder for its ~; a name that begins so and is no user's stays.
 
     Raises:
@@ -26,6 +26,6 @@ def at_home(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-def on_disk(path: str | os.PathLike[str]) -> Path:
+def resolve_path(path: str | os.PathLike[str]) -> Path:
     """The whole path without links; where they lead in a circle it stays (pathlib's raises)."""
     return Path(os.path.realpath(path))

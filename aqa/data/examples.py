@@ -24,7 +24,7 @@ from aqa.data.passages import (
     short_hash,
 )
 from aqa.data.references import ReferenceReader
-from aqa.data.shapes.unread import are_predictions, what_to_do
+from aqa.data.shapes.unsupported import are_predictions, what_to_do
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.records import Example, Passage

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from aqa.config.given import Given
-from aqa.config.paths import at_home
+from aqa.config.in_memory_data import InMemoryData
+from aqa.config.paths import expand_home
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.data.columns import canonical_fields
 from aqa.data.corpus import PASSAGES, with_corpus
 from aqa.data.examples import RowParser
 from aqa.data.files import STANDARD_INPUT, Row, complete, spooled_input
-from aqa.data.given import read_given
 from aqa.data.hub import check_laid_out, is_hub_name, read_hub
+from aqa.data.in_memory import read_given
 from aqa.data.retrieved import Retrieved
 from aqa.data.rows import is_saved_dataset, read_row_file, read_saved_dataset
 from aqa.data.shapes import plain_rows
@@ -42,7 +42,7 @@ class Source:
     data for scoring only need no passages and, if they have ids, no questions.
     """
 
-    path: str | Given
+    path: str | InMemoryData
     split: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     corpus: str | None = None
@@ -52,7 +52,7 @@ class Source:
     missing_passages: MissingPassages = "error"
     needs_passages: bool = True
 
-    def names(self) -> dict[str, str | Given]:
+    def names(self) -> dict[str, str | InMemoryData]:
         """Return what the user named, by what it contains."""
         named = {"data": self.path, "passages": self.passages, "corpus": self.corpus}
         return {kind: name for kind, name in named.items() if name is not None}
@@ -127,7 +127,7 @@ def local_path(name: str) -> Path | None:
         return spooled_input()
     if name.startswith(PREFIX):
         return locate_package_file(name)
-    path = at_home(name)
+    path = expand_home(name)
     if path.exists():
         return path
     if is_hub_name(name):
@@ -136,7 +136,7 @@ def local_path(name: str) -> Path | None:
 
 
 def _rows(source: Source) -> Iterator[Row]:
-    if isinstance(source.path, Given):
+    if isinstance(source.path, InMemoryData):
         rows = read_given(source.path, source.split, source.fields)
     elif (path := local_path(source.path)) is None:
         rows = read_hub(source.path, source.split)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
-from aqa.data.near_texts import nearest_texts, sketch
+from aqa.data.near_duplicates import nearest_texts, sketch
 from aqa.records import Example
 
 SEEN = "seen"  # the name of the column
@@ -23,7 +23,7 @@ How = Literal["same", "near"]
 class Leaks:
     """The examples whose question, or answer with its passage, is in the training data.
 
-    By id: "same" apart from case, spaces and punctuation, or "near" (see `near_texts`).
+    By id: "same" apart from case, spaces and punctuation, or "near" (see `near_duplicates`).
     """
 
     count: int = 0

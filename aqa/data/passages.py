@@ -16,7 +16,7 @@ from aqa.data.columns import (
 )
 from aqa.data.json_stream import describe
 from aqa.data.literals import LIST_OPENING, is_true, read_literal
-from aqa.data.ranks import are_ranks, count_up, list_ranks, read_rank, read_score
+from aqa.data.ranks import are_consecutive, are_ranks, list_ranks, read_rank, read_score
 from aqa.errors import DataError
 
 # Names as folded by `fold`.
@@ -208,7 +208,7 @@ def in_ranked_order(passages: list[Listed], place: str) -> list[Listed]:
     if not are_ranks(ranks):
         return passages
     ranked = sorted(passages, key=lambda passage: passage.rank or 0)
-    if any(rank is None for rank in ranks) or not count_up([item.rank for item in ranked]):
+    if any(rank is None for rank in ranks) or not are_consecutive([item.rank for item in ranked]):
         raise DataError(f"{place}: its passages have the ranks {list_ranks(ranks)}")
     return ranked
 

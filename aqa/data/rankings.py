@@ -22,8 +22,8 @@ from aqa.data.passages import (
 )
 from aqa.data.ranks import read_rank, read_score
 from aqa.data.replies import REPLIES, UNNAMED, hits, usual_row
+from aqa.data.retrieval_runs import JUDGEMENTS, is_number, read_run, run_kind
 from aqa.data.rows import read_row_file
-from aqa.data.run_files import JUDGEMENTS, is_number, read_run, run_kind
 from aqa.data.shape import are_objects
 from aqa.errors import DataError
 

@@ -15,7 +15,7 @@ def are_ranks(ranks: Sequence[int | None]) -> bool:
     return len(known) > 1 or (len(known) == 1 and None in ranks)
 
 
-def count_up(ranks: Sequence[int | None]) -> bool:
+def are_consecutive(ranks: Sequence[int | None]) -> bool:
     """Whether sorted ranks count up from 0 or 1."""
     start = 0 if ranks[0] == 0 else 1
     return list(ranks) == list(range(start, start + len(ranks)))

@@ -13,7 +13,7 @@ from aqa.data.corpus import Corpus
 from aqa.data.files import complete
 from aqa.data.passages import Listed
 from aqa.data.rankings import SHAPES, Ranking, read_rankings
-from aqa.data.ranks import count_up, list_ranks
+from aqa.data.ranks import are_consecutive, list_ranks
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
@@ -191,7 +191,7 @@ class Retrieved:
         )
         for number, group in groupby(hits, key=lambda hit: int(hit[0])):
             ranks = [rank for _, rank in group]
-            if any(rank is not None for rank in ranks) and not count_up(ranks):
+            if any(rank is not None for rank in ranks) and not are_consecutive(ranks):
                 query = "SELECT coalesce(id, question), place FROM rankings WHERE number = ?"
                 name, place = self._index.execute(query, (number,)).fetchone()
                 told = f'the passages of "{name}" have the ranks {list_ranks(ranks)}'

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from aqa.config.given import Given
+from aqa.config.in_memory_data import InMemoryData
 from aqa.data.formats import (
     Source,
     check_files,
@@ -17,8 +17,8 @@ from aqa.data.formats import (
     parser_of,
     read_unchecked,
 )
-from aqa.data.given import hash_given
 from aqa.data.hub import fingerprint
+from aqa.data.in_memory import hash_given
 from aqa.data.retrieved import Retrieved
 from aqa.errors import DataError
 from aqa.records import Example
@@ -190,7 +190,7 @@ def _hash_files(source: Source) -> dict[str, str]:
 
 
 def _fingerprint(source: Source, files: Mapping[str, str]) -> str:
-    if isinstance(source.path, Given):
+    if isinstance(source.path, InMemoryData):
         return hash_given(source.path, source.split)
     return files["data"] if "data" in files else fingerprint(source.path)
 

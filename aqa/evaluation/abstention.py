@@ -140,7 +140,7 @@ def calibration(
     return calibrate(kind, [claimed or 0.0 for _, claimed in found], right, clusters.at(places))
 
 
-def confidence_cautions(name: str, rows: Sequence[AnsweredRow | None]) -> Iterator[str]:
+def confidence_warnings(name: str, rows: Sequence[AnsweredRow | None]) -> Iterator[str]:
     """Warn if confidences that should be probabilities can't be checked for calibration."""
     kinds = confidence_kinds(rows)
     if len(kinds) > 1:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.errors import DataError, UsageError
-from aqa.evaluation.cautions import references_as_answers, same_rows
 from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, evidence_of
+from aqa.evaluation.score_warnings import references_as_answers, same_rows
 from aqa.metrics.unicode_forms import Form
 from aqa.records import Example
 from aqa.runs.folder import read_manifest
@@ -42,7 +42,7 @@ def system_names(files: Sequence[Path]) -> list[str]:
     """
     if not files:
         raise UsageError("give at least one file of predictions")
-    if len({on_disk(file) for file in files}) < len(files):
+    if len({resolve_path(file) for file in files}) < len(files):
         raise UsageError("the same file of predictions is given twice")
     places = [_named_after(file).parts[::-1] for file in files]
     for names in zip(*places, strict=False):
@@ -52,7 +52,7 @@ def system_names(files: Sequence[Path]) -> list[str]:
 
 
 def _named_after(file: Path) -> Path:
-    whole = on_disk(file)
+    whole = resolve_path(file)
     if file.is_dir():
         return whole
     return whole.parent if file.stem == "predictions" else whole.with_suffix("")

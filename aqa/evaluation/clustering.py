@@ -119,7 +119,7 @@ def clusters_note(clusters: Clusters) -> str:
     )
 
 
-def cluster_cautions(key: str, labels: Labels, clusters: Clusters) -> Iterator[str]:
+def cluster_warnings(key: str, labels: Labels, clusters: Clusters) -> Iterator[str]:
     """Warn of examples that a named grouping says nothing of, and of too few clusters."""
     without = labels.of(key).count(0)
     if key not in (AUTO, NONE) and without:

@@ -12,7 +12,7 @@ import numpy as np
 from aqa.errors import UsageError
 from aqa.metrics.statistics import power
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.confidence_sequences import followed
+from aqa.metrics.statistics.confidence_sequences import monitored_difference
 from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
 from aqa.metrics.statistics.sign_flips import MCNEMAR, SEED, holm, sign_flip_tests
 from aqa.runs.files import Facts
@@ -159,7 +159,7 @@ def measure(
         for place, one in enumerate(found):
             a, b = (values[name][metric] for name in (one.alone.a, one.alone.b))
             difference = np.subtract(b, a, dtype=np.float64)
-            low, high, p, kind = followed(difference, clusters)
+            low, high, p, kind = monitored_difference(difference, clusters)
             test = f"{SEQUENCE}-{kind}"
             alone = replace(one.alone, low=low, high=high, p=p, test=test, design_effect=None)
             found[place] = replace(one, alone=alone)
@@ -220,7 +220,7 @@ def corrected(family: Sequence[Measured]) -> list[Comparison]:
     return found
 
 
-def written(metric: str) -> str:
+def metric_label(metric: str) -> str:
     """Format a metric's name for sentences: "EM", "F1", "rougeL"."""
     return metric.upper() if len(metric) < 3 else metric
 

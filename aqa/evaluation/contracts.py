@@ -11,7 +11,7 @@ from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.abstention import Rate, confidence_kinds, confidence_of
 from aqa.evaluation.inputs import Predicted, file_of
 from aqa.evaluation.results import Report, SystemScores
-from aqa.evaluation.silence import Kept, Promise, choose_threshold
+from aqa.evaluation.risk_control import ContractResult, Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.records import MEAN_LOGPROB
 from aqa.runs.fingerprints import differences
@@ -191,9 +191,9 @@ def check_promise(
         raise _no_score(promise)
 
 
-def kept_contracts(
+def check_contracts(
     systems: Sequence[SystemScores], clusters: Clusters
-) -> tuple[list[Kept], list[str]]:
+) -> tuple[list[ContractResult], list[str]]:
     """Report how runs that apply a contract kept it; also the reasons where that is unknown."""
     found, unknown = [], []
     for system in systems:
@@ -212,7 +212,7 @@ def kept_contracts(
             promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
             wrong = _wrong(system, promise)
             rate = Rate.of([100.0 * wrong[place] for place in places], clusters.at(places))
-            found.append(Kept(system.name, contract.risk, len(places), **asdict(rate)))
+            found.append(ContractResult(system.name, contract.risk, len(places), **asdict(rate)))
     return found, unknown
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from aqa.errors import DataError
 from aqa.evaluation.comparison import Comparison, compare
-from aqa.metrics.statistics.clusters import Clusters, Matrix, Places
+from aqa.metrics.statistics.clusters import Clusters, Indices, Matrix
 from aqa.metrics.statistics.intervals import FEW
 from aqa.metrics.votes import (
     NOBODY,
@@ -50,12 +50,12 @@ class Answered:
     costs: Sequence[float]
     clusters: Clusters
 
-    def at(self, places: Places) -> "Answered":
+    def at(self, places: Indices) -> "Answered":
         """Return some of the questions."""
         votes, clusters = self.votes.at(places), self.clusters.at(places.tolist())
         return Answered(votes, self.scores[places], self.costs, clusters)
 
-    def scored(self, readers: Places) -> Matrix:
+    def scored(self, readers: Indices) -> Matrix:
         """Return the score of each chosen answer."""
         own = self.scores[np.arange(len(readers)), readers]
         return np.where(readers == NOBODY, 0.0, own)
@@ -72,7 +72,7 @@ class Learned:
 
     rule: Rule
     gain: Comparison
-    held_out: Places
+    held_out: Indices
     rules: Mapping[str, float]
     oracle: float
 
@@ -157,7 +157,7 @@ def _mean_held_out(answered: Answered, name: str, seed: int) -> float:
     return float(answered.scored(readers).mean())
 
 
-def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -> Places:
+def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -> Indices:
     """Return whose answers are chosen by rules fitted to the other groups."""
     clusters = answered.clusters
     count = min(FOLDS, clusters.count)

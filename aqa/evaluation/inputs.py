@@ -10,13 +10,13 @@ from aqa.config.ranges import check_list
 from aqa.data import Source, read_examples, survey
 from aqa.evaluation import alignment, clustering
 from aqa.evaluation.alignment import References, System
-from aqa.evaluation.cautions import profile_cautions
 from aqa.evaluation.clustering import AUTO
 from aqa.evaluation.contexts import Contexts, label_by_rows
 from aqa.evaluation.judge import labels as people
+from aqa.evaluation.partial_runs import restrict_to_common, stopped_runs
 from aqa.evaluation.predictions import Fields, NamedPredictions, read_predictions
 from aqa.evaluation.predictions.answered_row import citation_of
-from aqa.evaluation.stopped import asked_of_all, stopped_runs
+from aqa.evaluation.score_warnings import profile_warnings
 from aqa.metrics.base import MetricOptions
 from aqa.metrics.languages import example_languages
 from aqa.metrics.normalize import choose_profile
@@ -113,7 +113,7 @@ def align(
     expected = alignment.file_references(systems, form) if given is None else given
     alignment.check_ids(systems, expected, given is not None, without)
     stopped = stopped_runs(systems)
-    systems, expected, notes = asked_of_all(stopped, systems, expected)
+    systems, expected, notes = restrict_to_common(stopped, systems, expected)
     warnings += notes
     if stopped:
         profile, cluster = stopped[0].settled(scoring.profile, scoring.cluster)
@@ -124,14 +124,14 @@ def align(
     questions = contexts.questions
     languages = example_languages(list(expected.values()), questions, contexts.languages)
     profile = choose_profile(scoring.profile, languages)
-    warnings += profile_cautions(profile, languages)
+    warnings += profile_warnings(profile, languages)
     asked = questions if READS_QUESTIONS in scoring.metrics else ()
     common = partial(replace, questions=asked, known_languages=languages)
     pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
     labels, cluster = contexts.labels, scoring.cluster
     warnings += label_by_rows(labels, expected, systems, cluster)
     clusters = clustering.choose_clusters(cluster, labels)
-    warnings += clustering.cluster_cautions(cluster, labels, clusters)
+    warnings += clustering.cluster_warnings(cluster, labels, clusters)
     if stopped:
         clusters = replace(clusters, sequence=stopped[0].sequence)
     own = contexts.columns or [{}] * len(expected)

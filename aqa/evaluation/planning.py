@@ -35,7 +35,7 @@ class Need(Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Sensitivity:
     """The `detectable` difference, in points, of `questions` in `clusters`, in four of five tests.
 
     None if they can show none. `differing`: see `Comparison`.
@@ -60,7 +60,7 @@ def plan(
 ) -> tuple[Need, ...]:
     """Plan each comparison, corrected alike, for a true difference in points."""
     return tuple(
-        Sight(one.detectable, clusters.examples, clusters.count, one.differing).need(
+        Sensitivity(one.detectable, clusters.examples, clusters.count, one.differing).need(
             one.a, one.b, one.metric, difference
         )
         for one in comparisons

@@ -12,7 +12,7 @@ from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.planning import Need
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.prompts import PromptReport
-from aqa.evaluation.silence import Kept
+from aqa.evaluation.risk_control import ContractResult
 from aqa.evaluation.slices import Groups, SliceComparisons, Slices
 from aqa.evaluation.stress import STRESS, StressCard
 from aqa.metrics.calibration import Calibration
@@ -167,7 +167,7 @@ class Report:
     judge: Mapping[str, Any] | None = None
     clusters: Clusters | None = None
     slice_comparisons: SliceComparisons = field(default_factory=dict)
-    silence: tuple[Kept, ...] = ()
+    silence: tuple[ContractResult, ...] = ()
     needs: tuple[Need, ...] = ()
     stress: tuple[StressCard, ...] = ()
     prompts: PromptReport | None = None

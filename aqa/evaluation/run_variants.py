@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.data import Source
 from aqa.errors import DataError, UsageError
 from aqa.evaluation import scoring as scores
@@ -60,7 +60,7 @@ def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) ->
         if not runs:
             continue
         folder = next(iter(runs.values())).parent
-        name = given or on_disk(folder).name
+        name = given or resolve_path(folder).name
         readers[str(folder) if name in readers else name] = {
             prompt: {
                 metric: score.per_example

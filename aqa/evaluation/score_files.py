@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.errors import RunError, ScoreError, UsageError
 from aqa.evaluation.contracts import KIND, named_number
 from aqa.evaluation.predictions import OWN_SCORES
@@ -126,21 +126,21 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
         RunError: a folder does not exist or is not writable, or a file would be overwritten
             that is needed or that an evaluation did not write.
     """
-    taken = {on_disk(path): str(path) for path in read}
+    taken = {resolve_path(path): str(path) for path in read}
     for folder in {path if path.is_dir() else path.parent for path in read}:
         if (folder / MANIFEST).is_file():
-            taken |= {on_disk(folder / name): str(folder / name) for name in OF_A_RUN}
+            taken |= {resolve_path(folder / name): str(folder / name) for name in OF_A_RUN}
     folders = {path.parent for path in read}
     for flag, path in written.items():
         if path.is_dir():
             raise RunError(f"{flag} {path}: that is a folder; name a file in it")
-        folder = on_disk(path).parent if path.is_symlink() else path.parent
+        folder = resolve_path(path).parent if path.is_symlink() else path.parent
         if folder not in folders and not folder.is_dir():
             raise RunError(f"{flag} {path}: there is no folder {folder}; make it first")
         place = path if path.exists() and not path.is_file() else folder  # e.g. a device
         if folder.is_dir() and not os.access(place, os.W_OK):
             raise RunError(f"{flag} {path}: no permission to write there; name another place")
-        if (other := taken.setdefault(on_disk(path), flag)) != flag:
+        if (other := taken.setdefault(resolve_path(path), flag)) != flag:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")
     for flag, path in written.items():
         if not _may_be_overwritten(flag, path):

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.errors import ModelError, UsageError
 from aqa.evaluation import slices
-from aqa.evaluation.abstention import abstention, calibration, confidence_cautions, risk_coverage
+from aqa.evaluation.abstention import abstention, calibration, confidence_warnings, risk_coverage
 from aqa.evaluation.alignment import System, manifest_of
-from aqa.evaluation.cautions import reference_cautions, system_cautions
 from aqa.evaluation.clustering import AUTO, clusters_note
 from aqa.evaluation.comparison import check_baseline, compare
-from aqa.evaluation.contracts import kept_contracts
+from aqa.evaluation.contracts import check_contracts
 from aqa.evaluation.inputs import Aligned, Predicted, Scoring, align
 from aqa.evaluation.judge.judging import cases_of, judge_systems
 from aqa.evaluation.mistakes import categorize
 from aqa.evaluation.planning import plan
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import Report, SystemScores, disagreement
+from aqa.evaluation.score_warnings import reference_warnings, system_warnings
 from aqa.evaluation.slices import Groups
 from aqa.metrics import default_metrics, load_metric, metric_names
 from aqa.metrics.base import Metric, MetricOptions
@@ -71,16 +71,16 @@ def evaluate(
         asked = _judge_of(scoring, references)
         aligned, facts = judge_systems(*asked, aligned, scoring.judge_labels)
         scorers = _without_failed_judge(scorers, named, aligned.pairs)
-    warnings += reference_cautions(next(iter(aligned.pairs.values())))
+    warnings += reference_warnings(next(iter(aligned.pairs.values())))
     scorers = scorers or _default_scorers(aligned.languages, scoring.metric_options)
     found = []
     total = len(aligned.systems) * len(scorers)
     with progress.task("Scoring", total=total, unit="scores") as task:
         for system in aligned.systems:
             pairs = aligned.pairs[system.name]
-            warnings += system_cautions(system.name, pairs, scoring.no_answer)
+            warnings += system_warnings(system.name, pairs, scoring.no_answer)
             rows = [system.rows.get(key) for key in expected]
-            warnings += confidence_cautions(system.name, rows)
+            warnings += confidence_warnings(system.name, rows)
             scores = _scores(pairs, scorers, task)
             own = groups[system.name]
             found.append(_described(system, scores, pairs, rows, own, aligned.clusters))
@@ -204,7 +204,7 @@ def _compared(
     whole = means if clusters.sequence is not None else corpus
     values = {name: {**own, **whole[name]} for name, own in means.items()}
     found = compare(values, clusters, baseline, scoring.seed)
-    kept, unknown = kept_contracts(systems, clusters)
+    kept, unknown = check_contracts(systems, clusters)
     ids = tuple(aligned.expected)
     points = scoring.plan
     return Report(
@@ -227,8 +227,8 @@ def _compared(
 def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str | None:
     if name is None:
         return None
-    place = on_disk(name)
-    return next((one.name for one in systems if place == on_disk(one.file)), name)
+    place = resolve_path(name)
+    return next((one.name for one in systems if place == resolve_path(one.file)), name)
 
 
 def _with_intervals(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aqa.config.conditions import CONDITIONS, FAMILIES
+from aqa.config.stress_conditions import CONDITIONS, FAMILIES
 from aqa.evaluation.abstention import Rate
 from aqa.evaluation.comparison import Comparison, measure
 from aqa.evaluation.slices import corrected_groups

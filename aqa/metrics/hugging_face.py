@@ -7,7 +7,7 @@ from math import isclose, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.errors import DataError, ModelError, UsageError
 from aqa.hub import ready_hub
 from aqa.metrics.pairs import Pairs
@@ -197,7 +197,7 @@ class _Module:
 
 
 def _load(source: str) -> Any:
-    path = at_home(source)
+    path = expand_home(source)
     if not path.exists():
         ready_hub()
     import evaluate

@@ -53,9 +53,9 @@ def morphemes(text: str) -> tuple[str, ...]:
     morpheme and lose their spaces.
     """
     forms = tuple(token.form.replace(" ", "") for token in analyse(text))
-    return speaking(forms)
+    return drop_punctuation(forms)
 
 
-def speaking(tokens: tuple[str, ...]) -> tuple[str, ...]:
+def drop_punctuation(tokens: tuple[str, ...]) -> tuple[str, ...]:
     """Drop punctuation unless there is nothing else."""
     return tuple(part for part in tokens if any(map(is_of_a_word, part))) or tokens

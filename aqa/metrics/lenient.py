@@ -75,7 +75,7 @@ def lenient(name: str, pairs: Pairs) -> Score:
 def _graded(prediction: str, reference: str) -> float:
     if is_same(prediction, reference):
         return 1.0
-    stem, whole = reading(prediction).stem, reading(reference).whole
+    stem, whole = parse_answer(prediction).stem, parse_answer(reference).whole
     return f1(_KORQUAD.overlap(stem, whole)) if stem and whole else 0.0
 
 
@@ -84,7 +84,7 @@ def is_same(prediction: str, reference: str) -> bool:
     said, expected = _closed(prediction), _closed(reference)
     if said[:1] != expected[:1]:  # then no ending can make them equal
         return False
-    given, gold = reading(prediction), reading(reference)
+    given, gold = parse_answer(prediction), parse_answer(reference)
     if given.whole == gold.whole or given.stem == gold.whole:
         return bool(gold.whole)
     if not gold.is_sure or gold.stem not in (given.whole, given.stem):
@@ -93,7 +93,7 @@ def is_same(prediction: str, reference: str) -> bool:
 
 
 @lru_cache(maxsize=1 << 17)
-def reading(text: str) -> Reading:
+def parse_answer(text: str) -> Reading:
     """Parse an answer, finding the particles (J*) or copula (VCP) at its end.
 
     Text in decomposed Unicode is not parsed, since Kiwi needs composed letters.

@@ -129,7 +129,7 @@ class Pairs:
         return list(map(bool, self.expected))
 
     @cached_property
-    def silent_references(self) -> list[bool]:
+    def empty_references(self) -> list[bool]:
         """Whether an answerable example's references are all empty once normalised."""
         return [
             bool(texts) and not _says_something(texts[0], profile)
@@ -147,12 +147,12 @@ class Pairs:
             if text is None
             else not (text.strip() if is_silent else _says_something(text, profile))
             for text, profile, is_silent in zip(
-                self.predictions, self.profiles, self.silent_references, strict=True
+                self.predictions, self.profiles, self.empty_references, strict=True
             )
         ]
 
     @cached_property
-    def silence(self) -> tuple[float, ...]:
+    def abstention_scores(self) -> tuple[float, ...]:
         """Each example's minimum score, 0..100: abstaining is right if it is unanswerable."""
         return tuple(
             100.0 if has_abstained and not texts else 0.0
@@ -169,7 +169,7 @@ class Pairs:
                 owners += [owner] * len(texts)
                 said += [text] * len(texts)
                 expected += texts
-        return Single(said, expected, owners, self.silence)
+        return Single(said, expected, owners, self.abstention_scores)
 
     def score(
         self, name: str, values: Sequence[float], details: str = "", refs: str = "max"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
-from aqa.metrics.kiwi import has_kiwi, kiwi_version, morphemes, speaking
+from aqa.metrics.kiwi import drop_punctuation, has_kiwi, kiwi_version, morphemes
 from aqa.metrics.languages import KOREAN, LATIN, has_hangul, language_of
 from aqa.metrics.pairs import Pairs
 from aqa.records import Score
@@ -26,7 +26,7 @@ def characters(text: str) -> Sequence[str]:
 
     ROUGE's own tokenizer keeps only [a-z0-9].
     """
-    return speaking(tuple("".join(text.lower().split())))
+    return drop_punctuation(tuple("".join(text.lower().split())))
 
 
 def by_morphemes(text: str) -> Sequence[str]:
@@ -66,7 +66,7 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
             expected = tokenizer(references[at])
             said = tokenizer(predictions[at])
             if tokenizer is by_morphemes:
-                said = in_the_parts_of(said, expected)
+                said = split_like(said, expected)
             predictions[at], references[at] = _written(said, words), _written(expected, words)
     found = RougeScorer(list(ROUGE)).score_batch(references, predictions)
     return (
@@ -94,7 +94,7 @@ def _named(used: set[Tokenizer | None]) -> str:
     return "+".join([*names, *(["characters"] if characters in used else [])])
 
 
-def in_the_parts_of(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:
+def split_like(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:
     """Split a text's Hangul like the reference's, if they differ only in that.
 
     Spacing changes which morphemes are found: 김구 is one, 김 구 are two.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aqa.metrics.medoid import likeness
 from aqa.metrics.normalize import Profile
-from aqa.metrics.statistics.clusters import Matrix, Places
+from aqa.metrics.statistics.clusters import Indices, Matrix
 
 Truths = NDArray[np.bool_]
 
@@ -55,7 +55,7 @@ class Votes:
         known = np.array(confidences, dtype=np.float64)  # None becomes NaN
         return cls(answered.reshape(count, width), same, alike, known.reshape(count, width))
 
-    def at(self, places: Places) -> "Votes":
+    def at(self, places: Indices) -> "Votes":
         """Return the votes on some of the questions."""
         return Votes(
             self.answered[places],
@@ -73,7 +73,7 @@ class Choice:
     expected score, 0..1; NaN if unknown.
     """
 
-    readers: Places
+    readers: Indices
     confidence: Matrix
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from aqa.backends.fitting import shorten
+from aqa.backends.truncation import shorten
 from aqa.config.options import EvidenceOptions
 from aqa.records import Dropped, Evidence, Example, Passage
 

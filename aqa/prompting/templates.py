@@ -11,7 +11,7 @@ import yaml
 
 from aqa.backends.base import Backend
 from aqa.config.options import EvidenceOptions
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.config.scalars import read_yaml
 from aqa.config.shipped import find_shipped, shipped_names
 from aqa.errors import PromptError
@@ -105,7 +105,7 @@ def load_template(name: str, variables: Sequence[str] = VARIABLES) -> Template:
 
 def find_template(name: str) -> Path:
     """Return the path of a template file or built-in template; PromptError for neither."""
-    path = at_home(name)
+    path = expand_home(name)
     if path.suffix in SUFFIXES and path.is_file():
         return path
     if path.parent in (Path(), Path("prompts")):

@@ -6,8 +6,8 @@ from itertools import islice
 from random import Random
 
 from aqa.config.options import TrainingEvidenceOptions
+from aqa.prompting.distractors import OtherPassages, distractors, ranked
 from aqa.prompting.gold_passages import answer_finder
-from aqa.prompting.other_passages import OtherPassages, distractors, ranked
 from aqa.records import Example, Passage
 
 RULES = 3  # of `mixed`; increase whenever the same data and seed give different passages

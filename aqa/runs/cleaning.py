@@ -72,12 +72,12 @@ class CleanAnswer:
 def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") -> CleanAnswer:
     """Reduce generated text to the answer itself.
 
-    In this order: remove the model's reasoning (see `spoken`); take the first line that has more
+    In this order: remove reasoning (see `strip_thoughts`); take the first line that has more
     than a label ("Answer:", "답변:", "답:", "정답:", "A:", bold or not), without its label, and
     the lines after it if the whole text is kept; remove bold marks and then one pair of quotation
     marks around all of it. If the first line is a no-answer phrase, the answer is "".
     """
-    lines = (spoken(raw) or "").splitlines(keepends=True)
+    lines = (strip_thoughts(raw) or "").splitlines(keepends=True)
     opening = line = ""
     while lines and not line:
         opening = _without_label(lines.pop(0).strip())
@@ -87,7 +87,7 @@ def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") 
     return CleanAnswer("" if abstained else text, abstained)
 
 
-def spoken(raw: str) -> str | None:
+def strip_thoughts(raw: str) -> str | None:
     """Return what a model says after its reasoning; None if it never got beyond that.
 
     Reasoning ends with "</think>" and the like, or where the final channel begins. An answer tag
@@ -130,7 +130,7 @@ def object_in(raw: str) -> dict[str, Any] | None:
 
     None if there is none, or if there are several different ones.
     """
-    said = spoken(raw) or ""
+    said = strip_thoughts(raw) or ""
     for text in (said, *_FENCE.findall(said)):
         found = _parsed(text)
         found = _parsed(found) if isinstance(found, str) else found

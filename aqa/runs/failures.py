@@ -10,7 +10,7 @@ VARYING = re.compile(r"^gave up after \d+ attempts?: |[0-9a-f]{8,}|\d+", re.IGNO
 
 
 @dataclass(frozen=True, slots=True)
-class Shortfall:
+class FailureSummary:
     """The most common reason for failures, in the words of one example.
 
     `failed_so` examples failed for that reason; `cut` answers reached the token limit.
@@ -25,7 +25,7 @@ class Shortfall:
         return {"reason": self.reason, "examples": self.failed_so}
 
 
-def shortfall(rows: Iterable[Mapping[str, Any]]) -> Shortfall:
+def shortfall(rows: Iterable[Mapping[str, Any]]) -> FailureSummary:
     """Count failures by message, ignoring the numbers in them."""
     reasons: Counter[str] = Counter()
     first: dict[str, str] = {}
@@ -37,6 +37,6 @@ def shortfall(rows: Iterable[Mapping[str, Any]]) -> Shortfall:
             reasons[key] += 1
             first.setdefault(key, reason)
     if not reasons:
-        return Shortfall(cut=cut)
+        return FailureSummary(cut=cut)
     ((key, count),) = reasons.most_common(1)
-    return Shortfall(first[key], count, cut)
+    return FailureSummary(first[key], count, cut)

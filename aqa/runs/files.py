@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 from zlib import crc32
 
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.errors import RunError
 from aqa.runs.names import MANIFEST
 
@@ -21,7 +21,7 @@ ROOM = 40  # characters to spare in a file name, since its draft's name is longe
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turn a refused write into a one-sentence RunError."""
     try:
         yield
@@ -40,7 +40,7 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def explain_read_errors(path: Path) -> Iterator[None]:
     """Turn a refused read of an existing file into a one-sentence RunError."""
     try:
         yield
@@ -53,7 +53,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def usable(folder: Path) -> Iterator[None]:
+def explain_os_errors(folder: Path) -> Iterator[None]:
     """Turn any OSError about a file in the folder into a one-sentence RunError."""
     try:
         yield
@@ -70,7 +70,7 @@ def usable(folder: Path) -> Iterator[None]:
 def made_folder(folder: Path) -> Iterator[None]:
     """Make a folder for the work inside; if that fails and leaves it empty, remove it again."""
     new = [each for each in (folder, *folder.parents) if not each.exists()]
-    with explained(folder):
+    with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
@@ -115,13 +115,13 @@ def atomic(path: Path, locked: bool = True) -> Iterator[BinaryIO]:
     pipe (/dev/null) is written directly.
     """
     if path.exists() and not path.is_file():
-        with explained(path.parent), path.open("wb") as file:
+        with explain_write_errors(path.parent), path.open("wb") as file:
             yield file
         return
-    path = on_disk(path)
+    path = resolve_path(path)
     mark = f"{crc32(path.name.encode()):x}" if locked else secrets.token_hex(4)
     draft = path.with_name(f".{path.name[:ROOM]}.{mark}.draft")
-    with explained(path.parent):
+    with explain_write_errors(path.parent):
         try:
             if locked:
                 with _synced(draft) as file:
@@ -156,7 +156,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    with explained(folder.parent):
+    with explain_write_errors(folder.parent):
         discard(folder)
         draft.replace(folder)
 

@@ -17,7 +17,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from aqa.errors import FolderInUseError, RunError, StoppedError
-from aqa.runs.files import discard, explained, readable, usable, write_json
+from aqa.runs.files import (
+    discard,
+    explain_os_errors,
+    explain_read_errors,
+    explain_write_errors,
+    write_json,
+)
 from aqa.runs.fingerprints import differences
 from aqa.runs.journal import JOURNAL_KIND, read_header
 from aqa.runs.names import (
@@ -54,7 +60,7 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
     lock = hold(folder)
     try:
         check_own(folder, verb)
-        with usable(folder):
+        with explain_os_errors(folder):
             yield Run(folder)
     finally:
         lock.release()
@@ -99,7 +105,7 @@ def hold(folder: Path, name: str = LOCK) -> FileLock:
         RunError: the folder can't be written.
     """
     lock = FileLock(folder / name)
-    with explained(folder):
+    with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
@@ -112,7 +118,7 @@ def read_manifest(folder: Path) -> Json:
     """Return a run folder's manifest, empty if there is none; RunError if it is not JSON."""
     path = folder / MANIFEST
     try:
-        with readable(path):
+        with explain_read_errors(path):
             found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):
             return found

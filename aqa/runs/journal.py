@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
-from aqa.runs.files import atomic, explained, is_gone, readable
+from aqa.runs.files import atomic, explain_read_errors, explain_write_errors, is_gone
 from aqa.runs.fingerprints import ROOM, another_run, differences, flat
 from aqa.runs.journal_rows import cleaned_again, withheld
 from aqa.runs.names import JOURNAL, PREDICTIONS
@@ -65,7 +65,7 @@ class Journal:
         self._asked_with: Json = {}
         self.fingerprint: Json = dict(fingerprint)  # the first session's
         header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
-        with explained(folder):
+        with explain_write_errors(folder):
             if fresh:
                 self.path.unlink(missing_ok=True)
                 (folder / PREDICTIONS).unlink(missing_ok=True)
@@ -97,7 +97,7 @@ class Journal:
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:
         """Write one finished example to disk before anything else happens."""
-        with explained(self.folder):
+        with explain_write_errors(self.folder):
             if is_gone(self._file, self.path):
                 raise RunError(
                     f"{self.path} was removed while the run wrote to it, so its answers are lost;"
@@ -223,7 +223,7 @@ class Journal:
 
 def _lines(path: Path, start: int = 0) -> Iterator[Line]:
     """Yield a journal's lines from byte `start` up to a broken one; the header is at 0."""
-    with contextlib.suppress(FileNotFoundError), readable(path), path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), explain_read_errors(path), path.open("rb") as file:
         file.seek(start)
         for line in file:
             row = _parse(line, "index" if start else "kind", int if start else str)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.errors import FolderInUseError, RunError
-from aqa.runs.files import explained
+from aqa.runs.files import explain_write_errors
 from aqa.runs.fingerprints import another_run, differences
 from aqa.runs.folder import hold
 from aqa.runs.journal import Journal, read_header, whole_lines
@@ -63,7 +63,7 @@ def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool
 
 def remove_segments(folder: Path) -> None:
     """Remove segments that were merged or are not wanted."""
-    with explained(folder), contextlib.suppress(FileNotFoundError):
+    with explain_write_errors(folder), contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder / SEGMENTS)
         (folder / QUEUE_LOCK).unlink(missing_ok=True)
 
@@ -103,7 +103,7 @@ class Segment(Journal):
         self._kept(index)
 
 
-class Followed:
+class SegmentFollower:
     """Reads the segments of other processes while they are being written."""
 
     def __init__(self, folder: Path, but: str) -> None:

@@ -19,11 +19,11 @@ from typing import Any
 from filelock import FileLock
 
 from aqa.errors import RunError
-from aqa.runs.files import atomic, explained, write_json
+from aqa.runs.files import atomic, explain_write_errors, write_json
 from aqa.runs.folder import hold
 from aqa.runs.journal import whole_lines
 from aqa.runs.names import JOURNAL, QUEUE_LOCK, SEGMENTS
-from aqa.runs.segments import POLL_SECONDS, Followed, Segment, is_alive, segments_of
+from aqa.runs.segments import POLL_SECONDS, Segment, SegmentFollower, is_alive, segments_of
 
 QUEUE, DONE, CLAIMS = "queue.json", "done", "claims"
 LEAVE_SECONDS = 30.0  # for the others to exit once all is answered
@@ -38,7 +38,7 @@ def open_queue(folder: Path, queue: Json, done: Iterable[bool]) -> None:
         RunError: the folder can't be written, or its file system has no locks.
     """
     _check_locks(folder)
-    with explained(folder):
+    with explain_write_errors(folder):
         (folder / SEGMENTS).mkdir(exist_ok=True)
     with atomic(folder / SEGMENTS / DONE) as file:
         file.write(bytes(done))
@@ -82,7 +82,7 @@ class Share:
         self._owners: dict[int, list[str]] = {}  # of unfinished windows
         self._left: dict[int, int] = {}  # unanswered examples per window taken here
         self.fingerprint = queue["fingerprint"]
-        with explained(folder):
+        with explain_write_errors(folder):
             self._done = bytearray((folder / SEGMENTS / DONE).read_bytes())
             self._lock = hold(folder / SEGMENTS / name)
             self.journal = Segment(folder / SEGMENTS / name, self.fingerprint, self._count)
@@ -134,9 +134,9 @@ class Share:
         while any(map(is_alive, others)) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
 
-    def others(self) -> "Followed":
+    def others(self) -> "SegmentFollower":
         """Follow the other processes' answers."""
-        return Followed(self.folder, self._name)
+        return SegmentFollower(self.folder, self._name)
 
     def _is_open(self) -> bool:
         return bool(read_queue(self.folder).get("launch") == self._launch)
@@ -181,7 +181,7 @@ class Share:
     def _write(self, what: str, window: int) -> None:
         """Append to the claims, first reading the others' and cutting off a half-written line."""
         self._read_claims()
-        with explained(self.folder), self._claims.open("ab") as file:
+        with explain_write_errors(self.folder), self._claims.open("ab") as file:
             file.truncate(self._read)
             file.write(f"{what} {window} {self._name}\n".encode())
         self._read_claims()

@@ -7,7 +7,7 @@ from tempfile import TemporaryFile, gettempdir
 from typing import Any
 from weakref import finalize
 
-from aqa.runs.files import explained
+from aqa.runs.files import explain_write_errors
 
 WRITTEN, READ = 1 << 20, 1 << 12  # bytes at a time; few values exceed what is read
 LENGTH = 4  # bytes that say how long a value is
@@ -48,7 +48,7 @@ class Shelf:
         return bytes(self._rest[start : start + size])
 
     def _write(self) -> None:
-        with explained(Path(gettempdir())):
+        with explain_write_errors(Path(gettempdir())):
             if self._file < 0:
                 file = TemporaryFile(buffering=0)  # noqa: SIM115  (closed with the shelf)
                 finalize(self, file.close)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aqa.errors import RunError
-from aqa.runs.files import explained
+from aqa.runs.files import explain_write_errors
 from aqa.runs.names import SPENDING
 from aqa.spent import Spent
 
@@ -49,7 +49,7 @@ class SpendingRecord:
 
     def write(self, spent: Spent) -> None:
         """Replace the recorded amount."""
-        with explained(self._path.parent):
+        with explain_write_errors(self._path.parent):
             if self._file is None:
                 self._path.touch()
                 self._file = self._path.open("r+b", buffering=0)

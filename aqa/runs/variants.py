@@ -8,9 +8,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from aqa.config.conditions import CONDITIONS
+from aqa.config.stress_conditions import CONDITIONS
 from aqa.errors import RunError
-from aqa.runs.files import explained, readable, write_json
+from aqa.runs.files import explain_read_errors, explain_write_errors, write_json
 from aqa.runs.names import JOURNAL, PREDICTIONS, PROMPTS, STRESS
 
 
@@ -29,7 +29,7 @@ def write_prompts(folder: Path, names: Sequence[str]) -> None:
     """Add prompts to the folder's list, new ones last; RunError if it is a run itself."""
     if _is_run(folder):
         raise RunError(f"{folder} holds a run of one prompt; name another --output-dir for several")
-    with explained(folder):
+    with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     known = list(dict.fromkeys([*prompts_in(folder), *names]))
     write_json(folder / PROMPTS, {"version": 1, "prompts": known})
@@ -44,7 +44,7 @@ def prompts_in(folder: Path) -> list[str]:
     """Return the names of the prompts in the folder; RunError if their file was edited."""
     path = folder / PROMPTS
     try:
-        with readable(path):
+        with explain_read_errors(path):
             found = json.loads(path.read_bytes())["prompts"]
     except (FileNotFoundError, NotADirectoryError):
         return []

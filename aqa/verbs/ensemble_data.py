@@ -15,7 +15,7 @@ from aqa.backends.ensemble.learned import Member
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.alignment import System, system_names
 from aqa.evaluation.ensembles import Answered, has_confidence, possible_rules
@@ -28,7 +28,7 @@ from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
-from aqa.verbs.answers_at_hand import located, member_config, runs_in
+from aqa.verbs.existing_answers import located, member_config, runs_in
 from aqa.verbs.run_config import make_config
 
 OF_READER = ("backend", "prompt", "reader")  # the parts of a run's fingerprint that identify it
@@ -63,7 +63,7 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
             were given different evidence.
     """
     paths = list(map(Path, options.members))
-    resolved = [on_disk(path) for path in paths]
+    resolved = [resolve_path(path) for path in paths]
     for path, own in zip(paths, resolved, strict=True):
         if resolved.count(own) > 1:
             raise UsageError(f"backend.members names {path} twice; name each member once")
@@ -89,7 +89,7 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
 
 def _run_of(file: Path) -> Path:
     """Return the run folder that a file of answers belongs to, or the file itself."""
-    whole = on_disk(file)
+    whole = resolve_path(file)
     return whole.parent if whole.name in RUN_FILES else whole
 
 

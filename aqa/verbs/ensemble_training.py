@@ -10,7 +10,7 @@ from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.evaluation.ensembles import Learned, fit, learn
-from aqa.evaluation.in_words import power_in_words, verdict
+from aqa.evaluation.findings import explain_power, verdict
 from aqa.metrics.statistics.clusters import Matrix
 from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.votes import NOBODY, Cascade, Single
@@ -146,7 +146,7 @@ def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
 
 def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tuple[str, ...]:
     rule, names = learned.rule, [member.name for member in dev.members]
-    gain = [verdict(learned.gain), *power_in_words([learned.gain], dev.sample)]
+    gain = [verdict(learned.gain), *explain_power([learned.gain], dev.sample)]
     members = zip(names, dev.answers, strict=True)
     failed = {name: sum(not one.candidates for one in own) for name, own in members}
     told = " and ".join(f"{count:,} of {name}" for name, count in failed.items() if count)

@@ -23,7 +23,7 @@ from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
 from aqa.runs.names import JOURNAL, MEMBERS
 from aqa.spent import CostEstimate, Spent
-from aqa.verbs.answers_at_hand import AnswersAtHand, different, member_config
+from aqa.verbs.existing_answers import ExistingAnswers, different, member_config
 from aqa.verbs.predict import Questions, Resume, check, kept_answers
 from aqa.verbs.predict import dry_run as dry_run_alone
 from aqa.verbs.session import result_of
@@ -72,7 +72,7 @@ class AskedMembers:
         self._resume = Resume(fresh=resume.fresh, retry_errors=resume.retry_errors)
         named = list(map(Path, self._options.answers))
         fingerprint = self._inputs.fingerprint(questions.reader)
-        self._at_hand = AnswersAtHand(self._learned, self._inputs, fingerprint).find(named)
+        self._at_hand = ExistingAnswers(self._learned, self._inputs, fingerprint).find(named)
         for place in self._learned.needed:
             if missing := self._missing(place, None):
                 self._check(place, missing)

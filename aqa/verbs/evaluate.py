@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.data import Source
 from aqa.data.formats import check_files
 from aqa.data.leaks import SEEN, find_leaks, with_seen
@@ -19,9 +19,9 @@ from aqa.evaluation.judge.options import JudgeOptions
 from aqa.evaluation.labelling import COLUMNS, check_two, choose, difference_by_labels, write_choice
 from aqa.evaluation.predictions import check_there
 from aqa.evaluation.results import Report
+from aqa.evaluation.risk_control import Promise
 from aqa.evaluation.run_variants import check_stress, each_prompt, with_cards, with_prompts
 from aqa.evaluation.score_files import SCORES_BESIDE
-from aqa.evaluation.silence import Promise
 from aqa.metrics import possible_scores
 from aqa.metrics.base import MetricOptions
 from aqa.progress import Progress
@@ -32,7 +32,7 @@ from aqa.spent import CostEstimate
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluationInputs:
     """What to evaluate: predictions, in files or in memory, and the data that they answer.
 
     Without `data`, the references in the files are used. The metric "judge" asks the `judge`.
@@ -94,7 +94,7 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EvaluationResult:
     """The result of an evaluation: the report, and the contract and sheet if asked for."""
 
     report: Report
@@ -108,13 +108,13 @@ def scores_beside(file: Path) -> Path:
 
 
 def evaluate(
-    evaluated: Evaluated,
+    evaluated: EvaluationInputs,
     outputs: Outputs,
     progress: Progress,
     limits: Mapping[str, float] = {},
     promise: Promise | None = None,
     to_label: int | None = None,
-) -> Found:
+) -> EvaluationResult:
     """Score predictions and write the scores; no reader is ever loaded.
 
     `limits` are the worst acceptable scores: here only their names are checked;
@@ -155,13 +155,13 @@ def evaluate(
         progress.note(f"Contract: {contract}.")
         if outputs.contract is not None:
             write_json(outputs.contract, contract.to_json(), locked=False)
-    return Found(report, contract, sheet)
+    return EvaluationResult(report, contract, sheet)
 
 
 def _to_label(
     report: Report,
     count: int,
-    evaluated: Evaluated,
+    evaluated: EvaluationInputs,
     references: Iterable[Example] | None,
     progress: Progress,
 ) -> list[list[str | float]]:
@@ -179,7 +179,10 @@ def _to_label(
 
 
 def estimate_cost(
-    evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float] = {}
+    evaluated: EvaluationInputs,
+    outputs: Outputs,
+    progress: Progress,
+    limits: Mapping[str, float] = {},
 ) -> CostEstimate:
     """Estimate what the judge of `evaluate` would cost; UsageError without a judge."""
     work, references, _ = _prepared(evaluated, outputs, progress, limits)
@@ -198,8 +201,8 @@ def _marking_seen(
 
 
 def _prepared(
-    evaluated: Evaluated, outputs: Outputs, progress: Progress, limits: Mapping[str, float]
-) -> tuple[Evaluated, Iterable[Example] | None, Mapping[tuple[str, str], Sampled]]:
+    evaluated: EvaluationInputs, outputs: Outputs, progress: Progress, limits: Mapping[str, float]
+) -> tuple[EvaluationInputs, Iterable[Example] | None, Mapping[tuple[str, str], Sampled]]:
     """Check paths, limits and data, and make the judge; also return references and labels."""
     score_files.check_places(outputs.by_flag, evaluated.sources)
     asked = evaluated.scoring
@@ -238,10 +241,12 @@ def _prepared(
     return replace(evaluated, predictions=predictions, scoring=asked), references, sampled
 
 
-def _read_labels(evaluated: Evaluated) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:
+def _read_labels(
+    evaluated: EvaluationInputs,
+) -> tuple[Labels | None, Mapping[tuple[str, str], Sampled]]:
     """Read people's labels of the answers: of a random sample, or of the --label sheet."""
     labels = evaluated.judge.labels
-    file = None if labels is None else at_home(labels)
+    file = None if labels is None else expand_home(labels)
     sampled = {} if file is None else read_sampled(file)
     if file is None or sampled:
         return None, sampled

@@ -37,7 +37,7 @@ def refuse_several(work: str) -> NoReturn:
 def answering_reader(config: RunConfig, progress: Progress, stays: bool = False) -> Backend:
     """Make the reader; with `workers.engine: ray`, one that Ray actors load.
 
-    With `stays`, weights are loaded once for all runs (see `Staying`), except for servers.
+    With `stays`, weights are loaded once for all runs (see `KeepLoaded`), except for servers.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -53,7 +53,7 @@ def answering_reader(config: RunConfig, progress: Progress, stays: bool = False)
 
         reader_type = on_ray(reader_type)
     if stays and is_local:
-        reader_type = cast(type[Backend], type(reader_type.__name__, (Staying, reader_type), {}))
+        reader_type = cast(type[Backend], type(reader_type.__name__, (KeepLoaded, reader_type), {}))
     return reader_type(config, progress)
 
 
@@ -106,7 +106,7 @@ def _agreed_name() -> str:
         ) from error
 
 
-class Staying(Backend):
+class KeepLoaded(Backend):
     """Mixed into a reader: it is loaded when first entered, and stays loaded until freed.
 
     It answers one run at a time: concurrent runs would share its memory and mix up answers.

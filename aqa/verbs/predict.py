@@ -11,13 +11,13 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.contracts import Contract, read_contract
-from aqa.evaluation.deciding import Decision, StopRule
 from aqa.evaluation.predictions import check_there
+from aqa.evaluation.sequential_testing import Decision, StopRule
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
-from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
-from aqa.runs.failures import Shortfall
+from aqa.prompting.tokenizer_coverage import check_known
+from aqa.runs.failures import FailureSummary
 from aqa.runs.files import hash_files
 from aqa.runs.fingerprints import ROOM
 from aqa.runs.folder import open_run
@@ -25,8 +25,8 @@ from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
 from aqa.runs.segments import join_segments, take_over_segments
 from aqa.spent import CostEstimate
-from aqa.verbs.deciding import Stopping, check_goes_on, open_contest
 from aqa.verbs.launch import answering_reader, check_single
+from aqa.verbs.sequential_stopping import SequentialRun, check_goes_on, open_sequential_test
 from aqa.verbs.session import Answering, Row, Session, result_of, unkept_answers
 from aqa.verbs.shared_work import lead
 
@@ -97,7 +97,7 @@ class PredictResult:
     resumed: int
     cached: int = 0
     saved: Mapping[str, float | None] = field(default_factory=dict)
-    shortfall: Shortfall = field(default_factory=Shortfall)
+    shortfall: FailureSummary = field(default_factory=FailureSummary)
     withheld: int = 0
     decision: Decision | None = None
 
@@ -142,12 +142,12 @@ def kept_answers(
     contest = None
     if resume.stop is not None:
         config, inputs = questions.config, questions.inputs
-        contest = open_contest(resume.stop, config, inputs, folder, progress)
+        contest = open_sequential_test(resume.stop, config, inputs, folder, progress)
         if not resume.fresh:  # a run is resumed with its original plan
             check_goes_on(contest, folder)
     with opened(questions, folder, resume, command) as session:
         journal = session.journal
-        stopping = None if contest is None else Stopping(contest, session, contract)
+        stopping = None if contest is None else SequentialRun(contest, session, contract)
         if journal.dropped_lines:
             progress.note("the journal's last line was incomplete; that example is asked again")
         answered, failed = journal.counts(total)

@@ -12,7 +12,7 @@ from aqa.metrics import RunningScores
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.records import Example, Prediction, Prompt
-from aqa.runs.failures import Shortfall, shortfall
+from aqa.runs.failures import FailureSummary, shortfall
 from aqa.runs.folder import Run
 from aqa.runs.journal import Journal, count_tokens
 from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
@@ -91,7 +91,7 @@ class Session:
             found["cache"] = {"hits": self.journal.hits, "saved": self.saved()}
         return found
 
-    def shortfall(self) -> Shortfall:
+    def shortfall(self) -> FailureSummary:
         """Return why examples failed and how many answers were cut off."""
         return shortfall(self.journal.rows(self.inputs.total))
 

@@ -18,7 +18,7 @@ from aqa.records import Example
 from aqa.runs.fingerprints import another_run, differences
 from aqa.runs.folder import Run, hold, read_manifest
 from aqa.runs.journal_rows import journal_row
-from aqa.runs.segments import POLL_SECONDS, Followed, join_segments
+from aqa.runs.segments import POLL_SECONDS, SegmentFollower, join_segments
 from aqa.runs.shared_queue import Share, open_queue, take_part
 from aqa.verbs.session import Answered, Answering, Session
 
@@ -32,7 +32,7 @@ class SharedAnswering(Answering):
     Each answer is in this process's journal segment before it is yielded.
     """
 
-    def __init__(self, session: Session, share: Share, others: Followed | None):
+    def __init__(self, session: Session, share: Share, others: SegmentFollower | None):
         super().__init__(session)
         self._share, self._others = share, others
         self._journal = share.journal

@@ -12,7 +12,7 @@ from aqa.backends.base import Merged, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.data.leaks import find_leaks
 from aqa.errors import RunError
 from aqa.evaluation.alignment import System
@@ -141,9 +141,9 @@ def train(
 
 def _check_outside(model: str, folder: Path) -> None:
     """Raise RunError if --fresh would delete the model that the training starts from."""
-    path = on_disk(model)
+    path = resolve_path(model)
     is_here = bool(model) and path.exists()
-    if is_here and on_disk(folder) in (path, *path.parents):
+    if is_here and resolve_path(folder) in (path, *path.parents):
         raise RunError(
             f"{folder} holds {model}, from which the training starts, and --fresh would delete it;"
             " name another --output-dir"
@@ -210,7 +210,7 @@ def _card(
     if report is not None:
         title = f"Validation scores, {len(report.ids)} questions"
         scores = training_table(before, report.systems[0].scores, title)
-    reader, name = plan.reader, on_disk(run.folder).name
+    reader, name = plan.reader, resolve_path(run.folder).name
     backend, sources = plan.config.backend.name, run.manifest["sources"]
     return CardFacts(name, backend, reader.base, reader.merges, sources, scores)
 
@@ -246,7 +246,7 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
     )
     scoring = Scoring(metrics, evaluation.profile, metric_options=options)
     answered = {row["id"]: answered_row(row) for row in rows.values()}
-    system = System(on_disk(run.folder).name, str(path), answered)
+    system = System(resolve_path(run.folder).name, str(path), answered)
     report = evaluate([system], None, scoring, plan.progress)
     write_json(run.folder / METRICS, report.to_json())
     run.update({"predictions_sha256": hash_files(path)})

@@ -13,8 +13,8 @@ from aqa.errors import ConfigError, ModelError
 from aqa.processes import is_first_process, process_count
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, source_of, that_fit
-from aqa.prompting.known_text import check_known
 from aqa.prompting.templates import load_template
+from aqa.prompting.tokenizer_coverage import check_known
 from aqa.prompting.training_evidence import RULES
 from aqa.records import Example, Prompt
 from aqa.runs.fingerprints import EVIDENCE_RULES

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backends.base import Backend, Remote
-from aqa.config.conditions import PLAIN
 from aqa.config.ensemble_options import EnsembleOptions
 from aqa.config.options import RunConfig
+from aqa.config.stress_conditions import PLAIN
 from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
@@ -27,7 +27,7 @@ from aqa.spent import CostEstimate, Spent
 from aqa.tables import Row as TableRow
 from aqa.tables import Table, figures, texts
 from aqa.verbs import predict
-from aqa.verbs.launch import Staying, answering_reader, check_single, refuse_several
+from aqa.verbs.launch import KeepLoaded, answering_reader, check_single, refuse_several
 from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs
 from aqa.verbs.session import Row
 
@@ -116,7 +116,7 @@ def check_variants(
         # A reader does not depend on prompt or evidence; a server gets a new one for each run.
         if reader is None or isinstance(reader, Remote):
             reader = answering_reader(run.config, progress, stays=True)
-            if isinstance(reader, Staying):
+            if isinstance(reader, KeepLoaded):
                 checked.stack.callback(reader.free)
         like = checked_inputs(run.config, reader, progress, like)
         checked.questions.append(Questions(run.config, reader, like))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import AqaError, RunError
 from aqa.prompting.templates import find_template
@@ -97,7 +97,7 @@ def _find(what: str, name: str, directories: Sequence[Path]) -> Path | None:
         if name.startswith(PREFIX):
             return locate_package_file(name)
         for directory in directories:
-            path = directory / at_home(name)
+            path = directory / expand_home(name)
             if path.exists() and (what != "prompt" or path.suffix):
                 return path
         return find_template(name) if what == "prompt" else None

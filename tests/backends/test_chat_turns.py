@@ -21,7 +21,7 @@ from tiny_llama import (
 
 from aqa.backends.chat_template import ChatEncoder, make_chat_encoder
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
-from aqa.backends.local.decoding import Ends
+from aqa.backends.local.decoding import StopConditions
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.load import build_config
 from aqa.errors import ConfigError, ModelError
@@ -167,7 +167,7 @@ def test_text_that_ends_a_turn_stops_an_answer(
     cut = trained._encoder.written.cut
     for beams in (1, 3):
         options = trained.config.generation.model_copy(update={"num_beams": beams})
-        answers = write_all(trained.model, rows_of, Ends(end, cut), options)
+        answers = write_all(trained.model, rows_of, StopConditions(end, cut), options)
         for example, (written,) in zip(rows(), answers, strict=True):
             text = trained._tokenizer.decode(written.ids)
             assert text.endswith("<|end|>")

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from aqa.backends import interrupts
-from aqa.backends.interrupts import ASKS, stops_at_interrupt
+from aqa.backends.interrupts import STOP_SIGNALS, stops_at_interrupt
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_first_interrupt_asks_and_the_second_breaks_off() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("first", ASKS)
+@pytest.mark.parametrize("first", STOP_SIGNALS)
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGUSR1])
 def test_what_comes_at_once_is_the_same(
     first: int, second: int, clock: list[float], monkeypatch: pytest.MonkeyPatch

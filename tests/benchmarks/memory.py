@@ -207,11 +207,13 @@ def as_aqa(words: list[str]) -> None:
 
     if "llama" in words:
         from aqa.backends.llama_qlora.backend import LlamaQloraBackend
-        from aqa.backends.local.decoding import Written
+        from aqa.backends.local.decoding import GeneratedAnswer
 
         def answer(reader, rows):  # type: ignore[no-untyped-def]
             for row in rows:
-                yield reader._predicted(row, [Written(row.encoding.prompt_ids[1:4], -1.0, 4, -0.5)])
+                yield reader._predicted(
+                    row, [GeneratedAnswer(row.encoding.prompt_ids[1:4], -1.0, 4, -0.5)]
+                )
 
         LlamaQloraBackend._answer_window = answer  # type: ignore[method-assign]
     sys.argv = ["aqa", *words]

@@ -18,7 +18,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from aqa.metrics import load_metric
 from aqa.metrics.kiwi import load_kiwi, morphemes
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.rouge import in_the_parts_of
+from aqa.metrics.rouge import split_like
 
 NAMES = ["rouge1", "rouge2", "rougeL"]
 TARGET = 5
@@ -78,7 +78,7 @@ def parted_alike(pairs: list[Pair], tokenizer: Kiwi) -> list[int]:
     return [
         at
         for at, (said, expected) in enumerate(pairs)
-        if list(in_the_parts_of(tokens[said], tokens[expected])) == tokens[said]
+        if list(split_like(tokens[said], tokens[expected])) == tokens[said]
     ]
 
 

@@ -22,7 +22,7 @@ from arms import Parser, print_table, print_verdict
 from scipy import special
 
 from aqa.errors import DataError
-from aqa.evaluation.silence import Promise, choose_threshold
+from aqa.evaluation.risk_control import Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 
 RISK = 5.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from calls import Call
 
-from aqa.cli.app import readied
+from aqa.cli.app import prepare_words
 from aqa.errors import UsageError
 
 DATA = '{"id": "1", "question": "Who?", "context": "Ada did."}\n'
@@ -17,7 +17,7 @@ def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     words = ["evaluate", "~/a b.json", "--data=~/x", "--no-answer", "~", "--set", "a=~/b", "x~/y"]
     found = ["/home/ada/a b.json", "--data=/home/ada/x", "--no-answer", "~", "--set", "a=~/b"]
-    assert list(readied(words)) == ["evaluate", *found, "x~/y"]
+    assert list(prepare_words(words)) == ["evaluate", *found, "x~/y"]
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,16 @@ def test_a_home_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_empty_word_is_refused(words: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=f"^{told}; give a value, or check that its variable"):
-        list(readied(words))
+        list(prepare_words(words))
 
 
 def test_a_word_of_no_characters_is_refused() -> None:
     """Like a name in EUC-KR, or Hangul in the C locale without UTF-8."""
     with pytest.raises(UsageError, match=r"^'\\udcc7\\udcd1\.json' is not UTF-8; set LC_ALL"):
         list(
-            readied(["predict", "t5", "--data", b"\xc7\xd1.json".decode(errors="surrogateescape")])
+            prepare_words(
+                ["predict", "t5", "--data", b"\xc7\xd1.json".decode(errors="surrogateescape")]
+            )
         )
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ def test_the_home_folder_is_put_in(
     path: str | Path, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
-    assert at_home(path) == Path(found)
+    assert expand_home(path) == Path(found)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from aqa.data.leaks import NOT_SEEN, Leaks, find_leaks, plain, same_questions, with_seen
-from aqa.data.near_texts import NEAR, letters, nearest_texts
+from aqa.data.near_duplicates import NEAR, letters, nearest_texts
 from aqa.records import Example, Passage
 
 TOWN = (

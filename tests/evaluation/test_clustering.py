@@ -12,7 +12,7 @@ from aqa.errors import UsageError
 from aqa.evaluation.clustering import (
     Labels,
     choose_clusters,
-    cluster_cautions,
+    cluster_warnings,
     clusters_note,
     row_labels,
 )
@@ -76,9 +76,9 @@ def test_what_is_said_of_them() -> None:
         "Clusters: none, as there are fewer than 10"
     )
     for enough in (titles, Clusters.apart(3)):
-        assert list(cluster_cautions("auto", Labels(), enough)) == []
+        assert list(cluster_warnings("auto", Labels(), enough)) == []
     few = choose_clusters("title", Labels(labelled(3, 30)))
-    (warning,) = cluster_cautions("auto", Labels(), few)
+    (warning,) = cluster_warnings("auto", Labels(), few)
     assert warning.startswith("there are only 3 clusters by title")
 
 
@@ -174,10 +174,10 @@ def test_labels_are_compared_as_they_look() -> None:
     assert labels == [{"문서": "1"}] * 3 + [{"문서": "2"}] * 2 + [{}] * 4
     assert choose_clusters("문서", Labels(labels)).count == 6
     apart = Clusters.apart(9)
-    (warning,) = cluster_cautions("문서", Labels(labels), apart)
+    (warning,) = cluster_warnings("문서", Labels(labels), apart)
     assert warning == '4 of 9 examples have no "문서", and count as independent'
     for key, known in (("auto", labels), ("문서", labels[:5])):
-        assert list(cluster_cautions(key, Labels(known), apart)) == []
+        assert list(cluster_warnings(key, Labels(known), apart)) == []
 
 
 def test_labels_that_nobody_asks_for_are_left_out() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from aqa.display.terminal import drawn
 from aqa.evaluation.difference_tables import card_tables
-from aqa.evaluation.in_words import card_in_words, stress_in_words
+from aqa.evaluation.findings import describe_card, describe_stress
 from aqa.evaluation.long_table import stress_rows
 from aqa.evaluation.stress import Asked, StressCard, compare_readers, exact, make_card
 from aqa.metrics.statistics.clusters import Clusters
@@ -52,17 +52,17 @@ def test_what_a_card_holds(cards: dict[str, StressCard]) -> None:
 
 
 def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
-    told = "\n".join(card_in_words(cards["copier"]))
+    told = "\n".join(describe_card(cards["copier"]))
     lost = -cards["copier"].conditions["position-last"].differences["f1"].difference
     assert f"copier loses {lost:.1f} F1 (95 %: " in told
     assert "when the answer is last of 20" in told
     assert "copier answers 100 % (" in told
     for place in ("middle", "last"):
         assert f"when only the place changes, from the first to the {place}" in told
-    told = "\n".join(card_in_words(cards["memory"]))
+    told = "\n".join(describe_card(cards["memory"]))
     share = cards["memory"].conditions["conflict"].shares["memory"].value
     assert f"memory gives the old answer to {share:.0f} % (" in told
-    told = "\n".join(card_in_words(cards["blind"]))
+    told = "\n".join(describe_card(cards["blind"]))
     assert "blind loses" not in told
     assert "blind: no difference was found between places of the answer" in told
     lost = cards["blind"].conditions["noise-2"].differences["f1"]
@@ -71,11 +71,11 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
     none = replace(lost, detectable=None)
     alone = replace(cards["blind"].conditions["noise-2"], differences={"f1": none})
     told = "\n".join(
-        card_in_words(replace(cards["blind"], conditions={"noise-2": alone}, places={}))
+        describe_card(replace(cards["blind"], conditions={"noise-2": alone}, places={}))
     )
     assert told.endswith("; none could be, with so few questions")
     both = {"noise-2": alone, "noise-5": cards["blind"].conditions["noise-2"]}
-    told = "\n".join(card_in_words(replace(cards["blind"], conditions=both, places={})))
+    told = "\n".join(describe_card(replace(cards["blind"], conditions=both, places={})))
     assert told.endswith(f"; {lost.detectable:.1f} in noise-5 would be, four times in five")
 
 
@@ -91,7 +91,7 @@ def test_readers_are_compared_in_each_condition() -> None:
     expected = [fmean(asked[name]["missing"].scores["f1"][:40]) for name in ("ignorer", "blind")]
     assert missing.difference == pytest.approx(expected[0] - expected[1])
     assert missing.p_holm == pytest.approx(max(missing.p, min(1, 2 * min(missing.p, first.p))))
-    told = "\n".join(stress_in_words([card_of("blind", stressed, SEED)], found))
+    told = "\n".join(describe_stress([card_of("blind", stressed, SEED)], found))
     assert f"blind is silent {-missing.difference:.1f} points more often than ignorer" in told
     assert re.search(r"blind is better than ignorer by [\d.]+ F1 .* is first of 20", told)
     alone = compare_readers({"blind": asked["blind"]}, plain, Clusters.apart(40))
@@ -107,7 +107,7 @@ def test_an_interval_keeps_its_sign(cards: dict[str, StressCard], sign: int, ver
         last.differences["f1"], difference=20.7 * sign, low=low, high=high, p_holm=0.00001
     )
     conditions = {"position-last": replace(last, differences={"f1": found})}
-    (told, *_) = card_in_words(replace(cards["copier"], conditions=conditions))
+    (told, *_) = describe_card(replace(cards["copier"], conditions=conditions))
     assert told.startswith(
         f"copier {verb} 20.7 F1 (95 %: -4.2 to 45.5, yet p (Holm) is < 0.0001) when"
     )

@@ -8,8 +8,8 @@ import pytest
 from calls import Call
 
 from aqa.errors import DataError
-from aqa.evaluation.cautions import references_as_answers, same_rows
 from aqa.evaluation.predictions import Fields, read_predictions
+from aqa.evaluation.score_warnings import references_as_answers, same_rows
 
 GOLD = {f"q{n}": [f"the {n}th", str(n)] for n in range(20)}
 FIRST = {key: texts[0] for key, texts in GOLD.items()}

@@ -7,8 +7,8 @@ all, and `memory` has memorised the answers to some questions.
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from aqa.config.conditions import CONDITIONS, PLAIN
 from aqa.config.options import EvidenceOptions
+from aqa.config.stress_conditions import CONDITIONS, PLAIN
 from aqa.evaluation.stress import Asked, StressCard, exact, make_card
 from aqa.metrics import score_pairs
 from aqa.metrics.statistics.clusters import Clusters

@@ -11,9 +11,9 @@ from aqa.config.options import RunConfig
 from aqa.errors import AqaError
 from aqa.progress import SilentProgress
 from aqa.verbs import shared_work
+from aqa.verbs.distributed_prediction import predict_distributed
 from aqa.verbs.launch import LAUNCH
 from aqa.verbs.predict import Resume
-from aqa.verbs.together import predict_together
 
 GO_ON = Resume()
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -26,7 +26,7 @@ def work(config: RunConfig, folder: Path, told: Mapping[str, str], resume: Resum
     shared_work.LEAD_SECONDS = 1.0  # instead of a minute
     try:
         launch = told[LAUNCH]
-        predict_together(config, folder, SilentProgress(), resume, "", launch)
+        predict_distributed(config, folder, SilentProgress(), resume, "", launch)
     except AqaError as error:
         traceback.print_exc()
         raise SystemExit(error.exit_code) from error

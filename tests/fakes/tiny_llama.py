@@ -13,8 +13,8 @@ from aqa.backends.base import Backend, Trainable, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
-from aqa.backends.local.decoding import Ends, Written, uniform_draws
-from aqa.backends.local.memory import Room
+from aqa.backends.local.decoding import GeneratedAnswer, StopConditions, uniform_draws
+from aqa.backends.local.memory import TokenBudget
 from aqa.config.backend_options import BackendOptions, LlamaQloraOptions
 from aqa.config.load import build_config, parse_assignment, set_value
 from aqa.config.options import GenerationOptions, RunConfig
@@ -273,15 +273,15 @@ class Training:
 def write_all(
     model: Any,
     prompts: Sequence[Sequence[int]],
-    ends: Ends,
+    ends: StopConditions,
     options: GenerationOptions,
     tokens: int = 100_000,
     seed: int = 0,
-) -> list[list[Written]]:
+) -> list[list[GeneratedAnswer]]:
     """The answers to token ids, generated as a model requires, of so many tokens at most."""
     if not is_continuous(model, options, prompts):
         return write_answers(model, prompts, ends, options)
-    room = Room(tokens, print)
+    room = TokenBudget(tokens, print)
     draws = [
         uniform_draws(options, seed, str(number), answer)
         for number in range(len(prompts))

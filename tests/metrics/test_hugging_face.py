@@ -12,7 +12,7 @@ from calls import Call
 
 from aqa.errors import AqaError, ModelError, UsageError
 from aqa.evaluation.inputs import Scoring
-from aqa.evaluation.report.finding import finding
+from aqa.evaluation.report.headline import finding
 from aqa.evaluation.scoring import evaluate
 from aqa.metrics import load_metric
 from aqa.metrics.pairs import Pairs

@@ -7,7 +7,7 @@ from lenient_pairs import FIRST, PAIRS, SECOND, Case
 
 from aqa.errors import UsageError
 from aqa.metrics import load_metric
-from aqa.metrics.lenient import is_same, reading
+from aqa.metrics.lenient import is_same, parse_answer
 from aqa.metrics.pairs import Pairs
 
 MISSED = [("50%를", "50%")]  # after a sign, Kiwi reads 를 as a noun and a particle
@@ -80,5 +80,5 @@ def test_other_languages_are_compared_as_ever() -> None:
 
 def test_decomposed_text_is_left_whole() -> None:
     decomposed = unicodedata.normalize("NFD", "서울에서")
-    assert reading(decomposed).stem is None
+    assert parse_answer(decomposed).stem is None
     assert is_same(decomposed, decomposed)

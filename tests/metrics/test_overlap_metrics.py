@@ -15,7 +15,7 @@ from aqa.errors import MissingExtraError
 from aqa.metrics import load_metric
 from aqa.metrics.languages import LATIN, language_of
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.rouge import Tokenizer, by_morphemes, characters, in_the_parts_of
+from aqa.metrics.rouge import Tokenizer, by_morphemes, characters, split_like
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import mean_intervals
 from aqa.records import Score
@@ -40,7 +40,7 @@ class Aligned:
             self._expected = tokens
             return tokens
         expected, self._expected = self._expected, None
-        return in_the_parts_of(tokens, expected)
+        return split_like(tokens, expected)
 
 
 def one_by_one(name: str, pairs: list[Pair], tokenizer: Tokenizer | None = None) -> list[float]:
@@ -195,7 +195,7 @@ def test_rouge_reads_each_example_in_its_language() -> None:
     ],
 )
 def test_parts_of_another_text(tokens: str, model: str, parts: str) -> None:
-    assert list(in_the_parts_of(tokens.split(), model.split())) == parts.split()
+    assert list(split_like(tokens.split(), model.split())) == parts.split()
 
 
 @pytest.mark.parametrize(("name", "order"), [("bleu", 4), ("bleu1", 1)])

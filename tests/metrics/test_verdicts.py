@@ -27,7 +27,7 @@ def test_the_score_is_the_mean_of_verdicts() -> None:
     predictions = ["a", "b", "c", "", None, "d"]
     references = [("x",), ("x",), ("x",), (), ("x",), ("x",)]
     pairs = Pairs(predictions, references, "squad", verdicts=VERDICTS)
-    assert pairs.silence[3:5] == (100, 0)
+    assert pairs.abstention_scores[3:5] == (100, 0)
     score = load_metric("judge")(pairs)
     assert score.per_example == pytest.approx((250 / 3, 0, 0, 100, 0, 50))
     start = "judge|model:m|repeats:3|failed-verdicts:4|refs:all|missing:1|v:"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aqa.backends.fitting import SENTENCE_END, _boundary, fit, fit_each
+from aqa.backends.truncation import SENTENCE_END, _boundary, fit, fit_each
 from aqa.config.options import EvidenceOptions
 from aqa.errors import PromptError
 from aqa.prompting.evidence import select

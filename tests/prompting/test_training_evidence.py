@@ -6,7 +6,7 @@ import pytest
 from people import TOWNS, people
 
 from aqa.config.options import TrainingEvidenceOptions
-from aqa.prompting.other_passages import OtherPassages, terms
+from aqa.prompting.distractors import OtherPassages, terms
 from aqa.prompting.training_evidence import TrainingEvidence
 from aqa.records import Example, Passage
 

@@ -1,6 +1,6 @@
 """Summaries of failures in a run's journal."""
 
-from aqa.runs.failures import Shortfall, shortfall
+from aqa.runs.failures import FailureSummary, shortfall
 
 
 def test_reasons_are_alike_whatever_their_numbers() -> None:
@@ -12,5 +12,5 @@ def test_reasons_are_alike_whatever_their_numbers() -> None:
         {"error": "gave up after 1 attempt: status 503, request 0a1b2c3d4e"},
     ]
     reason = "gave up after 8 attempts: status 502, request 4f3c2b1a"
-    assert shortfall(rows) == Shortfall(reason, failed_so=2, cut=1)
-    assert shortfall([]) == Shortfall("", 0, 0)
+    assert shortfall(rows) == FailureSummary(reason, failed_so=2, cut=1)
+    assert shortfall([]) == FailureSummary("", 0, 0)

@@ -11,7 +11,7 @@ from aqa.errors import AqaError, UsageError
 from aqa.evaluation.inputs import Scoring
 from aqa.evaluation.judge.options import JudgeOptions
 from aqa.progress import SilentProgress
-from aqa.verbs.evaluate import Evaluated, Outputs, estimate_cost, evaluate, scores_beside
+from aqa.verbs.evaluate import EvaluationInputs, Outputs, estimate_cost, evaluate, scores_beside
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def files(tmp_path: Path) -> list[Path]:
     return [tmp_path / "mine.json"]
 
 
-def evaluated(files: list[Path], *metrics: str, **judge: object) -> Evaluated:
+def evaluated(files: list[Path], *metrics: str, **judge: object) -> EvaluationInputs:
     data = Source(str(files[0].parent / "dev.jsonl"), needs_passages=False)
-    return Evaluated(files, Scoring(metrics), data, JudgeOptions(**judge))  # type: ignore[arg-type]
+    return EvaluationInputs(files, Scoring(metrics), data, JudgeOptions(**judge))  # type: ignore[arg-type]
 
 
 def test_scores_and_files(files: list[Path], tmp_path: Path) -> None:

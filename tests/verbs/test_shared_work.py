@@ -19,7 +19,7 @@ from shared_runs import Launch
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.errors import FolderInUseError, RunError, UsageError
-from aqa.evaluation.deciding import StopRule
+from aqa.evaluation.sequential_testing import StopRule
 from aqa.processes import (
     first_host,
     is_first_process,
@@ -33,9 +33,9 @@ from aqa.runs.folder import hold, read_manifest
 from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS, SEGMENTS
 from aqa.runs.segments import segments_of
 from aqa.runs.shared_queue import CLAIMS, open_queue, take_part
+from aqa.verbs.distributed_prediction import predict_distributed
 from aqa.verbs.launch import LAUNCH, launch_name
 from aqa.verbs.predict import Resume, predict
-from aqa.verbs.together import predict_together
 
 GO_ON = Resume()
 COUNT, SIZE = 90, 16  # questions, and how many of them a process takes at a time
@@ -82,7 +82,7 @@ def run_alone(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any:
 
 
 def run_together(config: RunConfig, folder: Path, resume: Resume = GO_ON) -> Any:
-    return predict_together(config, folder, SilentProgress(), resume, "", "l")
+    return predict_distributed(config, folder, SilentProgress(), resume, "", "l")
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
@@ -204,7 +204,7 @@ def test_the_first_waits_until_who_leads_has_said_so(
         if own:
             (folder / MANIFEST).write_text(json.dumps({"launch": "l", "status": "done"}))
 
-    monkeypatch.setattr("aqa.verbs.together.time.sleep", begin)
+    monkeypatch.setattr("aqa.verbs.distributed_prediction.time.sleep", begin)
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     lock = hold(folder)
@@ -212,7 +212,7 @@ def test_the_first_waits_until_who_leads_has_said_so(
         if own:
             assert run_together(configured(tmp_path), folder) is None
         else:
-            monkeypatch.setattr("aqa.verbs.together.SAY_SECONDS", -1.0)
+            monkeypatch.setattr("aqa.verbs.distributed_prediction.SAY_SECONDS", -1.0)
             with pytest.raises(FolderInUseError, match="another process is using"):
                 run_together(configured(tmp_path), folder)
     finally:
@@ -224,7 +224,9 @@ def test_a_folder_where_another_launch_answers_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "out"
-    monkeypatch.setattr("aqa.verbs.together.time.sleep", lambda _: pytest.fail("it waited"))
+    monkeypatch.setattr(
+        "aqa.verbs.distributed_prediction.time.sleep", lambda _: pytest.fail("it waited")
+    )
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     lock = hold(folder)
@@ -387,7 +389,7 @@ def test_what_is_the_work_of_one(how: str, tmp_path: Path, monkeypatch: pytest.M
     asked = build_config(Gpt4Backend.Options, [{"data": {"path": "none.jsonl"}}])
     silent, decided = SilentProgress(), Resume(stop=StopRule(tmp_path))
     calls = {
-        "remote": lambda: predict_together(asked, out, silent, GO_ON, "", "l"),
+        "remote": lambda: predict_distributed(asked, out, silent, GO_ON, "", "l"),
         "decided": lambda: run_together(config, out, decided),
         "api": lambda: run_alone(config, out),
     }

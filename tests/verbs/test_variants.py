@@ -10,7 +10,7 @@ from fault_server import Server
 from gpt4_runs import KEY
 from house_readers import write_houses
 
-from aqa.config.conditions import CONDITIONS, FAMILIES
+from aqa.config.stress_conditions import CONDITIONS, FAMILIES
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import JOURNAL, PREDICTIONS, PROMPTS, STRESS
 from aqa.runs.variants import prompt_runs, stress_runs, write_prompts

@@ -57,10 +57,10 @@ def check_supported(folder: Path, note: Callable[[str], None]) -> None:
         )
 
 
-def made_ready(model: Any, adapter: Path | None, options: LlamaQloraOptions, packs: bool) -> Any:
+def prepare_model(model: Any, adapter: Path | None, options: LlamaQloraOptions, packs: bool) -> Any:
     """Prepare a model for prediction, with its adapter; `packs` must be False to save weights."""
     from aqa.backends.llama_qlora.attention import attend_in_blocks
-    from aqa.backends.llama_qlora.packed import pack
+    from aqa.backends.llama_qlora.prepacked_linear import pack
 
     attend_in_blocks(model, options)
     if adapter is not None:
@@ -197,11 +197,11 @@ def read_adapter(model: Any, folder: Path) -> None:
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    from aqa.backends.local.spread import held_like
+    from aqa.backends.local.sharding import shard_like
 
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
     found = load_file(folder / ADAPTER_WEIGHTS)
     known = own.keys() & found.keys()
     reshaped = [name for name in known if own[name].shape != found[name].shape]
     check_keys(str(folder), own.keys() - known, reshaped, found.keys() - known)
-    set_peft_model_state_dict(model, held_like(own, found))
+    set_peft_model_state_dict(model, shard_like(own, found))

@@ -136,7 +136,7 @@ def _map_last_tokens(layer: Any) -> None:
     layer.forward = forward
 
 
-def reads_on(model: Any) -> bool:
+def can_continue(model: Any) -> bool:
     """Whether the model can continue from cached tokens without a mask."""
     return bool(model.config._attn_implementation == NAME)
 

@@ -13,9 +13,9 @@ from aqa.backends.llama_qlora.adapters import (
     check_supported,
     embedding_rows,
     fast_adapter,
-    made_ready,
+    prepare_model,
 )
-from aqa.backends.llama_qlora.four_bits import dequantize_once, is_dequantized
+from aqa.backends.llama_qlora.dequantization import dequantize_once, is_dequantized
 from aqa.backends.llama_qlora.fresh_adapters import check_pissa
 from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
 from aqa.backends.llama_qlora.gguf import convert_gguf
@@ -23,7 +23,7 @@ from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
 from aqa.backends.llama_qlora.vllm.arguments import check_engine, engine_facts
 from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
-from aqa.backends.local.decoding import Ends, Written
+from aqa.backends.local.decoding import GeneratedAnswer, StopConditions
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
@@ -198,7 +198,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
                 else:
                     yield self._predicted(row, written)
             return
-        with fast_adapter(self.model, compute_dtype(self.options), self.is_spread):
+        with fast_adapter(self.model, compute_dtype(self.options), self.is_sharded):
             yield from super().generate(prompts)
 
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
@@ -227,16 +227,18 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             return super()._answer_text(token_ids)[0], False
         return answer, True
 
-    def _write(self, batch: Sequence[Row]) -> list[list[Written]]:
+    def _write(self, batch: Sequence[Row]) -> list[list[GeneratedAnswer]]:
         with quiet():
             ids = [row.encoding.prompt_ids for row in batch]
             draws = self._draws(batch)
             return write_answers(self.model, ids, self._ends, self.config.generation, draws)
 
     @property
-    def _ends(self) -> Ends:
+    def _ends(self) -> StopConditions:
         written = self._encoder.written
-        return Ends(self._encoder.end_token_ids, written.cut if written.stop_text else None)
+        return StopConditions(
+            self._encoder.end_token_ids, written.cut if written.stop_text else None
+        )
 
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory for training without loading weights."""
@@ -282,5 +284,5 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             self._take_over_generation()
             if not training:
                 packs = not self._dequantizes
-                self.model = made_ready(self.model, files.adapter, self.options, packs)
+                self.model = prepare_model(self.model, files.adapter, self.options, packs)
             task.advance()

@@ -14,9 +14,16 @@ from aqa.backends.llama_qlora.prefixes import (
     takes_padding,
 )
 from aqa.backends.local.batches import pad_right
-from aqa.backends.local.decoding import Drawings, Drawn, Ends, Written, decoding, recorder
+from aqa.backends.local.decoding import (
+    GeneratedAnswer,
+    SeededSampler,
+    StopConditions,
+    UniformDraws,
+    decoding,
+    recorder,
+)
 from aqa.backends.local.devices import input_device, without_gradients
-from aqa.backends.local.memory import Room
+from aqa.backends.local.memory import TokenBudget
 from aqa.config.options import GenerationOptions
 
 Rows = Sequence[Sequence[int]]
@@ -33,13 +40,18 @@ def _are_steady(model: Any, rows: Rows, options: GenerationOptions) -> bool:
 
 
 def write_continuously(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, room: Room, draws: Drawings
-) -> Iterator[tuple[int, list[Written] | None]]:
+    model: Any,
+    rows: Rows,
+    ends: StopConditions,
+    options: GenerationOptions,
+    room: TokenBudget,
+    draws: UniformDraws,
+) -> Iterator[tuple[int, list[GeneratedAnswer] | None]]:
     """Yield row numbers and their answers as they end; None instead if memory is too small.
 
     `draws` holds the random numbers of each answer, if tokens are sampled.
     """
-    from aqa.backends.llama_qlora.continuous import Answer, Writer
+    from aqa.backends.llama_qlora.continuous_batching import Answer, Writer
 
     each, groups = options.answers_each, group_by_prefix(rows)
     answers = {
@@ -61,8 +73,12 @@ def write_continuously(
 
 
 def write_answers(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings = ()
-) -> list[list[Written]]:
+    model: Any,
+    rows: Rows,
+    ends: StopConditions,
+    options: GenerationOptions,
+    draws: UniformDraws = (),
+) -> list[list[GeneratedAnswer]]:
     """Return each row's answers, of at most `max_new_tokens`; one, unless several are asked for."""
     if not (takes_padding(model) and _are_steady(model, rows, options)):
         forget_lengths(model)
@@ -74,10 +90,10 @@ def write_answers(
 
 
 def _write_by_length(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
-) -> list[list[Written]]:
+    model: Any, rows: Rows, ends: StopConditions, options: GenerationOptions, draws: UniformDraws
+) -> list[list[GeneratedAnswer]]:
     """Write answers to rows of one length at a time, for models that other lengths would affect."""
-    found: dict[int, list[Written]] = {}
+    found: dict[int, list[GeneratedAnswer]] = {}
     for length in sorted({len(row) for row in rows}, reverse=True):
         places = [place for place, row in enumerate(rows) if len(row) == length]
         each = options.answers_each
@@ -88,8 +104,8 @@ def _write_by_length(
 
 
 def _write_whole(
-    model: Any, rows: Rows, ends: Ends, options: GenerationOptions, draws: Drawings
-) -> list[Written]:
+    model: Any, rows: Rows, ends: StopConditions, options: GenerationOptions, draws: UniformDraws
+) -> list[GeneratedAnswer]:
     import torch
 
     each = 1 if options.num_beams > 1 else options.answers_each  # `generate` adds rows for beams
@@ -101,7 +117,7 @@ def _write_whole(
         return torch.tensor(found, device=input_ids.device)
 
     chosen = recorder(options, start)
-    drawn = [Drawn(draws, options)] if options.draws else []
+    drawn = [SeededSampler(draws, options)] if options.draws else []
     with without_gradients():
         sequences = model.generate(
             input_ids=ids.to(input_device(model)),

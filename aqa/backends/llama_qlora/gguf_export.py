@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from aqa.backends.base import Merged
-from aqa.backends.local.decoding import Ends
+from aqa.backends.local.decoding import StopConditions
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.servers import shown
 from aqa.errors import ModelError
@@ -55,7 +55,7 @@ def convert_to_gguf(model: Path, kind: str) -> Path:
 
 
 def export_gguf(
-    reader: LocalReader, ends: Ends, model: Path, kind: str, prompts: Sequence[Prompt]
+    reader: LocalReader, ends: StopConditions, model: Path, kind: str, prompts: Sequence[Prompt]
 ) -> Merged:
     """Convert the reader's model and, if llama-cpp-python is installed, compare greedy answers."""
     file = convert_to_gguf(model, kind)
@@ -71,7 +71,7 @@ def export_gguf(
 
 
 def write_answers(
-    file: Path, prompts: Sequence[Sequence[int]], ends: Ends, room: int
+    file: Path, prompts: Sequence[Sequence[int]], ends: StopConditions, room: int
 ) -> Iterator[list[int]]:
     """Yield llama.cpp's greedy answers to prompts of token ids, at most `room` tokens each."""
     from llama_cpp import Llama

@@ -12,7 +12,7 @@ from aqa.backends.local.devices import (
     input_device,
     local_device,
     ready_device,
-    spread_by,
+    sharded_by,
 )
 from aqa.backends.local.loading import (
     BNB_4BIT,
@@ -79,7 +79,7 @@ def load_model(
     model.get_output_embeddings().register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(), *inputs[1:])
     )
-    if not (training and spread_by()):
+    if not (training and sharded_by()):
         _check_order(model, files.title)
     return model
 
@@ -252,6 +252,6 @@ def _quantization(
         bnb_4bit_use_double_quant=options.bnb_4bit_use_double_quant,
         bnb_4bit_compute_dtype=dtype,
         # Sharded weights must have a floating dtype, the same as the weights sharded with them.
-        bnb_4bit_quant_storage=dtype if training and spread_by() else None,
+        bnb_4bit_quant_storage=dtype if training and sharded_by() else None,
     )
     return {"quantization_config": settings}

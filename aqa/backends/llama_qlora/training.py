@@ -15,11 +15,11 @@ from aqa.backends.llama_qlora.fresh_adapters import (
     trained_weights,
 )
 from aqa.backends.llama_qlora.models import save_attention_memory
+from aqa.backends.llama_qlora.prefill import logits_at
 from aqa.backends.llama_qlora.prefixes import forget_lengths, steady_length
-from aqa.backends.llama_qlora.reading import logits_at
-from aqa.backends.local.devices import spread_by
+from aqa.backends.local.devices import sharded_by
 from aqa.backends.local.reader import LocalReader
-from aqa.backends.local.spread import Calls, gathered
+from aqa.backends.local.sharding import Calls, gather_weights
 from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_batches import Batch, Collator, PackingCollator
 from aqa.config.backend_options import LlamaQloraOptions
@@ -57,7 +57,7 @@ def _logits(model: Any, inputs: Batch) -> Iterator[torch.Tensor]:
     """
     whole = getattr(model, "module", model)  # unwrap DistributedDataParallel
     (rows, positions), ids = inputs["label_places"], inputs["input_ids"]
-    if ids.shape[1] <= steady_length(whole.config) or "position_ids" in inputs or spread_by():
+    if ids.shape[1] <= steady_length(whole.config) or "position_ids" in inputs or sharded_by():
         read = {key: inputs[key] for key in ("input_ids", "position_ids") if key in inputs}
         with logits_at(whole, rows, positions):
             yield model(**read, use_cache=False).logits[0]
@@ -106,7 +106,7 @@ class AdapterTrainer(AnswerTrainer):
 
     def write(self, folder: Path) -> None:
         """Write the adapter; equal weights give equal bytes."""
-        whole = gathered(self.model, trained_only=True)
+        whole = gather_weights(self.model, trained_only=True)
         if is_first_process():
             self._write(folder, self.model.peft_config["default"], whole)
 
@@ -115,7 +115,7 @@ class AdapterTrainer(AnswerTrainer):
         if self._begun is None:
             super().write_trained(folder)
             return
-        whole = gathered(self.model, trained_only=True)
+        whole = gather_weights(self.model, trained_only=True)
         if is_first_process():
             config = self.model.peft_config["default"]
             trained = {n: w.detach() for n, w in (whole or trained_weights(self.model)).items()}

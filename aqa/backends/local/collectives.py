@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch.distributed as distributed
 
-from aqa.backends.local.spread import Lockstep
+from aqa.backends.local.sharding import Lockstep
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import Prediction, Prompt
 
@@ -50,10 +50,10 @@ def _is_at_work(stat: Path) -> bool:
 
 def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process; a collective call."""
-    return any(of_all(flag))
+    return any(all_gather(flag))
 
 
-def of_all(value: T) -> list[T]:
+def all_gather(value: T) -> list[T]:
     """Return the values of all processes, in order of rank; a collective call."""
     if not distributed.is_initialized():
         return [value]
@@ -144,7 +144,7 @@ def answers_in_step(
                 made.append(answer)
     if lockstep.ends:
         raise KeyboardInterrupt
-    for part in of_all(made):
+    for part in all_gather(made):
         if is_first_process():
             yield from ((by_id[answer.id], answer) for answer in part)
 

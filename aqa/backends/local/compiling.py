@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from shutil import which
 from typing import Any
 
-from aqa.backends.local.devices import ZERO, local_device, spread_by
+from aqa.backends.local.devices import ZERO, local_device, sharded_by
 from aqa.errors import ConfigError
 
 BACKEND = "inductor"
@@ -19,7 +19,7 @@ def check_compiling(asked: bool) -> None:
         ConfigError: a compiler is missing, or the weights are sharded by ZeRO.
     """
     device, lacks = local_device(), None
-    if spread_by() == ZERO:
+    if sharded_by() == ZERO:
         lacks = f"{ZERO} assembles each layer as it runs"
     elif device == "mps":
         lacks = "not on Apple's GPUs"

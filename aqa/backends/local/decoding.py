@@ -11,7 +11,7 @@ from aqa.backends.local.devices import seeded
 from aqa.config.options import GenerationOptions
 from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction
 
-Drawings = Sequence[Sequence[float]]  # the `uniform_draws` of each answer
+UniformDraws = Sequence[Sequence[float]]  # the `uniform_draws` of each answer
 
 UNFINISHED = (
     "the model was still thinking after {} tokens, so there is no answer; raise"
@@ -26,7 +26,7 @@ NO_NUMBERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class GeneratedAnswer:
     """The ids of an answer, without its end token.
 
     `log_probability` is the sum over its `tokens`, including an end token if one was written;
@@ -52,7 +52,7 @@ class Written:
 def as_prediction(
     prompt_id: str,
     prompt_tokens: int,
-    answers: Sequence[Written],
+    answers: Sequence[GeneratedAnswer],
     decode: Callable[[Sequence[int]], tuple[str, bool]],
     options: GenerationOptions,
 ) -> Prediction:
@@ -84,7 +84,7 @@ def as_prediction(
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class StopConditions:
     """Where an answer ends: at one of the token ids, or where `cut` finds the end in its text."""
 
     ids: Sequence[int]
@@ -94,14 +94,14 @@ class Ends:
         """Whether the answer ends with its newest token."""
         return tokens[-1] in self.ids or (self.cut is not None and self.cut(tokens) is not None)
 
-    def until(self, tokens: Sequence[int], log_probabilities: Sequence[float]) -> Written:
+    def until(self, tokens: Sequence[int], log_probabilities: Sequence[float]) -> GeneratedAnswer:
         """Return the answer up to its end, which may be a token or a text."""
         place = None if self.cut is None else self.cut(tokens)
         tokens, found = tokens[:place], log_probabilities[:place]
         end = next((at for at, token in enumerate(tokens) if token in self.ids), None)
         if end is not None:
             tokens, found = tokens[:end], found[: end + 1]
-        return Written(list(tokens), sum(found), len(found), min(found, default=None))
+        return GeneratedAnswer(list(tokens), sum(found), len(found), min(found, default=None))
 
 
 def chosen_tokens(
@@ -235,7 +235,7 @@ def recorder(options: GenerationOptions, start: int) -> ChosenTokens | BeamToken
 def decoding(options: GenerationOptions) -> dict[str, Any]:
     """Translate our options to arguments of `generate`; greedy unless beams are sampled.
 
-    No other settings apply, see `generation_config`. `Drawn` draws samples.
+    No other settings apply, see `generation_config`. `SeededSampler` draws samples.
     """
     words: dict[str, Any] = {
         "use_cache": True,
@@ -251,13 +251,13 @@ def decoding(options: GenerationOptions) -> dict[str, Any]:
     return {**words, "do_sample": True, **sampling}
 
 
-class Drawn:
+class SeededSampler:
     """A logits processor that leaves each row only the token that its next draw selects.
 
     Greedy search then yields the sample, whatever batch it is written in.
     """
 
-    def __init__(self, draws: Drawings, options: GenerationOptions) -> None:
+    def __init__(self, draws: UniformDraws, options: GenerationOptions) -> None:
         self._draws, self._options = draws, options
         self._step = 0
 
@@ -273,7 +273,7 @@ class Drawn:
 
 
 @contextmanager
-def drawing(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
+def seeded_sampling(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
     """Make sampled beams depend only on the seed and the first prompt of their batch.
 
     Other random numbers, such as those used in training, continue undisturbed.

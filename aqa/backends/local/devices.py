@@ -38,7 +38,7 @@ def local_device() -> str:
     return f"cuda:{rank}"
 
 
-def spread_by() -> str | None:
+def sharded_by() -> str | None:
     """Return what shards the weights, by accelerate's environment variables; None if nothing does.
 
     Raises:
@@ -74,7 +74,7 @@ def _zero_stage() -> str:
 
 def weights_device(training: bool) -> str:
     """Return where weights are loaded: this process's device, or the CPU before sharding."""
-    return "cpu" if training and spread_by() else local_device()
+    return "cpu" if training and sharded_by() else local_device()
 
 
 def input_device(model: Any) -> Any:
@@ -89,7 +89,7 @@ def without_gradients() -> AbstractContextManager[object]:
     """Disable gradients for generation; what FSDP gathers there is reused in training."""
     import torch
 
-    return torch.no_grad() if spread_by() else torch.inference_mode()
+    return torch.no_grad() if sharded_by() else torch.inference_mode()
 
 
 def ready_device() -> str:

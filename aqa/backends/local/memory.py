@@ -101,7 +101,7 @@ def free_memory() -> None:
         torch.mps.empty_cache()
 
 
-class Room:
+class TokenBudget:
     """How many tokens may be processed at once; lowered for good when memory runs out.
 
     At most `read_tokens` of them are read at once. If other processes would be left waiting within
@@ -144,7 +144,7 @@ class Room:
 
 
 def within(
-    room: Room,
+    room: TokenBudget,
     groups: Iterable[Sequence[T]],
     tokens: Callable[[T], int],
     work: Callable[[Sequence[T]], Iterable[R]],

@@ -21,7 +21,7 @@ from aqa.backends.local.ray_cluster import Cluster, Loaded
 from aqa.errors import AqaError, ModelError, RunError
 from aqa.records import Prediction, Prompt
 
-VAIN = 3  # give up after this many deaths in a row at the same questions
+MAX_DEATHS = 3  # give up after this many deaths in a row at the same questions
 LEAVE_SECONDS = 60.0  # for idle actors to free what they loaded
 
 
@@ -187,12 +187,12 @@ class OnRay(Backend):
 
     def _replace(self, worker: Worker, work: Work, error: RayError) -> None:
         deaths = work.deaths + 1
-        if deaths == VAIN:
+        if deaths == MAX_DEATHS:
             ids = ", ".join(prompt.id for prompt in [*(work.prompts or {}).values()][:3])
             at = f"at the same questions ({ids}, ...)" if ids else "while they loaded"
             raise RunError(
-                f"{VAIN} Ray workers died {at}, one after the other: {_cause(error)}; run the same"
-                " command again to resume"
+                f"{MAX_DEATHS} Ray workers died {at}, one after the other: {_cause(error)}; run the"
+                " same command again to resume"
             )
         self._progress.note(f"worker {worker.rank + 1} of Ray died; it is being restarted")
         if work.prompts:

@@ -14,7 +14,12 @@ from typing_extensions import TypeVar
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import windows
 from aqa.backends.local.compiling import check_compiling
-from aqa.backends.local.decoding import Written, as_prediction, drawing, uniform_draws
+from aqa.backends.local.decoding import (
+    GeneratedAnswer,
+    as_prediction,
+    seeded_sampling,
+    uniform_draws,
+)
 from aqa.backends.local.devices import (
     compute_dtype,
     hardware,
@@ -28,7 +33,7 @@ from aqa.backends.local.limits import check_positions, check_vocabulary
 from aqa.backends.local.memory import (
     MOST,
     READ,
-    Room,
+    TokenBudget,
     free_bytes,
     free_memory,
     kept_bytes,
@@ -64,7 +69,7 @@ class Row(NamedTuple):
 class LocalReader(Trainable[LocalOptionsT_co]):
     """A reader whose weights `with` and `train` load; encoding needs only the tokenizer."""
 
-    is_spread = False  # whether weights are sharded over processes
+    is_sharded = False  # whether weights are sharded over processes
     most_tokens: ClassVar[Mapping[str, int]] = MOST  # tokens of a batch if memory is no limit
 
     def __init__(self, config: RunConfig, progress: Progress) -> None:
@@ -207,7 +212,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         return 1
 
     @cached_property
-    def _room(self) -> Room:
+    def _room(self) -> TokenBudget:
         """The room for tokens, kept for all windows so that memory runs out once per size."""
         kind = "cpu" if self._device == "cpu" else "cuda"
         free, itemsize = free_bytes(self._device), compute_dtype(self.options).itemsize
@@ -215,16 +220,16 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         asked, most = self.config.generation.batch_tokens, self.most_tokens[kind] * self._times
         tokens = asked * self._times if asked else tokens_within(most, kept, free)
         at_once = min(asked or READ[kind], tokens_within(READ[kind], read, free))
-        return Room(tokens, self._progress.note, at_once, alone=not self.is_spread)
+        return TokenBudget(tokens, self._progress.note, at_once, alone=not self.is_sharded)
 
     @abstractmethod
-    def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:
+    def _write(self, batch: Sequence[Row]) -> Iterable[list[GeneratedAnswer]]:
         """Return the answers of one batch, those of a row together."""
 
     def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         options = self.config.generation
         started = perf_counter()
-        with drawing(options, self.config.seed, batch[0].prompt.id), quiet():
+        with seeded_sampling(options, self.config.seed, batch[0].prompt.id), quiet():
             answers = self._write(batch)
         # Answers that come as a list share the batch's time equally.
         share = (perf_counter() - started) / len(batch) if isinstance(answers, list) else None
@@ -233,7 +238,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
             started = perf_counter()
 
     def _predicted(
-        self, row: Row, answers: Sequence[Written], seconds: float | None = None
+        self, row: Row, answers: Sequence[GeneratedAnswer], seconds: float | None = None
     ) -> tuple[Prompt, Prediction]:
         """Make a prompt's prediction: the best answer or, of samples, the medoid."""
         tokens, decode = len(row.encoding.prompt_ids), self._answer_text

@@ -26,16 +26,16 @@ from aqa.backends.base import TrainJob
 from aqa.backends.local.checkpoints import STATE
 from aqa.backends.local.collectives import (
     SharedEvaluation,
+    all_gather,
     answers_in_step,
     any_process,
-    of_all,
     until,
 )
 from aqa.backends.local.compiling import compile_layers
-from aqa.backends.local.devices import spread_by, without_gradients
+from aqa.backends.local.devices import sharded_by, without_gradients
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.saving import SavingTrainer
-from aqa.backends.local.spread import Calls, Lockstep, spread_fsdp
+from aqa.backends.local.sharding import Calls, Lockstep, shard_fsdp
 from aqa.backends.local.training_batches import Batch, Collator, EpochSampler, as_row
 from aqa.backends.local.training_steps import Reporter
 from aqa.errors import ConfigError, ModelError
@@ -78,21 +78,21 @@ class AnswerTrainer(SavingTrainer):
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # counts labels over all accumulated batches
-        self._lockstep = self._spread() if spread_by() else None
+        self._lockstep = self._shard() if sharded_by() else None
         if self.options.torch_compile:
             compile_layers(self.model)
 
-    def _spread(self) -> Lockstep:
+    def _shard(self) -> Lockstep:
         """Shard the weights now if FSDP does it; DeepSpeed does when training starts."""
-        self._reader.is_spread = True
+        self._reader.is_sharded = True
         whole = getattr(self.model, "get_base_model", lambda: self.model)()
         if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise ConfigError(
-                f"accelerate can't shard weights here; leave {spread_by()} out of its config, or"
+                f"accelerate can't shard weights here; leave {sharded_by()} out of its config, or"
                 " use GPUs"
             )
         if self.is_fsdp_enabled:
-            self.optimizer = spread_fsdp(self.accelerator, whole, self.create_optimizer())
+            self.optimizer = shard_fsdp(self.accelerator, whole, self.create_optimizer())
         return Lockstep(whole, self.calls(whole), self._is_stopped, self.args.device)
 
     def calls(self, model: Any) -> Calls:
@@ -222,7 +222,7 @@ class AnswerTrainer(SavingTrainer):
         scores = self._job.score(answers) if is_first_process() else {}
         for _ in answers:  # other processes yield none, but help to compute them
             pass
-        return of_all(scores)[0]
+        return all_gather(scores)[0]
 
     def _is_stopped(self) -> bool:
         return self.stopped
@@ -252,7 +252,7 @@ class AnswerTrainer(SavingTrainer):
                 loss, count = self.answer_loss(self.model, self._prepare_inputs(batch), 0.0)
                 total, tokens = total + loss.item(), tokens + int(count)
         self._break_off()
-        parts = of_all((total, tokens))
+        parts = all_gather((total, tokens))
         loss = sum(part[0] for part in parts) / max(sum(part[1] for part in parts), 1)
         self._check_finite("validation loss", loss)
         return loss

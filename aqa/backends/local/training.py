@@ -14,7 +14,7 @@ from aqa.backends.local.checkpoints import (
     is_over,
     last_checkpoint,
 )
-from aqa.backends.local.devices import ZERO, spread_by
+from aqa.backends.local.devices import ZERO, sharded_by
 from aqa.backends.local.failures import explained_work, is_lost
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.trainer import AnswerTrainer
@@ -85,7 +85,7 @@ def run_training(
         if start and awaits_evaluation(start) and trainer.args.eval_strategy != "no":
             trainer.evaluate_late(start)
         if start is None and job.dev and trainer.options.evaluate_before:
-            if spread_by() == ZERO:
+            if sharded_by() == ZERO:
                 trainer.note(f"the untrained model is not scored: {ZERO} begins with the training")
             else:
                 on_step(TrainStep(0, 0, 0.0, scores=trainer.generated_scores(None)))

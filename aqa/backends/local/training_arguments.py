@@ -12,7 +12,7 @@ from transformers.training_args import OptimizerNames
 from transformers.utils import is_torch_tf32_available
 
 from aqa.backends.base import TrainJob
-from aqa.backends.local.devices import compute_dtype, local_device, spread_by
+from aqa.backends.local.devices import compute_dtype, local_device, sharded_by
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig, TrainingOptions
 from aqa.errors import ConfigError
@@ -153,5 +153,5 @@ def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:
     """
     if options.optim != "auto":
         return options.optim
-    paged = adapter and torch.cuda.is_available() and not spread_by()
+    paged = adapter and torch.cuda.is_available() and not sharded_by()
     return "paged_adamw_8bit" if paged else "adamw_torch_fused"

@@ -15,14 +15,14 @@ from datasets import Dataset, concatenate_datasets
 
 from aqa.backends.base import TrainJob
 from aqa.backends.cuts import Cuts
-from aqa.backends.local.collectives import of_all
+from aqa.backends.local.collectives import all_gather
 from aqa.backends.local.failures import explained_work
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.training_batches import as_row
 from aqa.errors import AqaError, DataError, RunError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import Encoding, Prompt
-from aqa.runs.files import atomic, explained, hash_files, write_json
+from aqa.runs.files import atomic, explain_write_errors, hash_files, write_json
 from aqa.runs.names import ROWS_PART, ROWS_RECORD, TRAINING_ROWS
 from aqa.version import __version__
 
@@ -87,7 +87,7 @@ class TrainingRows:
             DataError: examples have no answer to train on (some are named), or no row is left.
             RunError: the processes do not share the run folder.
         """
-        made = of_all(self._own)
+        made = all_gather(self._own)
         for failure in filter(None, (each.failure for each in made)):
             raise failure
         check_taught([name for each in made for name in each.untaught])
@@ -115,7 +115,7 @@ class TrainingRows:
         cuts, path = Cuts(), self._path(number)
         prompts = self._job.train(number, self._own.count, cuts)
         encoded = ((prompt, prompt.encoding or self._reader.encode(prompt)) for prompt in prompts)
-        with explained(self._folder):
+        with explain_write_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
         self._own.untaught += write_rows(encoded, path)
         return Part(hash_files(path), cuts)

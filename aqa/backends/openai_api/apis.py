@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from aqa.backends.openai_api.body_parsing import read_response
 from aqa.backends.openai_api.parameters import Parameters
-from aqa.backends.openai_api.reading import read_response
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.tokens import plain_text
 from aqa.errors import ConfigError
@@ -24,7 +24,7 @@ class ResponsesParameters(Parameters):
     stream: ClassVar[Mapping[str, Any]] = {"stream": True}
     reads: ClassVar[Any] = staticmethod(read_response)
 
-    def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
+    def _request_body(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
         """Return the request body; tells the server not to store it."""
         if values.pop("logprobs", None):
             values["include"] = [LOGPROBS]
@@ -45,7 +45,7 @@ class CompletionsParameters(Parameters):
         """Return the messages as one text, and the whole request."""
         return [Message("", plain_text(messages))], self.body(messages)
 
-    def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
+    def _request_body(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
         if values.pop("logprobs", None):
             values["logprobs"] = 1  # for the chosen token and the likeliest one
         return {**values, "prompt": plain_text(messages)}

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aqa.backends.openai_api.body_parsing import in_utf8
 from aqa.backends.openai_api.common_failures import CommonFailures, Sort, Suspect
 from aqa.backends.openai_api.errors import Failure, classify
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.prices import priced
-from aqa.backends.openai_api.reading import in_utf8
 from aqa.backends.openai_api.replies import Reply
+from aqa.backends.openai_api.retry_delays import back_off, format_duration
 from aqa.backends.openai_api.server_state import ServerState
 from aqa.backends.openai_api.service import Service
-from aqa.backends.openai_api.waits import back_off, in_words
 from aqa.records import Message, Prediction, Prompt
 from aqa.spent import Spent
 
@@ -127,7 +127,7 @@ class Asker:
                 self._pace.answered(tried.seconds / self._timeout)
                 found = await self._read(prompt, outcome, tried)
             else:
-                found = await self._heed(prompt, outcome, body, started, tried)
+                found = await self._handle_failure(prompt, outcome, body, started, tried)
             if found is not None:
                 return found
 
@@ -154,7 +154,7 @@ class Asker:
         found = self._service.prediction(prompt, reply, tried.spent)
         return replace(found, seconds=round(tried.seconds, 3))
 
-    async def _heed(
+    async def _handle_failure(
         self, prompt: Prompt, failure: Failure, body: Json, started: float, tried: Attempts
     ) -> Prediction | None:
         """Turn an error into a prediction; None if the question must be asked again."""
@@ -163,7 +163,7 @@ class Asker:
             return None
         if failure.refused:
             failure = self._service.unless_schema(failure)
-        self._server.heed(failure, started, self._pace.limit)
+        self._server.record_failure(failure, started, self._pace.limit)
         if failure.kind == "example":
             await self.common.own(self._access.shown(failure.reason))
             return self._service.failure(prompt, failure.reason, tried.spent)
@@ -199,7 +199,7 @@ class Asker:
         """Wait for room in the server's limits and the budget; None if its time is up."""
         async with self._pace.turn:
             while True:
-                self._server.go_on()
+                self._server.raise_if_stopped()
                 if await self.common.waited():
                     continue
                 alone = self._server.is_lost or self._server.is_unwell or self._ledger.is_untried
@@ -216,7 +216,7 @@ class Asker:
             tried.until = min(tried.until, started + self._deadline)
             if self._server.stopped.is_set() or started >= tried.until:
                 self._pace.end(likely, 0)
-                self._server.go_on()
+                self._server.raise_if_stopped()
                 return None
             self._ledger.start(worst)  # there is still room, since nobody else starts
             return started
@@ -229,13 +229,13 @@ class Asker:
         try:
             async with asyncio.timeout(min(self._timeout, seconds)):
                 response = await self._send(body)
-            self._pace.heed(response.headers)
+            self._pace.apply_limits(response.headers)
             content = in_utf8(response.content, response.charset_encoding)
             reply = self._parameters.read(content)
         except Exception as error:
             headers = getattr(getattr(error, "response", None), "headers", None)
             if headers is not None:
-                self._pace.heed(headers)
+                self._pace.apply_limits(headers)
             failure = classify(error, self._access)
             if failure is None:
                 raise
@@ -271,7 +271,7 @@ class Asker:
         if failure.wait and failure.wait >= SHOWN_WAIT and now > self._waits_until:
             self._waits_until = now + failure.wait
             asked = self._access.shown(failure.reason)
-            self._service.note(f"the server asks to wait {in_words(failure.wait)}: {asked}")
+            self._service.note(f"the server asks to wait {format_duration(failure.wait)}: {asked}")
 
     def _learn(self, chat: Sequence[Message], body: Json, failure: Failure, sample: int) -> bool:
         """Whether the request can be repeated in another form, perhaps one learnt meanwhile."""

@@ -13,21 +13,28 @@ from platformdirs import user_cache_path
 from pydantic import TypeAdapter
 
 from aqa.config.backend_options import Gpt4Options
-from aqa.config.paths import at_home
+from aqa.config.paths import expand_home
 from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
 
 FILE = "responses.sqlite"
 LAYOUT = 1  # version of the file; others are refused
 LOCKED = 10.0  # seconds to wait for another process that writes
-ONE_RUNS_OWN = {"id", "error", "spent", "saved", "unread", "seconds"}  # fields that are not cached
+UNCACHED_FIELDS = {
+    "id",
+    "error",
+    "spent",
+    "saved",
+    "unread",
+    "seconds",
+}  # fields that are not cached
 AskSample = Callable[[Prompt, int], Awaitable[Prediction]]  # the sample's number, from 0
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
 
 
 def cache_path(given: str | None) -> Path:
     """Return the given path, or that of this user's cache."""
-    return at_home(given) if given else user_cache_path("aqa") / FILE
+    return expand_home(given) if given else user_cache_path("aqa") / FILE
 
 
 class ResponseCache:
@@ -113,7 +120,7 @@ def open_cache(
 
 
 def kept_fields(
-    prediction: Prediction, left_out: Collection[str] = ONE_RUNS_OWN
+    prediction: Prediction, left_out: Collection[str] = UNCACHED_FIELDS
 ) -> dict[str, object]:
     """Return the fields of an answer to store: those that differ from their defaults."""
     return {
@@ -126,7 +133,7 @@ def kept_fields(
 def read_prediction(
     id: str,  # noqa: A002
     text: str,
-    left_out: Collection[str] = ONE_RUNS_OWN,
+    left_out: Collection[str] = UNCACHED_FIELDS,
 ) -> Prediction:
     """Parse what `kept_fields` returned; ValueError if it has another shape."""
     kept = json.loads(text)

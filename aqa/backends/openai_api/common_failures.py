@@ -156,7 +156,7 @@ class CommonFailures:
 
     async def others_are_answered(self, suspect: Suspect) -> bool:
         """Wait until it is known whether an example failed alone; True if it did."""
-        self._server.go_on()
+        self._server.raise_if_stopped()
         future: Waiting = asyncio.get_running_loop().create_future()
         self._waiting[future] = suspect
         try:
@@ -165,7 +165,7 @@ class CommonFailures:
         finally:
             self._waiting.pop(future, None)
         if was_answered is None:
-            self._server.go_on()
+            self._server.raise_if_stopped()
         return bool(was_answered)
 
     def _end_run(self, kinds: Counter[str], are_all: bool) -> None:

@@ -9,7 +9,12 @@ from typing import Any, Literal
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.connection import why_unreachable
 from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, PageError, error_text
-from aqa.backends.openai_api.waits import LONGEST_WAIT, asked_wait, in_words, is_of_a_day
+from aqa.backends.openai_api.retry_delays import (
+    LONGEST_WAIT,
+    asked_wait,
+    format_duration,
+    is_of_a_day,
+)
 
 # retry: ask again; slow: the same, but send less; example: only this one fails; run: all would.
 Kind = Literal["retry", "slow", "example", "run"]
@@ -162,7 +167,7 @@ def classify_status(  # long: a table of statuses
     if status >= 500 and CONTEXT.search(message):
         return Failure("example", message)
     if status >= 429 and wait is not None and wait > LONGEST_WAIT:
-        return Failure("run", f"the server asks to wait {in_words(wait)} ({message})")
+        return Failure("run", f"the server asks to wait {format_duration(wait)} ({message})")
     if status in BUSY:
         return Failure("slow", message, wait)
     if status >= 500 or status in AGAIN or (status == 400 and UNLOADED.search(message)):

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from aqa.records import AnswerPart, StructuredAnswer
-from aqa.runs.cleaning import clean_answer, spoken
+from aqa.runs.cleaning import clean_answer, strip_thoughts
 
 Token = tuple[bytes, float]  # a token's text in UTF-8, and its log-probability
 MISSED = (
@@ -86,7 +86,7 @@ def answer_logprobs(
 def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tuple[int, int]:
     if structured is not None:
         return next(_values(raw, structured), (0, len(raw)))
-    said = spoken(raw) or raw
+    said = strip_thoughts(raw) or raw
     start = max(raw.rfind(said), 0)
     answer = clean_answer(raw, (), kept).text
     place = raw.find(answer, start)

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from aqa.backends.openai_api.waits import seconds_until
+from aqa.backends.openai_api.retry_delays import seconds_until
 
 FIRST = 16  # concurrent requests at first
 GROWTH = 3  # more concurrent requests per answer, until the server first slows us down
@@ -123,7 +123,7 @@ class Pace:
         """Let nothing start for this many seconds."""
         self._hold_until = max(self._hold_until, time.monotonic() + seconds)
 
-    def heed(self, headers: Mapping[str, str]) -> None:
+    def apply_limits(self, headers: Mapping[str, str]) -> None:
         """Apply the limits in the server's `x-ratelimit-*` headers."""
         for name, bucket in (("requests", self.requests), ("tokens", self.tokens)):
             limit = _number(headers.get(f"x-ratelimit-limit-{name}"))

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from aqa.backends.openai_api.body_parsing import read_reply
 from aqa.backends.openai_api.logprobs import MISSED, answer_logprobs
-from aqa.backends.openai_api.reading import read_reply
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.tokens import answer_room
@@ -147,9 +147,9 @@ class Parameters:
         values = {**self._values, self._limit_name: self._limit}
         if sample and "seed" in values:
             values["seed"] += sample
-        return merged({**self._worded(values, messages), **self._stream}, self._extra)
+        return merged({**self._request_body(values, messages), **self._stream}, self._extra)
 
-    def _worded(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
+    def _request_body(self, values: dict[str, Any], messages: Sequence[Message]) -> dict[str, Any]:
         body = {**values, "messages": self.turns(messages)}
         if self.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": self.schema.strict()}

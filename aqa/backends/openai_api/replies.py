@@ -9,11 +9,11 @@ from typing import Any, Literal
 from aqa.backends.openai_api.logprobs import Token
 from aqa.backends.openai_api.schemas import BadObjectError, ResponseSchema
 from aqa.records import StructuredAnswer
-from aqa.runs.cleaning import spoken
+from aqa.runs.cleaning import strip_thoughts
 from aqa.spent import Spent
 
 LARGEST_COUNT = 10**8  # tokens; higher counts are wrong
-DEAREST = 1e-3  # dollars per token, plus one per request: no model costs more
+MAX_TOKEN_PRICE = 1e-3  # dollars per token, plus one per request: no model costs more
 
 # Names of tokens read from a server's cache, and of those written to it.
 CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
@@ -88,7 +88,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RawReply:
     """An answer as read, before it is judged: its text, or what took its place."""
 
     text: object = None
@@ -119,7 +119,7 @@ def unread(content: bytes, kind: str) -> BadBodyError:
     return BadBodyError(f"the server's answer is cut off or is not {kind}")
 
 
-def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | None) -> Reply:
+def make_reply(said: RawReply, body: Mapping[str, Any], schema: ResponseSchema | None) -> Reply:
     """Judge an answer that was read from a body."""
     is_text = isinstance(said.text, str | int | float) and not isinstance(said.text, bool)
     # A bare number is JSON too. Half a surrogate pair, valid in JSON, cannot be written.
@@ -145,12 +145,12 @@ def make_reply(said: Said, body: Mapping[str, Any], schema: ResponseSchema | Non
         return replace(failed, error=reason)
 
 
-def _why_none(said: Said, text: str) -> str | None:
+def _why_none(said: RawReply, text: str) -> str | None:
     if said.failure:
         return said.failure
     if said.end == "filter":
         return "the server's content filter blocked the answer"
-    spoke = spoken(text)
+    spoke = strip_thoughts(text)
     if spoke is not None and spoke.strip():
         return None
     if said.refusal:
@@ -246,11 +246,11 @@ def read_usage(usage: object) -> Spent | None:
         return None
     # Some servers (xAI, Gemini) include thoughts, which are billed, only in the total.
     written = max(written, total - read)
-    cost = _told_cost(usage, DEAREST * (read + written) + 1)
+    cost = _reported_cost(usage, MAX_TOKEN_PRICE * (read + written) + 1)
     return Spent(read, written, cached, cost, cache_writes=min(kept, read - cached))
 
 
-def _told_cost(usage: Mapping[str, Any], most: float) -> float | None:
+def _reported_cost(usage: Mapping[str, Any], most: float) -> float | None:
     """Return the dollars reported by OpenRouter, Perplexity, DeepInfra or xAI, if plausible."""
     told = usage.get("cost", usage.get("estimated_cost"))
     told = told.get("total_cost") if isinstance(told, Mapping) else told

@@ -12,7 +12,7 @@ from aqa.backends.openai_api.service import Service
 from aqa.backends.samples import most_central
 from aqa.errors import RunError
 from aqa.records import Prediction, Prompt
-from aqa.runs.files import explained
+from aqa.runs.files import explain_write_errors
 from aqa.runs.names import SAMPLES
 from aqa.spent import Spent
 
@@ -67,7 +67,7 @@ class SampleRecord:
 
     def keep(self, key: bytes, prediction: Prediction) -> None:
         """Write a sample to disk."""
-        with explained(self._path.parent):
+        with explain_write_errors(self._path.parent):
             if self._file is None:
                 self._file = self._path.open("ab")
             place = self._file.tell()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from aqa.config.explanations import not_what
+from aqa.config.validation_errors import not_what
 from aqa.records import StructuredAnswer
 from aqa.runs.cleaning import object_in
 

@@ -61,7 +61,7 @@ class ServerState:
         self._unwell_since = None
         self._quiet_since, self._in_vain, self.sent_away = time.monotonic(), 0, 0
 
-    def heed(self, failure: Failure, started: float, at_a_time: int) -> None:
+    def record_failure(self, failure: Failure, started: float, at_a_time: int) -> None:
         """Note the error of a request, one of `at_a_time` concurrent ones."""
         if failure.unreachable:
             self._lose(failure)
@@ -87,7 +87,7 @@ class ServerState:
         """Note that an example is given up; AqaError if the server is away."""
         if self.is_lost:
             self.stop(self._away(reason))
-        self.go_on()
+        self.raise_if_stopped()
 
     def _found(self) -> None:
         self._lost_since, self.refused_connections, self._was_there = None, 0, True
@@ -114,7 +114,7 @@ class ServerState:
         self.stopped.set()
         self._stopping()
 
-    def go_on(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Raise the error that stopped the run, if any."""
         if self._stop is not None:
             raise self._stop
@@ -126,4 +126,4 @@ class ServerState:
                 await self.stopped.wait()
         except TimeoutError:
             return
-        self.go_on()
+        self.raise_if_stopped()

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import TrainEstimate, TrainJob
-from aqa.backends.fitting import fit_each
-from aqa.backends.local.decoding import Written
-from aqa.backends.local.devices import compute_dtype, spread_by
+from aqa.backends.local.decoding import GeneratedAnswer
+from aqa.backends.local.devices import compute_dtype, sharded_by
 from aqa.backends.local.generation_config import set_decoder_start
 from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader, Row
@@ -20,6 +19,7 @@ from aqa.backends.t5.encoding import TextEncoder, learn_tokenizer, make_text_enc
 from aqa.backends.t5.generation import write_answers
 from aqa.backends.t5.models import check_decoder, load_model, make_model, scratch_config
 from aqa.backends.tokenizers import load_tokenizer
+from aqa.backends.truncation import fit_each
 from aqa.config.backend_options import BackendOptions, FromScratchOptions, T5Options
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, ModelError
@@ -212,7 +212,7 @@ class T5Backend(LocalReader[T5Options]):
             return CTRANSLATE2_BATCH
         return FID_BATCH if self.options.fusion == "fid" else 1
 
-    def _write(self, batch: Sequence[Row]) -> Iterable[list[Written]]:
+    def _write(self, batch: Sequence[Row]) -> Iterable[list[GeneratedAnswer]]:
         options = self.config.generation
         if self._converted:
             rows = [row.encoding.prompt_ids for row in batch]
@@ -264,6 +264,6 @@ class T5Backend(LocalReader[T5Options]):
                 self.model = load_model(self.files, self.options, training)
             self._take_over_generation()
             set_decoder_start(self.model, self.options.model)
-            if training and not spread_by():  # prediction decodes token by token anyway
+            if training and not sharded_by():  # prediction decodes token by token anyway
                 check_decoder(self.model, self.options.model)
             task.advance()

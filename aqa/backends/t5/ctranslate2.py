@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from aqa.backends.local.decoding import Written
+from aqa.backends.local.decoding import GeneratedAnswer
 from aqa.backends.local.devices import local_device
 from aqa.backends.local.generation_config import set_decoder_start, take_over_generation
 from aqa.backends.local.loading import load_config, load_whole
@@ -19,7 +19,7 @@ from aqa.config.options import GenerationOptions
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.library_output import quiet
 from aqa.progress import Progress
-from aqa.runs.files import atomic_folder, explained
+from aqa.runs.files import atomic_folder, explain_write_errors
 
 MODEL_TYPES = ("t5", "mt5")
 SOURCE = "source.json"  # what a converted model was made from
@@ -98,7 +98,7 @@ class Ctranslate2Engine:
 
     def write_answers(
         self, rows: Sequence[Sequence[int]], options: GenerationOptions, encoded_tokens: int
-    ) -> Iterator[list[Written]]:
+    ) -> Iterator[list[GeneratedAnswer]]:
         """Yield each row's answers as soon as its batch is done.
 
         At most `encoded_tokens` go through the encoder at once.
@@ -127,11 +127,11 @@ class Ctranslate2Engine:
                 for pair in zip(result.hypotheses, result.scores, strict=True)
             ]
 
-    def _written(self, tokens: list[str], score: float, length_penalty: float) -> Written:
+    def _written(self, tokens: list[str], score: float, length_penalty: float) -> GeneratedAnswer:
         count = max(len(tokens), 1)
         ended = tokens[-1:] == [self._tokenizer.eos_token]
         ids = self._tokenizer.convert_tokens_to_ids(tokens[:-1] if ended else tokens)
-        return Written(ids, score * count**length_penalty, count)
+        return GeneratedAnswer(ids, score * count**length_penalty, count)
 
 
 def convert_model(
@@ -153,7 +153,7 @@ def convert_model(
     if weights is None:  # a hub id does not identify its current version
         commit = getattr(load_config(files, options), "_commit_hash", None)
         source |= {"hub": files.base, "commit": commit}
-    with explained(target.parent):
+    with explain_write_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
             if _source_of(target) != source:

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from aqa.backends.local.decoding import Drawings, Drawn, Ends, Written, decoding, recorder
+from aqa.backends.local.decoding import (
+    GeneratedAnswer,
+    SeededSampler,
+    StopConditions,
+    UniformDraws,
+    decoding,
+    recorder,
+)
 from aqa.backends.local.devices import without_gradients
 from aqa.config.options import GenerationOptions
 
@@ -16,8 +23,8 @@ def write_answers(
     end_ids: list[int],
     options: GenerationOptions,
     encoded_tokens: int,
-    draws: Drawings = (),
-) -> list[list[Written]]:
+    draws: UniformDraws = (),
+) -> list[list[GeneratedAnswer]]:
     """Return each question's answers; at most `encoded_tokens` go through the encoder at once.
 
     `draws` holds the random draws of each answer, if tokens are sampled.
@@ -30,7 +37,7 @@ def write_answers(
         if options.draws:
             each = options.answers_each
             states, mask = states.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
-        drawn = [Drawn(draws, options)] if options.draws else []
+        drawn = [SeededSampler(draws, options)] if options.draws else []
         sequences = model.generate(
             encoder_outputs=EncoderStates(last_hidden_state=states),
             attention_mask=mask,
@@ -42,6 +49,6 @@ def write_answers(
         )
         found = chosen.log_probabilities(sequences, options.answers_each)
     rows = zip(sequences[:, 1:].tolist(), found, strict=True)  # the first token starts the decoder
-    answers = [Ends(end_ids).until(*row) for row in rows]
+    answers = [StopConditions(end_ids).until(*row) for row in rows]
     step = options.answers_each
     return [answers[place : place + step] for place in range(0, len(answers), step)]

@@ -13,7 +13,7 @@ from aqa.backends.local.batches import pad_right
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_whole
 from aqa.backends.local.reader import LocalReader
-from aqa.backends.local.spread import Calls, gathered, held_like
+from aqa.backends.local.sharding import Calls, gather_weights, shard_like
 from aqa.backends.local.trainer import AnswerTrainer
 from aqa.backends.local.training_batches import IGNORED, Batch, Collator
 from aqa.backends.model_files import ModelFiles
@@ -89,7 +89,7 @@ class Seq2SeqTrainer(AnswerTrainer):
         """Read the weights, which some families save under other names."""
         found = load_whole(self._kind, ModelFiles(str(folder), str(folder)))
         own = self.model.state_dict()
-        self.model.load_state_dict(held_like(own, found.state_dict()))
+        self.model.load_state_dict(shard_like(own, found.state_dict()))
 
     def calls(self, model: Any) -> Calls:
         """Call the encoder separately, and the decoder through the whole model."""
@@ -104,7 +104,7 @@ class Seq2SeqTrainer(AnswerTrainer):
 
     def write(self, folder: Path) -> None:
         """Write the weights."""
-        whole = gathered(self.model, trained_only=False)
+        whole = gather_weights(self.model, trained_only=False)
         if is_first_process():
             self.model.save_pretrained(folder, state_dict=whole)
 
@@ -116,6 +116,6 @@ class Seq2SeqTrainer(AnswerTrainer):
 
     def settle(self) -> None:
         """Convert the model to what is loaded for prediction."""
-        if not self._reader.is_spread:
+        if not self._reader.is_sharded:
             self.model.to(compute_dtype(self._reader.options))
         super().settle()

@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
 from aqa.data.shape import Shape, UnreadableError, plain_by
-from aqa.data.shapes import answers, evidence, pipelines, unread
+from aqa.data.shapes import answers, evidence, pipelines, unsupported
 from aqa.data.shapes.articles import questions_of
 from aqa.errors import DataError
 
 # The first match reads a row; rows without a match have plain columns or nested questions.
 SHAPES: tuple[Shape, ...] = (
-    *unread.SHAPES,
+    *unsupported.SHAPES,
     evidence.natural_questions,
     evidence.narrativeqa,
     evidence.hotpotqa,

@@ -70,7 +70,7 @@ def _verdicts(
     ids = list(ids)
     given = tuple(judged.verdicts.get((system, key), ()) for key in ids)
     judges = {name: _verdicts(system, pairs, name, own, ids) for name, own in judged.judges.items()}
-    return Verdicts(given, pairs.silence, judged.repeats, signature, judges)
+    return Verdicts(given, pairs.abstention_scores, judged.repeats, signature, judges)
 
 
 def _corrected(
@@ -110,7 +110,7 @@ def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cas
             for system in systems:
                 own = pairs[system.name]
                 answer = own.predictions[place]
-                if answer is not None and answer.strip() and not own.silence[place]:
+                if answer is not None and answer.strip() and not own.abstention_scores[place]:
                     yield Case(
                         system.name,
                         example.id,

@@ -21,18 +21,18 @@ from aqa.evaluation.predictions.columns import KEY, Found, read_row, unlisted
 from aqa.evaluation.predictions.documents import (
     NamedPredictions,
     given_entries,
+    keyed_by_ids,
     read_document,
-    told_by_ids,
 )
 from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import AS_USUAL, Fields
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
-from aqa.evaluation.predictions.named import OWN_SCORES
 from aqa.evaluation.predictions.own import HEAD_BYTES, JOURNAL_HEAD, answered_row, is_ours, read_own
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.shapes.harnesses import without_matches
 from aqa.evaluation.predictions.texts import as_text
+from aqa.evaluation.predictions.unsupported import OWN_SCORES
 from aqa.runs.names import JOURNAL, PREDICTIONS
 
 __all__ = [
@@ -99,7 +99,7 @@ def _read_entries(
     file: Path, entries: list[Entry], asked: Asked | None, fields: Fields, note: Note
 ) -> dict[str, AnsweredRow]:
     if asked is not None and not fields.answers:
-        entries = [*told_by_ids(entries, asked.ids, asked.questions)]
+        entries = [*keyed_by_ids(entries, asked.ids, asked.questions)]
     read = list(_chosen(file, entries, fields))
     read = unlisted(read) if _suffix(file) in TABLES else read
     found = join(file, read, asked, note) if read else {}

@@ -10,8 +10,8 @@ from aqa.data.references import SURE
 from aqa.errors import DataError
 from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import Fields, take_named
-from aqa.evaluation.predictions.named import ROWS, refuse
 from aqa.evaluation.predictions.texts import list_columns
+from aqa.evaluation.predictions.unsupported import ROWS, refuse
 
 # Names as folded by `fold`, the likeliest first.
 # Earlier lines take precedence; a row with different texts under two names of one line is

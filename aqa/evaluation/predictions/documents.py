@@ -7,7 +7,7 @@ from typing import Any
 
 from aqa.data.columns import fold
 from aqa.data.files import text_lines
-from aqa.data.given import plain
+from aqa.data.in_memory import plain
 from aqa.data.json_stream import describe, read_values, table_rows
 from aqa.data.shape import as_object
 from aqa.data.strict_json import one_line
@@ -15,7 +15,7 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import ANSWER_NAMES
 from aqa.evaluation.predictions.columns import IDS
 from aqa.evaluation.predictions.entries import Entry
-from aqa.evaluation.predictions.named import DOCUMENTS, refuse
+from aqa.evaluation.predictions.unsupported import DOCUMENTS, refuse
 from aqa.records import Prediction
 from aqa.runs.files import known
 from aqa.runs.journal import JOURNAL_KIND
@@ -94,7 +94,7 @@ def members(file: Path, document: Any) -> list[Entry]:
     return [Entry(f'{file}, id "{one_line(key)}"', value, key) for key, value in document.items()]
 
 
-def told_by_ids(
+def keyed_by_ids(
     entries: Sequence[Entry], ids: Collection[str], questions: Collection[str]
 ) -> Sequence[Entry]:
     """Use ids of the data, where they are recognised, as the entries' keys.

@@ -14,7 +14,7 @@ from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
-from aqa.evaluation.predictions.named import is_score
+from aqa.evaluation.predictions.unsupported import is_score
 
 VARIANTS = 50  # values at most in a column that distinguishes variants of an answer
 # Numbers of examples as people and tools write them: 12, request-12, test_case_12, task-0012.

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.report.charts import scatter, score_interval
-from aqa.evaluation.report.finding import primary_score, score_name
+from aqa.evaluation.report.headline import primary_score, score_name
 from aqa.evaluation.results import Report
 from aqa.runs.files import known
 from aqa.runs.journal import read_lines

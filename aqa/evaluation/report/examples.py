@@ -12,7 +12,7 @@ from aqa.evaluation.abstention import confidence_of
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.evaluation.report.cost import cost_json, cost_of
-from aqa.evaluation.report.finding import example_scores, primary_score, score_name
+from aqa.evaluation.report.headline import example_scores, primary_score, score_name
 from aqa.evaluation.report.panels import SHORT_CATEGORIES
 from aqa.evaluation.results import Report
 from aqa.records import Example, Passage

@@ -9,12 +9,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aqa.evaluation import tables
-from aqa.evaluation.in_words import stress_in_words
+from aqa.evaluation.findings import describe_stress
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.report import cost, panels, stress
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
-from aqa.evaluation.report.finding import finding, score_name
+from aqa.evaluation.report.headline import finding, score_name
 from aqa.evaluation.results import Report
 from aqa.records import Example
 from aqa.runs.files import atomic
@@ -82,7 +82,7 @@ def _sections(report: Report, costs: Sequence[cost.Cost]) -> dict[str, object]:
         "abstention_table": tables.abstention_table(report),
         "stress_curves": stress.stress_curves(report) if report.stress else [],
         "stress_panels": list(stress.stress_panels(report)),
-        "stress_sentences": list(stress_in_words(report.stress, report.between_readers)),
+        "stress_sentences": list(describe_stress(report.stress, report.between_readers)),
         "score_name": score_name,
         "cost_picture": cost.cost_picture(report, costs),
         "cost_table": cost.cost_table(report, costs),

@@ -9,7 +9,7 @@ from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.report import charts
 from aqa.evaluation.report.charts import Interval, Scale
-from aqa.evaluation.report.finding import example_scores, score_name, shown_range, with_minus
+from aqa.evaluation.report.headline import example_scores, score_name, shown_range, with_minus
 from aqa.evaluation.results import Report
 from aqa.tables import shown_chance
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from aqa.config.conditions import FAMILIES, NOISE, PLACES
+from aqa.config.stress_conditions import FAMILIES, NOISE, PLACES
 from aqa.evaluation.report.charts import Interval, Scale, axis, dots, fit_scale, trends
-from aqa.evaluation.report.finding import score_name, shown_range, with_minus
+from aqa.evaluation.report.headline import score_name, shown_range, with_minus
 from aqa.evaluation.report.panels import Column, Panel, Row
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import StressCard

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 LEVEL = 0.95  # of all intervals
 
@@ -21,7 +21,7 @@ class Clusters:
     cluster, and the number of clusters; see `ConfidenceSequence`.
     """
 
-    codes: Places
+    codes: Indices
     by: str = "none"
     sequence: tuple[int, int] | None = None
 

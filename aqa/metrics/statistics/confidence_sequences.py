@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix, Places
+from aqa.metrics.statistics.clusters import LEVEL, Clusters, Indices, Matrix
 
 Kind = Literal["betting", "t-mixture"]
 
@@ -114,7 +114,7 @@ def verdicts(
     sequence: ConfidenceSequence,
     totals: Matrix,
     sizes: Matrix,
-    looks: Places,
+    looks: Indices,
     margin: float | None = None,
 ) -> list[Verdict]:
     """Decide on b - a, of values within -1 and 1, after each number of clusters in `looks`.
@@ -137,7 +137,7 @@ def verdicts(
     ]  # fmt: skip
 
 
-def followed(values: Matrix, clusters: Clusters) -> tuple[float, float, float, Kind]:
+def monitored_difference(values: Matrix, clusters: Clusters) -> tuple[float, float, float, Kind]:
     """Return the interval, p value and kind for a monitored mean difference.
 
     If clusters are larger than planned, or values are not within -100 and 100, the betting
@@ -149,7 +149,7 @@ def followed(values: Matrix, clusters: Clusters) -> tuple[float, float, float, K
     return 100 * low, 100 * high, sequence.p_value(totals, sizes), sequence.kind
 
 
-def followed_mean(
+def monitored_mean(
     values: Matrix, clusters: Clusters, low: float, high: float
 ) -> tuple[float, float]:
     """Return the interval of a monitored mean of values within two bounds.

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aqa.metrics.statistics.clusters import LEVEL, Clusters, Matrix
-from aqa.metrics.statistics.confidence_sequences import followed_mean
+from aqa.metrics.statistics.confidence_sequences import monitored_mean
 
 FEW = 10  # clusters; fewer are never treated as more informative than independent examples
 _UPPER = (1 + LEVEL) / 2
@@ -113,7 +113,7 @@ def mean_intervals(
     lows, highs, effects = low + span * lows, low + span * highs, spread.effects
     if clusters.sequence is not None:
         known = zip(columns.T, low, high, strict=True)
-        lows, highs = np.array([followed_mean(own, clusters, *ends) for own, *ends in known]).T
+        lows, highs = np.array([monitored_mean(own, clusters, *ends) for own, *ends in known]).T
         effects = np.full_like(values, np.nan)
     return Estimates(values, lows, highs, np.sqrt(variances), spread.freedom, effects)
 

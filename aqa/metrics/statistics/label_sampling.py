@@ -15,7 +15,7 @@ from statistics import fmean
 
 import numpy as np
 
-from aqa.metrics.statistics.clusters import Clusters, Matrix, Places
+from aqa.metrics.statistics.clusters import Clusters, Indices, Matrix
 from aqa.metrics.statistics.intervals import mean_intervals, student
 from aqa.runs.files import Facts
 
@@ -69,7 +69,7 @@ class LabelledMean(Facts):
 
 
 def labelled_mean(
-    known: Matrix, places: Places, errors: Matrix, probabilities: Matrix, clusters: Clusters
+    known: Matrix, places: Indices, errors: Matrix, probabilities: Matrix, clusters: Clusters
 ) -> LabelledMean | None:
     """Correct the mean of `known` scores by the errors of labelled answers.
 

@@ -9,7 +9,7 @@ from random import Random
 
 from aqa.metrics.kiwi import analyse
 from aqa.metrics.languages import has_hangul, language_of
-from aqa.prompting.other_passages import sample
+from aqa.prompting.distractors import sample
 from aqa.prompting.stress.figures import MONTH, other_figures
 from aqa.records import Example
 

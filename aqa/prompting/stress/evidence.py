@@ -9,9 +9,9 @@ from random import Random
 
 from aqa.config.options import EvidenceOptions
 from aqa.errors import DataError
+from aqa.prompting.distractors import OtherPassages, distractors, ranked
 from aqa.prompting.evidence import select
 from aqa.prompting.gold_passages import Holds, answer_finder
-from aqa.prompting.other_passages import OtherPassages, distractors, ranked
 from aqa.prompting.stress.answers import OtherAnswers
 from aqa.prompting.stress.contradiction import contradict
 from aqa.records import Example, Passage

@@ -35,7 +35,7 @@ def test_the_last_tokens_see_all_before_them(
 def test_models_with_an_attention_of_their_own_keep_it(family: str, tmp_path: Path) -> None:
     """Whether it is plain, windowed, or the only choice."""
     with make_reader(save_causal(family, tmp_path)) as reader:
-        assert not attention.reads_on(reader.model)
+        assert not attention.can_continue(reader.model)
 
 
 def test_what_the_user_chose_is_taken(tiny: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_layer_that_is_used_twice_maps_all_tokens(tiny: Path) -> None:
         layers[0] = layers[-1]
         model.set_attn_implementation("sdpa")
         attention.attend_in_blocks(model, options)
-        assert attention.reads_on(model)
+        assert attention.can_continue(model)
         assert "forward" not in vars(layers[-1].mlp)
 
 

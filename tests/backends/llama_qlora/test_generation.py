@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from aqa.backends.llama_qlora import generation
 from aqa.backends.llama_qlora.generation import write_answers
 from aqa.backends.llama_qlora.prefixes import forget_lengths, takes_padding
-from aqa.backends.local.decoding import Ends, chosen_tokens
+from aqa.backends.local.decoding import StopConditions, chosen_tokens
 from aqa.config.options import GenerationOptions
 
 NEW = 40
@@ -73,7 +73,7 @@ def test_the_answers_of_one_whole_generation_whatever_there_is_room_for(
     options = GenerationOptions(max_new_tokens=NEW)
     sums: list[list[float]] = []
     for tokens in (1, 120, 100_000):
-        found = write_all(model, prompts, Ends([end]), options, tokens)
+        found = write_all(model, prompts, StopConditions([end]), options, tokens)
         assert [written.ids for (written,) in found] == expected
         sums.append([written.log_probability for (written,) in found])
     for others in sums[1:]:
@@ -91,7 +91,7 @@ def test_steps_are_full(model: Any, prompts: list[list[int]], free: list[list[in
             sizes.append(len(words["input_ids"]))
 
     hook = model.register_forward_pre_hook(note, with_kwargs=True)
-    found = write_all(model, prompts, Ends([end]), options, tokens=4 * (NEW + 17))
+    found = write_all(model, prompts, StopConditions([end]), options, tokens=4 * (NEW + 17))
     hook.remove()
     written = sum(len(answer.ids) for (answer,) in found)
     assert max(sizes) == 4
@@ -102,8 +102,10 @@ def test_samples_depend_on_no_other_row(model: Any, prompts: list[list[int]]) ->
     options = GenerationOptions(
         max_new_tokens=12, temperature=1.2, top_p=0.9, num_return_sequences=3
     )
-    found = [write_all(model, prompts, Ends([7]), options, *ways) for ways in ((90,), (9999,))]
-    assert found[0] != write_all(model, prompts, Ends([7]), options, seed=1)
+    found = [
+        write_all(model, prompts, StopConditions([7]), options, *ways) for ways in ((90,), (9999,))
+    ]
+    assert found[0] != write_all(model, prompts, StopConditions([7]), options, seed=1)
     ids = [[[written.ids for written in answers] for answers in all_of] for all_of in found]
     assert ids[0] == ids[1]
     assert len({tuple(written) for answers in ids[0] for written in answers}) > 24
@@ -144,10 +146,10 @@ def test_models_that_keep_other_things_than_keys_are_asked_for_whole_answers(
 ) -> None:
     end = some_end(free)
     options = GenerationOptions(max_new_tokens=NEW)
-    continuous = write_all(model, prompts, Ends([end]), options)
+    continuous = write_all(model, prompts, StopConditions([end]), options)
     monkeypatch.setattr(generation, "can_share", lambda model: False)
     assert not generation.is_continuous(model, options, prompts)
-    found = write_all(model, prompts, Ends([end]), options)
+    found = write_all(model, prompts, StopConditions([end]), options)
     assert [w.ids for (w,) in found] == [w.ids for (w,) in continuous]
 
 
@@ -173,7 +175,7 @@ def test_log_probabilities_are_those_of_the_model(
 ) -> None:
     torch.manual_seed(2)
     ends = [free[0][3], free[5][9], free[9][1]]  # some answers end with these
-    found = write_all(model, prompts, Ends(ends), options)
+    found = write_all(model, prompts, StopConditions(ends), options)
     assert len(found) == 12
     assert any(written.tokens > len(written.ids) for answers in found for written in answers)
     for row, answers in zip(prompts, found, strict=True):
@@ -190,7 +192,7 @@ def test_log_probabilities_are_those_of_the_model(
 def check_beams(model: Any, prompts: list[list[int]]) -> None:
     """The scores are those of beams by transformers alone."""
     options = GenerationOptions(max_new_tokens=12, num_beams=4, num_return_sequences=2)
-    found = write_all(model, prompts, Ends([7]), options)
+    found = write_all(model, prompts, StopConditions([7]), options)
     for row, answers in zip(prompts, found, strict=True):
         forget_lengths(model)
         output = model.generate(
@@ -252,5 +254,7 @@ def test_positions_that_count_the_padding(kind: str, prompts: list[list[int]]) -
         torch.nn.init.normal_(weights, std=0.3)
     model.generation_config.forced_eos_token_id = None
     assert takes_padding(model) == (kind == "opt")
-    found = write_answers(model, prompts[:5], Ends([60]), GenerationOptions(max_new_tokens=NEW))
+    found = write_answers(
+        model, prompts[:5], StopConditions([60]), GenerationOptions(max_new_tokens=NEW)
+    )
     assert [answers[0].ids for answers in found] == [whole(model, row, [60]) for row in prompts[:5]]

@@ -12,7 +12,7 @@ from tiny_llama import make_prompts, make_reader
 
 from aqa.backends.llama_qlora import gguf_export
 from aqa.backends.llama_qlora.gguf_export import CONVERTER, convert_to_gguf, find_converter
-from aqa.backends.local.decoding import Ends
+from aqa.backends.local.decoding import StopConditions
 from aqa.errors import ModelError
 from aqa.records import Template
 
@@ -68,7 +68,7 @@ def test_answers_are_compared(
         raws = {p.encoding.prompt_ids: a for p, a in native.generate(prompts) if p.encoding}
 
     def write(
-        file: Path, asked: Sequence[Sequence[int]], ends: Ends, room: int
+        file: Path, asked: Sequence[Sequence[int]], ends: StopConditions, room: int
     ) -> Iterator[list[int]]:
         assert room == 8
         for number, ids in enumerate(asked):
@@ -92,7 +92,7 @@ def test_llama_cpp_stops_where_the_native_engine_does(monkeypatch: pytest.Monkey
             yield from [7, 8, 2, 9] if ids == [1, 1, 1] else [5] * 9
 
     monkeypatch.setitem(sys.modules, "llama_cpp", type("module", (), {"Llama": Llama}))  # type: ignore[arg-type]
-    written = gguf_export.write_answers(Path("x.gguf"), [[1, 1, 1], [1]], Ends((2,)), 4)
+    written = gguf_export.write_answers(Path("x.gguf"), [[1, 1, 1], [1]], StopConditions((2,)), 4)
     assert list(written) == [[7, 8], [5, 5, 5, 5]]
 
 

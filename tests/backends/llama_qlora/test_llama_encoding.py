@@ -23,9 +23,9 @@ from tiny_llama import (
 )
 
 from aqa.backends.chat_template import make_chat_encoder
-from aqa.backends.fitting import fit
 from aqa.backends.llama_qlora import training as causal_training
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.truncation import fit
 from aqa.config.load import build_config
 from aqa.errors import ModelError, PromptError
 from aqa.progress import SilentProgress

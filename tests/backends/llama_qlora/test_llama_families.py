@@ -203,7 +203,7 @@ def test_layers_that_are_more_than_their_product(
     with make_reader(tmp_path / "run", *settings) as reader:
         prompts = make_prompts(reader, template, with_target=False)
         found = {answer.id: answer.raw for _, answer in reader.generate(prompts)}
-        monkeypatch.setattr(reader, "is_spread", True)  # so that it is left to peft
+        monkeypatch.setattr(reader, "is_sharded", True)  # so that it is left to peft
         assert found == {answer.id: answer.raw for _, answer in reader.generate(prompts)}
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tiny_llama import make_prompts, make_reader, write_all
 from transformers import AutoModelForCausalLM
 
-from aqa.backends.llama_qlora import reading
+from aqa.backends.llama_qlora import prefill
 from aqa.backends.llama_qlora.attention import attend_in_blocks
 from aqa.backends.llama_qlora.generation import pad_left
+from aqa.backends.llama_qlora.prefill import read_beginning, read_rows
 from aqa.backends.llama_qlora.prefixes import Group, can_share, group_by_prefix
-from aqa.backends.llama_qlora.reading import read_beginning, read_rows
-from aqa.backends.local.decoding import Ends
+from aqa.backends.local.decoding import StopConditions
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import GenerationOptions
 from aqa.library_output import quiet
@@ -61,7 +61,7 @@ def test_the_same_logits_as_with_whole_rows(
     rows = [[*one, *tokens(4)], [*other, *tokens(5)], [*one, *tokens(7)], tokens(9)]
     if way != "padded":
         attend_in_blocks(model, LlamaQloraOptions(model=str(tiny)))
-        monkeypatch.setattr(reading, "WORTH", 0 if way == "begun" else 1000)
+        monkeypatch.setattr(prefill, "WORTH", 0 if way == "begun" else 1000)
         head = tokens(8)
         rows = [[*head, *row] for row in rows]
     groups = group_by_prefix(rows)
@@ -244,9 +244,9 @@ def test_answers_do_not_depend_on_the_batch(
     options = GenerationOptions(max_new_tokens=10)
     assert len(group_by_prefix(rows)) < len(rows)
     with quiet():
-        together = write_all(model, rows, Ends([1]), options)
+        together = write_all(model, rows, StopConditions([1]), options)
         for row, (written,) in zip(rows, together, strict=True):
-            ((alone,),) = write_all(model, [row], Ends([1]), options)
+            ((alone,),) = write_all(model, [row], StopConditions([1]), options)
             assert written.ids == alone.ids
 
 

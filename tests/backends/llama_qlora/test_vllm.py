@@ -32,7 +32,7 @@ from tiny_adapters import save_adapter
 from tiny_llama import make_prompts, make_reader, notes, write_rows, write_template
 from tiny_quantized import change_json
 
-from aqa.backends.llama_qlora import four_bits
+from aqa.backends.llama_qlora import dequantization
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.vllm import pool, process
 from aqa.backends.llama_qlora.vllm.arguments import server_arguments
@@ -571,7 +571,7 @@ def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """vLLM alone would load the base as it was before rounding to 4 bits."""
-    monkeypatch.setattr(four_bits, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(dequantization, "user_cache_path", lambda name: tmp_path / name)
     adapter = save_adapter(tiny, tmp_path / "adapter")
     setting = "backend.quantization=4bit"
     reader = started(tmp_path, adapter, setting)
@@ -587,7 +587,7 @@ def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
     assert reader.identity()["base"] == "4bit"
     assert "base" not in {**whole.identity(), **plain.identity()}  # served unchanged
 
-    monkeypatch.setattr(four_bits, "write_model", None)  # it was already made
+    monkeypatch.setattr(dequantization, "write_model", None)  # it was already made
     ask(started(tmp_path, adapter, setting), template)
     for reader in (whole, plain):
         ask(reader, template)

@@ -48,7 +48,7 @@ def test_where_nothing_can_be_compiled_it_is_said(
     device: str, spread: str | None, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiling, "local_device", lambda: device)
-    monkeypatch.setattr(compiling, "spread_by", lambda: spread)
+    monkeypatch.setattr(compiling, "sharded_by", lambda: spread)
     monkeypatch.setattr(compiling, "find_spec", lambda name: None)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match=f"torch_compile = true can't work here: .*{told}"):

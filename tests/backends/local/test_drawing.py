@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from aqa.backends.local.decoding import Drawn, uniform_draws
+from aqa.backends.local.decoding import SeededSampler, uniform_draws
 from aqa.config.options import GenerationOptions
 
 SCORES = torch.tensor([0.1, 0.2, 0.4, 0.3]).log()
@@ -13,7 +13,7 @@ SCORES = torch.tensor([0.1, 0.2, 0.4, 0.3]).log()
 
 def drawn(options: GenerationOptions, times: int) -> Counter[int]:
     rows = [uniform_draws(options, 3, str(place), 0) for place in range(times)]
-    scores = Drawn(rows, options)(torch.zeros(times, 1), SCORES.expand(times, -1))
+    scores = SeededSampler(rows, options)(torch.zeros(times, 1), SCORES.expand(times, -1))
     assert (scores.isfinite().sum(-1) == 1).all(), "one token of each row is possible"
     return Counter(scores.argmax(-1).tolist())
 
@@ -37,6 +37,6 @@ def test_each_token_is_as_frequent_as_it_is_likely(
 
 def test_each_step_has_a_number_of_its_own() -> None:
     options = GenerationOptions(temperature=1, max_new_tokens=2)
-    processor = Drawn([[0.05, 0.95]], options)
+    processor = SeededSampler([[0.05, 0.95]], options)
     steps = [processor(torch.zeros(1, 1), SCORES[None]).argmax().item() for _ in range(2)]
     assert steps == [0, 3]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 
-from aqa.backends.local.memory import Room, within
+from aqa.backends.local.memory import TokenBudget, within
 from aqa.backends.model_errors import is_out_of_memory
 
 
@@ -26,7 +26,7 @@ def test_what_was_done_is_not_done_again_and_what_fits_is_remembered() -> None:
     def tokens(item: str) -> int:
         return 10
 
-    room = Room(1000, notes.append)
+    room = TokenBudget(1000, notes.append)
     items = ["a", "b", "c", "d", "big", "e", "f", "g"]
     found = list(within(room, [items], tokens, work, lambda item: f"no {item}"))
     assert found == ["A", "B", "C", "D", "no big", "E", "F", "G"]
@@ -47,7 +47,7 @@ def test_one_that_never_fits_does_not_make_the_others_fewer() -> None:
         return list(batch)
 
     groups = [["big", *"abcdefg"], [*"hijklmno"]]
-    found = list(within(Room(80, print), groups, lambda _: 10, work, str.upper))
+    found = list(within(TokenBudget(80, print), groups, lambda _: 10, work, str.upper))
     assert found == ["BIG", *"abcdefghijklmno"]
     assert tried == [8, 4, 2, 1, 7, 8]
 
@@ -57,7 +57,7 @@ def test_other_errors_are_raised() -> None:
         yield 1
         raise RuntimeError("shapes do not fit")
 
-    found = within(Room(10, print), [[1, 2]], int, work, lambda item: item)
+    found = within(TokenBudget(10, print), [[1, 2]], int, work, lambda item: item)
     assert next(found) == 1
     with pytest.raises(RuntimeError, match="shapes"):
         next(found)
@@ -83,7 +83,7 @@ def test_what_tells_of_memory(error: Exception, expected: bool) -> None:
 
 
 def test_no_process_tries_again_where_others_wait_for_it() -> None:
-    room = Room(8, note=lambda _: None, alone=False)
+    room = TokenBudget(8, note=lambda _: None, alone=False)
 
     def work(batch: Sequence[int]) -> list[int]:
         raise MemoryError

@@ -8,7 +8,7 @@ from house_readers import house_rows
 
 import aqa
 from aqa.progress import SilentProgress
-from aqa.verbs.launch import Staying
+from aqa.verbs.launch import KeepLoaded
 
 DATA = house_rows(3)
 SHORT = {"generation.max_new_tokens": 4}
@@ -28,7 +28,7 @@ def test_answers_are_those_of_a_reader_of_each_call(
         answers = aqa.predict(reader, DATA)
         assert {answer.id: answer.text for answer in answers} == alone
         kept = reader.kept(config, SilentProgress())
-        assert isinstance(kept, Staying)
+        assert isinstance(kept, KeepLoaded)
         model = weakref.ref(kept.model)
         assert model() is not None
     gc.collect()

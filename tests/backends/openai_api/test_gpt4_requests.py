@@ -13,7 +13,7 @@ from fault_server import FAULTS, Fault, Server, failure, serving
 from gpt4_runs import completion, configured, predictions, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
-from aqa.backends.openai_api.reading import read_response
+from aqa.backends.openai_api.body_parsing import read_response
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
 from aqa.config.load import build_config

@@ -9,8 +9,8 @@ import pytest
 from fault_server import Fault, Server, failure
 from gpt4_runs import USAGE, configured, predictions, run
 
+from aqa.backends.openai_api.body_parsing import read_reply, read_response
 from aqa.backends.openai_api.logprobs import answer_logprobs, tokens_of
-from aqa.backends.openai_api.reading import read_reply, read_response
 from aqa.backends.openai_api.schemas import READER_ANSWER
 from aqa.errors import ModelError
 from aqa.runs.folder import read_manifest

@@ -9,9 +9,9 @@ from fault_server import Fault, Server, serving
 from gpt4_runs import KEY, USAGE, configured, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.body_parsing import read_response
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.prices import Price, Rates, find_price, priced
-from aqa.backends.openai_api.reading import read_response
 from aqa.backends.openai_api.replies import read_usage
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.load import build_config

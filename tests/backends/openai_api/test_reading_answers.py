@@ -10,8 +10,8 @@ from fault_server import Fault, Server, turns
 from gpt4_runs import USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
+from aqa.backends.openai_api.body_parsing import in_utf8, read_reply, read_response
 from aqa.backends.openai_api.errors import Kind, classify_body
-from aqa.backends.openai_api.reading import in_utf8, read_reply, read_response
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
 

@@ -15,7 +15,7 @@ from aqa.backends.local.training_batches import as_row
 from aqa.backends.t5 import fusion
 from aqa.backends.t5.fusion import encode_questions, lay_side_by_side
 from aqa.backends.t5.training import Seq2SeqCollator, answer_loss
-from aqa.config.conditions import FAMILIES
+from aqa.config.stress_conditions import FAMILIES
 from aqa.records import Example
 
 FID = "backend.fusion=fid"

@@ -8,7 +8,7 @@ from aqa.evaluation.planning import Need
 from aqa.evaluation.report import write_report
 from aqa.evaluation.report.panels import confidence_curves
 from aqa.evaluation.results import LabelledDifference, Report
-from aqa.evaluation.silence import Kept
+from aqa.evaluation.risk_control import ContractResult
 from aqa.evaluation.tables import abstention_table, confidence_table
 from aqa.records import Example
 from aqa.tables import shown
@@ -47,7 +47,7 @@ def test_plans_labels_and_contracts_are_told(score: Callable[..., Report], tmp_p
     found: list[Any] = [
         Need("a", "b", "f1", 2.0, 400, 400),
         LabelledDifference("a", "b", 20, 3.0, 1.0, 5.0),
-        Kept("a", 5.0, 3, 0.0, 0.0, 56.1),
+        ContractResult("a", 5.0, 3, 0.0, 0.0, 56.1),
     ]
     report = replace(
         score(answers, EXAMPLES[1:]), needs=(found[0],), labelled=found[1], silence=(found[2],)

@@ -4,7 +4,7 @@ import pytest
 
 from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.mistakes import CATEGORIES
-from aqa.evaluation.report.finding import finding, primary_score, score_name
+from aqa.evaluation.report.headline import finding, primary_score, score_name
 from aqa.evaluation.report.panels import (
     SHORT_CATEGORIES,
     Column,

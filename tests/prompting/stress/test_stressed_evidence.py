@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from people import TOWNS, people
 
-from aqa.config.conditions import CONDITIONS, FAMILIES, parse_conditions
 from aqa.config.options import EvidenceOptions
+from aqa.config.stress_conditions import CONDITIONS, FAMILIES, parse_conditions
 from aqa.errors import DataError, UsageError
+from aqa.prompting.distractors import sample
 from aqa.prompting.evidence import select
 from aqa.prompting.gold_passages import answer_finder, gold_ranks
-from aqa.prompting.other_passages import sample
 from aqa.prompting.stress.evidence import NO_ANSWER, NO_GOLD, Pools, StressedEvidence
 from aqa.records import Example, Passage
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from aqa.backends.chat_template import ChatEncoder
 from aqa.backends.llama_qlora.adapters import check_fit, embedding_rows
-from aqa.backends.llama_qlora.vllm.found import environment_key, key_header, server_urls
 from aqa.backends.llama_qlora.vllm.process import Vllm, find_vllm
+from aqa.backends.llama_qlora.vllm.running_servers import environment_key, key_header, server_urls
 from aqa.backends.local.loading import load_config
 from aqa.backends.local.memory import free_share
 from aqa.backends.model_files import ModelFiles

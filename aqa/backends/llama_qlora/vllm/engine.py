@@ -11,18 +11,18 @@ from typing import Any, Self
 import httpx2
 
 from aqa.backends.event_loop import answers, cancel_all, running_loop
-from aqa.backends.llama_qlora.four_bits import is_dequantized, learned_over
+from aqa.backends.llama_qlora.dequantization import is_dequantized, is_trained_over_4bit
 from aqa.backends.llama_qlora.vllm.arguments import ADAPTER, BASE, server_arguments
-from aqa.backends.llama_qlora.vllm.found import (
+from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, Server
+from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus
+from aqa.backends.llama_qlora.vllm.requests import Failed, RefusedError, Requests
+from aqa.backends.llama_qlora.vllm.running_servers import (
     choose_model,
     environment_key,
     key_header,
     server_urls,
 )
-from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, Server
-from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus
-from aqa.backends.llama_qlora.vllm.requests import Failed, RefusedError, Requests
-from aqa.backends.local.decoding import Written
+from aqa.backends.local.decoding import GeneratedAnswer
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
@@ -78,7 +78,9 @@ class VllmEngine:
     def __exit__(self, *exc: object) -> None:
         self._open.close()
 
-    def write(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, list[Written] | Failed]]:
+    def write(
+        self, prompts: Iterable[Prompt]
+    ) -> Iterator[tuple[Prompt, list[GeneratedAnswer] | Failed]]:
         """Yield answers to many prompts at a time, in the order in which they arrive.
 
         Raises:
@@ -93,7 +95,7 @@ class VllmEngine:
                 reason = f"vLLM stopped before all questions were answered ({self._process.said()})"
             raise ModelError(f"{reason}; run the same command again to resume") from error
 
-    async def _ask(self, prompt: Prompt) -> list[Written] | Failed:
+    async def _ask(self, prompt: Prompt) -> list[GeneratedAnswer] | Failed:
         body = self._requests.body(prompt)
         try:
             return self._requests.read(body, await self._pool.ask(body))
@@ -120,7 +122,7 @@ class VllmEngine:
     def _tell_of_base(self) -> None:
         """Note if an adapter runs over weights other than those it was trained on."""
         adapter = self._options, self._files
-        if learned_over(*adapter) and not is_dequantized(*adapter):
+        if is_trained_over_4bit(*adapter) and not is_dequantized(*adapter):
             held = "as it was started" if self._vllm.urls else f"in {self._vllm.quantization}"
             self._progress.note(
                 f"vLLM serves the base {held}; if the adapter was trained on a base in 4 bits, its"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import httpx2
 
-from aqa.backends.llama_qlora.vllm.found import KEY
 from aqa.backends.llama_qlora.vllm.requests import Json, RefusedError
+from aqa.backends.llama_qlora.vllm.running_servers import KEY
 from aqa.backends.servers import shown, without_secrets
 from aqa.errors import AqaError, ConfigError, ModelError
 

@@ -20,7 +20,7 @@ from aqa.backends.llama_qlora.vllm import supervisor
 from aqa.backends.servers import shown
 from aqa.errors import ModelError
 from aqa.processes import local_rank, process_count
-from aqa.runs.files import explained
+from aqa.runs.files import explain_write_errors
 
 LOOK_AT_VLLM = """
 import importlib.metadata as m, importlib.util as u, json
@@ -147,7 +147,7 @@ class ServerProcess:
         python = None if vllm.python == sys.executable else vllm.python
         added = {"VLLM_API_KEY": self.key, "VLLM_NO_USAGE_STATS": "1", **gpus}
         command = vllm.command(model, [*words, "--host", "127.0.0.1", "--port", str(port)])
-        with explained(log.parent), log.open("ab") as file:
+        with explain_write_errors(log.parent), log.open("ab") as file:
             now = datetime.now().astimezone()
             file.write(f"--- started {now:%Y-%m-%d %H:%M:%S %z}\n".encode())
             self._said_before = file.tell()

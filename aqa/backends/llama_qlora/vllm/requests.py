@@ -4,7 +4,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aqa.backends.local.decoding import Ends, Written
+from aqa.backends.local.decoding import GeneratedAnswer, StopConditions
 from aqa.config.options import GenerationOptions
 from aqa.errors import ModelError
 from aqa.records import Prompt
@@ -38,7 +38,7 @@ class Requests:
 
     options: GenerationOptions
     seed: int
-    ends: Ends
+    ends: StopConditions
     stop: str
 
     def body(self, prompt: Prompt) -> Json:
@@ -84,7 +84,7 @@ class Requests:
             }
         return found
 
-    def read(self, body: Json, reply: Json) -> list[Written]:
+    def read(self, body: Json, reply: Json) -> list[GeneratedAnswer]:
         """Return the answers to a request, as many as are wanted, likeliest first.
 
         Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
-from aqa.backends.openai_api.waits import back_off
+from aqa.backends.openai_api.retry_delays import back_off
 from aqa.errors import ModelError, RunError
 from aqa.runs.files import atomic, hash_files
 from aqa.spent import Spent

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aqa.errors import RunError
-from aqa.runs.files import explained, write_json
+from aqa.runs.files import explain_write_errors, write_json
 from aqa.runs.names import ANSWERS, BATCH_RECORD, BATCHES, ERRORS, REQUESTS
 from aqa.spent import Spent
 
@@ -67,7 +67,7 @@ class BatchRecord:
                 " it (see run.json) without --fresh to collect them, or with --cancel to end them"
             )
         if fresh:
-            with explained(folder):
+            with explain_write_errors(folder):
                 self._path.unlink(missing_ok=True)
             self._content = _Content()
         self._content.run = self._content.run or uuid.uuid4().hex
@@ -116,7 +116,7 @@ class BatchRecord:
 
     def next_number(self) -> int:
         """Return the number of the next part to be planned."""
-        with explained(self._folder.parent):
+        with explain_write_errors(self._folder.parent):
             self._folder.mkdir(exist_ok=True)
         return self._content.parts + 1
 
@@ -155,7 +155,7 @@ class BatchRecord:
     def tidy(self) -> None:
         """Delete files that belong to no open part, including those of killed processes."""
         kept = {f"{part.number:04}" for part in self._content.open}
-        with explained(self._folder):
+        with explain_write_errors(self._folder):
             for path in self._folder.glob("*.jsonl"):
                 if path.name.partition(".")[0] not in kept:
                     path.unlink()

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from aqa.backends.openai_api.batch.record import Part
 from aqa.backends.openai_api.errors import classify, words_of
 from aqa.backends.openai_api.replies import BadBodyError, error_text
+from aqa.backends.openai_api.retry_delays import back_off
 from aqa.backends.openai_api.server_state import FIRST_CONTACT
 from aqa.backends.openai_api.service import Service
-from aqa.backends.openai_api.waits import back_off
 from aqa.data.files import GZIP
 from aqa.errors import ModelError
 from aqa.runs.files import atomic
@@ -30,10 +30,10 @@ ENDS = {
 KEY = "aqa"  # in a batch's metadata: the part of the run that it answers
 PAGE = 100  # batches per page
 PAGES = 100
-PIECE = 1 << 20  # bytes of a file in memory
+CHUNK_BYTES = 1 << 20  # bytes of a file in memory
 # Ids and statuses: they become parts of URLs, where dots alone lead elsewhere, and are shown.
 PLAIN = re.compile(r"(?!\.+$)[\w.:=-]{1,200}", re.ASCII)
-CLOCKS = 86_400.0  # seconds by which the server's clock may differ from ours
+MAX_CLOCK_SKEW = 86_400.0  # seconds by which the server's clock may differ from ours
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -153,7 +153,7 @@ class BatchServer:
             # `atomic` would take an OSError in here for a disk error.
             try:
                 async with self._client.files.with_streaming_response.content(file_id) as response:
-                    async for piece in response.iter_bytes(PIECE):
+                    async for piece in response.iter_bytes(CHUNK_BYTES):
                         if not (unpacker or file.tell()) and piece.startswith(GZIP):  # some do
                             unpacker = zlib.decompressobj(31)
                         file.write(unpacker.decompress(piece) if unpacker else piece)
@@ -180,7 +180,7 @@ class BatchServer:
             oldest = min((time for time in made if isinstance(time, int | float)), default=None)
             if not found or not page.get("has_more"):
                 return None
-            if oldest is not None and oldest < part.planned - CLOCKS:  # newest come first
+            if oldest is not None and oldest < part.planned - MAX_CLOCK_SKEW:  # newest come first
                 return None
             after = {"after": _text(found[-1], "id")}
         raise ModelError(

@@ -10,7 +10,7 @@ from fault_batches import BatchingServer
 from fault_server import serving
 from gpt4_runs import predictions, run
 
-from aqa.evaluation.deciding import StopRule
+from aqa.evaluation.sequential_testing import StopRule
 from aqa.runs.folder import read_manifest
 from aqa.verbs.predict import Resume
 

@@ -73,7 +73,7 @@ def back_off(attempt: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a wait for people."""
     if seconds < 120:
         return f"{seconds:,.0f} seconds"

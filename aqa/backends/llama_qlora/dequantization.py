@@ -16,14 +16,16 @@ from aqa.config.options import RunConfig
 from aqa.runs.files import Hashed, atomic_folder
 
 
-def learned_over(options: LlamaQloraOptions, files: ModelFiles) -> bool:
+def is_trained_over_4bit(options: LlamaQloraOptions, files: ModelFiles) -> bool:
     """Whether there is an adapter that was trained over 4 bits."""
     return files.adapter is not None and options.quantization == "4bit"
 
 
 def is_dequantized(options: LlamaQloraOptions, files: ModelFiles) -> bool:
     """Whether vLLM loads such a base dequantised: not if it quantises, or is already running."""
-    return learned_over(options, files) and not (options.vllm.urls or options.vllm.quantization)
+    return is_trained_over_4bit(options, files) and not (
+        options.vllm.urls or options.vllm.quantization
+    )
 
 
 def dequantize_once(

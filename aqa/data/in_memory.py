@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from aqa.config.given import Given
+from aqa.config.in_memory_data import InMemoryData
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
 from aqa.data.json_stream import describe, table_rows
@@ -17,7 +17,7 @@ from aqa.records import Example, Passage
 from aqa.runs.files import known
 
 
-def read_given(given: Given, split: str | None, fields: Mapping[str, str]) -> Iterator[Row]:
+def read_given(given: InMemoryData, split: str | None, fields: Mapping[str, str]) -> Iterator[Row]:
     """Yield the rows; `fields` name columns as in `Source`.
 
     Raises:
@@ -28,7 +28,7 @@ def read_given(given: Given, split: str | None, fields: Mapping[str, str]) -> It
         yield place, _row(item, place, fields)
 
 
-def hash_given(given: Given, split: str | None) -> str:
+def hash_given(given: InMemoryData, split: str | None) -> str:
     """Return the rows' SHA-256; examples and equal rows as objects have the same."""
     found = hashlib.sha256()
     for _, row in read_given(given, split, {}):
@@ -37,7 +37,7 @@ def hash_given(given: Given, split: str | None) -> str:
     return found.hexdigest()
 
 
-def _items(given: Given, split: str | None) -> Iterable[object]:
+def _items(given: InMemoryData, split: str | None) -> Iterable[object]:
     """Return the rows or articles of one split, of a document or of a list."""
     items: Any = given.items
     if isinstance(items, Mapping):

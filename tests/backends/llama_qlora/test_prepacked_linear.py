@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_llama import make_reader
 
-from aqa.backends.llama_qlora import packed
-from aqa.backends.llama_qlora.packed import PackedLinear, pack
+from aqa.backends.llama_qlora import prepacked_linear
+from aqa.backends.llama_qlora.prepacked_linear import PackedLinear, pack
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -47,8 +47,8 @@ def test_a_layer_is_free_before_the_next_one_is_packed(monkeypatch: pytest.Monke
             super().__init__(layer)
             left.append(len(freed))
 
-    monkeypatch.setattr(packed, "PackedLinear", Counting)
-    monkeypatch.setattr(packed, "_packs", lambda layer: True)
+    monkeypatch.setattr(prepacked_linear, "PackedLinear", Counting)
+    monkeypatch.setattr(prepacked_linear, "_packs", lambda layer: True)
     pack(model)
     assert left == [0, 1, 2, 3]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from aqa.evaluation.comparison import SEQUENCE, Comparison, written
+from aqa.evaluation.comparison import SEQUENCE, Comparison, metric_label
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
 
@@ -15,27 +15,27 @@ SHARES = {
 }
 
 
-def in_words(report: Report) -> Iterator[str]:
+def describe_findings(report: Report) -> Iterator[str]:
     """Yield sentences on differences, plans, labels, stress, prompts and contracts."""
     shown = report.comparisons
     if len(shown) > VERDICTS and report.disagreement is not None:
         score = report.disagreement.score
         shown = tuple(found for found in shown if found.metric == score)
     yield from map(verdict, shown)
-    yield from power_in_words(shown, report.sample)
+    yield from explain_power(shown, report.sample)
     if len(shown) < len(report.comparisons):
         yield "the other scores are in the table; --baseline compares with one system"
     if report.labelled is not None:
         yield str(report.labelled)
     yield from map(str, report.needs)
-    yield from stress_in_words(report.stress, report.between_readers)
+    yield from describe_stress(report.stress, report.between_readers)
     yield from map(str, report.prompts.ranked if report.prompts is not None else ())
     yield from map(str, report.silence)
 
 
 def verdict(comparison: Comparison) -> str:
     """Put a comparison's result into words."""
-    metric = written(comparison.metric)
+    metric = metric_label(comparison.metric)
     if comparison.test.startswith(SEQUENCE):
         power = "valid at any time"
     elif comparison.detectable is None:
@@ -53,7 +53,7 @@ def verdict(comparison: Comparison) -> str:
     return f"{found.b} is better than {found.a} by {by}"
 
 
-def power_in_words(comparisons: Iterable[Comparison], sample: str) -> Iterator[str]:
+def explain_power(comparisons: Iterable[Comparison], sample: str) -> Iterator[str]:
     """Explain, once, what the comparisons' verdicts call detectable."""
     fixed = [found for found in comparisons if not found.test.startswith(SEQUENCE)]
     if any(found.detectable is not None for found in fixed):
@@ -80,19 +80,19 @@ def _condition_in_words(name: str, passages: int) -> str:
     }.get(name, "when the evidence is missing")
 
 
-def stress_in_words(
+def describe_stress(
     cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
 ) -> Iterator[str]:
     """Describe each reader's results under stress, then differences between readers."""
     for card in cards:
-        yield from card_in_words(card)
+        yield from describe_card(card)
     if between:
         yield from _between(between, cards[0])
 
 
-def card_in_words(card: StressCard) -> Iterator[str]:
+def describe_card(card: StressCard) -> Iterator[str]:
     """Describe what a card shows, then the differences that it did or could not show."""
-    score = written(card.metric)
+    score = metric_label(card.metric)
     not_found: list[tuple[str, Comparison]] = []
     for name, own in card.conditions.items():
         for (condition, kind), words in SHARES.items():
@@ -125,7 +125,7 @@ def card_in_words(card: StressCard) -> Iterator[str]:
 
 def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> Iterator[str]:
     """Say in which conditions one reader is better by the card's score, and where none is."""
-    score = written(card.metric)
+    score = metric_label(card.metric)
     not_found: dict[str, list[tuple[str, Comparison]]] = {}
     for name, compared in between.items():
         when = _condition_in_words(name, card.passages)

@@ -17,7 +17,7 @@ class Span(NamedTuple):
     stop: int
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers' types are not followed
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers' types are not followed
     """One layer's keys and values, with capacity for more rows and columns than are visible."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
@@ -43,7 +43,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers' types are
         return self.keys, self.values
 
 
-class Places:
+class CacheSlots:
     """Slots for rows, which all end at the same column; columns before a row are masked."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Places:
     def add(self, found: Sequence[tuple[torch.Tensor, torch.Tensor]], spans: list[Span]) -> None:
         """Copy rows, given as keys and values per layer, to free slots; call `reserve` first."""
         if not self.cache.layers:
-            layers = [RoomyLayer(*map(self._empty, pair)) for pair in found]
+            layers = [PreallocatedLayer(*map(self._empty, pair)) for pair in found]
             self.cache = Cache(layers=layers)
         first, end = len(self.lengths), self._end
         for layer, pair in zip(self.cache.layers, found, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 from aqa.backends.base import Remote
 from aqa.config.options import RunConfig
-from aqa.config.paths import on_disk
+from aqa.config.paths import resolve_path
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.alignment import (
     different_plans,
@@ -17,9 +17,9 @@ from aqa.evaluation.alignment import (
     system_names,
 )
 from aqa.evaluation.contracts import Contract
-from aqa.evaluation.deciding import Contest, Decision, StopRule
 from aqa.evaluation.inputs import Scoring, align
-from aqa.evaluation.stopped import DECIDING
+from aqa.evaluation.partial_runs import DECIDING
+from aqa.evaluation.sequential_testing import Decision, SequentialTest, StopRule
 from aqa.metrics.statistics.waves import BATCH, LIVE
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
@@ -31,12 +31,12 @@ from aqa.verbs.read_once import ReadOnce
 from aqa.verbs.session import Session
 
 
-def open_contest(
+def open_sequential_test(
     rule: StopRule, config: RunConfig, inputs: Inputs, folder: Path, progress: Progress
-) -> Contest:
+) -> SequentialTest:
     """Read the reference run's answers; AqaError if they don't fit this run."""
     reference, questions = rule.reference, dict[str, str]()
-    if on_disk(folder) in (on_disk(reference), on_disk(reference).parent):
+    if resolve_path(folder) in (resolve_path(reference), resolve_path(reference).parent):
         raise UsageError(f"{reference}: a run can't be compared with itself; name another one")
     scoring = Scoring(profile=config.evaluation.profile)
     aligned = align([reference], _noting(inputs, questions), scoring)
@@ -63,7 +63,7 @@ def open_contest(
             " run is a better reference"
         )
     a, b = system_names([reference, folder])
-    contest = Contest(rule, (a, b), aligned, config.seed)
+    contest = SequentialTest(rule, (a, b), aligned, config.seed)
     if failed := sum(row.failed for row in system.rows.values()):
         progress.note(f"{reference}: {failed:,} failed answers count 0")
     if contest.left_out:
@@ -80,7 +80,7 @@ def _noting(inputs: Inputs, questions: dict[str, str]) -> Iterator[Example]:
         yield example
 
 
-def check_goes_on(contest: Contest, folder: Path) -> None:
+def check_goes_on(contest: SequentialTest, folder: Path) -> None:
     """Raise RunError if the run began with another seed, reference or margin."""
     begun = read_manifest(folder).get(DECIDING)
     theirs = dict(begun.get("plan") or {}) if isinstance(begun, dict) else {}
@@ -96,10 +96,12 @@ def check_goes_on(contest: Contest, folder: Path) -> None:
         )
 
 
-class Stopping:
+class SequentialRun:
     """Supplies a run's questions in waves, tests after each, and stops once that decides."""
 
-    def __init__(self, contest: Contest, session: Session, contract: Contract | None) -> None:
+    def __init__(
+        self, contest: SequentialTest, session: Session, contract: Contract | None
+    ) -> None:
         """With a contract, withheld answers count as the abstentions that they become."""
         self._contest, self._session, self._contract = contest, session, contract
         session.run.update({DECIDING: {"plan": contest.plan}})

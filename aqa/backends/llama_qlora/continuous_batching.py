@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from aqa.backends.llama_qlora.keys import Places
+from aqa.backends.llama_qlora.kv_cache import CacheSlots
+from aqa.backends.llama_qlora.prefill import Layers, forward, read_beginning, read_rows
 from aqa.backends.llama_qlora.prefixes import Row, groups_within
-from aqa.backends.llama_qlora.reading import Layers, forward, read_beginning, read_rows
 from aqa.backends.local.batches import batches_by_tokens
-from aqa.backends.local.decoding import Ends, chosen_tokens
+from aqa.backends.local.decoding import StopConditions, chosen_tokens
 from aqa.backends.local.devices import without_gradients
-from aqa.backends.local.memory import Room, free_memory
+from aqa.backends.local.memory import TokenBudget, free_memory
 from aqa.config.options import GenerationOptions
 from aqa.contention import small_operations
 
@@ -45,7 +45,9 @@ class Answer:
 class Writer:
     """Writes the answers of a window, as many at a time as memory allows."""
 
-    def __init__(self, model: Any, ends: Ends, options: GenerationOptions, room: Room) -> None:
+    def __init__(
+        self, model: Any, ends: StopConditions, options: GenerationOptions, room: TokenBudget
+    ) -> None:
         self._model = model
         self._ends = ends
         self._options = options
@@ -53,7 +55,7 @@ class Writer:
         self._waiting: deque[list[Answer]] = deque()
         self._joining: list[Answer] = []
         self._open: list[Answer] = []  # in the order of their slots
-        self._places = Places()
+        self._places = CacheSlots()
         self._firsts: list[Row] = []  # each group's prefix
         self._begun: Layers | None = None  # the prefix that all groups share
 
@@ -169,7 +171,7 @@ class Writer:
     def _give_way(self) -> list[Answer]:
         """After running out of memory, lower the limit and restart unfinished answers."""
         tried = [*self._open, *(a for a in self._joining if a not in self._open)]
-        self._joining, self._open, self._places = [], [], Places()
+        self._joining, self._open, self._places = [], [], CacheSlots()
         free_memory()
         going_on = [answer for answer in tried if not answer.ended]
         ended = [answer for answer in tried if answer.ended]

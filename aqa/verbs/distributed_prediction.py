@@ -22,7 +22,7 @@ from aqa.verbs.shared_work import follow
 SAY_SECONDS = 60.0  # that a new leader may need to read the journal and announce itself
 
 
-def predict_together(
+def predict_distributed(
     config: RunConfig, folder: Path, progress: Progress, resume: Resume, command: str, launch: str
 ) -> PredictResult | None:
     """Answer as one process of a launch; only the final leader returns the result.

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from aqa.errors import DataError
-from aqa.evaluation.silence import Promise, Threshold, choose_threshold
+from aqa.evaluation.risk_control import Promise, Threshold, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
 
 PROMISE = Promise(risk=5)

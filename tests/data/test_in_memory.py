@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 import pytest
 
-from aqa.config.given import Given
+from aqa.config.in_memory_data import InMemoryData
 from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
 from aqa.records import Example, Passage
@@ -27,7 +27,7 @@ ARTICLE = {
 
 
 def read(items: Any, **options: Any) -> list[Example]:
-    return list(read_examples(Source(Given(items), **options)))
+    return list(read_examples(Source(InMemoryData(items), **options)))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_each_shape_gives_the_same_example(items: Any) -> None:
     (example,) = read(items)
     assert (example.id, example.question, example.answers) == ("1", "Who?", ("Ada",))
     assert [passage.text for passage in example.passages] == ["Ada wrote it."]
-    assert survey(Source(Given(items))).count == 1
+    assert survey(Source(InMemoryData(items))).count == 1
 
 
 def test_a_data_set_and_its_splits() -> None:
@@ -81,12 +81,12 @@ def test_a_data_set_and_its_splits() -> None:
 )
 def test_what_is_wrong_is_said_as_of_files(item: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        survey(Source(Given([EXAMPLE, item])))  # type: ignore[list-item]
+        survey(Source(InMemoryData([EXAMPLE, item])))  # type: ignore[list-item]
 
 
 def test_nothing_at_all() -> None:
     with pytest.raises(DataError, match="the given data holds no examples"):
-        survey(Source(Given([])))
+        survey(Source(InMemoryData([])))
 
 
 def test_what_people_write_by_hand() -> None:
@@ -115,7 +115,7 @@ def test_fields_corpus_and_passages_work_as_for_files(tmp_path: Path) -> None:
 
 def test_the_hash_is_that_of_the_content() -> None:
     def sha256(items: Any) -> str:
-        return survey(Source(Given(items))).sha256
+        return survey(Source(InMemoryData(items))).sha256
 
     assert sha256([EXAMPLE]) == sha256([EXAMPLE]) == sha256([dict(reversed(sha_row().items()))])
     assert sha256([EXAMPLE]) != sha256([replace(EXAMPLE, question="Which?")])

@@ -108,7 +108,7 @@ FLAG = re.compile(
 )
 
 
-def reworded(text: str, names: Names) -> str:
+def translate_flags(text: str, names: Names) -> str:
     """Replace flags in a sentence by what they are called in the API."""
 
     def word(found: re.Match[str]) -> str:
@@ -131,7 +131,7 @@ def _literal(value: str) -> str:
     return value if PLAIN.fullmatch(value) else f'"{value}"'
 
 
-class WordedProgress:
+class TranslatingProgress:
     """Progress whose notes name keywords instead of flags."""
 
     def __init__(self, progress: Progress, names: Names) -> None:
@@ -140,14 +140,14 @@ class WordedProgress:
 
     def note(self, text: str) -> None:
         """Pass the note on, rephrased."""
-        self._note(reworded(text, self._names))
+        self._note(translate_flags(text, self._names))
 
 
 @contextmanager
-def worded(names: Names) -> Iterator[None]:
+def translate_errors(names: Names) -> Iterator[None]:
     """Rephrase errors to name keywords instead of flags; also a decorator."""
     try:
         yield
     except AqaError as error:
-        error.args = (reworded(str(error), names),)
+        error.args = (translate_flags(str(error), names),)
         raise

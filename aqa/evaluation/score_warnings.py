@@ -43,7 +43,7 @@ WRAPPINGS = (
 Rows = Mapping[str, AnsweredRow]
 
 
-def profile_cautions(profile: str, languages: Sequence[str]) -> Iterator[str]:
+def profile_warnings(profile: str, languages: Sequence[str]) -> Iterator[str]:
     """Warn of languages that the profile does not suit."""
     if profile == "squad" and KOREAN in languages:
         yield "the squad profile compares whole words: for Korean, use korquad"
@@ -55,9 +55,9 @@ def profile_cautions(profile: str, languages: Sequence[str]) -> Iterator[str]:
         )
 
 
-def reference_cautions(pairs: Pairs) -> Iterator[str]:
+def reference_warnings(pairs: Pairs) -> Iterator[str]:
     """Warn of gold answers that are empty once normalised."""
-    silent = [place for place, found in enumerate(pairs.silent_references) if found]
+    silent = [place for place, found in enumerate(pairs.empty_references) if found]
     if silent:
         count = len(silent)
         yield (
@@ -67,7 +67,7 @@ def reference_cautions(pairs: Pairs) -> Iterator[str]:
         )
 
 
-def system_cautions(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> Iterator[str]:
+def system_warnings(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> Iterator[str]:
     """Warn of anything that may make one system's scores lower than they should be."""
     for caution in (*form_warnings(pairs), *_wrapped(pairs)):
         yield f"{name}: {caution}"

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 import aqa
-from aqa.api.wording import ASKED, SCORED, TRAINED, Names, WordedProgress, reworded
+from aqa.api.flag_translation import (
+    ASKED,
+    SCORED,
+    TRAINED,
+    Names,
+    TranslatingProgress,
+    translate_flags,
+)
 from aqa.progress import SilentProgress
 
 ROOT = Path(aqa.__file__).parent
@@ -77,7 +84,7 @@ SENTENCES: list[tuple[str, Names, str]] = [
 
 @pytest.mark.parametrize(("sentence", "names", "here"), SENTENCES)
 def test_flags_become_keywords(sentence: str, names: Names, here: str) -> None:
-    assert reworded(sentence, names) == here
+    assert translate_flags(sentence, names) == here
 
 
 def sentences() -> Iterator[str]:
@@ -108,7 +115,7 @@ def test_no_sentence_names_a_flag_without_a_keyword() -> None:
     found = {
         flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z-]+(?=[ ,;:)]|$)", text)
     }
-    left = {flag for flag in found & flags if reworded(flag, names) == flag}
+    left = {flag for flag in found & flags if translate_flags(flag, names) == flag}
     assert {"--data", "--set", "--cluster"} < found
     assert left == COMMANDS_ALONE
 
@@ -119,7 +126,7 @@ def test_keywords_with_values_are_python() -> None:
         call
         for text in sentences()
         for names in (ASKED, TRAINED, SCORED)
-        for call in set(given.findall(reworded(text, names))) - set(given.findall(text))
+        for call in set(given.findall(translate_flags(text, names))) - set(given.findall(text))
     }
     assert len(found) > 20
     for call in found:
@@ -166,7 +173,7 @@ def test_predictions_with_a_name_are_not_written_over(tmp_path: Path) -> None:
 
 def test_notes_name_keywords_too() -> None:
     silent = SilentProgress()
-    progress = WordedProgress(silent, SCORED)
+    progress = TranslatingProgress(silent, SCORED)
     with progress.task("Scoring") as task:
         task.advance(1)
     progress.note("compare with --normalize nfc")

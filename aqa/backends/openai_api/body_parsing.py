@@ -15,8 +15,8 @@ from aqa.backends.openai_api.replies import (
     BROKEN_OFF,
     BadBodyError,
     ErrorInBodyError,
+    RawReply,
     Reply,
-    Said,
     ending_of,
     error_text,
     joined_parts,
@@ -40,7 +40,10 @@ Json = dict[str, Any]
 
 
 def _read(
-    kind: str, said_in: Callable[[Json], Said], content: bytes, schema: ResponseSchema | None = None
+    kind: str,
+    said_in: Callable[[Json], RawReply],
+    content: bytes,
+    schema: ResponseSchema | None = None,
 ) -> Reply:
     """Parse a body, whose text must match the schema, if any.
 
@@ -55,7 +58,7 @@ def _read(
     return make_reply(said, body, schema)
 
 
-def _of_completion(body: Json) -> Said:
+def _of_completion(body: Json) -> RawReply:
     choices = body.get("choices") or [None]
     choice = next((own for own in choices if own and own.get("index") == 0), choices[0])
     if choice is None or not any(choice.get(name) for name in SAYING):
@@ -63,7 +66,7 @@ def _of_completion(body: Json) -> Said:
             raise ErrorInBodyError(error)
         if "choices" not in body:
             raise BadBodyError("the server's answer is not a chat completion")
-        return Said(failure="the server gave no answer (choices holds none)", empty=True)
+        return RawReply(failure="the server gave no answer (choices holds none)", empty=True)
     ending = ending_of(choice.get("finish_reason"))
     error = choice.get("error") or body.get("error")
     if error and (ending in BROKEN_OFF or (not ending and error_text(error))):
@@ -76,12 +79,12 @@ def _of_completion(body: Json) -> Said:
     return said
 
 
-def _of_choice(choice: Mapping[str, Any]) -> Said:
+def _of_choice(choice: Mapping[str, Any]) -> RawReply:
     """Read a choice's text from a message, from pieces of a stream, or from plain text."""
     message = choice.get("message") or choice.get("delta")
     tokens, finish = tokens_of_choice(choice), choice.get("finish_reason")
     if message is None:
-        return Said(choice.get("text"), ending=finish, tokens=tokens)
+        return RawReply(choice.get("text"), ending=finish, tokens=tokens)
     content = message.get("content")
     refusal = message.get("refusal") or (
         joined_parts(content, "refusal") if isinstance(content, list) else None
@@ -89,17 +92,17 @@ def _of_choice(choice: Mapping[str, Any]) -> Said:
     thought = any(message.get(name) for name in THOUGHT)
     called = finish != "length" and (message.get("tool_calls") or message.get("function_call"))
     ending = "tool_calls" if called else finish
-    return Said(joined_parts(content), refusal, ending, thought, tokens)
+    return RawReply(joined_parts(content), refusal, ending, thought, tokens)
 
 
-def _of_response(body: Json) -> Said:
+def _of_response(body: Json) -> RawReply:
     status = body.get("status")
     failure = body.get("error") if "output" in body else reported(body)
     if failure and status not in ("completed", "incomplete"):
         # It concerns more than this question, or may pass.
         if "output" not in body or (status_in(failure) or 400) != 400:
             raise ErrorInBodyError(failure)
-        return Said(failure=error_text(failure) or "the server failed")
+        return RawReply(failure=error_text(failure) or "the server failed")
     output = body["output"]
     if status not in ("completed", "incomplete", None):
         raise BadBodyError(f"the server's response is {status}, not completed")
@@ -107,7 +110,7 @@ def _of_response(body: Json) -> Said:
     return _of_output(output, ending if status == "incomplete" else None)
 
 
-def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
+def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> RawReply:
     """Read the messages of a response, except commentary, which is not meant for the user."""
     messages = [item for item in output if item.get("type") == "message"]
     said = [own["content"] for own in messages if own.get("phase") != "commentary"]
@@ -119,7 +122,7 @@ def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> Said:
     thought = len(messages) < len(output) or (bool(messages) and not parts)
     if any(str(item.get("type")).endswith("_call") for item in output):
         ending = ending or "tool_calls"
-    return Said(text, refusal, ending, thought, tuple(tokens))
+    return RawReply(text, refusal, ending, thought, tuple(tokens))
 
 
 def _body_of(content: bytes) -> Json:

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from aqa.evaluation.cautions import reference_cautions, system_cautions
+from aqa.evaluation.score_warnings import reference_warnings, system_warnings
 from aqa.metrics.normalize import PROFILES
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.unicode_forms import unicode_form
@@ -16,13 +16,13 @@ def pairs(predictions: list[str | None], references: list[list[str]]) -> Pairs:
 
 def test_gold_answers_of_which_nothing_is_left() -> None:
     letters = pairs(["B", "B", "", "C"], [["A"], ["B"], ["A", "."], ["C"]])
-    (told,) = reference_cautions(letters)
+    (told,) = reference_warnings(letters)
     assert told.startswith('of 2 gold answers (such as "A") nothing is left once normalised;')
     assert letters.answerable == [True] * 4
     assert letters.agreement[0] == [0, 100, 100, 100], "by the rule of SQuAD's script"
     assert letters.abstained == [False, False, True, False]
-    assert not list(reference_cautions(pairs(["x"], [["Paris", "."]])))
-    assert not list(reference_cautions(pairs(["x"], [[" "]])))
+    assert not list(reference_warnings(pairs(["x"], [["Paris", "."]])))
+    assert not list(reference_warnings(pairs(["x"], [[" "]])))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_gold_answers_of_which_nothing_is_left() -> None:
 def test_every_profile_has_them(profile: str, gold: str) -> None:
     assert PROFILES[profile].normalize(gold) == ""
     found = Pairs([gold], [[gold]], profile)
-    assert list(reference_cautions(found))
+    assert list(reference_warnings(found))
     assert (found.answerable, found.abstained) == ([True], [False])
 
 
@@ -53,12 +53,12 @@ def test_every_profile_has_them(profile: str, gold: str) -> None:
     ],
 )
 def test_texts_that_look_the_same(prediction: str, reference: str, form: str) -> None:
-    (told,) = system_cautions("a", pairs([prediction, "x"], [[reference], ["y"]]))
+    (told,) = system_warnings("a", pairs([prediction, "x"], [[reference], ["y"]]))
     assert told.startswith("a: in 1 example one of prediction and reference ")
     assert told.endswith(f"compare with --normalize {form}")
     mended = unicode_form(form)
     assert mended(prediction) == mended(reference)
-    assert not list(system_cautions("a", pairs([mended(prediction)], [[mended(reference)]])))
+    assert not list(system_warnings("a", pairs([mended(prediction)], [[mended(reference)]])))
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ def test_texts_that_look_the_same(prediction: str, reference: str, form: str) ->
     ],
 )
 def test_no_caution_without_need(prediction: str | None, references: list[str]) -> None:
-    assert not list(system_cautions("a", pairs([prediction], [references])))
+    assert not list(system_warnings("a", pairs([prediction], [references])))
 
 
 def test_a_phrase_that_means_no_answer() -> None:
     said = ["unanswerable", "Unanswerable.", "I don't know", "", "1990", "Paris", None]
     found = pairs(said, [[], [], [], [], [], ["Paris"], []])
-    (told,) = system_cautions("a", found)
+    (told,) = system_warnings("a", found)
     assert told == (
         'a: it answers some unanswerable questions with "unanswerable" (2 times); if that'
         ' means "no answer", add --no-answer "unanswerable"'
     )
-    assert not list(system_cautions("a", found, ["unanswerable"]))
+    assert not list(system_warnings("a", found, ["unanswerable"]))
     two = pairs(["모르겠습니다."] * 3 + ["unknown"] * 2, [[]] * 5)
-    (told,) = system_cautions("a", two)
+    (told,) = system_warnings("a", two)
     assert told.endswith('add --no-answer "모르겠습니다." --no-answer "unknown"')
 
 
 def test_a_frequent_gold_answer_means_no_silence() -> None:
-    assert not list(system_cautions("a", pairs(["yes", "yes", "yes"], [[], [], ["yes"]])))
+    assert not list(system_warnings("a", pairs(["yes", "yes", "yes"], [[], [], ["yes"]])))
     rare = pairs(["x", "x", *map(str, range(98))], [[]] * 100)
-    assert not list(system_cautions("a", rare))
+    assert not list(system_warnings("a", rare))
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,6 @@ def test_a_frequent_gold_answer_means_no_silence() -> None:
     ],
 )
 def test_answers_with_more_than_their_text(answer: str, reference: str, told: str) -> None:
-    cautions = list(system_cautions("m", Pairs([answer], [(reference,)], "squad")))
+    cautions = list(system_warnings("m", Pairs([answer], [(reference,)], "squad")))
     assert len(cautions) == bool(told)
     assert told in "".join(cautions)

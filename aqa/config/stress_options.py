@@ -3,8 +3,8 @@
 from pydantic import Field, field_validator
 
 from aqa.config.backend_options import RawConfig
-from aqa.config.conditions import CONDITIONS, unknown_condition
 from aqa.config.section import Section
+from aqa.config.stress_conditions import CONDITIONS, unknown_condition
 
 
 class StressOptions(Section):

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from transformers import DynamicCache
 
-from aqa.backends.llama_qlora.attention import Apart, reads_on
-from aqa.backends.llama_qlora.keys import Places, Span
+from aqa.backends.llama_qlora.attention import Apart, can_continue
+from aqa.backends.llama_qlora.kv_cache import CacheSlots, Span
 from aqa.backends.llama_qlora.prefixes import Group, Row, shared_tokens, takes_positions
 from aqa.backends.local.batches import pad_right
 from aqa.backends.local.devices import input_device
@@ -49,7 +49,7 @@ def logits_at(model: Any, rows: torch.Tensor, positions: torch.Tensor) -> Iterat
 def read_beginning(model: Any, rows: Sequence[Row]) -> Layers:
     """Read the prefix of all rows, without their last tokens, if that saves enough."""
     shared = min((shared_tokens(rows[0], row[:-1]) for row in rows), default=0)
-    if shared * (len(rows) - 2) < WORTH or not reads_on(model):
+    if shared * (len(rows) - 2) < WORTH or not can_continue(model):
         return ()
     cache = DynamicCache(config=model.config)
     _read(model, [rows[0][:shared]], past_key_values=cache)
@@ -64,7 +64,7 @@ def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group], begun: L
     firsts = [rows[group.members[0]][: group.length] for group in groups]
     if len(groups) == len(rows):
         firsts = [*rows]
-    if reads_on(model):
+    if can_continue(model):
         layers, logits = _read_flat(model, firsts, begun)
     else:
         cache = DynamicCache(config=model.config)
@@ -100,7 +100,7 @@ def _read_on(model: Any, begun: Read, numbers: Sequence[int], rests: Sequence[Ro
     """Read the rest of each row, whose beginning was read as the row of this number."""
     before = [begun.spans[number] for number in numbers]
     lengths = [stop - start for _, start, stop in before]
-    steps, places = max(map(len, rests)), Places()
+    steps, places = max(map(len, rests)), CacheSlots()
     places.reserve(len(rests), max(lengths), steps)
     places.add(begun.layers, before)
     mask, past = places.begin(steps)

@@ -8,7 +8,7 @@ from aqa.tables import Table
 from aqa.tables.forms import sentences_to_html, to_html
 
 
-class Shown:
+class Displayable:
     """A result with tables, and sentences below them."""
 
     __slots__ = ()

@@ -12,13 +12,13 @@ import torch
 import torch.distributed as distributed
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from aqa.backends.local.devices import spread_by
+from aqa.backends.local.devices import sharded_by
 from aqa.processes import is_first_process
 
 Tensors = dict[str, torch.Tensor]
 
 
-def spread_fsdp(accelerator: Any, model: Any, optimizer: Any) -> Any:
+def shard_fsdp(accelerator: Any, model: Any, optimizer: Any) -> Any:
     """Shard a model's weights in place; return the optimizer of this process's shards.
 
     A later training leaves them as they are.
@@ -36,12 +36,12 @@ def spread_fsdp(accelerator: Any, model: Any, optimizer: Any) -> Any:
     return prepared
 
 
-def gathered(model: Any, trained_only: bool) -> Tensors | None:
+def gather_weights(model: Any, trained_only: bool) -> Tensors | None:
     """Return the full weights by name, in the first process and on the CPU; None if not sharded.
 
     A collective call.
     """
-    if spread_by() is None:
+    if sharded_by() is None:
         return None
     found: Tensors = {}
     made: dict[int, torch.Tensor] = {}  # by id of the parameter, which may have several names
@@ -69,7 +69,7 @@ def _put_together(value: Any) -> Iterator[torch.Tensor]:
         yield value
 
 
-def held_like(own: Mapping[str, torch.Tensor], found: Tensors) -> Tensors:
+def shard_like(own: Mapping[str, torch.Tensor], found: Tensors) -> Tensors:
     """Convert full tensors by name to the form (sharded or not) of the model's own."""
     held = dict(found)
     for name, whole in found.items():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from aqa.evaluation.comparison import Comparison
-from aqa.evaluation.in_words import power_in_words, verdict
+from aqa.evaluation.findings import explain_power, verdict
 
 
 def comparison(difference: float, low: float, high: float, p: float) -> Comparison:
@@ -38,7 +38,7 @@ def test_verdicts(found: Comparison, words: str) -> None:
 
 def test_what_is_detectable_is_explained_once() -> None:
     found = comparison(2.1, 0.4, 3.9, 0.01)
-    assert list(power_in_words([found, found], "240 questions")) == [
+    assert list(explain_power([found, found], "240 questions")) == [
         "with 240 questions, four in five true differences of the detectable size would be found;"
         " smaller ones less often"
     ]
@@ -47,6 +47,6 @@ def test_what_is_detectable_is_explained_once() -> None:
 def test_a_verdict_where_nothing_can_be_shown() -> None:
     found = replace(comparison(100, -100, 100, 1), detectable=None)
     assert verdict(found).endswith("; detectable: none)")
-    assert list(power_in_words([found], "1 question")) == [
+    assert list(explain_power([found], "1 question")) == [
         "1 question can show no difference, however large"
     ]

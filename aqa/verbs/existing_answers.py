@@ -51,7 +51,7 @@ def member_config(member: Member) -> RunConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswersAtHand:
+class ExistingAnswers:
     """Finds existing answers to these questions; `fingerprint` is that of the ensemble's run.
 
     Members' runs must match its data and evidence.

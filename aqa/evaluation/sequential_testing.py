@@ -13,7 +13,7 @@ import numpy as np
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.comparison import compare
 from aqa.evaluation.inputs import Aligned
-from aqa.evaluation.planning import Sight
+from aqa.evaluation.planning import Sensitivity
 from aqa.metrics import load_metric
 from aqa.metrics.normalize import second_score
 from aqa.metrics.pairs import Pairs
@@ -98,7 +98,7 @@ class Decision(Facts):
         )
 
 
-class Contest:
+class SequentialTest:
     """The questions that the reference answered, in the order in which a run asks them.
 
     The order depends on the seed. Questions of one article or passage stay together, and
@@ -186,7 +186,7 @@ class Contest:
             (int(self._theirs_lost[asked].sum()), int(self._lost[asked].sum())),
         )
 
-    def sight(self, answers: Mapping[int, str | None]) -> tuple[Sight, bool]:
+    def sensitivity(self, answers: Mapping[int, str | None]) -> tuple[Sensitivity, bool]:
         """Return what these questions can detect, and whether both readers' answers were used.
 
         With too few common answers, both are assumed to vary like the reference, independently.
@@ -199,14 +199,14 @@ class Contest:
             own = self._scores({place: answers[place] for place in places})
             values = {"a": {"score": known[both].tolist()}, "b": {"score": own}}
             (found,) = compare(values, clusters).comparisons
-            return Sight(found.detectable, len(both), clusters.count, found.differing), True
+            return Sensitivity(found.detectable, len(both), clusters.count, found.differing), True
         clusters = self._apart
         error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)
         if error == 0:  # no variation: assume only that of the difference, one cluster each
             share = detectable_share(clusters.count, 0)
-            return Sight(share and 100 * share, len(known), clusters.count, 0.0), False
+            return Sensitivity(share and 100 * share, len(known), clusters.count, 0.0), False
         detectable = detectable_difference(error, clusters.count)
-        return Sight(detectable, len(known), clusters.count), False
+        return Sensitivity(detectable, len(known), clusters.count), False
 
     def _scores(self, answers: Mapping[int, str | None]) -> Sequence[float]:
         all_of, places = self._pairs, list(answers)

@@ -64,7 +64,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept(Facts):
+class ContractResult(Facts):
     """How a system kept its contract: of `answered` examples, `value` % were wrong."""
 
     name: str
@@ -100,7 +100,7 @@ def choose_threshold(
     Raises:
         DataError: these data can't support it; the message says how many questions could.
     """
-    ranked = Ranked.of(confidences, is_wrong, clusters)
+    ranked = RankedAnswers.of(confidences, is_wrong, clusters)
     best = ranked.loosest(promise)
     if best is None:
         raise DataError(ranked.why_not(promise))
@@ -112,7 +112,7 @@ def choose_threshold(
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked:
+class RankedAnswers:
     """Answers by descending confidence: confidences, whether they are wrong, their clusters."""
 
     confidences: Vector
@@ -124,7 +124,7 @@ class Ranked:
     @classmethod
     def of(
         cls, confidences: Sequence[float | None], is_wrong: Sequence[bool], clusters: Clusters
-    ) -> "Ranked":
+    ) -> "RankedAnswers":
         """Rank the answers that have a confidence."""
         sure = np.array([-inf if value is None else value for value in confidences])
         order = np.argsort(-sure, kind="stable")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from aqa.backends.local import devices, spread
-from aqa.backends.local.devices import FSDP, ZERO, spread_by, weights_device
-from aqa.backends.local.spread import Lockstep
+from aqa.backends.local import devices, sharding
+from aqa.backends.local.devices import FSDP, ZERO, sharded_by, weights_device
+from aqa.backends.local.sharding import Lockstep
 from aqa.errors import ConfigError
 
 Ways = dict[str, Callable[[Any], object]]
@@ -42,12 +42,12 @@ def test_accelerate_tells_what_spreads_weights(
 ) -> None:
     for name, value in told.items():
         two_processes.setenv(name, value)
-    assert spread_by() == expected
+    assert sharded_by() == expected
     two_processes.setattr(devices, "local_device", lambda: "cuda:0")
     assert weights_device(training=True) == ("cpu" if expected else "cuda:0")
     assert weights_device(training=False) == "cuda:0"
     two_processes.setenv("WORLD_SIZE", "1")
-    assert spread_by() is None
+    assert sharded_by() is None
 
 
 @pytest.mark.parametrize(("stage", "expected"), [(2, None), (3, ZERO)])
@@ -58,7 +58,7 @@ def test_deepspeed_has_a_config_of_its_own(
     file.write_text(json.dumps({"zero_optimization": {"stage": stage}}), encoding="utf-8")
     two_processes.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     two_processes.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(file))
-    assert spread_by() == expected
+    assert sharded_by() == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_fsdp_can_not_do_here_is_refused(
     for key, told in {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", name: value}.items():
         two_processes.setenv(key, told)
     with pytest.raises(ConfigError, match=refused):
-        spread_by()
+        sharded_by()
 
 
 class Traced(torch.nn.Module):
@@ -114,7 +114,7 @@ def run_together(
         barrier.wait()
         tensor.copy_(least)
 
-    monkeypatch.setattr(spread.distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(sharding.distributed, "all_reduce", all_reduce)
     done: list[tuple[Traced, Lockstep]] = []
     threads = []
     for number, work in enumerate(works):

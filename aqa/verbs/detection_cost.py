@@ -13,14 +13,14 @@ from aqa.prompting.templates import load_template
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL
 from aqa.spent import CostEstimate, Spent
-from aqa.verbs.deciding import open_contest
 from aqa.verbs.ensembles import dry_run
 from aqa.verbs.predict import Resume
+from aqa.verbs.sequential_stopping import open_sequential_test
 from aqa.verbs.variants import spent_in
 
 
 @dataclass(frozen=True, slots=True)
-class Foresight:
+class DetectionCost:
     """The questions that show a difference in four of five tests, and their cost in US dollars.
 
     `cost` is the least and the most for the questions left to ask; None without a known price or
@@ -54,9 +54,9 @@ class Foresight:
         return sentence
 
 
-def foresee(
+def estimate_detection(
     config: RunConfig, folder: Path, progress: Progress, resume: Resume, points: float
-) -> tuple[CostEstimate, Foresight]:
+) -> tuple[CostEstimate, DetectionCost]:
     """Estimate a prediction, and what detecting a difference from `resume.stop`'s run would take.
 
     Raises:
@@ -65,21 +65,23 @@ def foresee(
     assert resume.stop is not None
     estimate = dry_run(config, folder, progress, resume)
     inputs = Inputs(config, load_template(config.prompt), progress)
-    contest = open_contest(resume.stop, config, inputs, folder, progress)
+    contest = open_sequential_test(resume.stop, config, inputs, folder, progress)
     rows = read_lines(folder / JOURNAL) if estimate.answered else ()
-    sight, is_paired = contest.sight({row["index"]: row["predicted_answer"] for row in rows})
-    need = sight.need(contest.a, contest.b, contest.score, points)
+    sensitivity, is_paired = contest.sensitivity(
+        {row["index"]: row["predicted_answer"] for row in rows}
+    )
+    need = sensitivity.need(contest.a, contest.b, contest.score, points)
     affordable = _affordable(config, estimate, Spent() if resume.fresh else spent_in(folder))
     capacity = min(estimate.answered + affordable, contest.questions)
-    if need.questions is None or sight.detectable is None:
-        return estimate, Foresight(need, is_paired, None, capacity, None)
+    if need.questions is None or sensitivity.detectable is None:
+        return estimate, DetectionCost(need, is_paired, None, capacity, None)
     more = max(0, need.questions - estimate.answered)
     cost = None
     if estimate.cost is not None and estimate.examples:
         least, most = (one * more / estimate.examples for one in estimate.cost)
         cost = (least, most)
-    sees = sight.detectable * sqrt(sight.questions / capacity) if capacity else inf
-    return estimate, Foresight(need, is_paired, cost, capacity, sees if sees < 100 else None)
+    sees = sensitivity.detectable * sqrt(sensitivity.questions / capacity) if capacity else inf
+    return estimate, DetectionCost(need, is_paired, cost, capacity, sees if sees < 100 else None)
 
 
 def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:

@@ -8,7 +8,7 @@ from aqa.records import Example
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class InMemoryData:
     """Examples, or rows of named columns, that can be read any number of times.
 
     `items` may be a data set of the library `datasets`, or a document of rows, too. Messages call

@@ -12,7 +12,7 @@ DECIDING = "deciding"  # in a manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StoppedRun:
     """A system whose run could stop early, with its plan and result."""
 
     system: System
@@ -44,7 +44,7 @@ class Stopped:
         )
 
 
-def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
+def stopped_runs(systems: Sequence[System]) -> list[StoppedRun]:
     """Find the systems whose runs could stop early; RunError if a manifest was edited."""
     found = []
     for system in systems:
@@ -61,9 +61,9 @@ def stopped_runs(systems: Sequence[System]) -> list[Stopped]:
     return found
 
 
-def _read(system: System, stored: Any) -> Stopped | None:
+def _read(system: System, stored: Any) -> StoppedRun | None:
     try:
-        one = Stopped(system, stored["plan"], stored.get("result") or {})
+        one = StoppedRun(system, stored["plan"], stored.get("result") or {})
         counts = [one.plan[name] for name in ("largest_cluster", "clusters", "questions")]
         texts = [one.plan[name] for name in ("profile", "cluster", "method")]
         texts.append(one.plan["reference"]["name"])
@@ -74,8 +74,8 @@ def _read(system: System, stored: Any) -> Stopped | None:
     return one if are_right else None
 
 
-def asked_of_all(
-    stopped: Sequence[Stopped], systems: list[System], expected: References
+def restrict_to_common(
+    stopped: Sequence[StoppedRun], systems: list[System], expected: References
 ) -> tuple[list[System], References, list[str]]:
     """Restrict all systems to what every run was asked before it stopped or reached its limit.
 
