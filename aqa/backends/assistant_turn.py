@@ -1,4 +1,4 @@
-"""Learns what a chat template writes around an answer, and strips it from a model's output."""
+"""Learn what a chat template writes around an answer, and strip it from a model's output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

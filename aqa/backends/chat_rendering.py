@@ -1,4 +1,4 @@
-"""Renders chat templates, always with the same date."""
+"""Render chat templates, always with the same date."""
 
 import inspect
 import re

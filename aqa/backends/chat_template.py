@@ -1,4 +1,4 @@
-"""Encodes chat prompts with a causal model's chat template, and decodes its answers."""
+"""Encode chat prompts with a causal model's chat template, and decode its answers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Counts what training prompts lost to fit, and which were left out."""
+"""Count what training prompts lost to fit, and which were left out."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Runs asynchronous requests in a thread, and yields their answers to synchronous code."""
+"""Run asynchronous requests in a thread, and yield their answers to synchronous code."""
 
 import asyncio
 import threading

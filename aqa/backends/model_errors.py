@@ -1,4 +1,4 @@
-"""Turns the exceptions of libraries that fail to load a model into one-sentence errors."""
+"""Turn the exceptions of libraries that fail to load a model into one-sentence errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Finds a model's files: in a run folder, adapter, folder, package or on the hub."""
+"""Find a model's files: in a run folder, adapter, folder, package or on the hub."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Chooses among several samples of one answer the one that agrees most with the others."""
+"""Choose among several samples of one answer the one that agrees most with the others."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Keeps the names of special tokens in users' text from being tokenized as special tokens."""
+"""Keep the names of special tokens in users' text from being tokenized as special tokens."""
 
 import re
 from collections.abc import Iterable

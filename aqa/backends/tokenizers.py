@@ -1,4 +1,4 @@
-"""Loads tokenizers from a folder, a package or the hub, and finds characters unknown to them."""
+"""Load tokenizers from a folder, a package or the hub, and find characters unknown to them."""
 
 import struct
 import unicodedata

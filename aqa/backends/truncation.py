@@ -1,4 +1,4 @@
-"""Shortens a prompt to a token limit by dropping or cutting passages only."""
+"""Shorten a prompt to a token limit by dropping or cutting passages only."""
 
 import re
 from bisect import bisect_right

@@ -1,4 +1,4 @@
-"""Stores a trained ensemble: its rule and its members."""
+"""Store a trained ensemble: its rule and its members."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Loads trained adapters over their base models, and checks that they fit."""
+"""Load trained adapters over their base models, and check that they fit."""
 
 import json
 import re

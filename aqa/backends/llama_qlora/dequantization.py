@@ -1,4 +1,4 @@
-"""Dequantises a 4-bit base to a folder, for an engine that would load the original weights."""
+"""Dequantise a 4-bit base to a folder, for an engine that would load the original weights."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Estimates what training an adapter needs, without loading weights."""
+"""Estimate what training an adapter needs, without loading weights."""
 
 from typing import Any
 

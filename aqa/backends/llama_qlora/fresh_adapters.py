@@ -1,4 +1,4 @@
-"""Creates LoRA adapters over a base model, and converts PiSSA ones for the original base."""
+"""Create LoRA adapters over a base model, and convert PiSSA ones for the original base."""
 
 from copy import deepcopy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Generates answers from token ids, in continuous batches or with transformers' `generate`.
+"""Generate answers from token ids, in continuous batches or with transformers' `generate`.
 
 The latter is for beams, and for models whose keys and values cannot move between batches.
 """

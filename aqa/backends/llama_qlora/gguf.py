@@ -1,4 +1,4 @@
-"""Converts a GGUF model to safetensors, once per user."""
+"""Convert a GGUF model to safetensors, once per user."""
 
 import io
 from contextlib import redirect_stderr

@@ -1,4 +1,4 @@
-"""Exports a merged model to llama.cpp, and compares the answers of both."""
+"""Export a merged model to llama.cpp, and compare the answers of both."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Merges a trained adapter into its base model, and compares the answers of both."""
+"""Merge a trained adapter into its base model, and compare the answers of both."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence

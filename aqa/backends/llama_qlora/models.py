@@ -1,4 +1,4 @@
-"""Loads causal language models, in 4 bits if the options say so."""
+"""Load causal language models, in 4 bits if the options say so."""
 
 from collections.abc import Iterator
 from contextlib import suppress

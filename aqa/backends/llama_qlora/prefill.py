@@ -1,4 +1,4 @@
-"""Reads prompts: computes their keys and values, and the logits of each answer's first token."""
+"""Read prompts: compute their keys and values, and the logits of each answer's first token."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

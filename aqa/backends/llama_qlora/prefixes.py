@@ -1,4 +1,4 @@
-"""Finds prompts with a shared prefix, such as questions on one passage, to read it only once."""
+"""Find prompts with a shared prefix, such as questions on one passage, to read it only once."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""Fine-tunes a LoRA adapter over a (4-bit) causal model; computes logits only for labels."""
+"""Fine-tune a LoRA adapter over a (4-bit) causal model; compute logits only for labels."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checks that a model predicts each token from earlier ones only."""
+"""Check that a model predicts each token from earlier ones only."""
 
 from typing import Any
 

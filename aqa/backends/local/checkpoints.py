@@ -1,4 +1,4 @@
-"""Finds and judges checkpoints, of which only complete ones count."""
+"""Find and judge checkpoints, of which only complete ones count."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Compiles a model's layers with torch.compile for training."""
+"""Compile a model's layers with torch.compile for training."""
 
 import os
 from collections.abc import Callable

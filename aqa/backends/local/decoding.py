@@ -1,4 +1,4 @@
-"""Chooses tokens, finds where answers end, and computes their confidence."""
+"""Choose tokens, find where answers end, and compute their confidence."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Chooses the device (GPU or CPU) and the precision of this process's weights."""
+"""Choose the device (GPU or CPU) and the precision of this process's weights."""
 
 import json
 import os

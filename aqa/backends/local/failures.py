@@ -1,4 +1,4 @@
-"""Turns library exceptions during training or generation into one-sentence errors."""
+"""Turn library exceptions during training or generation into one-sentence errors."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

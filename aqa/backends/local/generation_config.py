@@ -1,4 +1,4 @@
-"""Reduces a model's generation config to its tokens; our options decide everything else.
+"""Reduce a model's generation config to its tokens; our options decide everything else.
 
 Its other settings (BART's for summaries, Qwen's for chat, a trainer's `use_cache: false`) would
 also apply, and in one engine but not the other.

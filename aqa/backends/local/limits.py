@@ -1,4 +1,4 @@
-"""Checks a model's limits: its positions and its vocabulary."""
+"""Check a model's limits: its positions and its vocabulary."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Loads configs and weights through transformers, strictly: no weight missing, none left over."""
+"""Load configs and weights through transformers, strictly: no weight missing, none left over."""
 
 import json
 from collections.abc import Iterable

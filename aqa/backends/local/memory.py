@@ -1,4 +1,4 @@
-"""Estimates how many tokens fit in memory, adapts when it runs out, and frees it."""
+"""Estimate how many tokens fit in memory, adapt when it runs out, and free it."""
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence

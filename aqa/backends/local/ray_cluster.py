@@ -1,4 +1,4 @@
-"""Connects to Ray, and starts the actors that load readers, each in its own process."""
+"""Connect to Ray, and start the actors that load readers, each in its own process."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Sets the environment variables that Ray reads when imported."""
+"""Set the environment variables that Ray reads when imported."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Saves and restores training: weights as safetensors only, complete checkpoints."""
+"""Save and restore training: weights as safetensors only, complete checkpoints."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Trains a local reader, from rows to saved weights."""
+"""Train a local reader, from rows to saved weights."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Translates our training options to transformers' TrainingArguments."""
+"""Translate our training options to transformers' TrainingArguments."""
 
 import os
 from datetime import timedelta

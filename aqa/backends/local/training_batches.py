@@ -1,4 +1,4 @@
-"""Orders training rows, and collates them into batches."""
+"""Order training rows, and collate them into batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reports training steps, and stops training after one on request."""
+"""Report training steps, and stop training after one on request."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Asks an API for the answer to one prompt, with retries, within all limits."""
+"""Ask an API for the answer to one prompt, with retries, within all limits."""
 
 import asyncio
 import math

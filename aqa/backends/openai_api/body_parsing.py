@@ -1,4 +1,4 @@
-"""Parses the bodies of chat completions and responses, in all the forms that servers send.
+"""Parse the bodies of chat completions and responses, in all the forms that servers send.
 
 A server may stream an answer that should have been sent whole.
 """

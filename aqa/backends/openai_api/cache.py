@@ -1,4 +1,4 @@
-"""Caches an API's answers across runs, so that no question is paid for twice."""
+"""Cache an API's answers across runs, so that no question is paid for twice."""
 
 import json
 import os

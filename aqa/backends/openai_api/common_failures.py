@@ -1,4 +1,4 @@
-"""Decides whether a failure concerns one example or all, by what happens to the others."""
+"""Decide whether a failure concerns one example or all, by what happens to the others."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Opens the client for an API, with proxies and certificates, and explains failed connections."""
+"""Open the client for an API, with proxies and certificates, and explain failed connections."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Tracks what a run has spent in all sessions, may still spend, and would cost."""
+"""Track what a run has spent in all sessions, may still spend, and would cost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

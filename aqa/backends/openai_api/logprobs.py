@@ -1,4 +1,4 @@
-"""Finds the log-probabilities of an answer's tokens in a server's reply."""
+"""Find the log-probabilities of an answer's tokens in a server's reply."""
 
 import json
 import re

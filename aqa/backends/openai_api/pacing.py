@@ -1,4 +1,4 @@
-"""Decides when a request may start, by the server's concurrency and rate limits."""
+"""Decide when a request may start, by the server's concurrency and rate limits."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Finds prices and context sizes of models, in the config or the package genai-prices."""
+"""Find prices and context sizes of models, in the config or the package genai-prices."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Counts a chat's tokens: exactly if the model's tokenizer is available, otherwise estimated."""
+"""Count a chat's tokens: exactly if the model's tokenizer is available, otherwise estimated."""
 
 import hashlib
 import os

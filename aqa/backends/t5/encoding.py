@@ -1,4 +1,4 @@
-"""Encodes prompts for encoder-decoders as plain text followed by one end token."""
+"""Encode prompts for encoder-decoders as plain text followed by one end token."""
 
 import re
 from collections.abc import Callable, Iterable

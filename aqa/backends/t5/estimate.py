@@ -1,4 +1,4 @@
-"""Estimates what training a whole encoder-decoder needs, without loading its weights."""
+"""Estimate what training a whole encoder-decoder needs, without loading its weights."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Generates an encoder-decoder's answers to one batch of questions."""
+"""Generate an encoder-decoder's answers to one batch of questions."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Loads encoder-decoder models, or makes a small T5 from scratch."""
+"""Load encoder-decoder models, or make a small T5 from scratch."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Fine-tunes all weights of an encoder-decoder; with fid, gradients flow into all passages."""
+"""Fine-tune all weights of an encoder-decoder; with fid, gradients flow into all passages."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Chooses vLLM's arguments for a model and its adapter, and checks beforehand that they work."""
+"""Choose vLLM's arguments for a model and its adapter, and check beforehand that they work."""
 
 import json
 from pathlib import Path

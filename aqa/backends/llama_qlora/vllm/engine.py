@@ -1,4 +1,4 @@
-"""Runs vLLM for a reader: starts or connects to servers, asks them, and shuts them down."""
+"""Run vLLM for a reader: start or connect to servers, ask them, and shut them down."""
 
 import asyncio
 import tempfile

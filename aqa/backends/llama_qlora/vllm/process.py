@@ -1,4 +1,4 @@
-"""Runs vLLM's server in child processes, which end when this process does."""
+"""Run vLLM's server in child processes, which end when this process does."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Builds vLLM requests from token ids, and parses the replies."""
+"""Build vLLM requests from token ids, and parse the replies."""
 
 import zlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Runs a server, and ends all its processes once the process that started this one is gone.
+"""Run a server, and end all its processes once the process that started this one is gone.
 
 A standalone program that needs only the standard library. Its arguments are the seconds that the
 server's processes have to end when asked to, and the server's command. Its standard input is a pipe

@@ -1,4 +1,4 @@
-"""Records which parts of a run are at the server, so that a kill neither loses nor repeats one.
+"""Record which parts of a run are at the server, so that a kill neither loses nor repeats one.
 
 A part is planned, uploaded, created and closed; each step is on disk before the next one.
 """

@@ -1,4 +1,4 @@
-"""Turns lines of a batch's answers into predictions, by the same rules as live answers."""
+"""Turn lines of a batch's answers into predictions, by the same rules as live answers."""
 
 import json
 from collections import Counter

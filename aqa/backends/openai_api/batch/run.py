@@ -1,4 +1,4 @@
-"""Answers questions through the Batch API, which processes files of requests within a day."""
+"""Answer questions through the Batch API, which processes files of requests within a day."""
 
 import time
 from collections import Counter
