@@ -11,6 +11,7 @@ from aqa.data.files import Row
 from aqa.data.json_stream import describe, table_rows
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.rows import chosen_split
+from aqa.data.shape import are_objects
 from aqa.data.strict_json import check_whole
 from aqa.errors import DataError
 from aqa.records import Example, Passage
@@ -45,8 +46,9 @@ def _items(given: InMemoryData, split: str | None) -> Iterable[object]:
             items = items[chosen_split(str(given), list(items), split)]
             split = None
         else:
-            table = table_rows(items) if len(items) > 1 else None
-            rows = items.get("data") if table is None else table
+            rows = items.get("data")
+            if len(items) > 1 and not are_objects(rows):
+                rows = table_rows(items) or rows
             items = rows if isinstance(rows, list) else [items]
     if split is not None:
         raise DataError(f"{given}: there are no splits; leave the split out")

@@ -176,12 +176,10 @@ def table_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     It has lists next to the columns' names ("split"), or columns with the same places or keys.
     """
     names, data = document.get("columns"), document.get("data")
-    if (
-        isinstance(names, list)
-        and isinstance(data, list)
-        and all(isinstance(name, str) for name in names)
-        and all(isinstance(row, list) and len(row) == len(names) for row in data)
-    ):
+    if isinstance(names, list) and isinstance(data, list):
+        are_rows = all(isinstance(row, list) and len(row) == len(names) for row in data)
+        if not are_rows or not all(isinstance(name, str) for name in names):
+            return None  # such as rows that are objects, next to the names of their columns
         return [dict(zip(names, row, strict=True)) for row in data]
     kind: Any = type(next(iter(document.values()), None))
     if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):

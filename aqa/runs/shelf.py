@@ -53,6 +53,7 @@ class Shelf:
                 file = TemporaryFile(buffering=0)  # noqa: SIM115  (closed with the shelf)
                 finalize(self, file.close)
                 self._file = file.fileno()
-            written = os.write(self._file, self._rest)
-        self._end += written
-        del self._rest[:written]
+            while self._rest:  # a nearly full disk takes a part, and refuses the next one
+                written = os.write(self._file, self._rest)
+                self._end += written
+                del self._rest[:written]

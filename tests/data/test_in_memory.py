@@ -44,6 +44,8 @@ def read(items: Any, **options: Any) -> list[Example]:
         {"columns": [*ROW], "index": [0], "data": [[*ROW.values()]]},
         [ARTICLE],
         {"version": "1", "data": [ARTICLE]},
+        {"licences": ["MIT"], "data": [ARTICLE]},
+        {"columns": ["all"], "data": [ROW]},
     ],
 )
 def test_each_shape_gives_the_same_example(items: Any) -> None:

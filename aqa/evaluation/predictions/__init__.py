@@ -28,7 +28,7 @@ from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import AS_USUAL, Fields
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
-from aqa.evaluation.predictions.own import HEAD_BYTES, JOURNAL_HEAD, answered_row, is_ours, read_own
+from aqa.evaluation.predictions.own import HEAD_BYTES, answered_row, is_ours, read_own
 from aqa.evaluation.predictions.shapes import SHAPES
 from aqa.evaluation.predictions.shapes.harnesses import without_matches
 from aqa.evaluation.predictions.texts import as_text
@@ -136,8 +136,6 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
 
 def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[Entry]:
     suffix = _suffix(file)
-    if head.startswith(JOURNAL_HEAD):
-        return []  # without any rows
     found = None
     by_lines = suffix in (".jsonl", ".ndjson")
     if by_lines or suffix == ".json" or head.lstrip()[:1] in (b"{", b"["):

@@ -56,9 +56,9 @@ def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | No
         if is_json or (entries and isinstance(entries[0].value, dict)):
             raise
         return None  # plain text whose first line may happen to be JSON
-    first, *others = entries
-    is_row = by_lines and isinstance(first.value, dict)
-    return entries if others or is_row else members(file, first.value)
+    if len(entries) != 1 or (by_lines and isinstance(entries[0].value, dict)):
+        return entries
+    return members(file, entries[0].value)
 
 
 def read_lines(file: Path, at_once: bool = False) -> Iterator[Entry]:

@@ -41,7 +41,7 @@ class Asked:
 
     @cached_property
     def _known(self) -> Collection[str]:
-        return set(map(_plain, self.questions))
+        return set(map(_plain, filter(None, self.questions)))
 
     def check_question(self, place: str, key: str, text: str) -> None:
         """See that a row does not ask another of the data's questions than its id, by DataError."""

@@ -42,6 +42,9 @@ SHAPES = {
         '[{"id": 7, "prediction_text": "x", "answers": {"text": ["y"], "answer_start": [0]}}]',
         [("7", "x", ("y",))]),
     "no answer given": ("a.json", '{"q1": null}', [("q1", None, None)]),
+    "rows beside the names of as many columns": ("a.json",
+        '{"columns": ["id", "prediction"], "data":'
+         ' [{"id": "q1", "prediction": "서울"}, {"id": "q2", "prediction": ""}]}', TWO),
     "packed": ("a.json.gz", gzip.compress('{"q1": "서울", "q2": ""}'.encode()), TWO),
     "packed lines of rows": ("a.jsonl.gz",
         gzip.compress(b'\xef\xbb\xbf{"id": "q1", "prediction": "x"}\n'), [("q1", "x", None)]),
@@ -131,6 +134,8 @@ BROKEN = {
     "no rows": ("a.json", "[]", "holds no predictions"),
     "no members": ("a.json", "{}", "holds no predictions"),
     "only a header": ("predictions.jsonl", HEADER, "holds no predictions"),
+    "only a header, written again": ("a.jsonl", f'{{"id": 1, {HEADER[1:]}', "holds no predictions"),
+    "only separators": ("a.jsonl", "\x1e\n", "holds no predictions"),
     "NaN": ("a.json", '{"q1": NaN, "q2": "x"}',
         'id "q1": the answer is NaN, which pandas makes of an empty cell'),
     "infinite": ("a.jsonl", '{"id": "q1", "prediction": -Infinity}', "the value -inf"),

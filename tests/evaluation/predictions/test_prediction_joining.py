@@ -10,6 +10,7 @@ from files import lines, write
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.predictions import Fields, read_predictions
+from aqa.runs.names import PREDICTIONS
 
 IDS = ["a", "b", "c"]
 ASKED = ["Who is the first?", "누가  둘째인가?", "Who is third?"]
@@ -441,6 +442,14 @@ def test_an_id_of_another_question_is_refused(tmp_path: Path) -> None:
     assert len(read_predictions(path, ["0", "1"], ["when?", "Who wrote it?"])) == 2
     with pytest.raises(DataError, match='its id "0" is that of another question in the data'):
         read_predictions(path, ["0", "1"], ["Who?", "When?"])
+
+
+@pytest.mark.parametrize("name", ["p.json", PREDICTIONS])
+def test_rows_without_a_question_ask_no_other_one(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(json.dumps({"0": {"predicted_answer": "x"}, "1": {"predicted_answer": "y"}}))
+    found = read_predictions(path, ["0", "1"], ["Who?", ""])  # of the second only answers are known
+    assert [row.prediction for row in found.values()] == ["x", "y"]
 
 
 @pytest.mark.parametrize("last", [True, False])
