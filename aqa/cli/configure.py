@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aqa.config.options import RunConfig
 
 
-OF_TRAINING = ("training.", "backend.lora.", "evidence.train.")
+OF_TRAINING = ("training.", "backend.lora.", "evidence.train.", "data.dev_", "merge.", "export.")
 
 
 def configure(params: Mapping[str, Any], trains: bool = True) -> "RunConfig":

@@ -129,7 +129,16 @@ def test_what_has_no_effect_is_refused(words: str, told: str, call_aqa: Call) ->
 
 
 @pytest.mark.parametrize(
-    "setting", ["training.max_steps=3", "training={}", "backend.lora.r=4", "evidence.train={}"]
+    "setting",
+    [
+        "training.max_steps=3",
+        "training={}",
+        "backend.lora.r=4",
+        "evidence.train={}",
+        "data.dev_path=dev.json",
+        "merge=true",
+        "export=gguf",
+    ],
 )
 def test_options_of_a_training_are_refused_where_there_is_none(
     setting: str, call_aqa: Call
