@@ -190,13 +190,16 @@ class BeamTokens:
 
     `look`, a logits processor, sees each step's scores, then `note`, a stopping criterion that
     stops nothing, sees all candidates. A second pass over the answers would be slower, and give
-    some models' answers other scores. Answers start at the column `start`.
+    some models' answers other scores. Answers start at the column `start`. A token is found by the
+    one before: kept whole, candidates would take memory with the square of their length.
     """
 
     def __init__(self, beams: int, start: int) -> None:
         self._beams, self._start = beams, start
         self.criteria = [self.note]
-        self._found: dict[tuple[int, ...], float] = {}
+        self._places: dict[tuple[int, int], int] = {}  # by the place of the token before
+        self._found: list[float] = []  # by place
+        self._last: dict[tuple[int, ...], int] = {}  # this step's candidates: their last places
 
     def look(self, input_ids: Any, scores: Any) -> Any:
         """Keep a step's scores, and which beam each row is."""
@@ -211,15 +214,23 @@ class BeamTokens:
         keys = self._keys(input_ids, len(input_ids) * self._beams // len(self._scores))
         rows = [self._rows[key[:-1]] for key in keys]
         picked = self._scores[rows, [key[-1] for key in keys]]
-        self._found |= zip(keys, picked.tolist(), strict=True)
+        before, self._last = self._last, {}
+        for key, value in zip(keys, picked.tolist(), strict=True):
+            token = before.get(key[:-1], -1 - key[0]), key[-1]  # first after its prompt
+            place = self._last[key] = self._places.setdefault(token, len(self._found))
+            if place == len(self._found):
+                self._found.append(value)
         return torch.zeros(len(keys), dtype=torch.bool, device=input_ids.device)
 
     def log_probabilities(self, sequences: Any, each: int) -> list[list[float]]:
         """Return those of all tokens, row by row, `each` rows per prompt; NaN after an end."""
-        return [
-            [self._found.get(key[:end], nan) for end in range(2, len(key) + 1)]
-            for key in self._keys(sequences, each)
-        ]
+        return [[*self._read(key)] for key in self._keys(sequences, each)]
+
+    def _read(self, key: tuple[int, ...]) -> Iterator[float]:
+        place: int | None = -1 - key[0]
+        for token in key[1:]:
+            place = None if place is None else self._places.get((place, token))
+            yield nan if place is None else self._found[place]
 
     def _keys(self, ids: Any, each: int) -> list[tuple[int, ...]]:
         """Return each row's prompt number and answer tokens."""
