@@ -104,10 +104,15 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
         )
         rows = read_predictions(path, ids, questions)
         return MemberRun(Member(name, str(path), str(Path.cwd())), path, rows)
-    for folder, found in runs.items():
-        if found["config"]["backend"]["name"] == "ensemble":
-            raise UsageError(f"{folder} is of an ensemble; name the members of that one instead")
-    own = {folder: found for folder, found in runs.items() if _is_of_data(found, inputs)}
+    single = {
+        folder: found
+        for folder, found in runs.items()
+        if found["config"]["backend"]["name"] != "ensemble"
+    }
+    if not single or (path in runs and path not in single):
+        ensemble = next(folder for folder in runs if folder not in single)
+        raise UsageError(f"{ensemble} is of an ensemble; name the members of that one instead")
+    own = {folder: found for folder, found in single.items() if _is_of_data(found, inputs)}
     if not own:
         raise DataError(
             f"{path} holds no answers to {inputs.source.path}; predict with that reader and these"

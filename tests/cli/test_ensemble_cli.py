@@ -318,6 +318,9 @@ def test_an_ensemble_is_no_member_and_promises_nothing_of_what_it_learned_from(
             code=2,
         )
         assert f"{member} is of an ensemble; name the members" in " ".join(done.stderr.split())
+    call_aqa(*run, "b/inner", "--data", dev, code=0)  # leaves b a reader
+    members = ("--set", "backend.members=[a, b]")
+    call_aqa("train", "ensemble", "--data", dev, "-o", "of two", *members, code=0)
     told = {
         "ens": "ens is a training; predict questions that it has not seen with its reader"
         " (`aqa predict ensemble --model ens --data QUESTIONS`), and choose",
