@@ -208,6 +208,10 @@ def _add(body: Json, event: Json) -> None:
         (choice,) = body.setdefault("choices", [{"message": {}}])
         for name in ("finish_reason", "error"):
             choice[name] = piece.get(name) or choice.get(name)
+        if isinstance(logprobs := piece.get("logprobs"), Mapping):
+            for name, listed in logprobs.items():
+                if isinstance(listed, list):
+                    choice.setdefault("logprobs", {}).setdefault(name, []).extend(listed)
         said = piece.get("delta") or piece.get("message") or {"content": piece.get("text")}
         _join(choice["message"], said)
 

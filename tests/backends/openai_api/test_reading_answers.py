@@ -237,6 +237,25 @@ def test_other_streams() -> None:
     assert read_reply(stream(*texts, "[DONE]")).text == "Ann"
 
 
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        [{"content": [{"token": word, "logprob": value}]} for word, value in (("An", -1), ("n", 0))]
+        + [{"content": None}],
+        [{"tokens": [word], "token_logprobs": [value]} for word, value in (("An", -1), ("n", 0))]
+        + [None],
+    ],
+    ids=["chat", "text"],
+)
+def test_a_stream_keeps_the_log_probabilities(logprobs: list[Body | None]) -> None:
+    """They were dropped, so that answers had no confidence, for which the server was blamed."""
+    events = [piece("An"), piece("n"), piece("", "stop")]
+    for event, given in zip(events, logprobs, strict=True):
+        event["choices"][0]["logprobs"] = given
+    reply = read_reply(stream(*events, "[DONE]"))
+    assert (reply.text, reply.tokens) == ("Ann", ((b"An", -1.0), (b"n", 0.0)))
+
+
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
 @pytest.mark.parametrize("between", [1, 2])  # some servers omit blank lines
 def test_the_data_of_an_event_may_take_several_lines(end: str, between: int) -> None:
