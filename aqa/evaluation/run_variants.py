@@ -143,15 +143,10 @@ def _score(
     names = list(dict.fromkeys(name for own in runs.values() for name in own))
     with progress.task("Scoring under stress", total=len(names), unit="conditions") as task:
         for condition in names:
-            given: list[Predicted] = [
-                NamedPredictions(reader, own[condition])
-                for reader, own in runs.items()
-                if condition in own
-            ]
+            folders = {name: own[condition] for name, own in runs.items() if condition in own}
             if condition in (CONFLICT, TWO_SOURCES):
-                _check_rules(
-                    condition, [own[condition] for own in runs.values() if condition in own]
-                )
+                _check_rules(condition, list(folders.values()))
+            given: list[Predicted] = [NamedPredictions(*each) for each in folders.items()]
             scored = scores.evaluate(given, None, scoring, SilentProgress())
             there = _asked_of(scored.systems)
             for system in scored.systems:

@@ -32,8 +32,7 @@ IDS = (
     "referenceexampleid", "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid",
     "instanceid", "topicid", "narrativeid", "qaid", "itemid", "recordid", "caseid", "testid",
     "customid", "uid", "uuid", "key", "name", "docid", "testidx", "idx", "index", "rowid", "number",
-    "번호", "문항번호", "질문번호", "unnamed0",
-    "indexlevel0", "",
+    "번호", "문항번호", "질문번호", "unnamed0", "indexlevel0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn

@@ -162,6 +162,14 @@ def test_an_error_of_vertex_is_a_failure(tmp_path: Path) -> None:
     assert (found["q1"].prediction, found["q1"].failed) == (None, True)
 
 
+def test_an_empty_response_beside_a_status_is_an_abstention(tmp_path: Path) -> None:
+    said = [{"id": "1", "response": "x", "status": "ok"}, {"id": "2", "response": "", "status": 1}]
+    found = read_predictions(write(tmp_path, "p.jsonl", lines(said)))
+    assert [(key, row.prediction, row.failed) for key, row in found.items()] == [
+        ("1", "x", False), ("2", "", False),
+    ]  # fmt: skip
+
+
 VARIANTS = {
     "filters of lm-eval": (lm_eval({"strict": "{}", "flex": "{}?"}), "filter", "strict", "flex"),
     "providers of promptfoo": (

@@ -34,7 +34,7 @@ def anthropic(row: Row) -> Iterator[Row]:
     "response",
     knows=lambda row: (
         bool({"candidates", "promptFeedback"} & as_object(row["response"]).keys())
-        or (not row["response"] and bool(row.get("status")))  # a Vertex AI error
+        or (not row["response"] and "contents" in as_object(row.get("request")))  # a failure
     ),
 )
 def gemini(row: Row) -> Iterator[Row]:
