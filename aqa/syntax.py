@@ -14,10 +14,10 @@ HINTS = {
 # How the messages of Python's parser begin, and of PyYAML; others are kept.
 JSON_FAULTS = {
     "Extra data": "something follows the value",
-    "Expecting ','": "a comma is missing here, or a bracket before",
+    "Expecting ','": 'a comma is missing here, or a bracket before; in texts, write " as \\"',
     "Expecting ':'": "a colon is missing",
     "Expecting property name": "a key in double quotes is needed",
-    "Expecting value": "a value is missing",
+    "Expecting value": 'a value is missing: null, true, false, a number, "text", [...] or {...}',
     "Illegal trailing comma": "a comma is one too many",  # since Python 3.13
     "Invalid control": "line breaks and tabs in texts are written \\n and \\t",
     "Invalid \\": "a backslash is written \\\\",
@@ -29,7 +29,12 @@ YAML_FAULTS = {
     "found undefined alias": "a * that begins no text: put the text in quotes",
     "expected ','": "a comma is missing, or a bracket is not closed",
     "found unexpected end": "a quotation mark is not closed",
+    "expected <block end>, but found '<scalar>'": (
+        "more text after a closing quotation mark or bracket: put all of the value in quotes"
+    ),
+    "expected <block end>, but found ','": "a comma after a value: remove it",
     "expected <block end>": "this line is not indented like those before it",
+    "expected '<document start>', but found '<block": "this line is indented less than the first",
     "could not find expected": "a key without a colon",
     "could not determine a constructor": "tags (!) are not supported",
     "but found another document": "a second document begins; keep one",
