@@ -37,7 +37,7 @@ def _samples(file: Path, archive: zipfile.ZipFile, names: list[str]) -> Iterator
         place = f"{file}, {name}"
         try:
             sample = json.loads(_read(archive, archive.getinfo(name)))
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # no JSON, or encrypted
             raise DataError(f"{place} can't be read: {error}; is it complete?") from None
         yield Entry(place, as_row(sample, place))
 

@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import pickle
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -136,6 +137,13 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
     "a pointer": ("p.json", "version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
     "a broken archive": ("p.eval", archive("header.json", "samples/1.json")[:60], "is it complete"),
     "a broken table": ("p.parquet", b"PAR1" + b"x" * 50, "not a Parquet file that can be read"),
+    "an encrypted sample": (
+        "p.eval",
+        re.sub(
+            rb"(PK\x03\x04..|PK\x01\x02....)\0", b"\\1\x01", archive("header.json", "samples/1")
+        ),
+        "samples/1 can't be read: .*encrypted",
+    ),
     "a broken sample": ("p.eval", archive("header.json", "samples/1.json"), "can't be read"),
 }  # fmt: skip
 
