@@ -65,14 +65,14 @@ def estimate_detection(
     assert resume.stop is not None
     estimate = dry_run(config, folder, progress, resume)
     inputs = Inputs(config, load_template(config.prompt), progress)
-    contest = open_sequential_test(resume.stop, config, inputs, folder, progress)
+    test = open_sequential_test(resume.stop, config, inputs, folder, progress)
     rows = read_lines(folder / JOURNAL) if estimate.answered else ()
-    sensitivity, is_paired = contest.sensitivity(
+    sensitivity, is_paired = test.sensitivity(
         {row["index"]: row["predicted_answer"] for row in rows}
     )
-    need = sensitivity.need(contest.a, contest.b, contest.score, points)
+    need = sensitivity.need(test.a, test.b, test.score, points)
     affordable = _affordable(config, estimate, Spent() if resume.fresh else spent_in(folder))
-    capacity = min(estimate.answered + affordable, contest.questions)
+    capacity = min(estimate.answered + affordable, test.questions)
     if need.questions is None or sensitivity.detectable is None:
         return estimate, DetectionCost(need, is_paired, None, capacity, None)
     more = max(0, need.questions - estimate.answered)

@@ -139,15 +139,15 @@ def kept_answers(
     """Yield each answer once it is in the journal, starting with those of earlier sessions."""
     total, launch = questions.inputs.total, questions.launch
     contract = contract_of(questions, resume)
-    contest = None
+    test = None
     if resume.stop is not None:
         config, inputs = questions.config, questions.inputs
-        contest = open_sequential_test(resume.stop, config, inputs, folder, progress)
+        test = open_sequential_test(resume.stop, config, inputs, folder, progress)
         if not resume.fresh:  # a run is resumed with its original plan
-            check_goes_on(contest, folder)
+            check_goes_on(test, folder)
     with opened(questions, folder, resume, command) as session:
         journal = session.journal
-        stopping = None if contest is None else SequentialRun(contest, session, contract)
+        stopping = None if test is None else SequentialRun(test, session, contract)
         if journal.dropped_lines:
             progress.note("the journal's last line was incomplete; that example is asked again")
         answered, failed = journal.counts(total)

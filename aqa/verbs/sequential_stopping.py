@@ -63,15 +63,14 @@ def open_sequential_test(
             " run is a better reference"
         )
     a, b = system_names([reference, folder])
-    contest = SequentialTest(rule, (a, b), aligned, config.seed)
+    test = SequentialTest(rule, (a, b), aligned, config.seed)
     if failed := sum(row.failed for row in system.rows.values()):
         progress.note(f"{reference}: {failed:,} failed answers count 0")
-    if contest.left_out:
+    if test.left_out:
         progress.note(
-            f"{reference} has no answer to {contest.left_out:,} of the questions, which are left"
-            " out"
+            f"{reference} has no answer to {test.left_out:,} of the questions, which are left out"
         )
-    return contest
+    return test
 
 
 def _noting(inputs: Inputs, questions: dict[str, str]) -> Iterator[Example]:
@@ -80,11 +79,11 @@ def _noting(inputs: Inputs, questions: dict[str, str]) -> Iterator[Example]:
         yield example
 
 
-def check_goes_on(contest: SequentialTest, folder: Path) -> None:
+def check_goes_on(test: SequentialTest, folder: Path) -> None:
     """Raise RunError if the run began with another seed, reference or margin."""
     begun = read_manifest(folder).get(DECIDING)
     theirs = dict(begun.get("plan") or {}) if isinstance(begun, dict) else {}
-    found = differences(theirs, contest.plan) if theirs else {}
+    found = differences(theirs, test.plan) if theirs else {}
     found.pop("reference.name", None)
     if "reference.sha256" in found:
         found["reference.sha256"] = "the reference gave other answers, or the data changed"
@@ -99,12 +98,10 @@ def check_goes_on(contest: SequentialTest, folder: Path) -> None:
 class SequentialRun:
     """Supplies a run's questions in waves, tests after each, and stops once that decides."""
 
-    def __init__(
-        self, contest: SequentialTest, session: Session, contract: Contract | None
-    ) -> None:
+    def __init__(self, test: SequentialTest, session: Session, contract: Contract | None) -> None:
         """With a contract, withheld answers count as the abstentions that they become."""
-        self._contest, self._session, self._contract = contest, session, contract
-        session.run.update({DECIDING: {"plan": contest.plan}})
+        self._test, self._session, self._contract = test, session, contract
+        session.run.update({DECIDING: {"plan": test.plan}})
         self.examples = ReadOnce(session.inputs.all_examples())
         self.decision: Decision | None = None
         self.is_done = False
@@ -117,7 +114,7 @@ class SequentialRun:
         journal, since = self._session.journal, self._session.since
         reader = self._session.reader
         growth = BATCH if isinstance(reader, Remote) and reader.asks_by_batch else LIVE
-        for wave in self._contest.waves(growth):
+        for wave in self._test.waves(growth):
             if todo := [place for place in wave if not journal.is_done(place, since)]:
                 yield todo
             if not all(journal.is_done(place, since) for place in wave):
@@ -129,8 +126,8 @@ class SequentialRun:
 
     def _look(self, wave: Sequence[int]) -> None:
         rows = self._session.journal.rows_at(wave)
-        self.decision = self._contest.decide({row["index"]: self._answer(row) for row in rows})
-        found = {"plan": self._contest.plan, "result": self.decision.to_json()}
+        self.decision = self._test.decide({row["index"]: self._answer(row) for row in rows})
+        found = {"plan": self._test.plan, "result": self.decision.to_json()}
         self._session.run.update({DECIDING: found})
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
