@@ -20,14 +20,7 @@ from aqa.records import Prediction, Prompt
 FILE = "responses.sqlite"
 LAYOUT = 1  # version of the file; others are refused
 LOCKED = 10.0  # seconds to wait for another process that writes
-UNCACHED_FIELDS = {
-    "id",
-    "error",
-    "spent",
-    "saved",
-    "unread",
-    "seconds",
-}  # fields that are not cached
+UNCACHED_FIELDS = {"id", "error", "spent", "saved", "unread", "seconds"}
 AskSample = Callable[[Prompt, int], Awaitable[Prediction]]  # the sample's number, from 0
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
 
