@@ -686,6 +686,8 @@ QUESTIONS_ALONE: dict[str, tuple[str, Any, tuple[str, ...]]] = {
          f"d1,test,{WHEN},1874,in 1874,{WHEN}\n", ("1874", "in 1874")),
     "FreshQA": ("f.csv", f"id,question,effective_year,answer_0,answer_1\n1,{WHEN},2022,1874,\n",
         ("1874",)),
+    "a label that is a type": ("l.jsonl",
+        lines({"question": WHEN, "answer": "1874", "label": "bridge"}), ("1874",)),
     "SimpleQA": ("s.csv", f"metadata,problem,answer\n{{}},{WHEN},1874\n", ("1874",)),
     "TruthfulQA": ("t.csv", f"Question,Best Answer,Correct Answers\n{WHEN},1874,1874; in 1874\n",
         ("1874", "in 1874")),

@@ -33,6 +33,7 @@ OF_A_CORPUS = {
 OF_CANDIDATES = {
     "question_id", "question", "document_title", "paragraph", "answer", "label", "idx",
 }  # fmt: skip
+RIGHT_OR_WRONG = ("0", "1", "true", "false")
 CONVERSATION = (
     "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
     " question each that can be answered by itself"
@@ -82,7 +83,9 @@ SHAPES: tuple[Shape, ...] = (
         "a candidate answer that a label calls right or wrong (WikiQA, MultiRC): keep only the"
         " right ones, and say so with --field answers=answer",
         "question", "answer", "label",
-        knows=lambda row: row.keys() <= OF_CANDIDATES,
+        knows=lambda row: (
+            row.keys() <= OF_CANDIDATES and str(row["label"]).lower() in RIGHT_OR_WRONG
+        ),
     ),
     unreadable(
         "Prodigy's annotations, whose \"answer\" says whether they are right; write the text of"

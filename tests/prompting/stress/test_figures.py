@@ -31,6 +31,7 @@ MONTH = "(January|February|March|April|May|June|July|August|September|October|No
         ("May", MONTH),
         ("12월 31일", r"1[01]월 (1\d|2[0-8])일"),
         ("오후 3시 30분", r"오후 \d시 [1-5]0분|오후 \d시 [1-5]\d분"),
+        ("at 12:30", r"at 1[01]:[1-5]\d"),
         ("제3차", r"제\d차"),
         ("1억 2천만 달러", r"\d억 \d천만 달러"),
         ("Apollo 11", r"Apollo \d\d"),
