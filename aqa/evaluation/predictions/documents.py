@@ -1,5 +1,6 @@
 """Split JSON documents, or answers in memory, into entries: one per prediction."""
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,8 @@ def read_lines(file: Path, at_once: bool = False) -> Iterator[Entry]:
             else:
                 yield Entry(place, value)
     except DataError:
-        if not is_journal or sum(1 for _ in text_lines(file)) > count + 1:
+        lines, (_, last) = deque(enumerate(text_lines(file), 1), maxlen=1).pop()
+        if not is_journal or lines > count + 1 or last.endswith("\n"):
             raise
 
 

@@ -120,6 +120,8 @@ BROKEN = {
     "a broken line": ("a.jsonl", '{"id": "q1", "prediction": "x"}\n{"id"', "line 2, column 6"),
     "a broken line of a journal": ("predictions.jsonl",
         HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n', "line 2, column 5"),
+    "a broken last line of a journal, whole by its end": ("predictions.jsonl",
+        HEADER + '{"id": "q1", "predicted_answer": "x"}\n{"id\n', "line 3"),
     "true": ("a.json", '{"q1": true}', "the answer is true or false"),
     "a list": ("a.json", '{"q1": ["x", "y"]}', 'id "q1": 2 answers without scores'),
     "an object": ("a.json", '{"q1": {"prediction": {"a": 1}}}', "the answer is an object with a"),
