@@ -121,7 +121,7 @@ BROKEN = {
     "a broken line of a journal": ("predictions.jsonl",
         HEADER + '{"id\n{"id": "q1", "predicted_answer": "x"}\n', "line 2, column 5"),
     "a broken last line of a journal, whole by its end": ("predictions.jsonl",
-        HEADER + '{"id": "q1", "predicted_answer": "x"}\n{"id\n', "line 3"),
+        HEADER + '{"id": "q1", "predicted_answer": "x"}\n{"id\n', "it ends too early"),
     "true": ("a.json", '{"q1": true}', "the answer is true or false"),
     "a list": ("a.json", '{"q1": ["x", "y"]}', 'id "q1": 2 answers without scores'),
     "an object": ("a.json", '{"q1": {"prediction": {"a": 1}}}', "the answer is an object with a"),
