@@ -116,9 +116,9 @@ def gold(questions: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def configured(params: Mapping[str, Any]) -> None:
+def configured(params: Mapping[str, Any], trains: bool = True) -> None:
     """Make the config for a command's words, and check that its files exist."""
-    config = configure(params)
+    config = configure(params, trains)
     load_template(config.prompt)
     data = config.data
     check_files(data.path, data.dev_path, data.passages, data.dev_passages, data.corpus)
