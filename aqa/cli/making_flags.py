@@ -1,4 +1,4 @@
-"""How a flag is made: its name, help and panel, what it takes, and what a shell offers for it."""
+"""Make flags: their names, help, panels, limits and shell completions."""
 
 from collections.abc import Callable
 from typing import Any

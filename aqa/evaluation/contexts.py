@@ -1,4 +1,4 @@
-"""What examples are beside their references, as far as data and predictions tell it."""
+"""Collect what is known of each example besides its references, from data and predictions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,17 +14,17 @@ from aqa.records import Example
 
 @dataclass(slots=True)
 class Contexts:
-    """What examples are beside their references: questions, passages, what they belong to."""
+    """Questions, passage languages, cluster labels and columns of examples, by index."""
 
     questions: list[str] = field(default_factory=list)
     languages: list[str] = field(default_factory=list)  # of the passages
     labels: Labels = field(default_factory=Labels)
-    columns: list[Mapping[str, Any]] = field(default_factory=list)  # none where none are asked for
+    columns: list[Mapping[str, Any]] = field(default_factory=list)  # empty if no keys are asked for
 
     def kept(
         self, examples: Iterable[Example], cluster: str, keys: Sequence[str]
     ) -> Iterator[Example]:
-        """Hand the examples on and keep what is known of them."""
+        """Yield the examples unchanged, recording what is known of each."""
         for place, example in enumerate(examples):
             labels = clustering.example_labels(example, cluster)
             self.questions.append(example.question)
@@ -40,7 +40,7 @@ class Contexts:
     def of(
         self, expected: References, given: References | None, systems: Sequence[System]
     ) -> "Contexts":
-        """Those of the expected among the given examples; without data, what the rows tell."""
+        """Select the expected among the given examples; without data, use the prediction rows."""
         if given is None:
             return Contexts([_own_question(systems, key) for key in expected])
         if len(expected) == len(given):
@@ -55,7 +55,7 @@ class Contexts:
 def label_by_rows(
     labels: Labels, expected: References, systems: Sequence[System], cluster: str
 ) -> Iterator[str]:
-    """Add what the predictions tell and the data don't; say where these do not agree."""
+    """Add labels from the predictions if the data have none; yield a warning if files disagree."""
     different = []
     for place, key in enumerate(expected):
         rows = (row for system in systems if (row := system.rows.get(key)) is not None)
@@ -69,7 +69,7 @@ def label_by_rows(
 
 
 def _own_question(systems: Sequence[System], key: str) -> str:
-    """Take the question from the predictions themselves, where one holds any."""
+    """Return the question from the first prediction that has one, or an empty string."""
     rows = (system.rows[key] for system in systems if key in system.rows)
     found = (row.metadata.get("question") for row in rows)
     return next((text for text in found if isinstance(text, str) and text), "")

@@ -1,4 +1,4 @@
-"""Values that are read one at a time lie in a temporary file, so that any number of them may be."""
+"""Keep any number of values in a temporary file, to be read one at a time."""
 
 import os
 import pickle
@@ -14,16 +14,16 @@ LENGTH = 4  # bytes that say how long a value is
 
 
 class Shelf:
-    """Keeps values until it is itself forgotten."""
+    """Values in a temporary file, which is deleted with this object."""
 
     def __init__(self) -> None:
         self._file = -1
-        self._end = 0  # of the file
-        self._rest = bytearray()  # what comes after it
+        self._end = 0  # of the file, in bytes
+        self._rest = bytearray()  # not yet written
         self._last: tuple[int, Any] = -1, None
 
     def put(self, value: object) -> int:
-        """Keep a value and return its place."""
+        """Store a value and return its place."""
         place, stored = self._end + len(self._rest), pickle.dumps(value, -1)
         self._rest += len(stored).to_bytes(LENGTH) + stored
         if len(self._rest) > WRITTEN:
@@ -31,7 +31,7 @@ class Shelf:
         return place
 
     def get(self, place: int) -> Any:
-        """Return the value put there, which must not be changed: the last one is remembered."""
+        """Return the value stored at a place. Don't change it: the last one is cached."""
         known, value = self._last
         if known != place:
             stored = self._bytes(place, READ)
@@ -53,7 +53,7 @@ class Shelf:
                 file = TemporaryFile(buffering=0)  # noqa: SIM115  (closed with the shelf)
                 finalize(self, file.close)
                 self._file = file.fileno()
-            while self._rest:  # a nearly full disk takes a part, and refuses the next one
+            while self._rest:  # a nearly full disk may take only part of it
                 written = os.write(self._file, self._rest)
                 self._end += written
                 del self._rest[:written]

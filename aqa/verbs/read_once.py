@@ -1,4 +1,4 @@
-"""Data that are asked for again and again by places, and read once."""
+"""Read data once, although examples are asked for repeatedly by index."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,13 @@ from aqa.runs.shelf import Shelf
 
 
 class ReadOnce:
-    """Examples by their places in the data: what was read on the way to one lies on disk."""
+    """Examples by index; those read on the way to one are kept on disk."""
 
     def __init__(self, examples: Iterable[tuple[int, Example]]) -> None:
         self._examples, self._shelf, self._places = iter(examples), Shelf(), array("Q")
 
     def examples_at(self, places: Iterable[int]) -> Iterator[tuple[int, Example]]:
-        """Give those at these places, in any order."""
+        """Yield the examples at these indices, which may be in any order."""
         for place in places:
             for _, example in islice(self._examples, max(0, place + 1 - len(self._places))):
                 self._places.append(self._shelf.put(example))

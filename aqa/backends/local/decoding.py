@@ -190,8 +190,8 @@ class BeamTokens:
 
     `look`, a logits processor, sees each step's scores, then `note`, a stopping criterion that
     stops nothing, sees all candidates. A second pass over the answers would be slower, and give
-    some models' answers other scores. Answers start at the column `start`. A token is found by the
-    one before: kept whole, candidates would take memory with the square of their length.
+    some models' answers other scores. Answers start at the column `start`. Each token
+    refers to the one before: whole candidates would take memory quadratic in their length.
     """
 
     def __init__(self, beams: int, start: int) -> None:

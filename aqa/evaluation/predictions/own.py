@@ -1,4 +1,4 @@
-"""Files of our own runs, read a row at a time: they may hold millions."""
+"""Read predictions of our own runs a row at a time, as they may have millions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -27,10 +27,12 @@ OUR_ANSWER = "predicted_answer"
 
 
 def read_own(file: Path, asked: Asked | None, fields: Fields) -> dict[str, AnsweredRow]:
-    """Read the predictions of a run by id; none where they are of another tool, or to be joined.
+    """Read the predictions of a run by id.
+
+    Empty if the file is another tool's, or if none of its ids is in the data.
 
     Raises:
-        DataError: a row asks another question of the data than its id says, or is none of a run.
+        DataError: a row's question is not that of its id in the data, or a row has no id.
     """
     is_finished, shelf, found = file.name == PREDICTIONS, Shelf(), dict[str, AnsweredRow]()
     for place, row in _rows(file):
@@ -45,7 +47,7 @@ def read_own(file: Path, asked: Asked | None, fields: Fields) -> dict[str, Answe
 
 
 def _rows(file: Path) -> Iterator[Row]:
-    """The rows of a run's predictions or journal; none of another file."""
+    """Yield the rows of a run's predictions or journal; nothing for any other file."""
     with open_bytes(file) as opened:
         head = opened.read(HEAD_BYTES)
     if head.startswith(JOURNAL_HEAD):
@@ -56,13 +58,13 @@ def _rows(file: Path) -> Iterator[Row]:
 
 
 def is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
-    """Tell whether a row is of a run of ours, which no --prediction-field is meant for."""
+    """Whether a row is from our own run and has no column that --prediction-field names."""
     named = (*fields.ids, *fields.answers, *fields.rows)
     return OUR_ANSWER in row and all(look_up(row, path) is MISSING for path in named)
 
 
 def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
-    """Take a line of a journal as it was before it was written."""
+    """Convert a journal line to a prediction row."""
     found = read_row(Entry(place, row), row, AS_USUAL)
     if "id" not in found.ids:
         raise DataError(f"{place}: no id, which each line of a journal has")

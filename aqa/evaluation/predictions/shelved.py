@@ -1,4 +1,4 @@
-"""The columns of a row that are on disk: an evaluation looks at few of them."""
+"""Keep the columns of prediction rows on disk, since an evaluation reads few of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from aqa.runs.shelf import Shelf
 
 
 class Shelved(Mapping[str, Any]):
-    """The columns of one row, read when they are asked for; a copy holds them itself."""
+    """The columns of one row, read from a shelf on access; a copy holds them in memory."""
 
     __slots__ = ("_place", "_shelf")
 
@@ -24,7 +24,7 @@ class Shelved(Mapping[str, Any]):
         return len(self._all())
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give a column that there may be."""
+        """Return a column, or the default."""
         return self._all().get(name, default)
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
