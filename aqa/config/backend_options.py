@@ -27,7 +27,9 @@ class BackendOptions(Section):
 
     default_prompt: ClassVar[str] = "eng_v1"
     shipped_config: ClassVar[str] = "llama_smollm2"  # suggested if no model is given
-    by_effect: ClassVar[frozenset[str]] = frozenset()  # options that a reader's identity tells of
+    by_effect: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # options that a reader's identity accounts for
 
     name: str
     model: str

@@ -1,4 +1,4 @@
-"""The type of an option that names data, or holds them; see `in_memory_data`."""
+"""The type of options that are a path to data or data in memory; see `in_memory_data`."""
 
 from typing import Annotated, Any
 
@@ -9,7 +9,7 @@ from aqa.config.in_memory_data import InMemoryData
 
 
 def _text_or_given(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """A config file has texts alone, and messages about them speak of nothing else."""
+    """Accept data in memory too, but mention only text in messages, as config files have."""
     return core_schema.no_info_wrap_validator_function(
         lambda value, check: value if isinstance(value, InMemoryData) else check(value),
         handler(str),

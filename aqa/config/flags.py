@@ -1,4 +1,4 @@
-"""The options of a config that have a flag of their own, described once for both."""
+"""Describe the config options that have flags, once for config and command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """An option by its dotted key, what it is for, and the part of --help that it is listed in.
+    """A config option with a flag: its dotted key, help text and panel in --help.
 
-    The flag is called as the option is, unless it has a `name` of its own; it may be `short`, too.
-    --help shows its value as `metavar`, or by its type.
+    The flag has the option's name unless `name` is given; `short` is a one-letter form. --help
+    shows its value as `metavar`, by default its type.
     """
 
     key: str
@@ -21,12 +21,12 @@ class Flag:
 
     @property
     def parameter(self) -> str:
-        """The name of a command's parameter for it."""
+        """The name of the command's parameter."""
         return self.name or self.key.rpartition(".")[2]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The flag, long before short."""
+        """The flag's spellings, the long one first."""
         long = "--" + self.parameter.replace("_", "-")
         return (long, self.short) if self.short else (long,)
 

@@ -1,4 +1,4 @@
-"""Data at hand: what may be in a config in the place of a path."""
+"""Data in memory, which a config may have instead of a path."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from aqa.records import Example
 class InMemoryData:
     """Examples, or rows of named columns, that can be read any number of times.
 
-    `items` may be a data set of the library `datasets`, or a document of rows, too. Messages call
-    them by the `name`.
+    `items` may also be a data set of the library `datasets` or a document of rows. Messages call
+    the data by `name`.
     """
 
     items: Iterable[Example | Mapping[str, Any]] | Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Configs of the predecessor in our words: flat keys, and the three sections of its T5 reader."""
+"""Translate the predecessor's configs: its flat keys, and the sections of its T5 reader."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ FLAT_KEYS = {
     "num_train_epochs": "training.num_train_epochs",
     "bert_model": "evaluation.bert_model",
 }
-# Arguments of transformers that are called as our options of a training.
+# Arguments of transformers with the same names as our training options.
 OF_TRAINING = (
     "num_train_epochs", "max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps",
     "weight_decay", "max_grad_norm", "per_device_train_batch_size", "gradient_accumulation_steps",
@@ -53,7 +53,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "seed": "seed",
     },
 }
-# What aqa always or never does: these values change nothing, any other one is refused.
+# What aqa always or never does: these values change nothing, others are refused.
 SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
     "use_fast_tokenizer": ((True,), "tokenizers are always fast ones"),
     "config_name": ((None,), "the configuration comes with the model"),
@@ -61,11 +61,11 @@ SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
     "overwrite_cache": ((True, False), ""),
     "preprocessing_num_workers": (range(129), ""),
     "dataloader_num_workers": (range(129), ""),
-    "per_device_eval_batch_size": (range(1, 4097), ""),  # batches of answers go by tokens
+    "per_device_eval_batch_size": (range(1, 4097), ""),  # we batch by tokens
     "pad_to_max_length": ((False,), "rows are padded to the longest in their batch"),
     "ignore_pad_token_for_loss": ((True,), "padding is never trained on"),
     "doc_stride": ((None,), "a context is not read in windows; evidence options say what is cut"),
-    "do_train": ((True, False), ""),  # the verb says it
+    "do_train": ((True, False), ""),  # decided by the verb
     "do_eval": ((True, False), ""),
     "do_predict": ((True, False), ""),
     "overwrite_output_dir": ((False,), "only --fresh overwrites a run folder"),
@@ -81,17 +81,17 @@ SETTLED: Mapping[str, tuple[Sequence[object], str]] = {
         (False,),
         "T5 overflows in float16: leave it out, and bfloat16 is used where possible",
     ),
-    "bf16": ((True, False), ""),  # the hardware decides
+    "bf16": ((True, False), ""),  # decided by the hardware
 }
-WORDS = {"yes": True, "on": True, "no": False, "off": False}  # YAML's other ones
+WORDS = {"yes": True, "on": True, "no": False, "off": False}  # YAML's other spellings
 BEST_METRICS = {"exact_match": "em", "em": "em", "f1": "f1", "eval_f1": "f1", "loss": "loss"}
 
 
 def translate(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give our dotted keys and the values of a config, of which any may be the predecessor's.
+    """Yield a config's values under our dotted keys; any key may be the predecessor's.
 
     Raises:
-        ConfigError: a key of its sections has no meaning here; names it and what is near.
+        ConfigError: a key in its sections has no meaning here; the message names the nearest.
     """
     for key, value in raw.items():
         if key not in SECTIONS:
@@ -105,7 +105,7 @@ def translate(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _translate_section(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if value is None and (key in SECTIONS[section] or key in SETTLED):
-            continue  # transformers' way to leave an argument at its default
+            continue  # transformers' notation for the default
         if key in SECTIONS[section]:
             yield SECTIONS[section][key], value
         elif key == "metric_for_best_model" and value in BEST_METRICS:

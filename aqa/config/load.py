@@ -1,7 +1,7 @@
-"""The configuration of a run, merged and checked; the only reader of configs.
+"""Read, merge and check the configuration of a run.
 
-A config comes from, later ones winning: a run folder's own config, a YAML or JSON file, flags and
-`--set KEY=VALUE` of the command line. The keys of the predecessor are understood (`predecessor`).
+Later sources win: a run folder's config, a YAML or JSON file, flags, `--set KEY=VALUE`. The
+predecessor's keys are accepted, see `legacy`.
 """
 
 import json
@@ -27,10 +27,10 @@ from aqa.syntax import json_fault, yaml_fault
 
 
 def read_config(path: Path) -> RawConfig:
-    """Read a YAML or JSON file, flat keys in their sections; ConfigError where it is no mapping."""
+    """Read a YAML or JSON file, with flat keys moved to sections; ConfigError if not a mapping."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        # PyYAML refuses the tabs that JSON may be indented with.
+        # PyYAML refuses tabs, which may indent JSON.
         raw = read_json(text) if path.suffix == ".json" and text else read_yaml(text)
     except OSError as error:
         raise ConfigError(f"{path}: can't read this config: {error.strerror}") from error
@@ -57,7 +57,7 @@ def read_config(path: Path) -> RawConfig:
 
 
 def find_config(name: str) -> Path:
-    """Give the path of a config file, or of a shipped one by its name; ConfigError for neither."""
+    """Return the path of a config file, or of a shipped config by name; ConfigError if neither."""
     path = expand_home(name)
     shipped = None
     if path.parent in (Path(), Path("configs")) and path.suffix in ("", ".yaml"):
@@ -71,7 +71,7 @@ def find_config(name: str) -> Path:
 
 
 def place_of(path: Path, key: str) -> str:
-    """Name a config file, with the line that gives a key where it is found."""
+    """Return a config file's name, with the line of a key if found."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
     except (OSError, ValueError, yaml.YAMLError):  # JSON may be indented with tabs
@@ -88,7 +88,7 @@ def _lines(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]
 
 
 def gives(config: RawConfig, key: str) -> bool:
-    """Whether a dotted key is in a config, or below one of its values that is no mapping."""
+    """Whether a config has a dotted key, or a value that is not a mapping above it."""
     first, _, rest = key.partition(".")
     if first not in config:
         return False
@@ -97,7 +97,7 @@ def gives(config: RawConfig, key: str) -> bool:
 
 
 def parse_assignment(text: str, flag: str = "--set") -> tuple[str, Any]:
-    """Split one `a.b=c` of a flag; the value is read as YAML, separators such as " | " as they are.
+    """Split `a.b=c`; the value is read as YAML, but separators such as " | " literally.
 
     Raises:
         UsageError: there is no `=`, or the value is not valid YAML.
@@ -120,7 +120,7 @@ def parse_assignment(text: str, flag: str = "--set") -> tuple[str, Any]:
 
 
 def _is_separator(value: str) -> bool:
-    """Tell whether a value is punctuation and spaces, which YAML would take for its own."""
+    """Whether a value is only punctuation and spaces, which YAML would misread."""
     text = value.strip()
     if text[:1] in ("#", "|", ">"):
         return True
@@ -129,7 +129,7 @@ def _is_separator(value: str) -> bool:
 
 
 def set_value(config: RawConfig, key: str, value: Any) -> None:
-    """Set a dotted key in place; a mapping is merged into what is there."""
+    """Set a dotted key in place; mappings are merged."""
     first, _, rest = key.partition(".")
     if rest:
         if config.get(first) is None:
@@ -150,9 +150,9 @@ def build_config(
     layers: Iterable[RawConfig],
     inherited: RawConfig = {},  # noqa: B006  (it is only read)
 ) -> RunConfig:
-    """Merge layers, later ones winning, over what is `inherited` from a run, and check the result.
+    """Merge layers, later ones winning, over a run's `inherited` config, and check the result.
 
-    The last layer is what the call gives, those before it are config files.
+    The last layer is from the call, those before it from config files.
 
     Raises:
         ConfigError: an unknown key, a wrong value, one without effect, or a config of another
@@ -161,7 +161,7 @@ def build_config(
     layers = list(layers)
     asked = _merge(layers)
     merged = _merge([inherited, asked])
-    # A section that a file opens and leaves empty is as good as left out.
+    # An empty section counts as absent.
     merged = {key: value for key, value in merged.items() if value is not None}
     backend = merged.pop("backend", {})
     if not isinstance(backend, dict):
@@ -201,7 +201,7 @@ def _merge(layers: Iterable[RawConfig]) -> RawConfig:
 
 
 def _at_home(value: Any) -> Any:
-    """A copy of the value, with the home folder for the ~ that paths may begin with."""
+    """Copy a value, replacing a leading ~ in texts by the home folder."""
     if isinstance(value, str) and value.startswith("~/"):
         return str(expand_home(value))
     if isinstance(value, dict):
@@ -220,7 +220,7 @@ def _check_generation(options: GenerationOptions) -> None:
 
 
 def as_raw(config: RunConfig) -> RawConfig:
-    """Give the resolved config as plain values, every default written out."""
+    """Return the resolved config as plain values, with all defaults."""
     return json.loads(config.model_dump_json())  # type: ignore[no-any-return]
 
 
@@ -230,11 +230,11 @@ def _kind(value: object) -> str:
 
 
 def check_idle(config: RunConfig, asked: RawConfig) -> None:
-    """Refuse what is asked for and no part of the run reads, by a ConfigError."""
+    """Raise ConfigError if a given option would have no effect."""
     sections = [each for _, each in (*config, *config.evidence) if isinstance(each, Section)]
     idle = {key: reason for section in sections for key, reason in section.idle().items()}
     if config.workers.count > 1 or process_count() > 1:
-        idle.pop("generation.window", None)  # it is what each of them takes at a time
+        idle.pop("generation.window", None)  # how many prompts a process takes at a time
     for key in keys_of(asked):
         for name, reason in idle.items():
             if key == name or key.startswith(f"{name}."):
@@ -245,7 +245,7 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
 
 
 def keys_of(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted keys of nested mappings."""
+    """Yield the dotted keys of nested mappings."""
     for name, value in asked.items():
         if isinstance(value, Mapping):
             yield from keys_of(value, f"{prefix}{name}.")
@@ -257,7 +257,7 @@ def _value_and_default(config: RunConfig, key: str) -> tuple[Any, Any]:
     *sections, name = key.split(".")
     section: BaseModel = config
     for part in sections:
-        if isinstance(getattr(section, part), dict):  # an option that is a mapping by itself
+        if isinstance(getattr(section, part), dict):  # an option that is itself a mapping
             name = part
             break
         section = getattr(section, part)

@@ -1,9 +1,9 @@
-"""What is known of models by their names: which think first, what they refuse, when they end."""
+"""What is known of API models by name: whether they think, what they refuse, when they retire."""
 
 import re
 from datetime import UTC, date, datetime
 
-DEFAULT_MODEL = "gpt-6-luna"  # OpenAI's recommendation in the place of gpt-4.1 (October 2026)
+DEFAULT_MODEL = "gpt-6-luna"  # OpenAI's recommended successor of gpt-4.1 (October 2026)
 
 OPENAI_THINKERS = re.compile(r"(?:^|[:.])(?:o\d|gpt-(?:[5-9]|\d\d)(?!.*chat))")
 OTHER_THINKERS = re.compile(
@@ -11,17 +11,17 @@ OTHER_THINKERS = re.compile(
     r"|qwen-?3(?!.*(?:instruct|coder))|magistral|kimi-k(?:2\.[5-9]|[3-9])|glm-(?:4\.[5-9]|[5-9])"
     r"|minimax-m\d|thinking|reason(?:er|ing)"
 )
-# Tokens of thoughts by reasoning effort, several times of what a question on passages takes.
+# Tokens for thoughts by reasoning effort: several times what a question on passages needs.
 ROOM_TO_THINK = {"minimal": 2048, "low": 4096, "medium": 8192, None: 8192, "high": 16_384}
 MOST_ROOM = 32_768
 NOT_THINKING = re.compile(r"non-?reasoning|non-?thinking|no-?think")
 USER_ONLY = re.compile(r"(?:^|[:.])o1-(?:mini|preview)")  # without a system role
 CLAUDE = re.compile(r"claude-[a-z]+-(\d+)(?:[-.](\d{1,2}))?(?!\d)")
-CLAUDE_SAMPLES = (4, 6)  # up to this version: later ones refuse temperature and top_p
+CLAUDE_SAMPLES = (4, 6)  # the last version that accepts temperature and top_p
 CLAUDE_THINKS = (5, 0)  # from this version on, unless it is switched off
 SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 
-# OpenAI's page on deprecations, November 2026. What was tuned from a model ends with it.
+# OpenAI's deprecations page, November 2026. Fine-tuned models retire with their base.
 ENDS = {
     "2026-10-23": "gpt-3.5-turbo gpt-4 gpt-4-turbo gpt-4.1-nano gpt-4o-2024-05-13 o1 o1-pro o3-mini"
     " o4-mini",
@@ -35,7 +35,7 @@ END_OF = {
 
 
 def plain_name(model: str) -> str:
-    """The model's own name, without what fine-tuning and gateways put around it."""
+    """Return the model's own name, without what fine-tuning and gateways add."""
     name = model.lower()
     if name.startswith("ft:"):
         return name.split(":")[1]
@@ -43,12 +43,12 @@ def plain_name(model: str) -> str:
 
 
 def is_openai_thinker(model: str) -> bool:
-    """Whether it is one of OpenAI's models that can think before they answer."""
+    """Whether it is an OpenAI model that can think before answering."""
     return bool(OPENAI_THINKERS.search(plain_name(model)))
 
 
 def thinks(model: str, effort: str | None) -> bool:
-    """Whether a model thinks before it answers, by what is known of its family."""
+    """Whether a model thinks before it answers, as far as its family is known."""
     name = plain_name(model)
     if effort == "none" or NOT_THINKING.search(name):
         return False
@@ -61,16 +61,16 @@ def thinks(model: str, effort: str | None) -> bool:
 
 
 def room_to_think(model: str, effort: str | None) -> int:
-    """Tokens that a model should have for its thoughts, beside those of its answer."""
+    """Return the token budget for thoughts, in addition to the answer's."""
     if not thinks(model, effort):
         return 0
     return ROOM_TO_THINK.get(effort, MOST_ROOM)
 
 
 def takes_sampling(model: str, effort: str | None) -> bool:
-    """Whether a model takes temperature and top_p, as far as is known: most do.
+    """Whether a model accepts temperature and top_p, as far as known: most do.
 
-    OpenAI's models that think take them where they are set not to.
+    OpenAI's thinking models accept them only when thinking is off.
     """
     name = plain_name(model)
     claude = _claude_version(name)
@@ -80,7 +80,7 @@ def takes_sampling(model: str, effort: str | None) -> bool:
 
 
 def has_system_role(model: str) -> bool:
-    """Whether a model takes instructions apart from the user's turn: all but the first ones do."""
+    """Whether a model accepts a system message: all but OpenAI's first thinking models do."""
     return not USER_ONLY.search(plain_name(model))
 
 
@@ -90,7 +90,7 @@ def _claude_version(name: str) -> tuple[int, int] | None:
 
 
 def end_of(model: str) -> str | None:
-    """When OpenAI takes a model away, as a sentence; None where nothing is known of that."""
+    """Say when OpenAI retires a model; None if unknown."""
     name = re.split(r"[:.](?=gpt-|o\d)", plain_name(model))[-1]
     end = END_OF.get(name) or END_OF.get(SNAPSHOT.sub("", name))
     if end is None:

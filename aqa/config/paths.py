@@ -1,4 +1,4 @@
-"""Paths as users write them, and as the disk has them."""
+"""Expand and resolve paths that users give."""
 
 import errno
 import os
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from aqa.errors import UsageError
 
-SHOWN = 60  # characters of what is no path
+SHOWN = 60  # characters of it in messages
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:
-    """The path with the home folder for its ~; a name that begins so and is no user's stays.
+    """Replace a leading ~ or ~user by the home folder, unless there is no such user.
 
     Raises:
-        UsageError: it is too long for a path, as a text in the place of one is.
+        UsageError: it is too long for a path, such as data given instead of a file name.
     """
     found = Path(os.path.expanduser(path))  # noqa: PTH111  (pathlib's raises for such a name)
     try:
-        found.stat()  # from Python 3.14 on `exists` hides the reason
-    except (OSError, ValueError) as error:  # the latter of a null byte, told of where it is opened
+        found.stat()  # `exists` hides the reason since Python 3.14
+    except (OSError, ValueError) as error:  # ValueError: a null byte, reported on opening
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise UsageError(
                 f"{str(path)[:SHOWN]}...: too long for a file name; save it in a file and name that"
@@ -27,5 +27,5 @@ def expand_home(path: str | os.PathLike[str]) -> Path:
 
 
 def resolve_path(path: str | os.PathLike[str]) -> Path:
-    """The whole path without links; where they lead in a circle it stays (pathlib's raises)."""
+    """Resolve all links; circular ones stay, where pathlib would raise."""
     return Path(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""The numbers and words that flags of the commands and keywords of the Python API take alike."""
+"""Numbers and words that both flags and Python keywords accept."""
 
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
@@ -10,7 +10,7 @@ from aqa.errors import UsageError
 
 
 class Range(NamedTuple):
-    """Numbers from `least` to `most`, None for no limit; whole ones where `least` is one."""
+    """Numbers from `least` to `most` (None: no limit); whole numbers if `least` is an int."""
 
     least: float
     most: float | None = None
@@ -22,7 +22,7 @@ class Range(NamedTuple):
 
     @property
     def metavar(self) -> str:
-        """What --help shows for one."""
+        """What --help shows as the value."""
         return "INTEGER" if self.is_whole else "FLOAT"
 
     def __str__(self) -> str:
@@ -32,14 +32,14 @@ class Range(NamedTuple):
         return f"{number} from {self.least:g} to {self.most:g}"
 
     def holds(self, value: object) -> bool:
-        """Whether a value is such a number."""
+        """Whether a value is in the range."""
         is_number = isinstance(value, Integral if self.is_whole else Real)
         is_number &= not isinstance(value, bool)
         most = inf if self.most is None else self.most
         return is_number and self.least <= float(value) <= most  # type: ignore[arg-type]
 
     def read(self, text: str) -> float | None:
-        """The number that a command line gives; None where it is no such number."""
+        """Parse a number from the command line; None if it is not in the range."""
         try:
             number = int(text) if self.is_whole else float(text)
         except ValueError:
@@ -47,7 +47,7 @@ class Range(NamedTuple):
         return number if self.holds(number) else None
 
     def check(self, name: str, value: object) -> None:
-        """Refuse a keyword that is no such number, by a UsageError; None asks for nothing."""
+        """Raise UsageError unless a keyword is in the range or None."""
         if value is not None and not self.holds(value):
             raise UsageError(f"{name}={value!r}: give {self}")
 
@@ -59,7 +59,7 @@ class Choice(NamedTuple):
 
     @property
     def metavar(self) -> str:
-        """What --help shows for one."""
+        """What --help shows as the value."""
         return "|".join(self.words)
 
     def __str__(self) -> str:
@@ -67,23 +67,23 @@ class Choice(NamedTuple):
         return f"one of {', '.join(others)} or {last}"
 
     def read(self, text: str) -> str | None:
-        """The word that a command line gives; None where it is another."""
+        """Return a word from the command line; None if it is not a choice."""
         return text if text in self.words else None
 
     def check(self, name: str, value: object) -> None:
-        """Refuse a keyword that is none of the words, by a UsageError."""
+        """Raise UsageError unless a keyword is one of the words."""
         if value not in self.words:
             raise UsageError(f"{name}={value!r}: give {self}")
 
 
-POINTS = Range(0.01, 100.0)  # of a score
-LEVEL = Range(50.0, 99.9)  # how sure to be, in %
-LABELS = Range(4)  # answers to label
-PROMPTS = Range(1)  # to show
+POINTS = Range(0.01, 100.0)  # points of a score
+LEVEL = Range(50.0, 99.9)  # confidence level in %
+LABELS = Range(4)  # number of answers to label
+PROMPTS = Range(1)  # number of prompts to show
 
 
 def check_list(name: str, value: object) -> None:
-    """Refuse what is no list of texts or paths: a text alone would be taken by its letters."""
+    """Refuse anything but a list of texts or paths: a bare text would be read letter by letter."""
     many = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
     if many and all(isinstance(each, str | PathLike) for each in value):  # type: ignore[attr-defined]
         return
@@ -92,6 +92,6 @@ def check_list(name: str, value: object) -> None:
 
 
 def check_kind(name: str, value: object, kinds: tuple[type, ...], wanted: str) -> None:
-    """Refuse a keyword of other types than these, by a UsageError; `wanted` says them in words."""
+    """Raise UsageError unless a keyword has one of these types, described by `wanted`."""
     if not isinstance(value, kinds):
         raise UsageError(f"{name} is {type(value).__name__}; give {wanted}")

@@ -1,4 +1,4 @@
-"""What may be added to a request by the config: fields of its body, and headers."""
+"""Check the fields and headers that a config adds to requests."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-# What another option sets in a request, and what no option may set.
+# Fields that other options set, and fields that no option may set.
 OWN_FIELDS = {
     "model": "backend.model",
     "temperature": "generation.temperature",
@@ -30,7 +30,7 @@ def _has_no_other_option(body: dict[str, Any]) -> dict[str, Any]:
             option = OWN_FIELDS[name]
             raise ValueError(f"{name} is set by {option}" if option else f"{name} can't be changed")
     try:
-        # As it will be read again: YAML has keys that are numbers.
+        # As it will be read back: YAML allows keys that are numbers.
         return dict(json.loads(json.dumps(body, allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise ValueError(

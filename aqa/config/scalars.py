@@ -1,4 +1,4 @@
-"""YAML and JSON whose plain values remember how they were written, so that texts stay texts."""
+"""Parse YAML and JSON so that numbers remember their spelling, for options that take text."""
 
 import json
 import re
@@ -15,11 +15,11 @@ class _Written:
 
 
 class WrittenInt(_Written, int):
-    """A whole number that an option of text takes as it was written: 0123, 1_000."""
+    """An int with its spelling, such as 0123 or 1_000, which text options use."""
 
 
 class WrittenFloat(_Written, float):
-    """The same of other numbers: 1.10, 2e3."""
+    """A float with its spelling, such as 1.10 or 2e3."""
 
 
 Number = TypeVar("Number", WrittenInt, WrittenFloat)
@@ -33,10 +33,10 @@ def _resolvers(*kinds: str) -> dict[str, Any]:
 
 
 class _DistinctLoader(yaml.SafeLoader):
-    """Refuses a key that appears twice in a mapping: the second would silence the first."""
+    """Refuses duplicate keys, of which the last would silently win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping, once its keys are seen to differ."""
+        """Construct a mapping without duplicate keys."""
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
@@ -47,18 +47,18 @@ class _DistinctLoader(yaml.SafeLoader):
 
 
 class _TextLoader(_DistinctLoader):
-    """Takes every plain scalar but null for text."""
+    """Reads all plain scalars except null as text."""
 
     yaml_implicit_resolvers = _resolvers("null")
 
 
 class _ValueLoader(_DistinctLoader):
-    """Knows null, true, false and numbers; dates, and words such as `no` and `on`, are text."""
+    """Reads null, true, false and numbers; dates and words such as `no` and `on` are text."""
 
     yaml_implicit_resolvers = _resolvers("null", "int", "float")
 
     def construct_number(self, node: yaml.ScalarNode) -> WrittenInt | WrittenFloat:
-        """A number with its spelling."""
+        """Construct a number with its spelling."""
         if node.tag.endswith(":int"):
             return _written(WrittenInt(self.construct_yaml_int(node)), node.value)
         return _written(WrittenFloat(self.construct_yaml_float(node)), node.value)
@@ -77,12 +77,12 @@ def _written(number: Number, text: str) -> Number:
 
 
 def read_yaml(text: str, as_texts: bool = False) -> Any:
-    """Parse a YAML document, `as_texts` with all plain values but null as texts; else YAMLError."""
+    """Parse YAML, `as_texts` with all plain scalars except null as text; may raise YAMLError."""
     return yaml.load(text, _TextLoader if as_texts else _ValueLoader)  # noqa: S506  (both are safe)
 
 
 def read_json(text: str) -> Any:
-    """Parse JSON; JSONDecodeError also where a key appears twice."""
+    """Parse JSON; JSONDecodeError also for duplicate keys."""
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}

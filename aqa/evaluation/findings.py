@@ -124,7 +124,7 @@ def describe_card(card: StressCard) -> Iterator[str]:
 
 
 def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> Iterator[str]:
-    """Say in which conditions one reader is better by the card's score, and where none is."""
+    """Say in which conditions one reader is better by the card's score, and in which none is."""
     score = metric_label(card.metric)
     not_found: dict[str, list[tuple[str, Comparison]]] = {}
     for name, compared in between.items():

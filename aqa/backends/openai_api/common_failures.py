@@ -195,7 +195,7 @@ class CommonFailures:
         return f"{failed}; {OPTIONS if suspect.sort == 'own' else LATER}"
 
     def release(self, was_answered: bool | None) -> None:
-        """Tell all that wait whether another was answered; None: the run stops."""
+        """Tell all waiting requests whether another was answered; None: the run stops."""
         for future in self._waiting:
             if not future.done():
                 future.set_result(was_answered)

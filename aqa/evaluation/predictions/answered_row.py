@@ -37,7 +37,7 @@ class AnsweredRow:
         object.__setattr__(self, "confidence_kind", intern(kind) if isinstance(kind, str) else "")
 
     def on(self, shelf: Shelf) -> Self:
-        """Give itself, once its metadata lie on a shelf."""
+        """Move the metadata to a shelf; return the row itself."""
         object.__setattr__(self, "metadata", Shelved(shelf, self.metadata))
         return self
 

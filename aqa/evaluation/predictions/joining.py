@@ -44,7 +44,7 @@ class Asked:
         return set(map(_plain, filter(None, self.questions)))
 
     def check_question(self, place: str, key: str, text: str) -> None:
-        """See that a row does not ask another of the data's questions than its id, by DataError."""
+        """Raise DataError if a row asks another question of the data than its id does."""
         expected = self._by_id.get(key) or text
         if text != expected and _plain(text) != _plain(expected) and _plain(text) in self._known:
             raise DataError(
