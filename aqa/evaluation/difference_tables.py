@@ -17,7 +17,9 @@ def difference_tables(report: Report) -> Iterator[Table]:
     """Yield the tables of all differences except those within slices."""
     if report.comparisons:
         yield comparison_table(report.comparisons)
-    yield from card_tables(report.stress, report.between_readers)
+    yield from map(card_table, report.stress)
+    if report.between_readers:
+        yield between_readers_table(report.between_readers, report.stress[0].metric)
     if report.prompts is not None:
         yield from prompt_tables(report.prompts)
 
@@ -67,29 +69,28 @@ def prompt_tables(found: PromptReport) -> Iterator[Table]:
         yield Table(heads, rows, "Differences by prompt, b - a")
 
 
-def card_tables(
-    cards: Sequence[StressCard], between: Mapping[str, Sequence[Comparison]]
-) -> Iterator[Table]:
-    """Yield a table per reader, and one of the differences `between` readers."""
-    for card in cards:
-        plain: list[Cell] = ["plain", card.n, _score_of(card.plain[card.metric]), "", ""]
-        rows = [Row(plain, ends_section=True)]
-        for name, own in card.conditions.items():
-            lead: list[Cell] = [name, own.n, _score_of(own.scores[card.metric])]
-            found = own.differences.get(card.metric)
-            rows.append(Row([*lead, "", ""]) if found is None else _beside(lead, found))
-        heads = figures("n", f"{card.metric} (95 %)", "from plain (95 %)", "p (Holm)")
-        yield Table([*texts("condition"), *heads], rows, f"{card.reader} under stress")
-    if between:
-        metric = cards[0].metric
-        rows = [
-            _beside([name, one.a, one.b], one)
-            for name, found in between.items()
-            for one in found
-            if one.metric == metric
-        ]
-        heads = [*texts("condition", "a", "b"), *figures("b - a (95 %)", "p (Holm)")]
-        yield Table(heads, rows, f"Differences under stress, {metric}, b - a")
+def card_table(card: StressCard) -> Table:
+    """Make a table with a row per condition, and its difference from the plain evidence."""
+    plain: list[Cell] = ["plain", card.n, _score_of(card.plain[card.metric]), "", ""]
+    rows = [Row(plain, ends_section=True)]
+    for name, own in card.conditions.items():
+        lead: list[Cell] = [name, own.n, _score_of(own.scores[card.metric])]
+        found = own.differences.get(card.metric)
+        rows.append(Row([*lead, "", ""]) if found is None else beside(lead, found))
+    heads = figures("n", f"{card.metric} (95 %)", "from plain (95 %)", "p (Holm)")
+    return Table([*texts("condition"), *heads], rows, f"{card.reader} under stress")
+
+
+def between_readers_table(between: Mapping[str, Sequence[Comparison]], metric: str) -> Table:
+    """Make a table of the readers' differences under each condition, by one score."""
+    rows = [
+        beside([name, one.a, one.b], one)
+        for name, found in between.items()
+        for one in found
+        if one.metric == metric
+    ]
+    heads = [*texts("condition", "a", "b"), *figures("b - a (95 %)", "p (Holm)")]
+    return Table(heads, rows, f"Differences under stress, {metric}, b - a")
 
 
 def _row(
@@ -101,10 +102,12 @@ def _row(
     return Row(cells, "strong" if found.is_real else "")
 
 
-def _beside(lead: Sequence[Cell], found: Comparison) -> Row:
+def beside(
+    lead: Sequence[Cell], found: Comparison, digits: int = 1, more: Sequence[Cell] = ()
+) -> Row:
     """Format a difference with its interval in the same cell, where space is short."""
-    difference = Figure(found.difference, 1, found.low, found.high, is_signed=True)
-    cells = [*lead, difference, shown_chance(found.p_holm)]
+    difference = Figure(found.difference, digits, found.low, found.high, is_signed=True)
+    cells = [*lead, difference, shown_chance(found.p_holm), *more]
     return Row(cells, "strong" if found.is_real else "")
 
 

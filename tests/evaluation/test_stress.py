@@ -10,7 +10,7 @@ from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_str
 from rich.console import Console
 
 from aqa.display.terminal import drawn
-from aqa.evaluation.difference_tables import card_tables
+from aqa.evaluation.difference_tables import card_table
 from aqa.evaluation.findings import describe_card, describe_stress
 from aqa.evaluation.long_table import stress_rows
 from aqa.evaluation.stress import Asked, StressCard, compare_readers, exact, make_card
@@ -114,7 +114,7 @@ def test_an_interval_keeps_its_sign(cards: dict[str, StressCard], sign: int, ver
 
 
 def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
-    tables = list(card_tables(list(cards.values()), {}))
+    tables = list(map(card_table, cards.values()))
     assert [table.title for table in tables[:2]] == ["blind under stress", "copier under stress"]
     for table, tone in zip(tables[:2], ("", "strong"), strict=True):
         (last,) = [row for row in table.rows if row.cells[0] == "position-last"]

@@ -29,7 +29,7 @@ class Interval:
     """A value with its interval; `low` and `high` equal the value if no interval is known.
 
     `series` is the system whose colour is used, None for black. A hollow dot marks a value that is
-    not significant.
+    not significant. Values nearer to 0 than `detectable` are seldom detected.
     """
 
     value: float
@@ -37,6 +37,12 @@ class Interval:
     high: float
     series: int | None = None
     is_hollow: bool = False
+    detectable: float | None = None
+
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        """What a scale has to contain."""
+        return self.low, self.value, self.high
 
     @property
     def spoken(self) -> str:
@@ -89,21 +95,16 @@ def fit_scale(values: Iterable[float], around: float | None = None) -> Scale:
     return Scale(first * step, last * step, tuple(tick * step for tick in range(first, last + 1)))
 
 
-def dots(
-    intervals: Sequence[Interval],
-    scale: Scale,
-    zero: float | None = None,
-    band: tuple[float, float] | None = None,
-) -> Markup:
+def dots(intervals: Sequence[Interval], scale: Scale, zero: float | None = None) -> Markup:
     """Draw one row: a dot and interval per system, one below another.
 
-    `zero` marks a value with a stronger line, `band` a range with shading.
+    `zero` marks a value with a stronger line. What is seldom detected is shaded.
     """
-    height = ROW_HEIGHT + STEP * (len(intervals) - 1)
+    height = ROW_HEIGHT + STEP * max(0, len(intervals) - 1)
     spoken = "; ".join(interval.spoken for interval in intervals)
     svg = _picture(height, spoken)
-    if band is not None:
-        left, right = (scale.place(end) for end in band)
+    for seen in (interval.detectable for interval in intervals if interval.detectable):
+        left, right = scale.place(-seen), scale.place(seen)
         _draw(svg, "rect", "band", x=left, y=0, width=right - left, height=height)
     for tick in scale.ticks:
         x = scale.place(tick)

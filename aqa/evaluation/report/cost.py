@@ -8,9 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from aqa.evaluation.comparison import metric_label
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.report.charts import scatter, score_interval
-from aqa.evaluation.report.headline import primary_score, score_name
+from aqa.evaluation.report.headline import primary_score
 from aqa.evaluation.results import Report
 from aqa.runs.files import known
 from aqa.runs.journal import read_lines
@@ -104,7 +105,7 @@ def cost_picture(report: Report, costs: Sequence[Cost]) -> tuple[Markup, str] | 
                 f"{report.systems[series].name}: {interval.spoken} at {price:,.2f} {unit}"
                 for series, (price, interval) in points.items()
             )
-            return scatter(points, spoken), f"{score_name(name)} over {unit}"
+            return scatter(points, spoken), f"{metric_label(name)} over {unit}"
     return None
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from markupsafe import Markup
 
 from aqa.evaluation.abstention import confidence_of
+from aqa.evaluation.comparison import metric_label
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.predictions import AnsweredRow, evidence_of
 from aqa.evaluation.report.cost import cost_json, cost_of
-from aqa.evaluation.report.headline import example_scores, primary_score, score_name
+from aqa.evaluation.report.headline import example_scores, primary_score
 from aqa.evaluation.report.panels import SHORT_CATEGORIES
 from aqa.evaluation.results import Report
 from aqa.records import Example, Passage
@@ -37,7 +38,7 @@ def facts(report: Report) -> Json:
     primary = primary_score(report)
     return {
         "systems": [system.name for system in report.systems],
-        "scores": [score_name(name) for name in names],
+        "scores": [metric_label(name) for name in names],
         "primary": names.index(primary) if primary in names else None,
         "kinds": [
             {"name": name, "label": label, "meaning": CATEGORIES[name]}

@@ -1,32 +1,11 @@
-"""The report's headline finding, and how it writes scores."""
+"""The report's headline finding, and how it writes figures."""
 
+from aqa.evaluation.comparison import metric_label
 from aqa.evaluation.results import Report
-from aqa.metrics import METRICS
 from aqa.metrics.normalize import main_score
-
-SCORE_NAMES = {
-    "em": "Exact match",
-    "f1": "F1",
-    "rouge_w": "ROUGE-W",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "bleu": "BLEU",
-    "bleu1": "BLEU-1",
-    "sentence_bleu": "Sentence BLEU",
-    "chrf": "chrF",
-    "bertscore": "BERTScore",
-    "lenient": "Lenient exact match",
-    "lenient_f1": "Lenient F1",
-}
+from aqa.tables import Cell, Figure, shown
 
 NEAREST = 2  # systems whose distance is in the finding
-
-
-def score_name(name: str) -> str:
-    """Return a score's display name."""
-    plain = name.replace("_", " ").capitalize() if name in METRICS else name
-    return SCORE_NAMES.get(name, plain)
 
 
 def example_scores(report: Report) -> list[str]:
@@ -50,7 +29,7 @@ def finding(report: Report) -> tuple[str, str]:
     is_lower = report.systems[0].scores[name].better == "lower"
     choose, side = (min, "lowest") if is_lower else (max, "highest")
     best = choose(report.systems, key=lambda system: system.scores[name].value)
-    value = f"{best.scores[name].value:.1f} {score_name(name)}"
+    value = f"{best.scores[name].value:.1f} {metric_label(name)}"
     met = [
         found if found.b == best.name else found.turned()
         for found in report.comparisons
@@ -65,7 +44,7 @@ def finding(report: Report) -> tuple[str, str]:
     rivals = [found.a for found in met if not found.is_real]
     if rivals:
         others = ", ".join([best.name, *rivals[:-1]])
-        return f"{others} and {rivals[-1]} can’t be told apart by {score_name(name)}", details
+        return f"{others} and {rivals[-1]} can’t be told apart by {metric_label(name)}", details
     if len(report.systems) == 1:
         return f"{best.name} reaches {value}", details
     if len(met) < len(report.systems) - 1:  # systems were compared only with the baseline
@@ -73,9 +52,9 @@ def finding(report: Report) -> tuple[str, str]:
     return f"{best.name} answers best: {value}", details
 
 
-def shown_range(low: float, high: float) -> str:
-    """Format an interval."""
-    return with_minus(f"{low:z.1f} to {high:z.1f}")
+def shown_cell(cell: Cell) -> str:
+    """Format a cell of a table."""
+    return with_minus(shown(cell)) if isinstance(cell, Figure) else shown(cell)
 
 
 def with_minus(text: str) -> str:

@@ -9,16 +9,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aqa.evaluation import tables
+from aqa.evaluation.difference_tables import prompt_tables
 from aqa.evaluation.findings import describe_stress
 from aqa.evaluation.mistakes import CATEGORIES
-from aqa.evaluation.report import cost, panels, stress
+from aqa.evaluation.report import cost, curves, panels
 from aqa.evaluation.report.charts import SERIES
 from aqa.evaluation.report.examples import Library, facts, rows, script_json
-from aqa.evaluation.report.headline import finding, score_name
+from aqa.evaluation.report.headline import finding, shown_cell
 from aqa.evaluation.results import Report
 from aqa.records import Example
 from aqa.runs.files import atomic
-from aqa.tables import shown
 from aqa.version import __version__
 
 _FOLDER = Path(__file__).parent
@@ -70,23 +70,26 @@ def write_report(
 
 
 def _sections(report: Report, costs: Sequence[cost.Cost]) -> dict[str, object]:
+    compared = report.slice_comparisons
     return {
         "score_panels": list(panels.score_panels(report)),
-        "difference_panels": list(panels.difference_panels(report)),
+        "difference_panels": list(panels.difference_panels({"": report.comparisons})),
         "slice_panels": panels.slice_panels(report),
-        "slice_differences": panels.slice_difference_panels(report),
-        "confidence_curves": panels.confidence_curves(report),
+        "slice_differences": {
+            key: list(panels.difference_panels(groups, key)) for key, groups in compared.items()
+        },
+        "confidence_curves": curves.confidence_curves(report),
         "confidence_table": tables.confidence_table(report),
-        "calibration_curves": panels.calibration_curves(report),
+        "calibration_curves": curves.calibration_curves(report),
         "calibration_table": tables.calibration_table(report),
         "abstention_table": tables.abstention_table(report),
-        "stress_curves": stress.stress_curves(report) if report.stress else [],
-        "stress_panels": list(stress.stress_panels(report)),
+        "stress_curves": list(curves.stress_curves(report)) if report.stress else [],
+        "stress_panels": list(panels.stress_panels(report)),
         "stress_sentences": list(describe_stress(report.stress, report.between_readers)),
-        "score_name": score_name,
+        "prompt_tables": list(prompt_tables(report.prompts)) if report.prompts else [],
         "cost_picture": cost.cost_picture(report, costs),
         "cost_table": cost.cost_table(report, costs),
-        "shown": shown,
+        "shown": shown_cell,
         "mistake_bars": panels.mistake_bars(report),
         "mistake_kinds": panels.mistake_kinds(report),
         "meanings": CATEGORIES,

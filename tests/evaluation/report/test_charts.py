@@ -38,8 +38,8 @@ def shapes(markup: str, name: str) -> list[dict[str, str]]:
 
 def test_dots_and_their_intervals() -> None:
     scale = fit_scale([0, 10])
-    first, ninth = Interval(4, 2, 7, series=0), Interval(5, 5, 9, series=8, is_hollow=True)
-    drawn = dots([first, ninth], scale, zero=0.0, band=(-2, 2))
+    first, ninth = Interval(4, 2, 7, series=0), Interval(5, 5, 9, 8, is_hollow=True, detectable=2)
+    drawn = dots([first, ninth], scale, zero=0.0)
     assert [(dot["class"], float(dot["cx"])) for dot in shapes(drawn, "circle")] == [
         ("dot s0", pytest.approx(scale.place(4))),
         ("dot hollow s0", pytest.approx(scale.place(5))),  # colours start again

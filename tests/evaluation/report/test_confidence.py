@@ -6,7 +6,7 @@ from typing import Any
 
 from aqa.evaluation.planning import Need
 from aqa.evaluation.report import write_report
-from aqa.evaluation.report.panels import confidence_curves
+from aqa.evaluation.report.curves import confidence_curves
 from aqa.evaluation.results import LabelledDifference, Report
 from aqa.evaluation.risk_control import ContractResult
 from aqa.evaluation.tables import abstention_table, confidence_table

@@ -1,0 +1,74 @@
+"""The report's curves: confidence, calibration, and scores under stress."""
+
+from collections.abc import Iterator, Sequence
+
+from markupsafe import Markup
+
+from aqa.config.stress_conditions import FAMILIES, NOISE, PLACES
+from aqa.evaluation.comparison import metric_label
+from aqa.evaluation.report.charts import curves, trends
+from aqa.evaluation.results import Report
+
+
+def confidence_curves(report: Report) -> Markup | None:
+    """Draw the share of wrong answers over the share kept; None without confidences."""
+    lines = {
+        series: system.risk_coverage.curve
+        for series, system in enumerate(report.systems)
+        if system.risk_coverage is not None
+    }
+    spoken = "; ".join(
+        f"{report.systems[series].name}: {_at(points, 50):.1f} % wrong of the surer half,"
+        f" {points[-1][1]:.1f} % of all"
+        for series, points in lines.items()
+    )
+    return curves(lines, spoken) if lines else None
+
+
+def calibration_curves(report: Report) -> Markup | None:
+    """Draw the share of right answers over confidence; None if none is a probability."""
+    lines = {
+        series: [(one.confidence, one.right) for one in system.calibration.bins]
+        for series, system in enumerate(report.systems)
+        if system.calibration is not None
+    }
+    spoken = "; ".join(
+        f"{report.systems[series].name}: "
+        + ", ".join(f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
+        for series, points in lines.items()
+    )
+    return curves(lines, spoken, diagonal=True) if lines else None
+
+
+def stress_curves(report: Report) -> Iterator[tuple[Markup, str]]:
+    """Draw the score over the number of hard passages, and over the answer's position.
+
+    Yields each picture with its caption.
+    """
+    for names, labels, over in (
+        ([f"noise-{number}" for number in NOISE], list(map(str, NOISE)), "number of hard passages"),
+        (FAMILIES["position"], PLACES, "place of the answer"),
+    ):
+        if picture := _trends(report, names, labels):
+            yield picture, f"{metric_label(report.stress[0].metric)} over the {over}"
+
+
+def _trends(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> Markup | None:
+    """Draw a line for each reader that was asked under two or more of the conditions."""
+    lines, spoken = {}, []
+    for series, card in enumerate(report.stress):
+        points = [
+            (place, card.conditions[name].scores[card.metric].value)
+            for place, name in enumerate(conditions)
+            if name in card.conditions
+        ]
+        if len(points) > 1:
+            lines[series] = points
+            values = ", ".join(f"{labels[place]} {value:.1f}" for place, value in points)
+            spoken.append(f"{card.reader}: {values}")
+    return trends(lines, labels, "; ".join(spoken)) if lines else None
+
+
+def _at(points: Sequence[tuple[float, float]], share: float) -> float:
+    """Return the risk when at least this share of the examples is kept."""
+    return next(risk for coverage, risk in points if coverage >= share - 1e-9)
