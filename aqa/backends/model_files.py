@@ -1,17 +1,19 @@
 """Find a model's files: in a run folder, adapter, folder, package or on the hub."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from aqa.config.backend_options import BackendOptions
 from aqa.config.shipped import PREFIX, locate_package_file
 from aqa.errors import ModelError
 from aqa.hub import ready_hub
-from aqa.runs.files import Hashed, hash_files
+from aqa.runs.files import Hashed, atomic_folder, explain_write_errors, hash_files
 from aqa.runs.names import ADAPTER, MODEL
 
 GGUF = ".gguf"
@@ -129,7 +131,25 @@ def hash_model(files: ModelFiles) -> dict[str, Hashed]:
 
 def converted_folder(path: Path) -> Path:
     """Return the folder for the converted form of a GGUF file, by content rather than name."""
-    return user_cache_path("aqa") / "models" / f"{path.stem}-{hash_once(path)[:16]}"
+    return cached_model(f"{path.stem}-{hash_once(path)[:16]}")
+
+
+def cached_model(name: str) -> Path:
+    """Return a model's folder in the user's cache."""
+    return user_cache_path("aqa") / "models" / name
+
+
+def write_once(
+    folder: Path, write: Callable[[Path], None], is_current: Callable[[Path], bool] = Path.is_dir
+) -> Path:
+    """Let `write` fill the folder unless it `is_current`, while other processes wait."""
+    with explain_write_errors(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not is_current(folder):
+                with atomic_folder(folder) as draft:
+                    write(draft)
+    return folder
 
 
 def hash_once(path: Path) -> str:

@@ -50,8 +50,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from aqa.backends.base import TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.conversion import convert_gguf
 from aqa.backends.llama_qlora.fresh_adapters import add_adapter
-from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import load_model
 from aqa.backends.llama_qlora.training import AdapterTrainer, answer_loss
 from aqa.backends.local.devices import compute_dtype

@@ -37,6 +37,22 @@ def save_fp8(whole: Path, folder: Path) -> Path:
     return folder
 
 
+def save_bitnet(whole: Path, folder: Path, linear_class: str) -> Path:
+    """Linear layers of -1, 0 and 1 with a scale each, whose parts are buffers."""
+    from transformers.integrations.bitnet import pack_weights
+
+    shutil.copytree(whole, folder, dirs_exist_ok=True)
+    with rewritten(folder / "model.safetensors") as weights:
+        for name in [name for name in weights if name.endswith("proj.weight")]:
+            scale = weights[name].abs().mean()
+            weights[name] = pack_weights((weights[name] / scale).round().clamp(-1, 1))
+            weights[f"{name}_scale"] = (1 / scale if linear_class == "bitlinear" else scale)[None]
+    settings = {"quant_method": "bitnet", "linear_class": linear_class}
+    whole_layers = {"modules_to_not_convert": ["lm_head"]}
+    change_json(folder / "config.json", quantization_config={**settings, **whole_layers})
+    return folder
+
+
 def save_bitsandbytes(whole: Path, folder: Path, **settings: Any) -> Path:
     """By bitsandbytes, the rest in float16, like many on the hub."""
     import torch

@@ -15,10 +15,9 @@ from aqa.backends.llama_qlora.adapters import (
     fast_adapter,
     prepare_model,
 )
-from aqa.backends.llama_qlora.dequantization import dequantize_once, is_dequantized
+from aqa.backends.llama_qlora.conversion import convert_gguf, dequantize_once, is_dequantized
 from aqa.backends.llama_qlora.fresh_adapters import check_pissa
 from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
-from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
 from aqa.backends.llama_qlora.vllm.arguments import check_engine, engine_facts

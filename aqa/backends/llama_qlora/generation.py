@@ -14,15 +14,9 @@ from aqa.backends.llama_qlora.prefixes import (
     takes_padding,
 )
 from aqa.backends.local.batches import pad_right
-from aqa.backends.local.decoding import (
-    GeneratedAnswer,
-    SeededSampler,
-    StopConditions,
-    UniformDraws,
-    decoding,
-    recorder,
-)
-from aqa.backends.local.devices import input_device, without_gradients
+from aqa.backends.local.decoding import GeneratedAnswer, StopConditions, UniformDraws
+from aqa.backends.local.devices import input_device
+from aqa.backends.local.generation import generate_answers
 from aqa.backends.local.memory import TokenBudget
 from aqa.config.options import GenerationOptions
 
@@ -84,9 +78,11 @@ def write_answers(
         forget_lengths(model)
         if len({len(row) for row in rows}) > 1:
             return _write_by_length(model, rows, ends, options, draws)
-    each = options.answers_each
-    found = _write_whole(model, rows, ends, options, draws)
-    return [found[place : place + each] for place in range(0, len(found), each)]
+    each = options.answers_each if options.draws else 1  # `generate` adds rows for beams itself
+    ids, mask = pad_left([row for row in rows for _ in range(each)], ends.ids[0])
+    device = input_device(model)
+    inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+    return generate_answers(model, inputs, ids.shape[1], ends, options, draws)
 
 
 def _write_by_length(
@@ -101,36 +97,6 @@ def _write_by_length(
         answers = write_answers(model, [rows[place] for place in places], ends, options, own)
         found |= zip(places, answers, strict=True)
     return [found[place] for place in range(len(rows))]
-
-
-def _write_whole(
-    model: Any, rows: Rows, ends: StopConditions, options: GenerationOptions, draws: UniformDraws
-) -> list[GeneratedAnswer]:
-    import torch
-
-    each = 1 if options.num_beams > 1 else options.answers_each  # `generate` adds rows for beams
-    ids, mask = pad_left([row for row in rows for _ in range(each)], ends.ids[0])
-    start = ids.shape[1]
-
-    def ended(input_ids: Any, scores: Any, **_: Any) -> Any:
-        found = [ends.ended(row) for row in input_ids[:, start:].tolist()]
-        return torch.tensor(found, device=input_ids.device)
-
-    chosen = recorder(options, start)
-    drawn = [SeededSampler(draws, options)] if options.draws else []
-    with without_gradients():
-        sequences = model.generate(
-            input_ids=ids.to(input_device(model)),
-            attention_mask=mask.to(input_device(model)),
-            eos_token_id=list(ends.ids),
-            pad_token_id=ends.ids[0],
-            logits_processor=[chosen.look, *drawn],
-            stopping_criteria=[*([ended] if ends.cut else []), *chosen.criteria],
-            **decoding(options),
-        )
-        found = chosen.log_probabilities(sequences, options.answers_each)
-    pairs = zip(sequences[:, start:].tolist(), found, strict=True)
-    return [ends.until(*pair) for pair in pairs]
 
 
 def pad_left(rows: Rows, filling: int) -> tuple[Any, Any]:

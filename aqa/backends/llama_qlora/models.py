@@ -6,7 +6,7 @@ from inspect import signature
 from typing import Any
 
 from aqa.backends.llama_qlora.prefixes import steady_length
-from aqa.backends.local.causality import check_causal
+from aqa.backends.local.checks import check_causal
 from aqa.backends.local.devices import (
     compute_dtype,
     input_device,

@@ -137,7 +137,10 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
                 f"{files.title}: some weights in its files can't be restored, since their scales or"
                 " other parts are missing; restore the files from their source"
             ) from error
-    absent = found["missing_keys"] & {name for name, _ in model.named_parameters()}
+    held = dict(model.named_parameters())
+    if getattr(model, "is_quantized", False):  # whose weights or scales may be buffers
+        held |= dict(model.named_buffers())
+    absent = found["missing_keys"] & held.keys()
     reshaped = {name for name, *_ in found["mismatched_keys"]}
     check_keys(files.title, absent - reshaped, reshaped, found["unexpected_keys"])
     if files.gguf_file is None:

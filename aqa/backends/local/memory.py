@@ -2,8 +2,9 @@
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 from aqa.backends.local.batches import sorted_groups, take_batch
 from aqa.backends.model_errors import is_out_of_memory
@@ -16,11 +17,10 @@ MOST = {"cpu": 32_768, "cuda": 262_144}  # tokens of keys and values; more were 
 READ = {"cpu": 2048, "cuda": 16_384}  # tokens read at once; they keep a GPU busy
 LEAST = 512  # tokens to start with, however little is free
 SHARE = 4  # 1/SHARE of free memory is for keys and values, and as much for reading
-_MEMORY = Path("/proc/meminfo")
 
 
-def free_bytes(device: str) -> int | None:
-    """Return the free memory of a kind of device; None if unknown.
+def free_bytes(device: str) -> int:
+    """Return the free memory of a kind of device.
 
     Includes what PyTorch's caching allocator holds unused, for example after training.
     """
@@ -31,20 +31,7 @@ def free_bytes(device: str) -> int | None:
         return int(torch.cuda.mem_get_info()[0]) + stored
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return _of_machine("MemAvailable")
-
-
-def free_share() -> float | None:
-    """Return the free share of this machine's memory; None if unknown."""
-    free, whole = _of_machine("MemAvailable"), _of_machine("MemTotal")
-    return free / whole if free and whole else None
-
-
-def _of_machine(name: str) -> int | None:
-    if not _MEMORY.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
-    return int(lines[name].split()[0]) * 1024
+    return int(psutil.virtual_memory().available)
 
 
 def kept_bytes(model_config: Any, itemsize: int) -> int:
@@ -82,10 +69,8 @@ def _largest(config: Any, *names: str) -> int:
     return max(max(size) if isinstance(size, list | tuple) else size for size in found)
 
 
-def tokens_within(most: int, bytes_each: int, free: int | None) -> int:
+def tokens_within(most: int, bytes_each: int, free: int) -> int:
     """Return how many tokens fit into their share of free memory, at most `most`."""
-    if free is None:
-        return most
     return max(min(most, free // SHARE // bytes_each), LEAST)
 
 

@@ -13,13 +13,9 @@ from typing_extensions import TypeVar
 
 from aqa.backends.base import Trainable
 from aqa.backends.local.batches import windows
+from aqa.backends.local.checks import check_positions, check_vocabulary
 from aqa.backends.local.compiling import check_compiling
-from aqa.backends.local.decoding import (
-    GeneratedAnswer,
-    as_prediction,
-    seeded_sampling,
-    uniform_draws,
-)
+from aqa.backends.local.decoding import GeneratedAnswer, as_prediction, uniform_draws
 from aqa.backends.local.devices import (
     compute_dtype,
     hardware,
@@ -28,8 +24,8 @@ from aqa.backends.local.devices import (
     ready_device,
 )
 from aqa.backends.local.failures import WRITING, explained_work
+from aqa.backends.local.generation import seeded_sampling
 from aqa.backends.local.generation_config import take_over_generation
-from aqa.backends.local.limits import check_positions, check_vocabulary
 from aqa.backends.local.memory import (
     MOST,
     READ,

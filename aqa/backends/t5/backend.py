@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import TrainEstimate, TrainJob
-from aqa.backends.local.decoding import GeneratedAnswer
+from aqa.backends.local.decoding import GeneratedAnswer, StopConditions
 from aqa.backends.local.devices import compute_dtype, sharded_by
 from aqa.backends.local.generation_config import set_decoder_start
 from aqa.backends.local.loading import load_config, own_quantization
@@ -16,7 +16,6 @@ from aqa.backends.local.reader import LocalReader, Row
 from aqa.backends.model_errors import explained
 from aqa.backends.t5.ctranslate2 import Ctranslate2Engine, choose_engine, convert_model
 from aqa.backends.t5.encoding import TextEncoder, learn_tokenizer, make_text_encoder
-from aqa.backends.t5.generation import write_answers
 from aqa.backends.t5.models import check_decoder, load_model, make_model, scratch_config
 from aqa.backends.tokenizers import load_tokenizer
 from aqa.backends.truncation import fit_each
@@ -217,16 +216,12 @@ class T5Backend(LocalReader[T5Options]):
         if self._converted:
             rows = [row.encoding.prompt_ids for row in batch]
             return self._converted.write_answers(rows, options, self._room.read_tokens)
+        from aqa.backends.t5.fusion import write_answers
+
         questions = [row.encoding.parts for row in batch]
+        ends, room = StopConditions([self._encoder.end_id]), self._room.read_tokens
         with self._precision():
-            return write_answers(
-                self.model,
-                questions,
-                [self._encoder.end_id],
-                options,
-                self._room.read_tokens,
-                self._draws(batch),
-            )
+            return write_answers(self.model, questions, ends, options, room, self._draws(batch))
 
     def _precision(self) -> AbstractContextManager[object]:
         """Compute as after loading for prediction, although weights in training are float32."""

@@ -6,20 +6,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
 from aqa.backends.local.decoding import GeneratedAnswer
 from aqa.backends.local.devices import local_device
 from aqa.backends.local.generation_config import set_decoder_start, take_over_generation
 from aqa.backends.local.loading import load_config, load_whole
-from aqa.backends.model_files import ModelFiles
+from aqa.backends.model_files import ModelFiles, cached_model, write_once
 from aqa.config.backend_options import T5Options
 from aqa.config.options import GenerationOptions
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.library_output import quiet
 from aqa.progress import Progress
-from aqa.runs.files import atomic_folder, explain_write_errors
 
 MODEL_TYPES = ("t5", "mt5")
 SOURCE = "source.json"  # what a converted model was made from
@@ -144,25 +140,22 @@ def convert_model(
     Raises:
         ModelError: CTranslate2 cannot convert it.
     """
-    kind = options.ctranslate2_type
     base = Path(files.base)
     if not base.is_dir():
-        base = user_cache_path("aqa") / "models" / files.base.replace("/", "--")
-    target = base.with_name(f"{base.name}-ctranslate2-{kind}")
+        base = cached_model(files.base.replace("/", "--"))
+    target = base.with_name(f"{base.name}-ctranslate2-{options.ctranslate2_type}")
     source = {"weights": weights, "revision": options.revision, "conversion": CONVERSION}
     if weights is None:  # a hub id does not identify its current version
         commit = getattr(load_config(files, options), "_commit_hash", None)
         source |= {"hub": files.base, "commit": commit}
-    with explain_write_errors(target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if _source_of(target) != source:
-                title = f"Converting {files.spec} to CTranslate2 (once)"
-                with progress.task(title, 1, "models") as task:
-                    with atomic_folder(target) as draft:
-                        _convert(files, options, source, draft)
-                    task.advance()
-    return target
+
+    def write(draft: Path) -> None:
+        title = f"Converting {files.spec} to CTranslate2 (once)"
+        with progress.task(title, 1, "models") as task:
+            _convert(files, options, source, draft)
+            task.advance()
+
+    return write_once(target, write, lambda folder: _source_of(folder) == source)
 
 
 def _source_of(folder: Path) -> Any:

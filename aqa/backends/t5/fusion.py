@@ -13,7 +13,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
 from aqa.backends.local.batches import batches_by_tokens, pad_right
-from aqa.backends.local.devices import input_device
+from aqa.backends.local.decoding import GeneratedAnswer, StopConditions, UniformDraws
+from aqa.backends.local.devices import input_device, without_gradients
+from aqa.backends.local.generation import generate_answers
+from aqa.config.options import GenerationOptions
 
 Parts = Sequence[Sequence[int]]  # token ids of each part that is encoded separately
 
@@ -94,3 +97,24 @@ def encode_questions(
     for place, (number, _) in enumerate(parts):
         joined[number].append(found[place])
     return pad_joined([torch.cat(states) for states in joined])
+
+
+def write_answers(
+    model: Any,
+    questions: Sequence[Parts],
+    ends: StopConditions,
+    options: GenerationOptions,
+    encoded_tokens: int,
+    draws: UniformDraws,
+) -> list[list[GeneratedAnswer]]:
+    """Return each question's answers; at most `encoded_tokens` go through the encoder at once.
+
+    `draws` holds the random numbers of each answer, if tokens are sampled.
+    """
+    with without_gradients():
+        states, mask = encode_questions(model, questions, encoded_tokens)
+        if options.draws:
+            each = options.answers_each
+            states, mask = states.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
+    inputs = {"encoder_outputs": EncoderStates(last_hidden_state=states), "attention_mask": mask}
+    return generate_answers(model, inputs, 1, ends, options, draws)  # a first token begins all

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aqa.backends.local.causality import check_causal
+from aqa.backends.local.checks import check_causal
 from aqa.backends.local.devices import (
     compute_dtype,
     input_device,

@@ -18,15 +18,15 @@ from tiny_llama import Training, make_config, make_prompts, make_reader, take_ou
 from tiny_quantized import change_json
 
 from aqa.backends import model_files
-from aqa.backends.llama_qlora import gguf
-from aqa.backends.llama_qlora.gguf import convert_gguf
+from aqa.backends.llama_qlora import conversion
+from aqa.backends.llama_qlora.conversion import convert_gguf
 from aqa.backends.llama_qlora.models import check_quantization, linear_4bit, load_model
 from aqa.backends.local.loading import load_config
 from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles, find_model
 from aqa.backends.tokenizers import gguf_option, load_tokenizer
 from aqa.config.backend_options import LlamaQloraOptions
-from aqa.errors import ConfigError, MissingExtraError, ModelError
+from aqa.errors import ConfigError, MissingExtraError, ModelError, RunError
 from aqa.library_output import quiet
 from aqa.progress import SilentProgress
 from aqa.records import Template
@@ -406,13 +406,13 @@ def test_an_adapter_changes_answers(run: Path, tiny: Path, template: Template) -
 def convert(folder: Path, log: Path) -> None:
     """Convert slowly, and record when it begins."""
 
-    def write(source: object, file: object, target: Path, progress: object) -> None:
+    def write(source: object, draft: Path, progress: object) -> None:
         with log.open("a") as lines:
             lines.write("began\n")
         time.sleep(1.5)
-        write_config(target, {})
+        write_config(draft, {})
 
-    gguf._convert = write  # in its own process
+    conversion._convert = write  # in its own process
     model_files.user_cache_path = lambda name: folder / "cache"  # type: ignore[assignment]
     print(convert_gguf(ModelFiles("spec", str(folder), None, "m.gguf"), SilentProgress()).base)
 
@@ -504,7 +504,7 @@ def test_a_conversion_broken_off_is_done_again(
 
     with monkeypatch.context() as broken:
         broken.setattr(type(tokenizer), "save_pretrained", lambda self, folder: no_space(folder))
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(RunError, match="No space"):
             convert_gguf(files, SilentProgress())
     assert not target.exists()
     assert find_model(options(tmp_path / "m.gguf")).gguf_file == "m.gguf"

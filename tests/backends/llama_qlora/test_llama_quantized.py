@@ -9,7 +9,7 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 from tiny_llama import Training, make_prompts, make_reader
-from tiny_quantized import change_json, rewritten, save_bitsandbytes, save_fp8
+from tiny_quantized import change_json, rewritten, save_bitnet, save_bitsandbytes, save_fp8
 
 from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.llama_qlora.fused_lora import FusedLora
@@ -158,6 +158,27 @@ def test_one_layer_without_a_part_of_its_scales_is_refused(
     with rewritten(folder / "model.safetensors") as weights:
         del weights[next(name for name in weights if name.endswith(left_out))]
     with pytest.raises(ModelError, match=said):
+        make_reader(folder, AS_IS).__enter__()
+
+
+@pytest.mark.slow  # its layers are compiled
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is dep:DeprecationWarning")
+@pytest.mark.parametrize("linear_class", ["bitlinear", "autobitlinear"])
+@pytest.mark.parametrize("left_out", ["q_proj.weight_scale", "q_proj.weight"])
+def test_what_a_checkpoint_lacks_may_be_a_buffer(
+    linear_class: str, left_out: str, tiny: Path, tmp_path: Path
+) -> None:
+    """transformers would leave uninitialised memory in its place."""
+    folder = save_bitnet(tiny, tmp_path / "bitnet", linear_class)
+    with make_reader(folder, AS_IS) as reader:
+        layer = reader.model.get_submodule("model.layers.0.self_attn.q_proj")
+    size = query_weights(tiny).abs().mean().item()
+    expected = 1 / size if linear_class == "bitlinear" else size
+    assert layer.weight_scale.item() == pytest.approx(expected, rel=0.01)
+    with rewritten(folder / "model.safetensors") as weights:
+        for name in [name for name in weights if name.endswith(left_out)]:
+            del weights[name]
+    with pytest.raises(ModelError, match=r"2 of this model's weights are not in its files"):
         make_reader(folder, AS_IS).__enter__()
 
 

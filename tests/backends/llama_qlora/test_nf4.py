@@ -13,8 +13,8 @@ import torch
 from tiny_llama import make_config, make_prompts, make_reader
 
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
+from aqa.backends.llama_qlora.conversion import convert_gguf
 from aqa.backends.llama_qlora.fresh_adapters import add_adapter
-from aqa.backends.llama_qlora.gguf import convert_gguf
 from aqa.backends.llama_qlora.models import linear_4bit, load_model
 from aqa.backends.llama_qlora.training import answer_loss
 from aqa.backends.local.training_batches import Collator

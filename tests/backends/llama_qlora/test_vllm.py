@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,12 +33,12 @@ from tiny_adapters import save_adapter
 from tiny_llama import make_prompts, make_reader, notes, write_rows, write_template
 from tiny_quantized import change_json
 
-from aqa.backends.llama_qlora import dequantization
+from aqa.backends import model_files
+from aqa.backends.llama_qlora import conversion
 from aqa.backends.llama_qlora.backend import LlamaQloraBackend
 from aqa.backends.llama_qlora.vllm import pool, process
 from aqa.backends.llama_qlora.vllm.arguments import server_arguments
 from aqa.backends.llama_qlora.vllm.process import Vllm, own_gpus
-from aqa.backends.local import memory as room
 from aqa.errors import AqaError, ConfigError, ModelError
 from aqa.records import Prediction, Prompt, Template
 from aqa.runs.folder import read_manifest
@@ -175,16 +176,14 @@ def test_options_become_arguments(
 )
 def test_on_a_cpu_half_of_the_free_memory_is_taken(
     tiny: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     version: str,
     processes: int,
     expected: str | None,
 ) -> None:
-    memory = tmp_path / "meminfo"
-    memory.write_text("MemTotal: 1000 kB\nMemFree: 9 kB\nMemAvailable: 600 kB\n")
-    monkeypatch.setattr(room, "_MEMORY", memory)
+    memory = SimpleNamespace(total=1000, available=600, free=9)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     reader, engine = make_reader(tiny), Vllm("python", name, version)
@@ -571,7 +570,7 @@ def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """vLLM alone would load the base as it was before rounding to 4 bits."""
-    monkeypatch.setattr(dequantization, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(model_files, "user_cache_path", lambda name: tmp_path / name)
     adapter = save_adapter(tiny, tmp_path / "adapter")
     setting = "backend.quantization=4bit"
     reader = started(tmp_path, adapter, setting)
@@ -587,7 +586,7 @@ def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
     assert reader.identity()["base"] == "4bit"
     assert "base" not in {**whole.identity(), **plain.identity()}  # served unchanged
 
-    monkeypatch.setattr(dequantization, "write_model", None)  # it was already made
+    monkeypatch.setattr(conversion, "write_model", None)  # it was already made
     ask(started(tmp_path, adapter, setting), template)
     for reader in (whole, plain):
         ask(reader, template)

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+import psutil
 import pytest
 from fake_vllm import alive, wait_for
 from tiny_adapters import save_adapter
 from tiny_llama import make_prompts, make_reader
 
-from aqa.backends.llama_qlora.gguf import convert_gguf
-from aqa.backends.llama_qlora.vllm.supervisor import descendants
+from aqa.backends.llama_qlora.conversion import convert_gguf
 from aqa.backends.model_files import find_model
 from aqa.data import Source, read_examples
 from aqa.errors import ModelError
@@ -59,7 +59,7 @@ def answers(
     prompts = make_prompts(reader, load_template("eng_v1"), False, examples)
     found = {}
     with reader:
-        below = list(descendants())
+        below = [process.pid for process in psutil.Process().children(recursive=True)]
         for number, (prompt, answer) in enumerate(reader.generate(prompts), 1):
             found[prompt.id] = answer
             if number == kill_after and number < COUNT:

@@ -5,7 +5,7 @@ from math import isnan
 
 import pytest
 
-from aqa.backends.local.decoding import BeamTokens
+from aqa.backends.local.generation import BeamTokens
 
 torch = pytest.importorskip("torch")
 BEAMS, PROMPTS, VOCABULARY = 3, 2, 50

@@ -8,6 +8,7 @@ import tiny_t5
 import torch
 from tiny_families import save_seq2seq
 
+from aqa.backends.local.checks import check_causal
 from aqa.backends.t5.fusion import decode, encode
 from aqa.errors import ModelError
 
@@ -45,3 +46,11 @@ def test_a_decoder_learns_by_what_it_writes_with(
     )
     with nullcontext() if is_read_as_written else fault:
         tiny_t5.t5_training(reader, tmp_path / "run", with_dev=False).run()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_model_without_numbers_is_refused_before_the_first_prompt(value: float) -> None:
+    logits, none = torch.zeros(3), torch.full((3,), value)
+    for pair in ((logits, none), (none, logits), (none, none)):
+        with pytest.raises(ModelError, match="m: its probabilities are not finite numbers"):
+            check_causal(None, "m", *pair)

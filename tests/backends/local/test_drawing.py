@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 import torch
 
-from aqa.backends.local.decoding import SeededSampler, uniform_draws
+from aqa.backends.local.decoding import uniform_draws
+from aqa.backends.local.generation import SeededSampler
 from aqa.config.options import GenerationOptions
 
 SCORES = torch.tensor([0.1, 0.2, 0.4, 0.3]).log()

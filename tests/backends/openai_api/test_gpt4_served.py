@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from calls import Call
 
-from aqa.backends.llama_qlora.gguf import convert_gguf
+from aqa.backends.llama_qlora.conversion import convert_gguf
 from aqa.backends.model_files import find_model
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.progress import SilentProgress

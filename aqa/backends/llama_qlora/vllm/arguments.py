@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from aqa.backends.chat_template import ChatEncoder
 from aqa.backends.llama_qlora.adapters import check_fit, embedding_rows
 from aqa.backends.llama_qlora.vllm.process import Vllm, find_vllm
 from aqa.backends.llama_qlora.vllm.running_servers import environment_key, key_header, server_urls
 from aqa.backends.local.loading import load_config
-from aqa.backends.local.memory import free_share
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import GenerationOptions
@@ -62,13 +63,14 @@ def server_arguments(
     return [*found, *vllm.arguments]
 
 
-def _own_memory() -> float | None:
+def _own_memory() -> float:
     """Return half of free memory, divided by processes that each start a server.
 
     On a CPU the default, 92 % of the machine's memory, is never free.
     """
-    free = free_share()
-    return max(round(free / 2 / process_count(), 2), 0.01) if free else None
+    memory = psutil.virtual_memory()
+    free: float = memory.available / memory.total
+    return max(round(free / 2 / process_count(), 2), 0.01)
 
 
 def check_adapter(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx2
 
 from aqa.backends.event_loop import answers, cancel_all, running_loop
-from aqa.backends.llama_qlora.dequantization import is_dequantized, is_trained_over_4bit
+from aqa.backends.llama_qlora.conversion import is_dequantized, is_trained_over_4bit
 from aqa.backends.llama_qlora.vllm.arguments import ADAPTER, BASE, server_arguments
 from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, Server
 from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus

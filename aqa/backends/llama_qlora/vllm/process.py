@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from aqa.backends.llama_qlora.vllm import supervisor
 from aqa.backends.servers import shown
 from aqa.errors import ModelError
@@ -167,14 +169,7 @@ class ServerProcess:
     @property
     def alive(self) -> bool:
         """Whether the server's process runs, ready or not."""
-        if self._supervisor.poll() is not None:
-            return False
-        with suppress(PermissionError):
-            try:
-                os.kill(self._group, 0)
-            except ProcessLookupError:
-                return False
-        return True
+        return self._supervisor.poll() is None and bool(psutil.pid_exists(self._group))
 
     def close(self) -> None:
         """End the server with all its processes, and wait for them."""

@@ -1,9 +1,9 @@
 """Run a server, and end all its processes once the process that started this one is gone.
 
-A standalone program that needs only the standard library. Its arguments are the seconds that the
-server's processes have to end when asked to, and the server's command. Its standard input is a pipe
-that closes when its parent ends, for whatever reason. It prints the server's process id. It has its
-own session, so Ctrl-C on the terminal reaches neither.
+A standalone program. Its arguments are the seconds that the server's processes have to end when
+asked to, and the server's command. Its standard input is a pipe that closes when its parent ends,
+for whatever reason. It prints the server's process id. It has its own session, so Ctrl-C on the
+terminal reaches neither.
 """
 
 import ctypes
@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
+
+import psutil
 
 LOOK = 0.2  # seconds between checks
 DIE_WITH_PARENT, ADOPT_ORPHANS = 1, 36  # Linux: PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
@@ -40,7 +41,7 @@ def supervise(grace: float, command: list[str]) -> int:
         if select.select([0], [], [], LOOK)[0]:
             break
     code = server.poll()
-    _end(server, grace)
+    _end(grace, server.pid)
     return 0 if code is None else abs(code)
 
 
@@ -50,48 +51,17 @@ def _control(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _end(server: "subprocess.Popen[bytes]", grace: float) -> None:
+def _end(grace: float, server: int) -> None:
+    """Ask the server's processes, orphans included, to end; kill those left after `grace`."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(server.pid, signal.SIGTERM)
+        os.killpg(server, signal.SIGTERM)
     until = time.monotonic() + grace
-    while _left(server) and time.monotonic() < until:
-        time.sleep(LOOK / 4)
-    while left := _left(server):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(server.pid, signal.SIGKILL)
-        for process in left:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(LOOK / 4)
-
-
-def _left(server: "subprocess.Popen[bytes]") -> set[int]:
-    """Return the running descendants of this process, and reap those that have ended."""
-    server.poll()
-    found = descendants()
-    for process in found:
-        with suppress(ChildProcessError):
-            if process != server.pid and os.waitpid(process, os.WNOHANG)[0]:
-                found = found - {process}
-    if sys.platform != "linux" and server.poll() is None:
-        found |= {server.pid}
-    return found
-
-
-def descendants() -> set[int]:
-    """Return all descendants in /proc, including orphans."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            # After the name, which may contain anything: the state, and the parent's id.
-            words = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            parents[int(folder.name)] = int(words[1])
-    found: set[int] = set()
-    below = {os.getpid()}
-    while below:
-        below = {child for child, parent in parents.items() if parent in below} - found
-        found |= below
-    return found
+    while left := psutil.Process().children(recursive=True):
+        if time.monotonic() > until:
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+        psutil.wait_procs(left, timeout=LOOK)
 
 
 if __name__ == "__main__":

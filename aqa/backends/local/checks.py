@@ -1,15 +1,16 @@
-"""Check a model's limits: its positions and its vocabulary."""
+"""Check what a model can do: its positions, its vocabulary, and that it reads in order."""
 
 from collections.abc import Callable
 from typing import Any
 
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import GenerationOptions
-from aqa.errors import ConfigError, PromptError
+from aqa.errors import ConfigError, ModelError, PromptError
 from aqa.records import Encoding
 
 READ = ("max_encoder_position_embeddings", "max_position_embeddings")
 WRITTEN = ("max_decoder_position_embeddings", "max_position_embeddings")
+AHEAD = 0.01  # share of the largest logit: above rounding errors, below the effect of reading ahead
 
 
 def check_positions(
@@ -77,4 +78,27 @@ def check_vocabulary(
             f"{prompt_id}: the tokenizer writes {tokenizer.convert_ids_to_tokens(highest)!r}"
             f" ({highest}), but {model} has only {rows} tokens; tokens were added to the"
             " tokenizer and not to the model, so restore the tokenizer's files"
+        )
+
+
+def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
+    """Check that two logits of one token, with different tokens after it, are the same.
+
+    Encoders have causal classes too, and a few decoders omit their mask or mix up positions when
+    they read a whole answer. Trained that way, a model sees each answer in advance, or learns what
+    it cannot use when writing.
+
+    Raises:
+        ModelError: they differ, or are not finite.
+    """
+    if not (one.isfinite().all() and other.isfinite().all()):
+        raise ModelError(
+            f"{title}: its probabilities are not finite numbers; restore its files from their"
+            " source, or choose another backend.compute_dtype"
+        )
+    if (one.float() - other.float()).abs().max() > AHEAD * one.abs().max():
+        raise ModelError(
+            f"{title}: in transformers, this kind of model ({model.config.model_type}) sees later"
+            " tokens, or reads otherwise than it writes, so it can't learn to write answers; use"
+            " another model"
         )
