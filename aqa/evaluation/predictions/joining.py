@@ -26,6 +26,8 @@ LONG = 16  # digits; so long an id is no running number
 SCANNED = 20  # prompts to search for every question of the data
 
 Note = Callable[[str], None]
+# For each row the index of its question in the data, and a clause that says how it was found.
+Placed = tuple[Sequence[int | None], str]
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,19 @@ class Asked:
         return dict(zip(self.ids, self.questions, strict=False))
 
     @cached_property
-    def _known(self) -> Collection[str]:
-        return set(map(_plain, filter(None, self.questions)))
+    def plain(self) -> Sequence[str]:
+        """The questions in the form in which they are compared."""
+        return [_plain(question) for question in self.questions]
+
+    @cached_property
+    def known(self) -> Collection[str]:
+        """The distinct questions in that form."""
+        return {question for question in self.plain if question}
 
     def check_question(self, place: str, key: str, text: str) -> None:
         """Raise DataError if a row asks another question of the data than its id does."""
         expected = self._by_id.get(key) or text
-        if text != expected and _plain(text) != _plain(expected) and _plain(text) in self._known:
+        if text != expected and _plain(text) != _plain(expected) and _plain(text) in self.known:
             raise DataError(
                 f'{place}: its id "{key}" is that of another question in the data; give both'
                 " files the same ids, or leave the ids out of this one"
@@ -59,25 +67,31 @@ def join(
     """Give each prediction its id, by column, number, question or order, or raise DataError."""
     column = _id_column(found, asked)
     if column is not None:
-        found = _one_each(found, lambda row: row.ids[column], note, file)
-        keys = [row.ids[column] for row in found]
+        rows = _one_each(file, [row.ids[column] for row in found], found, note)
         if asked is None:
-            return _by(keys, found, column)
-        if not set(keys).isdisjoint(asked.ids):
-            _check_ids(file, found, keys, asked)
-            return _by(keys, found, column)
-        joined = (
-            _by_likeness(file, found, keys, asked, note)
-            or _by_question(file, found, asked, note)
-            or _by_number(file, found, keys, asked, note)
+            return _with_ids(rows, column)
+        if not rows.keys().isdisjoint(asked.ids):
+            _check_ids(file, rows, asked)
+            return _with_ids(rows, column)
+        keys, found = list(rows), list(rows.values())
+        placed = (
+            _by_equal_numbers(keys, asked) or _by_question(found, asked) or _by_count(keys, asked)
         )
-        return joined or _by(keys, found, column)
-    gaps = [row.place for row in found if not row.ids]
-    if 0 < len(gaps) < len(found):
-        raise DataError(f"{gaps[0]}: no id, where other rows have one")
-    if asked is None:
-        return _numbered(file, found, note)
-    return _by_question(file, found, asked, note) or _by_order(file, found, asked, note)
+        if placed is None:
+            return _with_ids(rows, column)
+    else:
+        gaps = [row.place for row in found if not row.ids]
+        if 0 < len(gaps) < len(found):
+            raise DataError(f"{gaps[0]}: no id, where other rows have one")
+        if asked is None:
+            return _numbered(file, found, note)
+        keys = []
+        placed = _by_question(found, asked) or _by_order(file, found, asked)
+    places, how = placed
+    _check_questions(found, asked, places)
+    note(f"{file}: {how}")
+    ids = [keys[row] if at is None else asked.ids[at] for row, at in enumerate(places)]
+    return _with_ids(_one_each(file, ids, found, note))
 
 
 def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
@@ -97,17 +111,17 @@ def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
     return next(varied, None)  # a constant, such as llama.cpp's index 0, is not an id
 
 
-def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked) -> None:
+def _check_ids(file: Path, rows: Mapping[str, Found], asked: Asked) -> None:
     """Check that rows have the data's question for their id.
 
     Raises:
         DataError: a row has another question of the data; or ids count from 0 here and from 1
             there, and no question shows whether they match.
     """
-    for row, key in zip(found, keys, strict=True):
+    for key, row in rows.items():
         asked.check_question(row.place, key, row.question)
-    counted, theirs = _counted(keys), _counted(asked.ids)
-    asks = all(row.question for row in found) and any(asked.questions)
+    counted, theirs = _counted(rows), _counted(asked.ids)
+    asks = all(row.question for row in rows.values()) and any(asked.questions)
     if not counted or not theirs or len(counted) != len(theirs) or asks:
         return
     if {counted[0], theirs[0]} == {0, 1}:
@@ -118,7 +132,7 @@ def _check_ids(file: Path, found: Sequence[Found], keys: Sequence[str], asked: A
         )
 
 
-def _counted(ids: Sequence[str]) -> range | None:
+def _counted(ids: Collection[str]) -> range | None:
     """Return the range of consecutive numbers that the ids are; None if they are not."""
     numbers = sorted(int(each) for each in ids if each.isdecimal() and len(each) < LONG)
     span = range(numbers[0], numbers[-1] + 1) if numbers else range(0)
@@ -126,25 +140,24 @@ def _counted(ids: Sequence[str]) -> range | None:
 
 
 def _one_each(
-    found: Sequence[Found], key: Callable[[Found], str], note: Note, file: Path
-) -> Sequence[Found]:
+    file: Path, keys: Sequence[str], found: Sequence[Found], note: Note
+) -> dict[str, Found]:
     """Keep one prediction per key; its variants must agree."""
     groups: dict[str, list[Found]] = {}
-    for row in found:
-        groups.setdefault(key(row), []).append(row)
+    for key, row in zip(keys, found, strict=True):
+        groups.setdefault(key, []).append(row)
+    first = {key: rows[0] for key, rows in groups.items()}
     if len(groups) == len(found):
-        return found
-    twice = next(rows for rows in groups.values() if len(rows) > 1)
+        return first
     column = _variant_column(list(groups.values()))
     if column is None:
-        answered = [[row for row in rows if not row.said.failed] for rows in groups.values()]
-        tries = [rows or group[-1:] for rows, group in zip(answered, groups.values(), strict=True)]
-        if all(len(rows) == 1 for rows in tries):
-            note(f"{file} holds failed attempts, too, which do not count where there is an answer")
-            return [rows[0] for rows in tries]
-        raise DataError(
-            f'{twice[1].place}: the id "{one_line(key(twice[1]))}" appears a second time'
-        )
+        answered = {key: _answered(rows) for key, rows in groups.items()}
+        twice = next((key for key, rows in answered.items() if len(rows) > 1), None)
+        if twice is not None:
+            again = groups[twice][1].place
+            raise DataError(f'{again}: the id "{one_line(twice)}" appears a second time')
+        note(f"{file} holds failed attempts, too, which do not count where there is an answer")
+        return {key: rows[0] for key, rows in answered.items()}
     values = list(dict.fromkeys(one_line(row.said.metadata[column]) for row in found))
     mixed = f"the answers of several {one_line(column)} ({', '.join(values)})"
     if any(
@@ -153,7 +166,12 @@ def _one_each(
         one = quote(f"{column}={values[0]}")
         raise DataError(f"{file} holds {mixed}; take those of one with --prediction-field {one}")
     note(f"{file} holds {mixed}, which are the same")
-    return [rows[0] for rows in groups.values()]
+    return first
+
+
+def _answered(rows: Sequence[Found]) -> Sequence[Found]:
+    """Return the attempts that did not fail, or the last one."""
+    return [row for row in rows if not row.said.failed] or rows[-1:]
 
 
 def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
@@ -172,74 +190,52 @@ def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
     return least if counts.get(least, VARIANTS + 1) <= VARIANTS else None
 
 
-def _by(keys: Sequence[str], found: Sequence[Found], column: str = "") -> dict[str, AnsweredRow]:
+def _with_ids(rows: Mapping[str, Found], column: str = "") -> dict[str, AnsweredRow]:
     left_out = (column, "id", "guid", "qid")
     return {
         key: replace(row.said, id=key, metadata=without(row.said.metadata, *left_out))
-        for key, row in zip(keys, found, strict=True)
+        for key, row in rows.items()
     }
 
 
-def _by_likeness(
-    file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked, note: Note
-) -> dict[str, AnsweredRow] | None:
-    """Join by ids that are equal as numbers: 1.0 or 001 for 1."""
-    numbers = [NUMBER.fullmatch(key) for key in (*asked.ids, *keys)]
-    plain = [match[1] for match in numbers if match]
-    ids, own = plain[: len(asked.ids)], plain[len(asked.ids) :]
-    if len(plain) < len(numbers) or len(set(ids)) < len(ids) or len(set(own)) < len(own):
+def _by_equal_numbers(keys: Sequence[str], asked: Asked) -> Placed | None:
+    """Place rows by ids that are equal as numbers: 1.0 or 001 for 1."""
+    matches = [NUMBER.fullmatch(key) for key in (*asked.ids, *keys)]
+    numbers = [match[1] for match in matches if match]
+    theirs, own = numbers[: len(asked.ids)], numbers[len(asked.ids) :]
+    if len(numbers) < len(matches) or len(set(theirs)) < len(theirs) or len(set(own)) < len(own):
         return None
-    known = {number: place for place, number in enumerate(ids)}
-    shared = [row for row, number in zip(found, own, strict=True) if number in known]
-    if not shared:
+    known = {number: place for place, number in enumerate(theirs)}
+    if known.keys().isdisjoint(own):
         return None
-    _check_questions(shared, asked, [known[number] for number in own if number in known])
-    note(f"{file}: its ids are the data's numbers in other digits ({keys[0]}, {asked.ids[0]})")
-    joined = [
-        asked.ids[known[number]] if number in known else key
-        for number, key in zip(own, keys, strict=True)
-    ]
-    return _by(joined, found)
+    how = f"its ids are the data's numbers in other digits ({keys[0]}, {asked.ids[0]})"
+    return [known.get(number) for number in own], how
 
 
-def _by_number(
-    file: Path, found: Sequence[Found], keys: Sequence[str], asked: Asked, note: Note
-) -> dict[str, AnsweredRow] | None:
-    """Join by ids that number all examples from 0 or 1."""
+def _by_count(keys: Sequence[str], asked: Asked) -> Placed | None:
+    """Place rows by ids that number all examples from 0 or 1."""
     matches = [NUMBERED.fullmatch(key) for key in keys]
     numbers = [int(match[1]) for match in matches if match]
-    total = len(asked.ids)
-    if len(numbers) != total or len(keys) != total:
+    first, total = min(numbers, default=0), len(asked.ids)
+    if len(keys) != total or first > 1 or sorted(numbers) != [*range(first, first + total)]:
         return None
-    first = min(numbers)
-    if first > 1 or sorted(numbers) != list(range(first, first + total)):
+    counted = f"its ids count from {first} to {first + total - 1}"
+    how = f"{counted}, so they are taken as positions in the data"
+    return [number - first for number in numbers], how
+
+
+def _by_question(found: Sequence[Found], asked: Asked) -> Placed | None:
+    """Place rows by questions, if each row's occurs exactly once in the data."""
+    questions = [_asked_by(row) for row in found]
+    counts = Counter(asked.plain)
+    if any(not question or counts[question] != 1 for question in questions):
         return None
-    places = [number - first for number in numbers]
-    _check_questions(found, asked, places)
-    note(
-        f"{file}: its ids count from {first} to {first + total - 1}, so they are taken as positions"
-        " in the data"
-    )
-    return _by([asked.ids[place] for place in places], found)
+    known = {question: place for place, question in enumerate(asked.plain)}
+    how = "no id of it is in the data, so its answers are joined by their questions"
+    return [known[question] for question in questions], how
 
 
-def _by_question(
-    file: Path, found: Sequence[Found], asked: Asked, note: Note
-) -> dict[str, AnsweredRow] | None:
-    """Join by questions, if each row's occurs exactly once in the data."""
-    questions = [_plain(question) for question in asked.questions]
-    counts = Counter(questions)
-    if any(not _asked_by(row) or counts[_asked_by(row)] != 1 for row in found):
-        return None
-    found = _one_each(found, _asked_by, note, file)
-    places = {question: place for place, question in enumerate(questions)}
-    note(f"{file}: no id of it is in the data, so its answers are joined by their questions")
-    return _by([asked.ids[places[_asked_by(row)]] for row in found], found)
-
-
-def _by_order(
-    file: Path, found: Sequence[Found], asked: Asked, note: Note
-) -> dict[str, AnsweredRow]:
+def _by_order(file: Path, found: Sequence[Found], asked: Asked) -> Placed:
     if len(found) != len(asked.ids):
         counts = ((len(found), "answer"), (len(asked.ids), "example"))
         own, given = (f"{n} {what}{'s' * (n != 1)}" for n, what in counts)
@@ -247,23 +243,22 @@ def _by_order(
             f"{file} holds {own} without ids, but the data {given}; without ids there must be one"
             " for each example, in the same order"
         )
-    _check_questions(found, asked, range(len(found)))
-    note(f"{file}: it has no ids, so its answers are taken in the order of the data")
-    return _by(asked.ids, found)
+    how = "it has no ids, so its answers are taken in the order of the data"
+    return range(len(found)), how
 
 
-def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int]) -> None:
+def _check_questions(
+    found: Sequence[Found], asked: Asked, places: Sequence[int | None]
+) -> None:
     """Check that the rows have the data's questions at these indices."""
     if not asked.questions:
         return
-    questions = [_plain(question) for question in asked.questions]
-    known = set(questions)
     for number, (row, place) in enumerate(zip(found, places, strict=True)):
-        text, expected = _asked_by(row), questions[place]
-        if not text or expected in text:
+        text = _asked_by(row)
+        if place is None or not text or asked.plain[place] in text:
             continue
-        scanned = questions if number < SCANNED else ()
-        if text in known or any(question and question in text for question in scanned):
+        scanned = asked.known if number < SCANNED else ()
+        if text in asked.known or any(question in text for question in scanned):
             asks = one_line(asked.questions[place])
             raise DataError(
                 f"{row.place}: this answers another question than example {place + 1} of the data"
@@ -279,7 +274,7 @@ def _numbered(file: Path, found: Sequence[Found], note: Note) -> dict[str, Answe
             " name the column of the ids with --prediction-field id=COLUMN"
         )
     note(f"{file}: it has no ids, so its answers are numbered and scored by its own references")
-    return _by([str(number) for number in range(1, len(found) + 1)], found)
+    return _with_ids({str(number): row for number, row in enumerate(found, 1)})
 
 
 def _asked_by(row: Found) -> str:
