@@ -150,10 +150,11 @@ def _listed(row: Mapping[str, object], place: str) -> list[str]:
 def read_documents(corpus: Path) -> Iterator[Document]:
     """Yield the documents of an object keyed by id, of rows of any format, or of a collection."""
     if is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
-        for key, value in read_members(corpus):
-            place = f'{corpus.name}, document "{key}"'
-            document = {"text": value} if isinstance(value, str) else as_row(value, place)
-            yield _document(place, document, {**_ids(document, place), KEY: read_id(key, place)})
+        for entry in read_members(corpus):
+            place, text = entry.place, entry.value
+            document = {"text": text} if isinstance(text, str) else as_row(text, place)
+            own = {KEY: read_id(entry.key, place)}
+            yield _document(place, document, {**_ids(document, place), **own})
         return
     rows = _read_collection(corpus) or read_row_file(corpus)
     for place, row in rows:

@@ -8,10 +8,9 @@ from typing import Any
 from aqa.config.in_memory_data import InMemoryData
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
-from aqa.data.json_stream import describe, table_rows
+from aqa.data.json_stream import describe, rows_of
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.rows import chosen_split
-from aqa.data.shape import are_objects
 from aqa.data.strict_json import check_whole
 from aqa.errors import DataError
 from aqa.records import Example, Passage
@@ -46,10 +45,7 @@ def _items(given: InMemoryData, split: str | None) -> Iterable[object]:
             items = items[chosen_split(str(given), list(items), split)]
             split = None
         else:
-            rows = items.get("data")
-            if len(items) > 1 and not are_objects(rows):
-                rows = table_rows(items) or rows
-            items = rows if isinstance(rows, list) else [items]
+            items = rows_of(items, str(given))
     if split is not None:
         raise DataError(f"{given}: there are no splits; leave the split out")
     found: Iterable[object] = items.with_format(None) if _is_dataset(items) else items

@@ -1,13 +1,17 @@
 """Read rows from JSON Lines, or from one large document of any structure that has rows."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row, open_bytes
-from aqa.data.json_scanner import Scanner, scanning
+from aqa.data.json_scanner import scanning
+from aqa.data.shape import are_objects
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 
@@ -21,24 +25,33 @@ LISTS = (
 )  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 
-# Rows as lines or other concatenated values, in a list, as a table, or keyed by id.
-Shape = Literal["objects", "list", "table", "keyed"]
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value of a file, its place, and its key if it is in an object keyed by id."""
+
+    place: str
+    value: Any
+    key: str | None = None
 
 
 def read_json(path: Path) -> Iterator[Row]:
-    """Read the rows of a JSON file of any structure."""
-    shape, key = document_shape(path)
-    if shape == "objects":
+    """Read the rows of a JSON file of any structure.
+
+    Rows are lines or other concatenated values, in a list, keyed by id, or in a table of columns.
+    Only such a table is held in memory, as its rows are complete only at its end.
+    """
+    if _are_lines(path):
         return ((place, as_row(value, place)) for place, value in read_values(path))
-    if shape == "table":
-        return _read_table(path)
-    if shape == "keyed":
-        return _read_keyed(path)
-    return (
-        (place, as_row(item, place))
-        for number, item in enumerate(_read_list(path, key), 1)
-        for place in (f"{path.name}, row {number}",)
-    )
+    key = _list_key(path)
+    if key is not None:
+        return _numbered(path, _read_list(path, key))
+    if is_keyed(path, QUESTIONS, "{"):
+        return (
+            (entry.place, {"id": entry.key, **as_row(entry.value, entry.place)})
+            for entry in read_members(path)
+        )
+    return _read_document(path)
 
 
 def read_values(path: Path, at_once: bool = False) -> Iterator[tuple[str, object]]:
@@ -67,23 +80,26 @@ def describe(value: object) -> str:
     return names.get(type(value), "null" if value is None else f"the value {value!r:.40}")
 
 
-def read_members(path: Path) -> Iterator[tuple[str, object]]:
-    """Yield the keys and values of one large JSON object."""
+def read_members(path: Path) -> Iterator[Entry]:
+    """Yield the members of one large JSON object."""
     with scanning(path) as document:
         for key, _ in document.members():
-            yield key, document.value()
+            yield Entry(f'{path.name}, id "{one_line(key)}"', document.value(), key)
         document.end()
 
 
-def document_shape(path: Path) -> tuple[Shape, str]:
-    """Return a JSON file's structure, and the key of its list of rows, if any."""
+def _are_lines(path: Path) -> bool:
+    """Whether the first line is an object, and others follow."""
     with open_bytes(path) as file:
         try:
             first = json.loads(file.readline(FIRST_LINE_BYTES))
         except (ValueError, RecursionError):
-            first = None  # broken, or too long for a line of JSON Lines
-        if isinstance(first, dict) and any(not line.isspace() for line in file):
-            return "objects", ""
+            return False  # broken, or too long for a line of JSON Lines
+        return isinstance(first, dict) and any(not line.isspace() for line in file)
+
+
+def _list_key(path: Path) -> str | None:
+    """Return the key of a document's list of rows, "" if it is that list, None without one."""
     with scanning(path) as document:
         opening = document.next()
         if opening not in ("{", "["):
@@ -92,30 +108,18 @@ def document_shape(path: Path) -> tuple[Shape, str]:
                 " a list of rows; is it the right file?"
             )
         if opening == "[":
-            return "list", ""
-        shape = _object_shape(document)
-    return ("keyed", "") if shape[0] == "objects" and is_keyed(path, (), "{") else shape
-
-
-def _object_shape(document: Scanner) -> tuple[Shape, str]:
-    columns = False
-    for key, opening in document.members():
-        if fold(key) in LISTS and document.takes("["):
-            opening = document.next()
-            if opening == "[" and columns:
-                return "table", ""
-            if opening in "{]" or (opening == "[" and key == "data"):
-                return "list", key
-            while not document.takes("]"):  # a list of something else
+            return ""
+        for key, first in document.members():
+            if fold(key) in QUESTIONS:
+                return None  # later lists are columns of this row
+            if fold(key) not in LISTS or first != "[":
                 document.value()
-                document.takes(",")
-            continue
-        value = document.value()
-        columns = columns or key == "columns"
-        if fold(key) in QUESTIONS:  # later lists are columns of this row
-            is_column = isinstance(value, dict | list) and "text" not in value
-            return ("table" if is_column else "objects"), ""
-    return "objects", ""
+                continue
+            items = document.items()
+            if isinstance(next(items, {}), dict):
+                return key
+            deque(items, maxlen=0)
+    return None
 
 
 def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
@@ -153,21 +157,40 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
         document.end()
 
 
-def _read_keyed(path: Path) -> Iterator[Row]:
-    for key, value in read_members(path):
-        place = f'{path.name}, "{key}"'
-        yield place, {"id": key, **as_row(value, place)}
+def _read_document(path: Path) -> Iterator[Row]:
+    """Read concatenated values, of which the first may be a table."""
+    values = read_values(path)
+    place, first = next(values)
+    rows = rows_of(as_row(first, place), str(path))
+    if rows[0] is first:
+        values = chain([(place, first)], values)
+        return ((place, as_row(value, place)) for place, value in values)
+    return _numbered(path, rows)
 
 
-def _read_table(path: Path) -> Iterator[Row]:
-    with scanning(path) as document:
-        document.load()
-        table = as_row(document.value(), path.name)
-        document.end()
-    columns = {name: value for name, value in table.items() if isinstance(value, list | dict)}
-    if (rows := table_rows(columns)) is None:
-        raise DataError(f"{path}: its columns don't have the same rows; write a list of rows")
-    yield from ((f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1))
+def _numbered(path: Path, rows: Iterable[object]) -> Iterator[Row]:
+    for number, row in enumerate(rows, 1):
+        place = f"{path.name}, row {number}"
+        yield place, as_row(row, place)
+
+
+def rows_of(document: Mapping[str, Any], name: str) -> list[Any]:
+    """Return the rows of a table, or in a list; otherwise the document as the only row.
+
+    Raises:
+        DataError: its question is a column, but others are longer or shorter.
+    """
+    asked = [value for key, value in document.items() if fold(key) in QUESTIONS]
+    are_columns = any(isinstance(each, list | dict) and "text" not in each for each in asked)
+    if are_columns or {"columns", "data"} <= document.keys():
+        columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
+        if (rows := table_rows(columns)) is not None:
+            return rows
+    if are_columns:
+        raise DataError(f"{name}: its columns don't have the same rows; write a list of rows")
+    lists = [value for key, value in document.items() if fold(key) in LISTS and not asked]
+    found = (each for each in lists if each == [] or are_objects(each))
+    return next(found, [document])
 
 
 def table_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from aqa.data.columns import COLUMNS, candidates, columns_called, composed, first_called, fold
 from aqa.data.examples import read_id
 from aqa.data.files import Row
-from aqa.data.json_stream import is_keyed, read_members
+from aqa.data.json_stream import Entry, is_keyed, read_members
 from aqa.data.passages import (
     DOCUMENT_IDS,
     GOLD_IDS,
@@ -78,8 +78,8 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
     known = KNOWN.union(map(fold, filter(None, [id_column])))
     if is_keyed(path, known | REPLIES):
         return (
-            _keyed(path, number, key, value, with_corpus)
-            for number, (key, value) in enumerate(read_members(path))
+            _keyed(str(number), entry, with_corpus)
+            for number, entry in enumerate(read_members(path))
         )
     return (
         _ranking(place, _with_lists(place, usual_row(row)), id_column, with_corpus)
@@ -100,14 +100,14 @@ def _of_one_system(rows: Iterable[Row]) -> Iterator[Row]:
         yield place, row
 
 
-def _keyed(path: Path, number: int, key: str, value: object, with_corpus: bool) -> Ranking:
+def _keyed(number: str, entry: Entry, with_corpus: bool) -> Ranking:
     """Read the passages under an id, a question, or a running number."""
-    place = f'{path.name}, "{key}"'
+    place, key, value = entry.place, entry.key or "", entry.value
     if isinstance(value, dict):
         value = usual_row(value)
         if _passages_column(value):
             asks = isinstance(first_called(value, COLUMNS["question"]), str)
-            own = {} if asks and key == str(number) else {"id": key}
+            own = {} if asks and key == number else {"id": key}
             return _ranking(place, {**value, **own}, "id", with_corpus)
         if value and all(map(is_number, value.values())):
             question_id = read_id(key, place)

@@ -110,7 +110,4 @@ def _rows(path: Path) -> Iterator[Row]:
         return (
             row for row in rows if any(str("" if c is None else c).strip() for c in row[1].values())
         )
-    return (
-        (f'{path.name}, id "{key}"', {"id": key, "label": label})
-        for key, label in read_members(path)
-    )
+    return ((entry.place, {"id": entry.key, "label": entry.value}) for entry in read_members(path))

@@ -9,6 +9,7 @@ from typing import Any
 
 from aqa.data.columns import MISSING, composed, look_up
 from aqa.data.files import Row, complete, open_bytes
+from aqa.data.json_stream import Entry
 from aqa.data.rows import is_saved_dataset, read_binary, read_saved_dataset
 from aqa.data.shape import UnreadableError, plain_by
 from aqa.data.strict_json import one_line
@@ -24,7 +25,6 @@ from aqa.evaluation.predictions.documents import (
     keyed_by_ids,
     read_document,
 )
-from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import AS_USUAL, Fields
 from aqa.evaluation.predictions.joining import Asked, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text

@@ -6,9 +6,9 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from aqa.data.columns import COLUMNS, fold
+from aqa.data.json_stream import Entry
 from aqa.data.references import SURE
 from aqa.errors import DataError
-from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import Fields, take_named
 from aqa.evaluation.predictions.texts import list_columns
 from aqa.evaluation.predictions.unsupported import ROWS, refuse

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from aqa.data.files import decompressed
-from aqa.data.json_stream import as_row
+from aqa.data.json_stream import Entry, as_row
 from aqa.data.unusable import describe_archive
 from aqa.errors import DataError
-from aqa.evaluation.predictions.entries import Entry
 
 ZSTANDARD_METHOD = 93  # in zip files since 2020; supported by Python from 3.14
 LOCAL_HEADER = 30  # bytes before a member's name

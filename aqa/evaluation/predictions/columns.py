@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from aqa.data.columns import Columns, composed, fold
-from aqa.data.json_stream import describe
+from aqa.data.json_stream import Entry, describe
 from aqa.data.literals import NO, NOTHING, read_literal
 from aqa.data.references import ALIASES, ReferenceReader
 from aqa.errors import DataError
@@ -23,7 +23,6 @@ from aqa.evaluation.predictions.answers import (
     find_answer,
     refuse_without_answer,
 )
-from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import Fields, take_named
 from aqa.evaluation.predictions.texts import as_text
 

@@ -9,13 +9,12 @@ from typing import Any
 from aqa.data.columns import fold
 from aqa.data.files import text_lines
 from aqa.data.in_memory import plain
-from aqa.data.json_stream import describe, read_values, table_rows
+from aqa.data.json_stream import Entry, describe, read_values, table_rows
 from aqa.data.shape import as_object
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import ANSWER_NAMES
 from aqa.evaluation.predictions.columns import IDS
-from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.unsupported import DOCUMENTS, refuse
 from aqa.records import Prediction
 from aqa.runs.files import known

@@ -247,9 +247,7 @@ def _by_order(file: Path, found: Sequence[Found], asked: Asked) -> Placed:
     return range(len(found)), how
 
 
-def _check_questions(
-    found: Sequence[Found], asked: Asked, places: Sequence[int | None]
-) -> None:
+def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int | None]) -> None:
     """Check that the rows have the data's questions at these indices."""
     if not asked.questions:
         return

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from aqa.data.columns import fold
 from aqa.data.files import Row, text_lines
+from aqa.data.json_stream import Entry
 from aqa.data.tables import read_csv
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import ANSWER_NAMES, OF_REFERENCE_NAMES, REFERENCES
 from aqa.evaluation.predictions.columns import IDS
-from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.shapes.harnesses import promptfoo_names
 
 DELIMITERS = "\t,;|"

@@ -7,14 +7,12 @@ from typing import Any
 
 from aqa.data.columns import MISSING, look_up
 from aqa.data.files import Row, open_bytes
-from aqa.data.json_stream import read_members
+from aqa.data.json_stream import Entry, read_members
 from aqa.data.shape import as_object, without
-from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import read_row
 from aqa.evaluation.predictions.documents import read_lines
-from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.fields import AS_USUAL, Fields
 from aqa.evaluation.predictions.joining import Asked
 from aqa.runs.journal import JOURNAL_KIND
@@ -53,8 +51,10 @@ def _rows(file: Path) -> Iterator[Row]:
     if head.startswith(JOURNAL_HEAD):
         yield from ((line.place, line.value) for line in read_lines(file))
     elif file.name == PREDICTIONS and head.lstrip().startswith(b"{"):
-        for key, value in read_members(file):
-            yield f'{file}, id "{one_line(key)}"', {**as_object(value), "id": key}
+        yield from (
+            (entry.place, {**as_object(entry.value), "id": entry.key})
+            for entry in read_members(file)
+        )
 
 
 def is_ours(row: Mapping[str, Any], fields: Fields) -> bool:

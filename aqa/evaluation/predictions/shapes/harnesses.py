@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from aqa.data.json_stream import Entry
 from aqa.data.shape import Row, UnreadableError, are_objects, as_object, as_objects, shape, without
-from aqa.evaluation.predictions.entries import Entry
 from aqa.evaluation.predictions.texts import reply_text
 
 PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # not needed for scores
