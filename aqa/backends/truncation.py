@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from typing import Literal
 
@@ -13,11 +13,9 @@ from aqa.records import Dropped, Encoding, Evidence, Prompt
 # A passage is cut after a sentence or, failing that, after a word.
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』)\]]*(?=\s|$)")
 WORD_END = re.compile(r"\S(?=\s)")
-GUESSES = 12  # then the search bisects, in case sizes predict little
 TRIED_AT_ONCE = 16  # passages; this many usually fit
 PROBED = 2  # passages tried first if there are more, to estimate how many fit
 AT_LEAST = 0.75  # share of a passage's tokens that it adds to others: tokens may merge at the join
-MARGIN = 8  # characters, about one word
 
 
 def fit(
@@ -108,6 +106,7 @@ def shorten(
     """
     passages = evidence.passages
     trials: dict[int, Evidence] = {len(passages): evidence}
+    taken: dict[int, float] = {}  # by number of passages: the share of the limit
     sizes = [0, *accumulate(len(evidence.text_of(p)) + len(evidence.join) for p in passages)]
 
     def keeping(number: int) -> float:
@@ -116,11 +115,17 @@ def shorten(
             trials[number] = replace(
                 evidence, passages=passages[:number], dropped=(*dropped, *evidence.dropped)
             )
-        return fullness(trials[number])
+        if number not in taken:
+            taken[number] = fullness(trials[number])
+        return taken[number]
 
-    def added(number: int) -> float:
-        """Estimate what one more passage adds, by encoding it alone, which is fast."""
-        return fullness(replace(evidence, passages=passages[number : number + 1])) - bare
+    def fits(number: int) -> bool:
+        before = taken.get(number - 1, 2.0)
+        if number > 1 and before <= 1:  # one more: encoding it alone is faster
+            alone = fullness(replace(evidence, passages=passages[number - 1 : number]))
+            if before + AT_LEAST * (alone - bare) > 1:
+                return False
+        return keeping(number) <= 1
 
     first = len(passages) if len(passages) <= TRIED_AT_ONCE else PROBED
     full = keeping(first)
@@ -129,98 +134,62 @@ def shorten(
     bare = keeping(0)
     if bare > 1:
         return None
-    if full > 1:
-        search = Search(0, first, bare, full)
-    else:  # what is far too long is never encoded; its fullness is extrapolated
-        sizes.append(sizes[-1] + 1)
-        rate = (full - bare) / max(sizes[first], 1)
-        search = Search(first, len(passages) + 1, full, bare + rate * sizes[-1])
-    number = search.last_that_fits(sizes.__getitem__, keeping, added=added)
+    room = sizes[first] * (1 - bare) / max(full - bare, 1e-9)  # in characters
+    low, high = (0, first) if full > 1 else (first, len(passages) + 1)
+    guess = bisect_right(sizes, room) - 1
+    number = last_that_fits(fits, low, high, guess)
     if number:
         return trials[number]
-    return _cut_last(trials[1], search.high_full, fullness, reason)
+    return _cut_last(trials[1], (1 - bare) / (keeping(1) - bare), fullness, reason)
 
 
-@dataclass(slots=True)
-class Search:
-    """Finds the largest value that fits, given that `low` fits and `high` does not.
+def last_that_fits(fits: Callable[[int], bool], low: int, high: int, guess: int) -> int:
+    """Return the last number that fits, given that `low` does and `high` does not.
 
-    `low_full` and `high_full` are their fullness, known or estimated.
+    It looks around the guess in growing steps, then halves: a good guess takes few calls.
     """
-
-    low: int
-    high: int
-    low_full: float
-    high_full: float
-
-    def last_that_fits(
-        self,
-        size: Callable[[int], int],
-        fullness: Callable[[int], float],
-        margin: int = 0,
-        settled: Callable[[int, int], bool] | None = None,
-        added: Callable[[int], float] | None = None,
-    ) -> int:
-        """Find it with few calls of `fullness`, which grows roughly in proportion to `size`.
-
-        With a `margin`, guesses are shifted by it, to close in from the other side as well; once
-        both bounds have moved the search bisects, until `settled` says that the rest makes no
-        difference.
-        """
-        begun = self.low, self.high
-        guesses = off = 0
-        while self.high - self.low > 1 and not (settled and settled(self.low, self.high)):
-            surrounded = margin > 0 and self.low != begun[0] and self.high != begun[1]
-            if surrounded or guesses == GUESSES:
-                place = (self.low + self.high) // 2
-            else:
-                place, guesses = self._guess(size) + off, guesses + 1
-            place = min(max(place, self.low + 1), self.high - 1)
-            full = fullness(place)
-            if full <= 1:
-                self.low, self.low_full, off = place, full, margin * guesses
-                if added and place + 1 < self.high and full + AT_LEAST * added(place) > 1:
-                    break
-            else:
-                self.high, self.high_full, off = place, full, -margin * guesses
-        return self.low
-
-    def _guess(self, size: Callable[[int], int]) -> int:
-        """Return the last place that fits if fullness grows linearly."""
-        first, last = size(self.low), size(self.high)
-        share = (1 - self.low_full) / max(self.high_full - self.low_full, 1e-9)
-        wanted = first + share * (last - first)
-        return bisect_right(range(self.high), wanted, lo=self.low, key=size) - 1
+    begun, place, step = (low, high), guess, 1
+    while high - low > 1:
+        if low != begun[0] and high != begun[1]:
+            place = (low + high) // 2
+        place = min(max(place, low + 1), high - 1)
+        if fits(place):
+            low, place = place, place + step
+        else:
+            high, place = place, place - step
+        step *= 2
+    return low
 
 
 def _cut_last(
     evidence: Evidence,
-    full: float,
+    share: float,
     fullness: Callable[[Evidence], float],
     reason: Literal["budget", "reader"],
-) -> Evidence | None:
-    """Keep as much of the start of the only passage as fits; drop it if not even a word does."""
+) -> Evidence:
+    """Keep as much of the start of the only passage as fits, about this share of it.
+
+    It ends with the last sentence that ends in the second half of what fits, otherwise with a word;
+    in text without white space (Chinese, Japanese, one long token) anywhere.
+    """
     (passage,) = evidence.passages
-    text = passage.text
+    text, has_words = passage.text, re.search(r"\s", passage.text.strip())
+    ends = [0, *(m.end() for m in WORD_END.finditer(text))] if has_words else [*range(len(text))]
+    sentences = {match.end() for match in SENTENCE_END.finditer(text)}
     trials: dict[int, tuple[Evidence, float]] = {}
 
-    def ending_at(end: int) -> float:
-        if end not in trials:
-            trial = _ending_at(evidence, end, reason)
-            trials[end] = trial, fullness(trial)
-        return trials[end][1]
+    def fits(number: int) -> bool:
+        if number not in trials:
+            trial = _ending_at(evidence, ends[number], reason)
+            trials[number] = trial, fullness(trial)
+        return trials[number][1] <= 1
 
-    def settled(low: int, high: int) -> bool:
-        return _boundary(text, low) == _boundary(text, high - 1)
-
-    bare = ending_at(0)
-    if bare > 1:
-        return None
-    search = Search(0, len(text), bare, full)
-    end = _boundary(text, search.last_that_fits(lambda end: end, ending_at, MARGIN, settled))
-    while ending_at(end) > 1:  # a tokenizer may need more tokens for a shorter text
-        end = _boundary(text, end - 1)
-    return trials[end][0]
+    last = last_that_fits(fits, 0, len(ends), bisect_right(ends, share * len(text)) - 1)
+    second_half = (n for n in range(last, 0, -1) if 2 * ends[n] >= ends[last])
+    last = next((number for number in second_half if ends[number] in sentences), last)
+    while not fits(last):  # a tokenizer may need more tokens for a shorter text
+        last -= 1
+    return trials[last][0]
 
 
 def _ending_at(evidence: Evidence, end: int, reason: Literal["budget", "reader"]) -> Evidence:
@@ -235,20 +204,3 @@ def _ending_at(evidence: Evidence, end: int, reason: Literal["budget", "reader"]
     if reason == "reader":
         return replace(evidence, passages=(shorter,), reader_cut_characters=cut)
     return replace(evidence, passages=(shorter,), cut_characters=cut)
-
-
-def _boundary(text: str, end: int) -> int:
-    """Return the last sentence end in the second half of text[:end], or the last word end, or 0.
-
-    In text without white space (Chinese, Japanese, one long token) `end` itself is returned.
-    """
-    # Look one character further, or the "3." of "3.14" would pass for a sentence end.
-    sentences, words = (
-        [match.end() for match in ending.finditer(text, 0, end + 1) if match.end() <= end]
-        for ending in (SENTENCE_END, WORD_END)
-    )
-    if sentences and sentences[-1] >= end // 2:
-        return sentences[-1]
-    if words:
-        return words[-1]
-    return end if not re.search(r"\s", text.strip()) else 0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aqa.backends.truncation import SENTENCE_END, _boundary, fit, fit_each
+from aqa.backends.truncation import SENTENCE_END, fit, fit_each
 from aqa.config.options import EvidenceOptions
 from aqa.errors import PromptError
 from aqa.prompting.evidence import select
@@ -219,7 +219,7 @@ def test_a_cut_keeps_all_that_can_be_kept(text: str, limit: int) -> None:
     ]
     if longer:
         assert SENTENCE_END.search(text[len(kept) - 1 : len(kept) + 1])
-        assert len(kept) >= limit // 2
+        assert 2 * len(kept) >= longer[-1]
 
 
 def test_identical_passages_are_read_once() -> None:
@@ -280,16 +280,15 @@ def plainly(prompt: Prompt, length: Callable[[Prompt], int], limit: int) -> Evid
         kept = replace(original, passages=original.passages[:number])
         if fits(kept):
             return kept
-    (passage,) = original.passages[:1]
-    ends = range(len(passage.text), -1, -1)
-    ending = {end: replace(passage, text=passage.text[:end]) for end in ends}
-    last = next(e for e in ends if fits(replace(original, passages=(ending[e],) if e else ())))
-    while True:
-        last = _boundary(passage.text, last)
-        shorter = replace(original, passages=(ending[last],) if last else ())
-        if fits(shorter):
-            return shorter
-        last -= 1
+    (passage,), text = original.passages[:1], original.passages[0].text
+    anywhere = not any(map(str.isspace, text.strip()))
+    spaces = [anywhere or character.isspace() for character in text]
+    ends = [n for n in range(1, len(text)) if spaces[n] and (anywhere or not spaces[n - 1])]
+    shorter = {0: replace(original, passages=())}
+    shorter |= {n: replace(original, passages=(replace(passage, text=text[:n]),)) for n in ends}
+    last = max(end for end, kept in shorter.items() if fits(kept))
+    sentences = {match.end() for match in SENTENCE_END.finditer(text)} & shorter.keys()
+    return shorter[max((n for n in sentences if last / 2 <= n <= last), default=last)]
 
 
 @given(prompts, st.integers(0, 60), st.sampled_from([words, characters]))
