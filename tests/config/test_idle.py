@@ -99,6 +99,6 @@ def test_what_a_run_was_trained_with_is_no_wish() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_names("configs"))
-def test_shipped_configs_have_nothing_idle(name: str) -> None:
+def test_shipped_configs_are_valid_and_have_nothing_idle(name: str) -> None:
     raw = read_config(find_config(name))
-    assert build_config(find_backend(raw["backend"]["name"]).Options, [raw])
+    assert build_config(find_backend(raw["backend"]["name"]).Options, [raw]).output_dir
