@@ -23,7 +23,6 @@ from aqa.evaluation.sequential_testing import Decision, SequentialTest, StopRule
 from aqa.metrics.statistics.waves import BATCH, LIVE
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
-from aqa.records import Example
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
 from aqa.runs.journal_rows import cleaned_again, withheld
@@ -35,25 +34,26 @@ def open_sequential_test(
     rule: StopRule, config: RunConfig, inputs: Inputs, folder: Path, progress: Progress
 ) -> SequentialTest:
     """Read the reference run's answers; AqaError if they don't fit this run."""
-    reference, questions = rule.reference, dict[str, str]()
+    reference = rule.reference
     if resolve_path(folder) in (resolve_path(reference), resolve_path(reference).parent):
         raise UsageError(f"{reference}: a run can't be compared with itself; name another one")
     scoring = Scoring(profile=config.evaluation.profile)
-    aligned = align([reference], _noting(inputs, questions), scoring)
+    aligned = align([reference], (example for _, example in inputs.examples()), scoring)
     (system,) = aligned.systems
     others = [
-        key
-        for key, row in system.rows.items()
-        if isinstance(own := row.metadata.get("question"), str)
-        and questions.get(key, own).strip() != own.strip()
+        example.id
+        for _, example in inputs.examples()
+        if (row := system.rows.get(example.id)) is not None
+        and isinstance(theirs := row.metadata.get("question"), str)
+        and theirs.strip() != example.question.strip()
     ]
     way_out = "name a run on the same data and evidence"
     if others:
         raise DataError(
             f"{system.file} answers other questions under the ids {first_ids(others)}; {way_out}"
         )
-    theirs, ours = evidence_plan_of(system), json.loads(json.dumps(inputs.evidence_plan()))
-    if theirs and (difference := different_plans(theirs, ours)):
+    plan, ours = evidence_plan_of(system), json.loads(json.dumps(inputs.evidence_plan()))
+    if plan and (difference := different_plans(plan, ours)):
         raise DataError(
             f"{system.file} and this run are given different evidence ({difference}); {way_out}"
         )
@@ -71,12 +71,6 @@ def open_sequential_test(
             f"{reference} has no answer to {test.left_out:,} of the questions, which are left out"
         )
     return test
-
-
-def _noting(inputs: Inputs, questions: dict[str, str]) -> Iterator[Example]:
-    for _, example in inputs.examples():
-        questions[example.id] = example.question
-        yield example
 
 
 def check_goes_on(test: SequentialTest, folder: Path) -> None:
