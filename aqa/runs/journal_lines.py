@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from aqa.runs.journal import whole_lines
+
 
 class Lines:
     """One line per example, by its index in the data, in 10 bytes of memory each."""
@@ -15,17 +17,18 @@ class Lines:
         self._paths: list[Path] = []
         self._numbers, self._starts = array("H"), array("Q")  # number 0 means no line
 
-    def add(self, path: Path) -> int:
-        """Add a journal and return its number, from 1."""
+    def take(self, path: Path, wants: Callable[[dict[str, Any]], bool]) -> int:
+        """Take over the wanted rows of a journal, replacing earlier ones; return its number."""
         self._paths.append(path)
-        return len(self._paths)
-
-    def put(self, index: int, number: int, start: int) -> None:
-        """Set an example's line, by its journal and the byte where it starts."""
-        if missing := max(index + 1 - len(self._numbers), 0):
-            self._numbers.extend([0] * missing)
-            self._starts.extend([0] * missing)
-        self._numbers[index], self._starts[index] = number, start
+        number = len(self._paths)
+        for line in whole_lines(path):
+            if wants(line.row):
+                index = line.row["index"]
+                if missing := max(index + 1 - len(self._numbers), 0):
+                    self._numbers.extend([0] * missing)
+                    self._starts.extend([0] * missing)
+                self._numbers[index], self._starts[index] = number, line.start
+        return number
 
     def __contains__(self, index: int) -> bool:
         return index < len(self._numbers) and self._numbers[index] > 0

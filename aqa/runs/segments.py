@@ -75,12 +75,13 @@ def join_segments(journal: Journal, window: int, since: int = 0) -> None:
     which they were written. The segments are then removed.
     """
     lines = Lines()
+
+    def wants(row: Json) -> bool:
+        index, failed = row["index"], row.get("error") is not None
+        return journal.wants(index, failed, since) and not (failed and index in lines)
+
     for segment in segments_of(journal.folder):
-        number = lines.add(segment / JOURNAL)
-        for line in whole_lines(segment / JOURNAL):
-            index, failed = line.row["index"], line.row.get("error") is not None
-            if journal.wants(index, failed, since) and not (failed and index in lines):
-                lines.put(index, number, line.start)
+        lines.take(segment / JOURNAL, wants)
     with lines.reading() as read:
         for _, indices in groupby(lines, key=lambda index: index // window):
             for index in sorted(indices, key=lines.place):

@@ -1,7 +1,7 @@
 """Answer a run's questions, putting each answer in the journal before anything else happens."""
 
 from array import array
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
@@ -142,7 +142,7 @@ class Answering:
         everything = iter([] if is_whole and not by_batch else [None])
         waves: Iterator[Collection[int] | None] = self._waves or everything
 
-        def answers(_: "Answering") -> Answers:
+        def answers() -> Answers:
             for self._wave in chain([first], waves):
                 if remote is not None and by_batch:
                     yield from remote.answer_by_batch(self)
@@ -151,11 +151,13 @@ class Answering:
 
         first = next(waves, ())
         if first != ():  # otherwise no weights are loaded
-            yield from self._record(answers)
+            with self._reader:
+                yield from self._recorded(answers())
 
     def cancel(self, reader: Remote) -> Generator[Answered, None, None]:
         """Cancel the open batches and yield the answers that they contain."""
-        yield from self._record(reader.cancel_batches)
+        with reader:
+            yield from self._recorded(reader.cancel_batches(self))
 
     def mark(self) -> int:
         """Return the size of the journal."""
@@ -179,12 +181,11 @@ class Answering:
             if not self._journal.is_done(index, since):
                 yield index, example
 
-    def _record(self, answer: Callable[["Answering"], Answers]) -> Iterator[Answered]:
-        """Open the reader and put each answer in the journal before taking the next."""
-        with self._reader:
-            for _, row in self._journal.record(answer(self), journal_row):
-                yield from self._show_unfit()
-                yield self._shown(row)
+    def _recorded(self, answers: Answers) -> Iterator[Answered]:
+        """Put each answer in the journal before taking the next."""
+        for _, row in self._journal.record(answers, journal_row):
+            yield from self._show_unfit()
+            yield self._shown(row)
         yield from self._show_unfit()
 
     def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:

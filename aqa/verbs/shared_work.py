@@ -17,7 +17,6 @@ from aqa.prompting.build import Inputs
 from aqa.records import Example
 from aqa.runs.fingerprints import another_run, differences
 from aqa.runs.folder import Run, hold, read_manifest
-from aqa.runs.journal_rows import journal_row
 from aqa.runs.segments import POLL_SECONDS, SegmentFollower, join_segments
 from aqa.runs.shared_queue import Share, open_queue, take_part
 from aqa.verbs.session import Answered, Answering, Session
@@ -44,11 +43,9 @@ class SharedAnswering(Answering):
                 if has_work:
                     reader = reader or stack.enter_context(self._reader)
                     prompts = self._prompts(_examples(self._inputs, self._share))
-                    for _, row in self._journal.record(reader.generate(prompts), journal_row):
-                        yield from self._show_unfit()
-                        yield self._shown(row)
+                    for each in self._recorded(reader.generate(prompts)):
+                        yield each
                         yield from self._follow(1.0)
-                    yield from self._show_unfit()
                 yield from self._follow(1.0)
             stack.close()  # the weights
             if self._others:

@@ -18,7 +18,6 @@ from aqa.metrics.medoid import profile_of
 from aqa.metrics.votes import NOBODY, Cascade, Votes
 from aqa.records import Prediction, Prompt
 from aqa.runs.files import Hashed
-from aqa.runs.journal import whole_lines
 from aqa.runs.journal_lines import Lines
 from aqa.spent import Spent
 
@@ -56,12 +55,9 @@ class KeptAnswers:
 
     def take_run(self, journal: Path, is_new: bool = False) -> None:
         """Take over the answers in a run's journal, replacing earlier ones."""
-        number = self._lines.add(journal)
+        number = self._lines.take(journal, lambda row: row["index"] < self._total)
         if is_new:
             self._new.add(number)
-        for line in whole_lines(journal):
-            if line.row["index"] < self._total:
-                self._lines.put(line.row["index"], number, line.start)
 
     def hold(self, index: int, answer: MemberAnswer) -> None:
         """Keep an answer that is in no run folder."""
