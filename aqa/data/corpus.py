@@ -62,17 +62,16 @@ class Corpus:
                 self._index.execute("INSERT INTO texts VALUES (?, ?, ?, ?)", row)
                 self._index.executemany("INSERT INTO names VALUES (?, ?, ?)", names)
         self._index.execute("CREATE INDEX by_name ON names (id, kind)")
-        lacking = {kind: self._lacking(kind) for kind in kinds}
-        complete = [kind for kind in kinds if not lacking[kind]]
-        sound = [kind for kind in complete if not self._clash(kind)]
-        likely = [*sound, *complete, *sorted(kinds, key=lambda kind: lacking[kind])]
-        if likely:
-            if clash := self._clash(likely[0]):
+        likeliest = min(
+            kinds, key=lambda kind: (self._lacking(kind), self._clash(kind) != ""), default=None
+        )
+        if likeliest is not None:
+            if clash := self._clash(likeliest):
                 raise DataError(clash)
             self._index.execute(
                 "INSERT INTO documents SELECT id, title, text FROM names"
                 " JOIN texts USING (number) WHERE kind = ? GROUP BY id",
-                (likely[0],),
+                (likeliest,),
             )
         self._index.executescript("DROP TABLE names; DROP TABLE texts;")
 

@@ -3,7 +3,6 @@
 import ast
 import io
 import json
-import math
 import re
 import tokenize
 import warnings
@@ -117,27 +116,16 @@ def _rewritten(source: str) -> Iterator[str]:
         yield text
 
 
-def read_flag(value: object, column: str, place: str) -> bool | None:
+def read_flag(value: object, what: str, place: str) -> bool | None:
     """Parse a yes or no; None for a missing value, DataError for anything else."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if isinstance(value, str | int | float):
-        word = str(value).strip().casefold()
-        if word in YES or word in NO:
-            return word in YES
-        if word in NOTHING:
-            return None
-    found = f'"{value:.40}"' if isinstance(value, str) else describe(value)
-    raise DataError(f'{place}: "{column}" is {found}, where true or false is needed')
+    found = flag(value)
+    if found is None and str(value).strip().casefold() not in NOTHING:
+        shown = f'"{value:.40}"' if isinstance(value, str) else describe(value)
+        raise DataError(f'{place}: "{what}" is {shown}, where true or false is needed')
+    return found
 
 
-def is_true(value: object) -> bool:
-    """Whether a value in a file means yes; unknown values do not."""
-    return str(value).strip().casefold() in YES
-
-
-def is_no(value: object) -> bool:
-    """Whether a value in a file means no."""
-    return str(value).strip().casefold() in NO
+def flag(value: object) -> bool | None:
+    """Return whether a value means yes or no; None for any other."""
+    word = str(value).strip().casefold()
+    return word in YES if word in YES | NO else None

@@ -15,7 +15,7 @@ from aqa.data.columns import (
     fold,
 )
 from aqa.data.json_stream import describe
-from aqa.data.literals import LIST_OPENING, is_true, read_literal
+from aqa.data.literals import LIST_OPENING, flag, read_literal
 from aqa.data.ranks import are_consecutive, are_ranks, list_ranks, read_rank, read_score
 from aqa.errors import DataError
 
@@ -234,7 +234,7 @@ def _listed(
         only.id if passage_id is None else composed(passage_id),
         read_score(first_called(item, ("score",)), f"score of passage {number}", place),
         read_rank(item.get("rank"), f"rank of passage {number}", place),
-        any(is_true(item[mark]) for mark in columns_called(GOLD_MARKS, tuple(item))),
+        any(flag(item[mark]) for mark in columns_called(GOLD_MARKS, tuple(item))),
     )
 
 

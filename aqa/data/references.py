@@ -17,7 +17,7 @@ from aqa.data.columns import (
     fold,
 )
 from aqa.data.json_stream import describe
-from aqa.data.literals import is_no, is_true, read_flag, read_literal
+from aqa.data.literals import flag, read_flag, read_literal
 from aqa.errors import DataError
 
 TEXTS = ("text", "answer", "value", "answertext")
@@ -200,24 +200,16 @@ def _like_references(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_impossible(row: Mapping[str, object], place: str) -> bool:
     names = tuple(row)
-    return any(
-        read_flag(row[column], column, place) for column in columns_called(UNANSWERABLE, names)
-    ) or any(
-        read_flag(row[column], column, place) is False
-        for column in columns_called(ANSWERABLE, names)
-    )
+    against = [read_flag(row[name], name, place) for name in columns_called(UNANSWERABLE, names)]
+    marks = [read_flag(row[name], name, place) for name in columns_called(ANSWERABLE, names)]
+    return True in against or False in marks
 
 
 def _is_marked(row: Mapping[str, object], as_answerable: bool) -> bool:
     """Whether a row is marked as having an answer or, as a result, none."""
-    names = tuple(row)
-    marks = columns_called((*ANSWERABLE, "hasanswer"), names)
-    against = columns_called(UNANSWERABLE, names)
-    if as_answerable:
-        return any(is_true(row[name]) for name in marks) or any(
-            is_no(row[name]) for name in against
-        )
-    return any(is_no(row[name]) for name in marks)
+    marks = [flag(row[name]) for name in columns_called((*ANSWERABLE, "hasanswer"), tuple(row))]
+    against = [flag(row[name]) for name in columns_called(UNANSWERABLE, tuple(row))]
+    return as_answerable in marks or (not as_answerable) in against
 
 
 def _is_nan(value: object) -> bool:

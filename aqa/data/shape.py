@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 from aqa.data.columns import candidates
@@ -47,6 +48,13 @@ def unreadable(
 ) -> Shape:
     """Make a shape that can only be named; the text says what it is or what to do."""
     return Shape(all_of, any_of, knows, lambda _: (), text)
+
+
+def shapes_in(*modules: ModuleType) -> tuple[Shape, ...]:
+    """Return the shapes that modules define, in their order."""
+    return tuple(
+        each for module in modules for each in vars(module).values() if isinstance(each, Shape)
+    )
 
 
 def text_of(shapes: Iterable[Shape], row: Row) -> str:

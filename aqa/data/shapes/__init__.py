@@ -1,43 +1,16 @@
-"""The table of data sets' formats; to add one, add a function and a line below."""
+"""The table of data sets' formats; to add one, add a function to a file here."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
-from aqa.data.shape import Shape, UnreadableError, plain_by
+from aqa.data.shape import UnreadableError, plain_by, shapes_in
 from aqa.data.shapes import answers, evidence, pipelines, unsupported
 from aqa.data.shapes.articles import questions_of
 from aqa.errors import DataError
 
 # The first match reads a row; rows without a match have plain columns or nested questions.
-SHAPES: tuple[Shape, ...] = (
-    *unsupported.SHAPES,
-    evidence.natural_questions,
-    evidence.narrativeqa,
-    evidence.hotpotqa,
-    evidence.dpr,
-    evidence.crag,
-    evidence.triviaqa,
-    evidence.eli5,
-    evidence.qrecc,
-    evidence.numbered,
-    answers.qampari,
-    answers.drop,
-    answers.drop_of_the_hub,
-    answers.yes_or_no,
-    answers.yes_or_no_beside,
-    answers.pubmedqa,
-    answers.bioasq,
-    answers.span,
-    answers.newsqa,
-    answers.newsqa_json,
-    answers.truthfulqa,
-    answers.numbered_answers,
-    pipelines.expected,
-    pipelines.generated,
-    pipelines.alpaca,
-    pipelines.dolly,
-)
+SHAPES = (*unsupported.SHAPES, *shapes_in(evidence, answers, pipelines))
 # What pandas writes for missing values, and columns in which it can't mean anything else.
 AS_TEXT = {"nan", "NaN", "<NA>"}
 NEVER_NAN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"]}

@@ -92,7 +92,7 @@ def members(file: Path, document: Any) -> list[Entry]:
     inner = _container(document)
     if inner is not None:
         return members(file, document[inner])
-    return [Entry(f'{file}, id "{one_line(key)}"', value, key) for key, value in document.items()]
+    return _keyed(str(file), document)
 
 
 def keyed_by_ids(
@@ -134,6 +134,10 @@ def _items(place: str, listed: list[Any]) -> Iterator[Entry]:
         yield Entry(f"{place}, item {number}", value)
 
 
+def _keyed(place: str, document: Mapping[str, Any]) -> list[Entry]:
+    return [Entry(f'{place}, id "{one_line(key)}"', own, key) for key, own in document.items()]
+
+
 def _is_row(document: Mapping[str, Any], alike: bool) -> bool:
     """Whether a document is one row, or columns of rows, judging by its keys."""
     names = {fold(key): value for key, value in document.items()}
@@ -160,23 +164,16 @@ def given_entries(name: str, given: Mapping[Any, Any] | Iterable[Any]) -> list[E
     """Return each prediction with its place for messages; DataError for unusable objects."""
     if isinstance(given, Mapping):
         plain = {str(key): _plain(value) for key, value in given.items()}
-        if any(isinstance(value, Prediction) for value in given.values()):
-            return list(_by_id(name, plain))
-        is_simple = all(isinstance(value, str | int | float | None) for value in plain.values())
-        return list(_by_id(name, plain)) if is_simple else members(Path(name), plain)
+        are_named = any(isinstance(value, Prediction) for value in given.values())
+        if are_named or _is_simple(plain.values()):
+            return _keyed(name, plain)
+        return members(Path(name), plain)
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise DataError(
             f"{name}: {type(given).__name__} where a path, a mapping of ids to answers, or a stream"
             " of aqa.Prediction is needed"
         )
     return members(Path(name), [_plain(value) for value in given])
-
-
-def _by_id(name: str, given: Mapping[str, Any]) -> Iterator[Entry]:
-    for key, value in given.items():
-        if isinstance(value, dict):
-            value = {**value, "id": key}
-        yield Entry(f'{name}, id "{one_line(key)}"', value, key)
 
 
 def _plain(value: Any) -> Any:

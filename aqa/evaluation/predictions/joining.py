@@ -13,7 +13,7 @@ from aqa.data.shape import without
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
-from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
+from aqa.evaluation.predictions.columns import KEY, SURE_IDS, Found
 from aqa.evaluation.predictions.unsupported import is_score
 
 VARIANTS = 50  # values at most in a column that distinguishes variants of an answer
@@ -105,7 +105,7 @@ def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
     repeated = [name for name in common if len({row.ids[name] for row in found}) < len(found)]
     for name in common:
         is_sure = name in (KEY, *SURE_IDS) or name.endswith("_id")  # values must be unique
-        if name not in repeated or (is_sure and TURN not in common):
+        if is_sure or name not in repeated:
             return name
     varied = (name for name in common if len({row.ids[name] for row in found}) > 1)
     return next(varied, None)  # a constant, such as llama.cpp's index 0, is not an id

@@ -1,7 +1,6 @@
 """Replies of servers, one per line: batches of OpenAI, Anthropic and Gemini, or plain replies."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from aqa.data.shape import (
     Row,
@@ -16,43 +15,34 @@ from aqa.data.shape import (
 from aqa.evaluation.predictions.texts import reply_text
 
 
-@shape("custom_id", knows=lambda row: isinstance(row.get("response", ""), dict | None))
-def openai(row: Row) -> Iterator[Row]:
-    response = as_object(row.get("response"))
+def _is_batched(row: Row) -> bool:
+    response = row.get("response", row.get("result"))
+    if "custom_id" in row:
+        return isinstance(response, dict) or ("response" in row and response is None)
+    if not response:  # a failure of Gemini
+        return "response" in row and "contents" in as_object(row.get("request"))
+    return bool({"candidates", "promptFeedback"} & as_object(response).keys())
+
+
+@shape(any_of=("response", "result"), knows=_is_batched)
+def batched(row: Row) -> Iterator[Row]:
+    """Read a reply in a batch of OpenAI, Anthropic or Gemini; one without text is a failure."""
+    response = as_object(row.get("response", row.get("result")))
     body = as_object(response.get("body", response))
-    yield _answered(row, body, row.get("error") or body.get("error"))
-
-
-@shape("custom_id", "result", knows=lambda row: isinstance(row["result"], dict))
-def anthropic(row: Row) -> Iterator[Row]:
-    result = as_object(row.get("result"))
-    failure = None if result.get("type") == "succeeded" else result.get("error") or result
-    yield _answered(row, as_object(result.get("message")), failure)
-
-
-@shape(
-    "response",
-    knows=lambda row: (
-        bool({"candidates", "promptFeedback"} & as_object(row["response"]).keys())
-        or (not row["response"] and "contents" in as_object(row.get("request")))  # a failure
-    ),
-)
-def gemini(row: Row) -> Iterator[Row]:
+    _refuse_several(body)
+    error = row.get("error") or body.get("error")
+    text = None if error else reply_text(body)
+    details = as_object(error)
     contents = as_object(row.get("request")).get("contents")
     asked = [as_object(turn) for turn in contents] if isinstance(contents, list) else []
-    plain = _answered(row, as_object(row.get("response")), row.get("error") or row.get("status"))
-    yield {**plain, "prompt": reply_text(asked[-1]) if asked else None}
-
-
-def _answered(row: Row, body: Row, error: Any) -> Row:
-    """Make a plain row; a reply without text is a failure."""
-    _refuse_several(body)
-    text = None if error else reply_text(body)
-    kept = {name: row[name] for name in ("custom_id", "key") if name in row}
-    if text is not None:
-        return {**kept, "prediction": text}
-    details = as_object(error)
-    return {**kept, "prediction": None, "error": details.get("message") or error or "no text"}
+    plain = {
+        **{name: row[name] for name in ("custom_id", "key") if name in row},
+        **({"prompt": reply_text(asked[-1])} if asked else {}),
+        "prediction": text,
+    }
+    if text is None:
+        plain["error"] = details.get("message") or error or row.get("status") or "no text"
+    yield plain
 
 
 def _refuse_several(body: Row) -> None:
