@@ -13,7 +13,7 @@ from aqa.errors import UsageError
 from aqa.metrics.statistics import power
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.confidence_sequences import monitored_difference
-from aqa.metrics.statistics.intervals import Interval, difference_intervals, mean_intervals
+from aqa.metrics.statistics.intervals import difference_intervals
 from aqa.metrics.statistics.sign_flips import MCNEMAR, SEED, holm, sign_flip_tests
 from aqa.runs.files import Facts
 from aqa.tables import shown_chance
@@ -116,17 +116,9 @@ class Measured:
         return None if found is None else min(100.0, found)
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """The 95 % interval of each system's mean score, by system and metric, and the comparisons."""
-
-    intervals: Mapping[str, Mapping[str, Interval]]
-    comparisons: tuple[Comparison, ...]
-
-
 def compare(
     values: Values, clusters: Clusters, baseline: str | None = None, seed: int = SEED
-) -> Compared:
+) -> tuple[Comparison, ...]:
     """Compare all pairs of systems, or each with the baseline (as a), by shared metrics.
 
     `values` holds per-example values, 0..100, by system and metric. Differences monitored while
@@ -137,15 +129,7 @@ def compare(
     """
     check_baseline(baseline, list(values))
     measured = measure(values, clusters, baseline, seed)
-    found = [comparison for family in measured.values() for comparison in corrected(family)]
-    scores = [(system, metric) for system, own in values.items() for metric in own]
-    intervals: dict[str, dict[str, Interval]] = {system: {} for system in values}
-    if scores:
-        columns = np.column_stack([values[system][metric] for system, metric in scores])
-        means = mean_intervals(columns.astype(np.float64, copy=False), clusters).intervals()
-        for (system, metric), interval in zip(scores, means, strict=True):
-            intervals[system][metric] = interval
-    return Compared(intervals, tuple(found))
+    return tuple(comparison for family in measured.values() for comparison in corrected(family))
 
 
 def measure(

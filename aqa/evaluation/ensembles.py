@@ -105,7 +105,7 @@ def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> 
         BEST: {metric: answered.scored(member).tolist()},
         ENSEMBLE: {metric: answered.scored(ensemble).tolist()},
     }
-    (gain,) = compare(values, clusters, seed=seed).comparisons
+    (gain,) = compare(values, clusters, seed=seed)
     takes = is_forced or (gain.is_real and gain.difference > 0)
     rule = _chosen(answered, candidates, seed) if takes else fit(Single.name, answered)
     means = {name: _mean_held_out(answered, name, seed) for name in (Single.name, *wanted)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +27,7 @@ from aqa.metrics.base import Metric, MetricOptions
 from aqa.metrics.languages import KOREAN
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.intervals import Interval, interval_signature, mean_intervals
+from aqa.metrics.statistics.intervals import interval_signature, mean_intervals
 from aqa.progress import Progress, Task
 from aqa.records import Example, Score
 
@@ -192,35 +191,31 @@ def _compared(
     groups: Mapping[str, Groups],
     scoring: Scoring,
 ) -> Report:
-    means, corpus = (
-        {
-            system.name: {name: kind(one) for name, one in system.scores.items() if kind(one)}
-            for system in systems
-        }
-        for kind in (attrgetter("per_example"), attrgetter("influence"))
-    )
-    baseline, clusters = _baseline(scoring.baseline, systems), aligned.clusters
+    means = {system.name: _columns(system, "per_example") for system in systems}
+    clusters = aligned.clusters
     # Corpus-level scores have no parts, and no confidence sequence applies to them.
-    whole = means if clusters.sequence is not None else corpus
-    values = {name: {**own, **whole[name]} for name, own in means.items()}
-    found = compare(values, clusters, baseline, scoring.seed)
+    kinds = ("per_example",) if clusters.sequence is not None else ("per_example", "influence")
+    values = {
+        system.name: {name: own for kind in kinds for name, own in _columns(system, kind).items()}
+        for system in systems
+    }
+    baseline = _baseline(scoring.baseline, systems)
+    comparisons = compare(values, clusters, baseline, scoring.seed)
     kept, unknown = check_contracts(systems, clusters)
     ids = tuple(aligned.expected)
     points = scoring.plan
     return Report(
         aligned.profile,
         ids,
-        tuple(
-            _with_intervals(system, found.intervals[system.name], clusters) for system in systems
-        ),
+        tuple(_with_intervals(system, kinds, clusters) for system in systems),
         (*aligned.warnings, *unknown),
-        found.comparisons,
+        comparisons,
         tuple(aligned.expected.values()),
         disagreement(ids, list(means.values())),
         clusters=clusters,
         slice_comparisons=slices.compare_slices(groups, means, clusters, baseline, scoring.seed),
         silence=tuple(kept),
-        needs=() if points is None else plan(found.comparisons, clusters, points),
+        needs=() if points is None else plan(comparisons, clusters, points),
     )
 
 
@@ -231,16 +226,23 @@ def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str
     return next((one.name for one in systems if place == resolve_path(one.file)), name)
 
 
-def _with_intervals(
-    system: SystemScores, intervals: Mapping[str, Interval], clusters: Clusters
-) -> SystemScores:
-    scores, found = dict(system.scores), dict(intervals)
-    corpus = [name for name, score in scores.items() if score.influence]
-    if corpus and clusters.sequence is None:  # a sequence applies only to means
-        columns = np.column_stack([scores[name].influence for name in corpus])
-        found |= zip(corpus, mean_intervals(columns, clusters, (0, 100)).intervals(), strict=True)
-    for name, (low, high, effect) in found.items():
-        score = scores[name]
-        signature = f"{score.signature}|{interval_signature(clusters, effect)}"
-        scores[name] = replace(score, low=low, high=high, design_effect=effect, signature=signature)
+def _columns(system: SystemScores, kind: str) -> dict[str, Sequence[float]]:
+    """The values per example of its scores: themselves, or the influences on corpus scores."""
+    found = {name: getattr(score, kind) for name, score in system.scores.items()}
+    return {name: own for name, own in found.items() if own}
+
+
+def _with_intervals(system: SystemScores, kinds: Sequence[str], clusters: Clusters) -> SystemScores:
+    scores = dict(system.scores)
+    for kind in kinds:
+        columns = _columns(system, kind)
+        if not columns:
+            continue
+        bounds = (0, 100) if kind == "influence" else None
+        found = mean_intervals(np.column_stack(list(columns.values())), clusters, bounds)
+        for name, (low, high, effect) in zip(columns, found.intervals(), strict=True):
+            signature = f"{scores[name].signature}|{interval_signature(clusters, effect)}"
+            scores[name] = replace(
+                scores[name], low=low, high=high, design_effect=effect, signature=signature
+            )
     return replace(system, scores=scores)

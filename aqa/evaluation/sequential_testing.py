@@ -198,7 +198,7 @@ class SequentialTest:
             places = self._common[both].tolist()
             own = self._scores({place: answers[place] for place in places})
             values = {"a": {"score": known[both].tolist()}, "b": {"score": own}}
-            (found,) = compare(values, clusters).comparisons
+            (found,) = compare(values, clusters)
             return Sensitivity(found.detectable, len(both), clusters.count, found.differing), True
         clusters = self._apart
         error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)

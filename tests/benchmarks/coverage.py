@@ -214,7 +214,7 @@ def verdicts(
         lost.append(100 - scores.mean())
         scores[simulation.generator.random(clusters.examples) < better, -1] = 100.0
         values = {str(place): {"score": scores[:, place].tolist()} for place in range(systems)}
-        last = [one for one in compare(values, clusters).comparisons if one.b == str(systems - 1)]
+        last = [one for one in compare(values, clusters) if one.b == str(systems - 1)]
         printed += [one.detectable for one in last if one.detectable is not None]
         found += [one.is_real for one in last]
     return float(np.mean(printed)), better * float(np.mean(lost)), 100 * float(np.mean(found))

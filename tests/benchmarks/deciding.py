@@ -144,7 +144,7 @@ def replay(
 
 def fixed_size(a: "np.ndarray", b: "np.ndarray", clusters: Clusters, points: float) -> float:
     values = {"a": {"f1": a.tolist()}, "b": {"f1": b.tolist()}}
-    (need,) = plan(compare(values, clusters).comparisons, clusters, points)
+    (need,) = plan(compare(values, clusters), clusters, points)
     return float(need.questions or np.nan)
 
 

@@ -8,7 +8,6 @@ from scipy import stats
 from aqa.errors import UsageError
 from aqa.evaluation.comparison import Comparison, Values, compare
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.intervals import mean_interval
 from aqa.metrics.statistics.power import detectable_share
 from aqa.metrics.statistics.sign_flips import SEED, holm
 
@@ -16,7 +15,7 @@ from aqa.metrics.statistics.sign_flips import SEED, holm
 def comparisons(
     values: Values, baseline: str | None = None, seed: int = SEED
 ) -> tuple[Comparison, ...]:
-    return compare(values, apart(values), baseline, seed).comparisons
+    return compare(values, apart(values), baseline, seed)
 
 
 def apart(values: Values) -> Clusters:
@@ -91,8 +90,8 @@ def test_questions_of_one_article_do_not_prove_as_much_as_questions_of_many() ->
     a = generator.normal(50, 10, 600).clip(0, 100)
     values = {"a": {"f1": a}, "b": {"f1": (a + effects + generator.normal(0, 5, 600)).clip(0, 100)}}
     together = Clusters.of(np.repeat(np.arange(20), 30).tolist(), "title")
-    (apart_,) = compare(values, Clusters.apart(600)).comparisons
-    (found,) = compare(values, together).comparisons
+    (apart_,) = compare(values, Clusters.apart(600))
+    (found,) = compare(values, together)
     assert found.high - found.low > 3 * (apart_.high - apart_.low)
     assert found.p > 10 * apart_.p
     assert found.design_effect is not None
@@ -171,17 +170,6 @@ def test_equal_systems(count: int) -> None:
     assert found.low == -found.high < -5
     assert not found.is_real
     assert (found.detectable is None) == (count == 1)
-
-
-@pytest.mark.parametrize("count", [40, 900])
-def test_each_score_has_its_interval(count: int) -> None:
-    a, b = noisy(count, 50, 1), noisy(count, 53, 2)
-    right = [100.0 * (value > 50) for value in a]
-    values: Values = {"a": {"em": right, "f1": a}, "b": {"f1": b}}
-    found = compare(values, Clusters.apart(count)).intervals
-    assert {name: list(own) for name, own in found.items()} == {"a": ["em", "f1"], "b": ["f1"]}
-    for interval, values in ((found["a"]["em"], right), (found["b"]["f1"], b)):
-        assert interval == pytest.approx(mean_interval(values, Clusters.apart(count)))
 
 
 def test_another_seed_gives_other_draws() -> None:

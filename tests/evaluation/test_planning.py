@@ -22,10 +22,10 @@ def scores(count: int, seed: int) -> dict[str, dict[str, list[float]]]:
 
 def test_so_many_questions_detect_the_difference() -> None:
     few = Clusters.apart(400)
-    (need,) = plan(compare(scores(400, 1), few).comparisons, few, 3.0)
+    (need,) = plan(compare(scores(400, 1), few), few, 3.0)
     assert need.questions is not None
     assert need.clusters == need.questions
-    many = compare(scores(need.questions, 2), Clusters.apart(need.questions)).comparisons[0]
+    many = compare(scores(need.questions, 2), Clusters.apart(need.questions))[0]
     assert many.detectable == pytest.approx(3.0, rel=0.15)
 
 
@@ -45,21 +45,19 @@ def test_right_and_wrong_differ_as_often_as_the_difference_says(
     a = [0.0] * wins + [100.0] * (examples - wins)
     b = [100.0] * wins + [0.0] * losses + [100.0] * (examples - wins - losses)
     clusters = Clusters.apart(examples)
-    (need,) = plan(
-        compare({"a": {"em": a}, "b": {"em": b}}, clusters).comparisons, clusters, points
-    )
+    (need,) = plan(compare({"a": {"em": a}, "b": {"em": b}}, clusters), clusters, points)
     assert need.questions == pytest.approx(questions, rel=0.1)
 
 
 def test_a_few_questions_show_nothing_however_large() -> None:
     clusters = Clusters.apart(400)
-    (need,) = plan(compare(scores(400, 1), clusters).comparisons, clusters, 100.0)
+    (need,) = plan(compare(scores(400, 1), clusters), clusters, 100.0)
     assert need.questions == 6
 
 
 def test_half_the_difference_needs_four_times_as_many() -> None:
     clusters = Clusters.of([at // 10 for at in range(400)], "title")
-    found = compare(scores(400, 1), clusters).comparisons
+    found = compare(scores(400, 1), clusters)
     (large,), (small,) = plan(found, clusters, 6.0), plan(found, clusters, 3.0)
     # A few more, since the variance is larger when the difference is smaller.
     assert 4 <= small.questions / (large.questions or 0) < 4.1
@@ -72,7 +70,7 @@ def test_what_hardly_varies_is_not_planned_from_as_if_it_always_did(differing: i
     clusters = Clusters.of([at // 4 for at in range(600)], "title")
     wins = [100.0 * (at < differing) for at in range(600)]
     values = {"a": {"em": [0.0] * 600}, "b": {"em": wins}}
-    found = compare(values, clusters).comparisons
+    found = compare(values, clusters)
     (need,) = plan(found, clusters, 2.0)
     assert need.questions is not None
     assert need.questions > 380
@@ -82,7 +80,7 @@ def test_what_hardly_varies_is_not_planned_from_as_if_it_always_did(differing: i
 
 def test_too_few_to_plan_from() -> None:
     clusters = Clusters.apart(3)
-    (need,) = plan(compare(scores(3, 1), clusters).comparisons, clusters, 2.0)
+    (need,) = plan(compare(scores(3, 1), clusters), clusters, 2.0)
     assert need == Need("a", "b", "em", 2.0)
     assert str(need).endswith("these questions are too few to plan from")
 

@@ -105,7 +105,7 @@ def test_from_the_answers_that_are_there(ask: Call, tmp_path: Path, server: Serv
     assert found["is_paired"] is True
     a = [100.0 * (n % 3 > 0) for n in range(150)]
     clusters = Clusters.apart(150)
-    compared = compare({"a": {"f1": a}, "b": {"f1": [100.0] * 150}}, clusters).comparisons
+    compared = compare({"a": {"f1": a}, "b": {"f1": [100.0] * 150}}, clusters)
     (need,) = plan(compared, clusters, 5)
     assert found["questions"] == need.questions
     assert found["capacity"] == COUNT
