@@ -228,13 +228,9 @@ def plan_table(prompt: "Prompt") -> Table:
 
 
 def describe(preview: "Preview") -> str:
-    """Summarise token counts and the evidence used and cut, in one line."""
+    """Summarise token counts and what was cut of the passages used, in one line."""
     evidence = preview.prompt.evidence
-    used = ", ".join(str(passage.rank) for passage in evidence.reading_order) or "none"
-    parts = [f"passages used: {used}"]
-    for reason in dict.fromkeys(drop.reason for drop in evidence.dropped):
-        ranks = (str(drop.passage.rank) for drop in evidence.dropped if drop.reason == reason)
-        parts.append(f"{LEFT_OUT[reason]}: {', '.join(ranks)}")
+    parts = [f"passages used: {len(evidence.passages)}"]
     if evidence.cut_characters:
         parts.append(f"{evidence.cut_characters} characters cut from the last one")
     if evidence.reader_cut_characters:

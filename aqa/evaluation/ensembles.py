@@ -8,6 +8,7 @@ member, with which the ensemble is compared.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 
 import numpy as np
@@ -172,11 +173,9 @@ def _held_out(answered: Answered, seed: int, make: Callable[[Answered], Rule]) -
 
 
 def _curve(answered: Answered, reader: int) -> Curve:
-    """Fit a reader's expected score as a rising function of its confidence, in bins.
+    """Fit a reader's expected score as a rising function of its confidence, in bins."""
+    from scipy.optimize import isotonic_regression
 
-    By pooling adjacent violators: Ayer, Brunk, Ewing, Reid & Silverman (1955), Annals of
-    Mathematical Statistics 26(4).
-    """
     confidences = answered.votes.confidences[:, reader]
     known = np.flatnonzero(~np.isnan(confidences) & answered.votes.answered[:, reader])
     scores = answered.scores[:, reader] / 100
@@ -184,17 +183,13 @@ def _curve(answered: Answered, reader: int) -> Curve:
     if not len(known):
         return Curve(mean)
     order = known[np.argsort(confidences[known], kind="stable")]
-    pools: list[tuple[float, float, int]] = []  # sums of confidences and scores, and the count
-    for part in np.array_split(order, max(1, min(_BINS, len(order) // _PER_BIN))):
-        pool = (float(confidences[part].sum()), float(scores[part].sum()), len(part))
-        while pools and pools[-1][1] / pools[-1][2] >= pool[1] / pool[2]:
-            last = pools.pop()
-            pool = (pool[0] + last[0], pool[1] + last[1], pool[2] + last[2])
-        pools.append(pool)
+    bins = np.array_split(order, max(1, min(_BINS, len(order) // _PER_BIN)))
+    fitted = isotonic_regression([scores[own].mean() for own in bins], weights=list(map(len, bins)))
+    pools = [np.concatenate(bins[start:end]) for start, end in pairwise(fitted.blocks)]
     return Curve(
         mean,
-        tuple(sure / count for sure, _, count in pools),
-        tuple(score / count for _, score, count in pools),
+        tuple(float(confidences[own].mean()) for own in pools),
+        tuple(float(scores[own].mean()) for own in pools),
     )
 
 

@@ -11,7 +11,6 @@ from random import Random
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.judge.judging import seen
@@ -41,8 +40,8 @@ SCORES = ("f1", "rouge_w", "em")  # proxies for people's verdicts; the first ava
 class Answer:
     """An answer that people may label: a system's, to the example at index `place`.
 
-    `sign` is how it counts in b - a. `proxy` is the expected
-    verdict, 0..100; `doubt` is the standard deviation of the real one from it, as a share.
+    `sign` is how it counts in b - a. `proxy` is the expected verdict, 0..100; `doubt` is the
+    standard deviation of the real one from it, as a share.
     """
 
     system: str
@@ -79,7 +78,7 @@ def choose(
         UsageError: there are not exactly two systems.
         DataError: they answer alike everywhere, or nearly.
     """
-    answers = list(_answers(report))
+    answers = [one for one in _answers(report) if one.doubt]
     if len(answers) < FEWEST:
         raise DataError(
             f"the systems differ in {len(answers)} answer{'s' * (len(answers) != 1)}, which is too"
@@ -131,7 +130,7 @@ def difference_by_labels(
         DataError: labels are of other answers, or too few.
     """
     answers = list(_answers(report))
-    informative = {(one.system, report.ids[one.place]): one for one in answers}
+    informative = {(one.system, report.ids[one.place]): one for one in answers if one.doubt}
     given = {
         (whose, key): (system.name, text)
         for system in report.systems
@@ -153,7 +152,9 @@ def difference_by_labels(
             errors.append(one.sign * (VERDICTS[sampled.label] - one.proxy))
             chances.append(sampled.probability)
     a, b = report.systems
-    known = _known(report, answers)
+    known = np.zeros(len(report.ids))  # the expected b - a of each example
+    for one in answers:
+        known[one.place] += one.sign * one.proxy
     clusters = report.clusters or Clusters.apart(len(known))
     drawn = (np.array(places), np.array(errors), np.array(chances))
     found = labelled_mean(known, *drawn, clusters)
@@ -190,31 +191,23 @@ def check_two(systems: Sequence[object]) -> None:
 
 
 def _answers(report: Report) -> Iterator[Answer]:
-    """Yield each non-empty answer, unless both systems answer alike."""
+    """Yield each system's answer to each example.
+
+    There is no doubt about abstentions, nor if both systems answer alike: they count as scored.
+    """
     check_two(report.systems)
     a, b = report.systems
     scores = [list(zip(*_scores_of(system), strict=True)) for system in (a, b)]
     for place, texts in enumerate(zip(a.predictions, b.predictions, strict=True)):
         spoken = [(text or "").strip() for text in texts]
-        shares = [expected(own[place]) for own in scores]
+        differ = spoken[0].casefold() != spoken[1].casefold()
         for side, system in enumerate((a, b)):
-            if spoken[side] and spoken[0].casefold() != spoken[1].casefold():
-                share, text = shares[side], texts[side] or ""
-                yield Answer(system.name, place, 2 * side - 1, text, 100 * share, doubt(share))
-
-
-def _known(report: Report, answers: Iterable[Answer]) -> NDArray[np.float64]:
-    """Return the expected b - a of each example; abstentions count as scored."""
-    known = np.zeros(len(report.ids))
-    spoken = set()
-    for one in answers:
-        known[one.place] += one.sign * one.proxy
-        spoken.add((one.system, one.place))
-    for sign, system in zip((-1, 1), report.systems, strict=True):
-        for place, counted in enumerate(_scores_of(system)[0]):
-            if (system.name, place) not in spoken:
-                known[place] += sign * counted
-    return known
+            sign, text, own = 2 * side - 1, texts[side] or "", scores[side][place]
+            if differ and spoken[side]:
+                share = expected(own)
+                yield Answer(system.name, place, sign, text, 100 * share, doubt(share))
+            else:
+                yield Answer(system.name, place, sign, text, own[0], 0.0)
 
 
 def _scores_of(system: SystemScores) -> list[Sequence[float]]:

@@ -27,7 +27,6 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.progress import Progress, SilentProgress
 from aqa.runs.fingerprints import EVIDENCE_RULES
 from aqa.runs.folder import read_manifest
-from aqa.runs.names import STRESS as STRESS_FOLDER
 from aqa.runs.variants import prompt_runs, stress_runs
 
 METRICS = ("em", "f1")  # of a card, unless the user asks for others
@@ -204,23 +203,11 @@ def _runs_in(file: Path, is_run: bool = True) -> Mapping[str, Path]:
     folder = file if file.is_dir() else file.parent
     found = stress_runs(folder) if is_run else {}
     if not found:
-        raise DataError(f"{folder} holds no run under stress; {_way_to_stress(folder)}")
+        raise DataError(
+            f"{folder} holds no run under stress; name the --output-dir of an `aqa predict ..."
+            " --stress position,noise,missing`"
+        )
     return found
-
-
-def _way_to_stress(folder: Path) -> str:
-    """Say what to name instead of a folder, or how to make runs under stress."""
-    if STRESS_FOLDER in (folder.name, folder.parent.name):
-        return f"name {folder.parent if folder.name == STRESS_FOLDER else folder.parent.parent}"
-    manifest = read_manifest(folder)
-    config = manifest.get("config")
-    backend = config["backend"]["name"] if isinstance(config, dict) else ""
-    if backend == "ensemble":
-        return "an ensemble can't be put under stress; name runs of its members"
-    asked = "--stress position,noise,missing"
-    if manifest.get("verb") == "train":
-        return f"make some with `aqa predict {backend} --model {folder} {asked}`, and name that run"
-    return f"make some with `aqa predict ... {asked}` and the same --output-dir"
 
 
 def _passages(runs: Mapping[str, Path]) -> int:
