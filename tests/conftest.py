@@ -147,6 +147,7 @@ def server() -> "Iterator[Server]":
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry failed requests almost at once."""
     monkeypatch.setattr("aqa.backends.openai_api.retry_delays.FIRST_BACK_OFF", 0.01)
+    monkeypatch.setattr("aqa.backends.openai_api.retry_delays.LONGEST_BACK_OFF", 0.1)
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         if self.config.generation.samples > 1:
             ask = Samples(self._service, self._asker.ask, self._samples).ask
         most = self.options.max_concurrency
-        return self._asker.common.answers(self._loop, prompts, ask, most)
+        return self._asker.policy.answers(self._loop, prompts, ask, most)
 
     @property
     def confidence_kind(self) -> str | None:

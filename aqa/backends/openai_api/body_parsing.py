@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from aqa.backends.openai_api.errors import status_in
+from aqa.backends.openai_api.failures import status_in
 from aqa.backends.openai_api.logprobs import tokens_of, tokens_of_choice
 from aqa.backends.openai_api.replies import (
     BROKEN_OFF,
     BadBodyError,
+    EmptyBodyError,
     ErrorInBodyError,
     RawReply,
     Reply,
@@ -66,7 +67,7 @@ def _of_completion(body: Json) -> RawReply:
             raise ErrorInBodyError(error)
         if "choices" not in body:
             raise BadBodyError("the server's answer is not a chat completion")
-        return RawReply(failure="the server gave no answer (choices holds none)", empty=True)
+        raise EmptyBodyError("the server gave no answer (choices holds none)")
     ending = ending_of(choice.get("finish_reason"))
     error = choice.get("error") or body.get("error")
     if error and (ending in BROKEN_OFF or (not ending and error_text(error))):

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from aqa.backends.openai_api.retry_delays import seconds_until
 
@@ -12,7 +12,6 @@ GROWTH = 3  # more concurrent requests per answer, until the server first slows 
 SHORT = 0.125  # share of an answer's time limit: GROWTH applies below it
 LONG = 0.5  # the same: no more requests are added above it
 BURST = 1.0  # seconds' worth of a rate that may be used at once
-Sleep = Callable[[float], Awaitable[None]]
 
 
 class Bucket:
@@ -70,24 +69,16 @@ class Pace:
         """The number of requests that may be in flight now."""
         return max(1, int(self._limit))
 
-    async def start(self, tokens: float, sleep: Sleep = asyncio.sleep) -> float:
-        """Wait until a request of this many tokens may start; return the time. Hold the turn.
+    def wait(self) -> float:
+        """Return the seconds until the rates allow another request; 0 or less if they do now."""
+        held = self._hold_until - time.monotonic()
+        return max(held, self.requests.wait(), self.tokens.wait())
 
-        `sleep` may raise to end the wait.
-        """
-        while True:
-            if self.active >= self.limit:
-                await self.one_less()
-                continue
-            now = time.monotonic()
-            held = max(self._hold_until - now, self.requests.wait(), self.tokens.wait())
-            if held <= 0:
-                break
-            await sleep(held)
+    def start(self, tokens: float) -> None:
+        """Note that a request starts, and how many tokens are reserved for it."""
         self.active += 1
         self.requests.take(1)
         self.tokens.take(tokens)
-        return time.monotonic()
 
     async def one_less(self) -> None:
         """Wait until a request has ended."""
@@ -110,14 +101,12 @@ class Pace:
             fast = self._growing_fast and waited < SHORT
             self._limit = min(self._most, self._limit + (GROWTH if fast else 1 / self._limit))
 
-    def slow_down(self, started: float, wait: float | None) -> None:
-        """Halve the limit, once for all requests in flight; wait if the server asks to."""
+    def slow_down(self, started: float) -> None:
+        """Halve the limit, once for all requests in flight."""
         if started >= self._cut_at:
             self._limit = max(1.0, self._limit / 2)
             self._growing_fast = False
             self._cut_at = time.monotonic()
-        if wait:
-            self.hold(wait)
 
     def hold(self, seconds: float) -> None:
         """Let nothing start for this many seconds."""

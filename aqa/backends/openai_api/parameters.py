@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 from aqa.backends.openai_api.body_parsing import read_reply
+from aqa.backends.openai_api.failures import Failure
 from aqa.backends.openai_api.logprobs import MISSED, answer_logprobs
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.schemas import ResponseSchema
 from aqa.backends.openai_api.tokens import answer_room
 from aqa.config.model_families import has_system_role, is_openai_thinker, takes_sampling
 from aqa.config.options import RunConfig
-from aqa.errors import ModelError
 from aqa.records import Message, Prompt
 
 # Parameters that are dropped if refused, unless the config sets these keys.
@@ -24,6 +25,7 @@ OPTIONAL = {
     "logprobs": "backend.logprobs",
 }
 MAX_TOKENS = re.compile(r"\bmax_(completion_)?tokens\b")
+OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 # Words that say that a parameter is refused, rather than its value.
 REFUSED = re.compile(
     r"unsupported|not support|unknown|unrecogni|unexpected|not (?:permit|allow)|extraneous"
@@ -56,15 +58,6 @@ STREAMS_ONLY = re.compile(
 )
 # Words in errors about the answers' schema, which is essential.
 SCHEMA = re.compile(r"response_format|json_schema|text\.format|structured[ _]output", re.I)
-
-
-class RefusedValueError(ModelError):
-    """The server refuses a value that was set in a file or on the command line."""
-
-    def __init__(self, key: str, value: object, words: str) -> None:
-        super().__init__(
-            f"the server refuses {key} = {value!r}: {words}; give another value, or leave it out"
-        )
 
 
 class Parameters:
@@ -180,53 +173,53 @@ class Parameters:
         roles = {"system": role or "system"}
         return [{"role": roles.get(t.role, t.role), "content": t.content} for t in messages]
 
-    def learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
-        """If an error is about a parameter, stop sending it, and return a sentence that says so.
+    def learn(self, body: dict[str, Any], failure: Failure) -> Failure:
+        """If a failure is about a parameter, stop sending it, and tell the user.
 
-        `body` is the refused request: if that parameter is no longer sent, there is nothing new to
-        learn, and the request can be repeated (returns "").
-
-        Raises:
-            RefusedValueError: the config sets that parameter.
+        `body` is the refused request: if another one would be sent now, the question can be asked
+        again. Returns the failure, which is fatal if it is about something essential.
         """
-        learnt = self._learn(body, param, message)
-        if learnt:
-            self._tell(learnt)
-        return learnt
+        found = self._learn(body, failure)
+        if isinstance(found, Failure):
+            return found
+        if found is not None:
+            self._tell(found)
+        return failure
 
     def _tell(self, sentence: str) -> None:
         self.learnt.append(sentence)
         self.note(sentence)
 
-    def _learn(self, body: dict[str, Any], param: str | None, message: str) -> str | None:
+    def _learn(self, body: dict[str, Any], failure: Failure) -> str | Failure | None:
+        param, message = failure.param, failure.reason
         text = f"{param or ''} {message}"
-        if self._limit_name in body and MAX_TOKENS.search(text):
-            others = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-            other = others.get(self._limit_name)
-            if other and REFUSED.search(text) and other not in self._refused_limits:
+        if self._limit_name in body and MAX_TOKENS.search(text) and REFUSED.search(text):
+            other = OTHER_LIMIT.get(self._limit_name)
+            if other and other not in self._refused_limits:
                 self._refused_limits.add(self._limit_name)
                 self._limit_name = other
                 return f"the model takes {other}, which is sent from now on"
-        elif MAX_TOKENS.search(text) and self._limit_name not in body:
-            return ""
-        if STREAMS_ONLY.search(message) and not body["stream"]:
-            if self._stream is self.stream:
-                return ""
+        if STREAMS_ONLY.search(message) and not body["stream"] and self._stream is not self.stream:
             self._stream = self.stream
             return "the server only streams answers, so they are streamed from now on"
         for name, value in self._extra.items():
             if _is_about(name, param, message):
                 key = name if name == "service_tier" else f"extra_body.{name}"
-                raise RefusedValueError(f"backend.{key}", value, message)
-        for name in OPTIONAL:
+                return _refused_value(failure, f"backend.{key}", value)
+        for name, key in OPTIONAL.items():
             spelt = self.spelling.get(name, name)
             if spelt in body and _is_about(spelt, param, message):
-                if self._asks_for(OPTIONAL[name]):
-                    raise RefusedValueError(OPTIONAL[name], self._meant[name], message)
+                if self._asks_for(key):
+                    return _refused_value(failure, key, self._meant[name])
                 if self._values.pop(name, None) is None:
-                    return ""
+                    return None  # learnt meanwhile
                 return f"the model refuses {name}, which is left out from now on"
-        return self._learn_role(body, message)
+        if (learnt := self._learn_role(body, message)) is not None:
+            return learnt
+        if self.schema is not None and SCHEMA.search(text):
+            reason = f"the server takes no JSON schema for answers ({message})"
+            return replace(failure, kind="fatal", reason=reason)
+        return None
 
     def _learn_role(self, body: dict[str, Any], message: str) -> str | None:
         sent = {turn["role"] for turn in body.get("messages") or body.get("input") or ()}
@@ -239,7 +232,7 @@ class Parameters:
         else:
             return None
         if self._system[:1] != [refused]:
-            return ""
+            return None  # learnt meanwhile
         self._system.pop(0)
         if refused == "system" and "developer" in message and not self._knows_developer:
             self._system.insert(0, "developer")
@@ -248,6 +241,12 @@ class Parameters:
         if role is None:
             return "the model has no system role; its text goes before the question from now on"
         return f"the model refuses the role {refused}; {role} is sent from now on"
+
+
+def _refused_value(failure: Failure, key: str, value: object) -> Failure:
+    """Return the failure of a value that was set in a file or on the command line."""
+    refused = f"the server refuses {key} = {value!r}: {failure.reason}"
+    return replace(failure, kind="fatal", reason=f"{refused}; give another value, or leave it out")
 
 
 def _is_about(name: str, param: str | None, message: str) -> bool:

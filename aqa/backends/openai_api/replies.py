@@ -59,6 +59,10 @@ class PageError(BadBodyError):
     """A body is a web page, perhaps a gateway's, and never was an answer."""
 
 
+class EmptyBodyError(BadBodyError):
+    """A body has no place for an answer."""
+
+
 class ErrorInBodyError(BadBodyError):
     """A body contains an error although its status is that of an answer.
 
@@ -79,7 +83,6 @@ class Reply:
     model: str
     spent: Spent | None  # includes the cost if the server reports it; None without token counts
     tier: str = ""  # the service tier used
-    empty: bool = False  # the reply has no text at all
     misfit: bool = False  # the text should match the schema but does not
     rejected: str | None = None  # a text that is not an answer
     structured: StructuredAnswer | None = None  # what matters in an object of the schema
@@ -97,7 +100,6 @@ class RawReply:
     thought: bool = False  # the reply also has the model's reasoning
     tokens: tuple[Token, ...] = ()
     failure: str = ""
-    empty: bool = False
 
     @property
     def end(self) -> End | None:
@@ -130,7 +132,7 @@ def make_reply(said: RawReply, body: Mapping[str, Any], schema: ResponseSchema |
     reason = _why_none(said, text)
     model, tier = (str(body.get(name) or "") for name in ("model", "service_tier"))
     misfit = schema is not None and said.end is None and not said.failure
-    failed = Reply(None, reason, model, spent, tier, said.empty, misfit, text or None)
+    failed = Reply(None, reason, model, spent, tier, misfit, text or None)
     if reason is not None:
         return failed
     found, cut = Reply(text, None, model, spent, tier, tokens=said.tokens), said.end == "length"

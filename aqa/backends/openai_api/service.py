@@ -19,9 +19,8 @@ from aqa.backends.openai_api.access import (
 )
 from aqa.backends.openai_api.apis import APIS
 from aqa.backends.openai_api.cache import ResponseCache
-from aqa.backends.openai_api.errors import Failure
 from aqa.backends.openai_api.ledger import Ledger
-from aqa.backends.openai_api.parameters import SCHEMA, Parameters
+from aqa.backends.openai_api.parameters import Parameters
 from aqa.backends.openai_api.prices import Price, find_context, priced
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.schemas import ResponseSchema
@@ -241,13 +240,6 @@ class Service:
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         """Return the prediction for an example that is given up."""
         return Prediction(prompt.id, error=self.access.shown(reason), spent=_rounded(spent))
-
-    def unless_schema(self, failure: Failure) -> Failure:
-        """Return the failure, as one of all requests if it is about the answers' schema."""
-        if self.schema is None or not SCHEMA.search(f"{failure.param or ''} {failure.reason}"):
-            return failure
-        reason = f"the server takes no JSON schema for answers ({failure.reason})"
-        return replace(failure, kind="run", reason=reason)
 
 
 def _rounded(spent: Spent) -> Spent:

@@ -100,7 +100,6 @@ def test_a_certificate_that_nobody_signed(
     tmp_path: Path, with_aiohttp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One sentence, and nothing counts as spent, since nothing was sent."""
-    monkeypatch.setattr("aqa.backends.openai_api.server_state.FIRST_CONTACT", 0.1)
     if not with_aiohttp:
         monkeypatch.setitem(sys.modules, "aiohttp", None)
     with serving_untrusted() as url:

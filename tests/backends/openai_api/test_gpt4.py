@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 from aqa.backends.base import Remote, Trainable
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.backends.openai_api.body_parsing import read_reply
-from aqa.backends.openai_api.common_failures import ALIKE
+from aqa.backends.openai_api.policy import ALIKE
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import ReaderAnswer, ResponseSchema
 from aqa.config.load import build_config

@@ -9,6 +9,7 @@ from fault_server import Body, Fault, Server, failure, serving
 from gpt4_runs import KEY, configured, predictions, run
 
 from aqa.backends.openai_api.backend import Gpt4Backend
+from aqa.backends.openai_api.failures import Failure
 from aqa.backends.openai_api.parameters import Parameters
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.load import build_config
@@ -253,7 +254,7 @@ UNNAMED = [
 def learn(param: str | None, message: str) -> list[str]:
     layer = {"backend": {"model": "m", "logprobs": True, "reasoning_effort": "low"}}
     parameters = Parameters(config_of(inherited=layer), True, lambda note: None)
-    parameters.learn(parameters.body(CHAT), param, message)
+    parameters.learn(parameters.body(CHAT), Failure("own", message, param=param))
     return parameters.left_out
 
 
@@ -279,7 +280,7 @@ def test_other_errors_name_no_parameter(told: str) -> None:
 )
 def test_a_system_turn_that_is_refused_goes_before_the_question(told: str) -> None:
     parameters = Parameters(config_of({"backend": {"model": "m"}}), False, lambda note: None)
-    assert parameters.learn(parameters.body(CHAT), None, told)
+    parameters.learn(parameters.body(CHAT), Failure("own", told))
     assert parameters.body(CHAT)["messages"][0] == {"role": "user", "content": "s\n\na"}
 
 

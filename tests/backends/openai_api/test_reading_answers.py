@@ -11,7 +11,7 @@ from gpt4_runs import USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.body_parsing import in_utf8, read_reply, read_response
-from aqa.backends.openai_api.errors import Kind, classify_body
+from aqa.backends.openai_api.failures import Kind, classify_body
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
 
@@ -137,7 +137,6 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat("", reasoning_details=[{"text": "hm"}]), "the model thought, but gave no answer"),
         (chat([{"type": "reasoning", "text": "hm"}]), "the model gave no answer"),
         (chat([{"type": "refusal", "refusal": "No."}]), "the model refused: No."),
-        (b'{"choices": [], "model": "m"}', "gave no answer (choices holds none)"),
         (response(message("I look.", phase="commentary")), "thought, but gave no answer"),
         (response({"type": "reasoning"}), "thought, but gave no answer"),
         (response({"type": "reasoning"}, {"type": "function_call"}), "called a tool"),
@@ -289,7 +288,7 @@ def test_an_error_within_a_stream_ends_it(read: Any, error: bytes) -> None:
     with pytest.raises(BadBodyError) as broken:
         read(stream(piece("An")) + error + stream("[DONE]"))
     failure = classify_body(broken.value, Access("https://x/v1", False, "k"))
-    assert failure.kind == "slow" or (read is read_response and b"choices" in error)
+    assert failure.kind == "busy" or (read is read_response and b"choices" in error)
 
 
 def test_what_follows_an_event_of_another_name_is_no_error() -> None:
@@ -318,23 +317,23 @@ def test_an_answer_in_another_encoding(content: bytes, charset: str | None, text
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        ({"message": "Provider returned error", "code": 429}, "slow"),
-        ({"message": "Provider returned error", "code": "429"}, "slow"),
-        ({"message": "busy", "type": "rate_limit_error"}, "slow"),
-        ({"message": "busy", "status": "UNAVAILABLE"}, "slow"),
-        ({"message": "no money", "code": 402}, "run"),
-        ({"message": "no money", "code": "insufficient_quota"}, "run"),
-        ({"message": "who are you", "code": 401}, "run"),
-        ({"message": "not you", "code": 403}, "run"),
-        ({"message": "flagged", "code": 403, "metadata": {"flagged_input": "x"}}, "example"),
-        ({"message": "no", "code": 400}, "example"),
-        ({"message": "down", "code": 502}, "retry"),
-        ({"message": "down", "code": 12}, "retry"),
-        ({"message": "too long", "code": "context_length_exceeded"}, "example"),
-        ("down", "retry"),
-        ("insufficient balance", "run"),
-        ("Too many requests", "slow"),
-        ({"error": {"message": "no money", "code": 402}}, "run"),
+        ({"message": "Provider returned error", "code": 429}, "busy"),
+        ({"message": "Provider returned error", "code": "429"}, "busy"),
+        ({"message": "busy", "type": "rate_limit_error"}, "busy"),
+        ({"message": "busy", "status": "UNAVAILABLE"}, "busy"),
+        ({"message": "no money", "code": 402}, "denied"),
+        ({"message": "no money", "code": "insufficient_quota"}, "fatal"),
+        ({"message": "who are you", "code": 401}, "fatal"),
+        ({"message": "not you", "code": 403}, "denied"),
+        ({"message": "flagged", "code": 403, "metadata": {"flagged_input": "x"}}, "own"),
+        ({"message": "no", "code": 400}, "own"),
+        ({"message": "down", "code": 502}, "broken"),
+        ({"message": "down", "code": 12}, "broken"),
+        ({"message": "too long", "code": "context_length_exceeded"}, "own"),
+        ("down", "broken"),
+        ("insufficient balance", "denied"),
+        ("Too many requests", "busy"),
+        ({"error": {"message": "no money", "code": 402}}, "denied"),
     ],
 )
 @pytest.mark.parametrize(
@@ -371,11 +370,12 @@ def test_an_answer_that_came_to_its_end_is_one_beside_an_error() -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "reason"),
     [
-        (b'{"code": 401, "message": "who are you", "success": false}', "run", "who are you"),
-        (b'{"status": {"code": "40102", "message": "Invalid access token"}}', "run", "the key"),
-        (b'{"choices": null, "base_resp": {"status_msg": "busy"}}', "retry", "an error: busy"),
-        (b'{"done": true, "response": "Ann"}', "retry", "is not a chat completion"),
-        (b"<html><title>Sign in</title></html>", "retry", "a web page .*: Sign in"),
+        (b'{"code": 401, "message": "who are you", "success": false}', "fatal", "who are you"),
+        (b'{"status": {"code": "40102", "message": "Invalid access token"}}', "fatal", "the key"),
+        (b'{"choices": null, "base_resp": {"status_msg": "busy"}}', "broken", "an error: busy"),
+        (b'{"choices": [], "model": "m"}', "empty", "gave no answer .choices holds none"),
+        (b'{"done": true, "response": "Ann"}', "broken", "is not a chat completion"),
+        (b"<html><title>Sign in</title></html>", "broken", "a web page .*: Sign in"),
     ],
 )
 def test_an_error_by_another_name(content: bytes, kind: Kind, reason: str) -> None:
@@ -384,7 +384,7 @@ def test_an_error_by_another_name(content: bytes, kind: Kind, reason: str) -> No
     failure = classify_body(broken.value, Access("https://x/v1", False, "k"))
     assert failure.kind == kind
     assert re.search(reason, failure.reason)
-    assert failure.maybe_paid == (kind == "retry" and not content.startswith(b"<"))
+    assert failure.maybe_paid == (kind != "fatal" and not content.startswith(b"<"))
 
 
 def test_a_response_that_failed_for_all_is_told_so() -> None:
@@ -392,4 +392,4 @@ def test_a_response_that_failed_for_all_is_told_so() -> None:
     with pytest.raises(BadBodyError) as broken:
         read_response(response(status="failed", error=told))
     failure = classify_body(broken.value, Access("https://x/v1", False, "k"))
-    assert (failure.kind, failure.maybe_paid) == ("run", False)
+    assert (failure.kind, failure.maybe_paid) == ("fatal", False)

@@ -2,20 +2,17 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 from aqa.backends.openai_api.batch.lines import RequestLines, answer_of
-from aqa.backends.openai_api.common_failures import ALIKE
-from aqa.backends.openai_api.errors import Failure, classify_body, classify_status, status_in
-from aqa.backends.openai_api.parameters import RefusedValueError
+from aqa.backends.openai_api.failures import Failure, classify_body, classify_status, status_in
+from aqa.backends.openai_api.policy import ALIKE, FATAL
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import BadBodyError, Reply
 from aqa.backends.openai_api.service import Service
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
-FATAL = 2  # errors that concern all requests, before the run stops
 ATTEMPTS = 3  # batches in which an example is asked before it counts as failed
 UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before it was answered
 
@@ -25,9 +22,8 @@ Json = dict[str, Any]
 class Results:
     """Reads the lines of all batches of a run.
 
-    `learnt` counts parameters found to be refused, and `attempts` how often an example failed with
-    a passing error. `stops` holds the errors that concern every request, `lost` what was paid for
-    unusable lines.
+    `attempts` counts how often an example failed although it may be answered later, `lost` what was
+    paid for unusable lines.
     """
 
     def __init__(self, service: Service) -> None:
@@ -36,11 +32,13 @@ class Results:
         self._access, self._parameters = service.access, service.parameters
         self._served, self._samples = service.served, service.config.generation.samples
         self.attempts: Counter[int] = Counter()
-        self.learnt = 0
-        self.stops: list[str] = []
-        self._doubts: list[str] = []  # errors that concern all requests, or perhaps only one
-        self._failures: dict[int, str] = {}  # why individual examples failed
+        self._failures: dict[int, Failure] = {}  # of examples without an answer
         self.lost = Spent()
+
+    @property
+    def progress(self) -> int:
+        """A number that grows with whatever was learnt or has failed, so that more may follow."""
+        return len(self._parameters.learnt) + self.attempts.total()
 
     @property
     def endpoint(self) -> str:
@@ -78,20 +76,12 @@ class Results:
         if outcome.maybe_paid:
             self.lost += self._service.worst(prompt, self._price)
         if outcome.refused:
-            try:
-                body = asked.body(prompt.index)
-                learnt = self._parameters.learn(body, outcome.param, outcome.reason)
-                self.learnt += learnt is not None
-                if learnt is not None:
-                    return None
-            except RefusedValueError as error:
-                outcome = replace(outcome, kind="run", reason=str(error))
-            outcome = self._service.unless_schema(outcome)
-        if outcome.kind == "run":
-            (self._doubts if outcome.perhaps_alone else self.stops).append(outcome.reason)
-            return self._missed(prompt, outcome.reason)
-        self._failures[prompt.index] = outcome.reason
-        if outcome.kind == "example":
+            body = asked.body(prompt.index)
+            outcome = self._parameters.learn(body, outcome)
+            if json.loads(json.dumps(self.body(prompt))) != body:
+                return None
+        self._failures[prompt.index] = outcome
+        if outcome.is_own:
             return self.failed(prompt, outcome.reason)
         return self._missed(prompt, outcome.reason)
 
@@ -102,13 +92,14 @@ class Results:
 
     def why_in_vain(self) -> str | None:
         """Return why asking the rest would be pointless; None if it may not be."""
-        reasons = self.stops
-        if not self.has_answered:
-            reasons = [*self.stops, *self._doubts]
-            if len(self._failures) >= ALIKE:
-                first = next(iter(self._failures.values()))
-                return f"no answer yet, and {len(self._failures)} questions failed: {first}"
-        return reasons[0] if len(reasons) >= FATAL else None
+        failures = list(self._failures.values())
+        for_all = {"fatal"} if self.has_answered else {"fatal", "denied"}
+        reasons = [failure.reason for failure in failures if failure.kind in for_all]
+        if len(reasons) >= FATAL:
+            return reasons[0]
+        if len(failures) >= ALIKE and not self.has_answered:
+            return f"no answer yet, and {len(failures)} questions failed: {failures[0].reason}"
+        return None
 
     def failed(self, prompt: Prompt, reason: str) -> Prediction:
         """Return the prediction for an example that is given up."""
@@ -118,10 +109,7 @@ class Results:
         worst = self._service.worst(prompt, self._price)
         spent = self._service.counted(reply, worst, self._price)
         if reply.error is not None:
-            self._failures[prompt.index] = self._access.shown(reply.error)
-        if reply.empty:
-            self.lost += spent
-            return self._missed(prompt, reply.error or "")
+            self._failures[prompt.index] = Failure("own", self._access.shown(reply.error))
         if reply.misfit:
             self.attempts[prompt.index] += 1
             if self.attempts[prompt.index] < ATTEMPTS:

@@ -16,7 +16,7 @@ from aqa.backends.openai_api.batch.lines import (
 from aqa.backends.openai_api.batch.record import BatchRecord, Part
 from aqa.backends.openai_api.batch.results import Results
 from aqa.backends.openai_api.batch.server import Batch, BatchServer, NotThereError
-from aqa.backends.openai_api.server_state import KEPT
+from aqa.backends.openai_api.policy import KEPT
 from aqa.backends.openai_api.service import Service
 from aqa.errors import ModelError
 from aqa.progress import Progress, Task
@@ -51,7 +51,7 @@ class BatchRun:
         self._progress = progress
         self._statuses: Counter[str] = Counter()  # final statuses of this round's batches
         self._given = 0  # this round's answers and failures
-        self._before: tuple[int, int, int] | None = None  # this and more, as the round began
+        self._before: tuple[int, int] | None = None  # this and other progress, as the round began
         self._too_long: list[Answered] = []
         self._capped = self._ending = False
         self._capped_rounds = 0
@@ -233,7 +233,7 @@ class BatchRun:
                 "a batch of this run was cancelled; what it answered is kept, and the same command"
                 " asks the rest in a new one"
             )
-        if self._before == (self._given, self._results.learnt, self._results.attempts.total()):
+        if self._before == (self._given, self._results.progress):
             seen = ", ".join(self._statuses)
             raise ModelError(
                 f"the batches of this run answered nothing ({seen}); try again later, with smaller"
@@ -245,7 +245,7 @@ class BatchRun:
         first = self._record.next_number()
         since = pending.mark()
         self._capped, self._too_long = False, []
-        self._before = (0, self._results.learnt, self._results.attempts.total())
+        self._before = (0, self._results.progress)
         sizes = write_requests(
             self._requests(pending),
             lambda number: self._record.requests_file(first + number),

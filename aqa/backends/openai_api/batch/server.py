@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aqa.backends.openai_api.batch.record import Part
-from aqa.backends.openai_api.errors import classify, words_of
+from aqa.backends.openai_api.failures import classify, words_of
 from aqa.backends.openai_api.replies import BadBodyError, error_text
 from aqa.backends.openai_api.retry_delays import back_off
-from aqa.backends.openai_api.server_state import FIRST_CONTACT
 from aqa.backends.openai_api.service import Service
 from aqa.data.files import GZIP
 from aqa.errors import ModelError
@@ -27,6 +26,7 @@ ENDS = {
     "canceled": "cancelled", "error": "failed", "success": "completed", "succeeded": "completed",
     "timeout_exceeded": "expired",
 }  # fmt: skip
+FIRST_CONTACT = 3.0  # seconds of refused connections, if the server was never reached
 KEY = "aqa"  # in a batch's metadata: the part of the run that it answers
 PAGE = 100  # batches per page
 PAGES = 100
@@ -233,11 +233,11 @@ class BatchServer:
             if status == 413:
                 size = "set backend.batch.max_bytes or backend.batch.max_requests lower"
                 raise ModelError(f"the server takes no file that large ({failure.reason}); {size}")
-            if failure.kind not in ("retry", "slow"):
+            if not failure.may_pass:
                 raise ModelError(f"the server refuses batches: {failure.reason}")
             attempts += 1
             pause = max(failure.wait or 0.0, back_off(attempts))
-            self._was_there |= not failure.unreachable
+            self._was_there |= failure.kind != "unreachable"
             patience = self.patience if self._was_there else min(FIRST_CONTACT, self.patience)
             if time.monotonic() + pause > since + patience:
                 if not self._was_there:

@@ -1,4 +1,4 @@
-"""Classifies an API's errors: wait and retry, fail the example, or stop the run."""
+"""Classify what came back instead of an answer, by what should follow from it."""
 
 import json
 import re
@@ -8,7 +8,13 @@ from typing import Any, Literal
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.connection import why_unreachable
-from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError, PageError, error_text
+from aqa.backends.openai_api.replies import (
+    BadBodyError,
+    EmptyBodyError,
+    ErrorInBodyError,
+    PageError,
+    error_text,
+)
 from aqa.backends.openai_api.retry_delays import (
     LONGEST_WAIT,
     asked_wait,
@@ -16,8 +22,11 @@ from aqa.backends.openai_api.retry_delays import (
     is_of_a_day,
 )
 
-# retry: ask again; slow: the same, but send less; example: only this one fails; run: all would.
-Kind = Literal["retry", "slow", "example", "run"]
+# unreachable: nothing could be sent; busy: the server has too much to do; broken: it, or the way to
+# it, failed; late: it took too long; empty: it answered nothing; denied: probably it denies all,
+# but perhaps a gateway this one alone; fatal: all will fail; misfit: the answer does not match its
+# schema; own: it is about the question.
+Kind = Literal["unreachable", "busy", "broken", "late", "empty", "denied", "fatal", "misfit", "own"]
 AGAIN = {408, 409, 424, 425}
 BUSY = {429, 498, 503, 529}  # 498: Groq's capacity, 529: Anthropic's overload
 BAD_KEY = re.compile(
@@ -71,9 +80,12 @@ TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit per minu
 FLAGGED = "flagged_input"  # OpenRouter's moderation blocked the prompt
 
 
+VARYING = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)  # ids and numbers in a message
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What to do about an error."""
+    """Why a request brought no answer."""
 
     kind: Kind
     reason: str
@@ -81,9 +93,22 @@ class Failure:
     maybe_paid: bool = False  # perhaps answered and billed, although nothing arrived
     param: str | None = None  # the parameter that was refused, if named
     refused: bool = False  # this form of the request is refused
-    unreachable: bool = False  # nothing could be sent
-    timed_out: bool = False
-    perhaps_alone: bool = False  # should concern all requests, but may be a gateway's for one
+    said: str = ""  # by the model instead of an answer
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is about the question, and not about the server."""
+        return self.kind in ("own", "misfit")
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may be answered a little later."""
+        return self.kind in ("unreachable", "busy", "broken", "late", "empty")
+
+    @property
+    def group(self) -> str:
+        """Equal for failures that probably have one cause."""
+        return VARYING.sub("#", self.reason) if self.is_own else "server"
 
 
 def classify(error: Exception, access: Access) -> Failure | None:
@@ -93,21 +118,21 @@ def classify(error: Exception, access: Access) -> Failure | None:
     from aqa.backends.openai_api.client import LARGEST, TooLargeError
 
     if (why := why_unreachable(error)) is not None:
-        return Failure("retry", f"no connection to {access.url}{why}", unreachable=True)
+        return Failure("unreachable", f"no connection to {access.url}{why}")
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
         message = f"the server's answer is larger than {LARGEST >> 20} MiB, so it was not read"
-        return Failure("example", message, maybe_paid=True)
+        return Failure("own", message, maybe_paid=True)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         message = "the server did not answer in time (backend.request_timeout)"
-        return Failure("retry", message, maybe_paid=True, timed_out=True)
+        return Failure("late", message, maybe_paid=True)
     if isinstance(error, BadBodyError):
         return classify_body(error, access)
     if isinstance(error, openai.APIStatusError):
         return classify_status(error.status_code, error.response.headers, _body(error), access)
     if isinstance(error, openai.APIConnectionError):
-        return Failure("retry", f"the connection to {access.url} broke off", maybe_paid=True)
+        return Failure("broken", f"the connection to {access.url} broke off", maybe_paid=True)
     if isinstance(error, openai.APIError):
-        return Failure("retry", access.shown(str(error)), maybe_paid=True)
+        return Failure("broken", access.shown(str(error)), maybe_paid=True)
     return None
 
 
@@ -117,7 +142,8 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
     if status := status_in(reported) or _status_by_words(error_text(reported)):
         failure = classify_status(status, {}, reported, access)
         return replace(failure, maybe_paid=status >= 500)
-    return Failure("retry", access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
+    kind: Kind = "empty" if isinstance(error, EmptyBodyError) else "broken"
+    return Failure(kind, access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
 
 
 def layers(error: object, depth: int = 4) -> Iterator[Mapping[str, Any]]:
@@ -156,43 +182,44 @@ def classify_status(  # long: a table of statuses
     wait = asked_wait(headers, error, message)
     cant_pay = QUOTA.search(code) or CANT_PAY.search(message)
     if status in (400, 403, 412, 429) and cant_pay:
-        return Failure("run", f"the account's quota is used up ({message}); add credit")
+        return Failure("fatal", f"the account's quota is used up ({message}); add credit")
     if status == 402:
         message = f"the account's credit is used up ({message}); add some"
-        return Failure("run", message, perhaps_alone=True)
+        return Failure("denied", message)
     if status == 429 and TOO_LARGE.search(message):
-        return Failure("example", message)
+        return Failure("own", message)
     if status == 429 and is_of_a_day(error, message):
-        return Failure("run", f"the daily quota is used up ({message})")
+        return Failure("fatal", f"the daily quota is used up ({message})")
     if status >= 500 and CONTEXT.search(message):
-        return Failure("example", message)
+        return Failure("own", message)
     if status >= 429 and wait is not None and wait > LONGEST_WAIT:
-        return Failure("run", f"the server asks to wait {format_duration(wait)} ({message})")
+        return Failure("fatal", f"the server asks to wait {format_duration(wait)} ({message})")
     if status in BUSY:
-        return Failure("slow", message, wait)
+        return Failure("busy", message, wait)
     if status >= 500 or status in AGAIN or (status == 400 and UNLOADED.search(message)):
-        return Failure("retry", message, wait)
+        return Failure("broken", message, wait)
     if status == 401 or (status in (400, 403) and BAD_KEY.search(json.dumps(error, default=str))):
-        return Failure("run", f"the server refuses the key of {access.key_name} ({message})")
+        return Failure("fatal", f"the server refuses the key of {access.key_name} ({message})")
     if status == 407:
-        return Failure("run", f"the proxy that the environment names requires a login ({message})")
+        return Failure(
+            "fatal", f"the proxy that the environment names requires a login ({message})"
+        )
     if status == 403 and any(FLAGGED in str(own.get("metadata")) for own in layers(error)):
-        return Failure("example", message)
+        return Failure("own", message)
     if status == 403 or (status == 400 and NOT_HERE.search(message)):
         message = f"the server refuses access to the model ({message})"
-        return Failure("run", message, perhaps_alone=True)
+        return Failure("denied", message)
     if status in (404, 405, 410) or (status == 400 and NO_MODEL.search(f"{code} {message}")):
         message = f"the server does not know this model or address ({message}); see --model and"
-        advice = f"{message} backend.base_url"
-        return Failure("run", advice, refused=status == 400, perhaps_alone=True)
+        return Failure("denied", f"{message} backend.base_url", refused=status == 400)
     if 300 <= status < 400:
         return Failure(
-            "run",
+            "fatal",
             f"{access.url} redirects to another address, to which the key is not sent; set"
             " backend.base_url to the right one",
         )
     params = (own["param"] for own in layers(error) if isinstance(own.get("param"), str))
-    return Failure("example", message, param=next(params, None), refused=status in (400, 422))
+    return Failure("own", message, param=next(params, None), refused=status in (400, 422))
 
 
 def words_of(error: Any, access: Access) -> str:

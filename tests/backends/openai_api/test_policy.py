@@ -1,7 +1,7 @@
 """Runs in which questions fail: one, several in a row, for a while, or all."""
 
+import asyncio
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from calls import Call
 from fault_server import FAULTS, NO_MODEL, QUOTA, Fault, Server, failure
 from gpt4_runs import completion, configured, predictions, run, write_questions
 
+from aqa.backends.openai_api.policy import ALIKE, PROBES, Policy
 from aqa.errors import ModelError
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import PREDICTIONS
@@ -63,13 +64,11 @@ def of(questions: range, fault: Fault) -> Script:
 def test_a_server_that_fails_from_now_on_stops_the_run(
     tmp_path: Path,
     server: Server,
-    monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
     sentence: str,
     at_a_time: int,
 ) -> None:
     """The next run asks failed questions again, without a flag."""
-    monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
     server.script = after(5, fault)
     config = configured(tmp_path, server, 60, max_concurrency=at_a_time)
     with pytest.raises(ModelError, match=sentence) as told:
@@ -86,24 +85,39 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
 
 @pytest.mark.parametrize("first", [0, 5])
 def test_those_that_a_busy_server_sent_away_are_not_tried_one_by_one(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, first: int
+    tmp_path: Path, server: Server, first: int
 ) -> None:
     """Each would wait again for as long as the server asks."""
-    monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
     server.latency = 0.05  # so that all are in flight at the same time
     server.script = after(first, FAULTS["429"])
-    with pytest.raises(ModelError, match="too many requests; ") as told:
+    with pytest.raises(ModelError, match=r"\d+ questions failed.*: too many requests; ") as told:
         run(configured(tmp_path, server, 60, max_concurrency=16), tmp_path / "out")
-    found = re.search(r"(\d+) questions failed", str(told.value))
-    assert found
-    assert int(found[1]) > 8
     assert ("try again later" in str(told.value)) == (first == 0)
+    assert server.requests <= first + 2 * 16 + PROBES + ALIKE
 
 
-def test_few_that_a_busy_server_sends_away_fail(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("by_rate", [False, True])
+def test_no_question_waits_beyond_its_deadline(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, by_rate: bool
 ) -> None:
-    monkeypatch.setattr("aqa.backends.openai_api.server_state.BUSY", 0.0)
+    """Neither for what the server asks of another one, nor for the rate that the user allows."""
+    slept: list[float] = []
+
+    async def sleep(self: Policy, seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(min(seconds, 0.1))
+
+    monkeypatch.setattr(Policy, "sleep", sleep)
+    wait = Fault(429, failure("try again in 1m30s"))
+    server.script = lambda number, body: wait if asked(body) and not by_rate else FAULTS["500"]
+    rate = {"requests_per_minute": 1} if by_rate else {}
+    config = configured(tmp_path, server, 1 if by_rate else 2, example_deadline=30, **rate)
+    assert run(config, tmp_path / "out").failed == len(predictions(tmp_path / "out"))
+    assert server.requests <= 2 + 6
+    assert max(slept, default=0.0) < 30
+
+
+def test_few_that_a_busy_server_sends_away_fail(tmp_path: Path, server: Server) -> None:
     server.script = of(range(3), FAULTS["429"])
     result = run(configured(tmp_path, server, 20), tmp_path / "out")
     assert (result.answered, result.failed) == (17, 3)
@@ -213,7 +227,7 @@ def test_a_server_without_a_schema_shows_what_it_said(tmp_path: Path, server: Se
 def test_waits_of_minutes_are_shown(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aqa.backends.openai_api.asker.SHOWN_WAIT", 0.1)
+    monkeypatch.setattr("aqa.backends.openai_api.policy.SHOWN_WAIT", 0.1)
     wait = Fault(429, failure("slow down"), {"Retry-After": "2"})
     server.script = lambda number, body: wait if number < 3 else None
     notes: list[str] = []

@@ -12,7 +12,7 @@ from fault_server import Fault, Server, failure, serving
 from gpt4_runs import KEY, USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.errors import Kind, classify_status, error_text
+from aqa.backends.openai_api.failures import Kind, classify_status, error_text
 from aqa.backends.openai_api.replies import read_usage
 from aqa.errors import ConfigError, ModelError, StoppedError
 from aqa.runs.folder import read_manifest
@@ -101,7 +101,6 @@ def test_what_is_for_this_machine_passes_no_proxy(
 def test_a_proxy_that_is_to_blame_is_named(
     tmp_path: Path, server: Server, there: bool, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aqa.backends.openai_api.server_state.FIRST_CONTACT", 0.1)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     wire = b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n"
     server.handle = lambda lines, body, writer: server_says(writer, wire)  # type: ignore[method-assign]
@@ -199,49 +198,49 @@ def test_the_message_of_an_error(body: object, text: str) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "kind"),
     [
-        (429, {"message": "busy", "code": "rate_limit_exceeded"}, "slow"),
-        (429, {"message": "Request too large for m: Limit 3, Requested 4", "type": "t"}, "example"),
-        (429, {"message": "not active", "code": "billing_not_active"}, "run"),
-        (400, {"message": "over budget", "type": "budget_exceeded", "code": "400"}, "run"),
-        (403, {"message": "flagged", "metadata": {"flagged_input": "who"}}, "example"),
-        (403, {"message": "not you", "metadata": None}, "run"),
-        (407, {"message": "who are you"}, "run"),
-        (429, {"message": "p: Request too large for m: Limit 3, Requested 4"}, "example"),
-        (429, {"message": "suspended", "type": "exceeded_current_quota_error"}, "run"),
-        (400, {"message": "Your credit balance is too low to access the API."}, "run"),
-        (412, {"message": "suspended, possibly due to the monthly spending limit"}, "run"),
-        (412, {"message": "Portkey API Key Usage Limit Exceeded"}, "run"),
-        (400, {"message": "You have reached your specified API usage limits."}, "run"),
-        (429, {"message": "Usage limit reached for 5 hour", "code": "1308"}, "run"),
-        (429, {"message": "Your account has reached the set inference limit"}, "run"),
-        (429, {"message": "잔액이 부족합니다."}, "run"),
-        (429, {"message": "You exceeded your current quota, check your plan"}, "slow"),
-        (400, {"code": "invalid argument", "error": "Incorrect API key provided: s***t."}, "run"),
-        (403, {"message": "Your API key was reported as leaked."}, "run"),
-        (403, {"message": "the key to the question"}, "run"),
-        (400, {"message": "Invalid model: m", "code": "1500"}, "run"),
-        (400, {"message": "Unknown model: m"}, "run"),
-        (400, {"message": "The provided model identifier is invalid."}, "run"),
-        (400, {"message": "m is not supported", "code": "model_not_supported"}, "run"),
+        (429, {"message": "busy", "code": "rate_limit_exceeded"}, "busy"),
+        (429, {"message": "Request too large for m: Limit 3, Requested 4", "type": "t"}, "own"),
+        (429, {"message": "not active", "code": "billing_not_active"}, "fatal"),
+        (400, {"message": "over budget", "type": "budget_exceeded", "code": "400"}, "fatal"),
+        (403, {"message": "flagged", "metadata": {"flagged_input": "who"}}, "own"),
+        (403, {"message": "not you", "metadata": None}, "denied"),
+        (407, {"message": "who are you"}, "fatal"),
+        (429, {"message": "p: Request too large for m: Limit 3, Requested 4"}, "own"),
+        (429, {"message": "suspended", "type": "exceeded_current_quota_error"}, "fatal"),
+        (400, {"message": "Your credit balance is too low to access the API."}, "fatal"),
+        (412, {"message": "suspended, possibly due to the monthly spending limit"}, "fatal"),
+        (412, {"message": "Portkey API Key Usage Limit Exceeded"}, "fatal"),
+        (400, {"message": "You have reached your specified API usage limits."}, "fatal"),
+        (429, {"message": "Usage limit reached for 5 hour", "code": "1308"}, "fatal"),
+        (429, {"message": "Your account has reached the set inference limit"}, "fatal"),
+        (429, {"message": "잔액이 부족합니다."}, "fatal"),
+        (429, {"message": "You exceeded your current quota, check your plan"}, "busy"),
+        (400, {"code": "invalid argument", "error": "Incorrect API key provided: s***t."}, "fatal"),
+        (403, {"message": "Your API key was reported as leaked."}, "fatal"),
+        (403, {"message": "the key to the question"}, "denied"),
+        (400, {"message": "Invalid model: m", "code": "1500"}, "denied"),
+        (400, {"message": "Unknown model: m"}, "denied"),
+        (400, {"message": "The provided model identifier is invalid."}, "denied"),
+        (400, {"message": "m is not supported", "code": "model_not_supported"}, "denied"),
         (
             400,
             {"message": "Invocation of model ID m with on-demand throughput isn’t supported."},
-            "run",
+            "denied",
         ),
-        (400, {"message": "The provided model doesn't support on-demand throughput."}, "run"),
-        (400, {"message": "User location is not supported for the API use."}, "run"),
-        (400, {"message": "The location of the passage is not given"}, "example"),
-        (400, {"message": "No models loaded. Please load a model", "param": "model"}, "run"),
-        (400, {"error": "Model unloaded."}, "retry"),
-        (400, {"error": "The model has crashed without additional information."}, "retry"),
-        (400, {"message": "the word 'unloaded' is filtered"}, "example"),
-        (400, {"message": "the model's temperature is invalid"}, "example"),
-        (400, {"message": "m is not a valid model ID"}, "run"),
-        (400, {"message": "bad", "code": "model_decommissioned"}, "run"),
-        (410, {"error": "deprecated"}, "run"),
-        (400, {"message": "This model's maximum context length is 9 tokens"}, "example"),
-        (500, {"message": "the request exceeds the available context size"}, "example"),
-        (500, {"message": "out of memory"}, "retry"),
+        (400, {"message": "The provided model doesn't support on-demand throughput."}, "denied"),
+        (400, {"message": "User location is not supported for the API use."}, "denied"),
+        (400, {"message": "The location of the passage is not given"}, "own"),
+        (400, {"message": "No models loaded. Please load a model", "param": "model"}, "denied"),
+        (400, {"error": "Model unloaded."}, "broken"),
+        (400, {"error": "The model has crashed without additional information."}, "broken"),
+        (400, {"message": "the word 'unloaded' is filtered"}, "own"),
+        (400, {"message": "the model's temperature is invalid"}, "own"),
+        (400, {"message": "m is not a valid model ID"}, "denied"),
+        (400, {"message": "bad", "code": "model_decommissioned"}, "denied"),
+        (410, {"error": "deprecated"}, "denied"),
+        (400, {"message": "This model's maximum context length is 9 tokens"}, "own"),
+        (500, {"message": "the request exceeds the available context size"}, "own"),
+        (500, {"message": "out of memory"}, "broken"),
     ],
 )
 def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
@@ -252,23 +251,23 @@ def test_what_an_error_concerns(status: int, error: Body, kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("status", "asked", "kind", "wait"),
     [
-        (429, "600", "slow", 600),
-        (429, "0.5", "slow", 0.5),
-        (429, "-5", "slow", None),
-        (429, "inf", "slow", None),
-        (429, "soon", "slow", None),
-        (429, "30s", "slow", 30),
-        (429, "2015-10-21T07:28:00Z", "slow", None),
-        (429, "1445412480", "slow", None),  # a time since 1970
-        (429, "1445412480000000", "slow", None),  # the same in microseconds
-        (429, "7, 60", "slow", 60),
-        (429, "Wed, 21 Oct 2015 07:28:00 GMT", "slow", None),
-        (429, "86400", "run", None),  # a daily quota
-        (503, "86400", "run", None),
-        (503, "600", "slow", 600),
-        (529, "3600", "run", None),
-        (529, "60", "slow", 60),
-        (500, "2", "retry", 2),
+        (429, "600", "busy", 600),
+        (429, "0.5", "busy", 0.5),
+        (429, "-5", "busy", None),
+        (429, "inf", "busy", None),
+        (429, "soon", "busy", None),
+        (429, "30s", "busy", 30),
+        (429, "2015-10-21T07:28:00Z", "busy", None),
+        (429, "1445412480", "busy", None),  # a time since 1970
+        (429, "1445412480000000", "busy", None),  # the same in microseconds
+        (429, "7, 60", "busy", 60),
+        (429, "Wed, 21 Oct 2015 07:28:00 GMT", "busy", None),
+        (429, "86400", "fatal", None),  # a daily quota
+        (503, "86400", "fatal", None),
+        (503, "600", "busy", 600),
+        (529, "3600", "fatal", None),
+        (529, "60", "busy", 60),
+        (500, "2", "broken", 2),
     ],
 )
 def test_how_long_a_server_is_waited_for(
@@ -277,7 +276,7 @@ def test_how_long_a_server_is_waited_for(
     access = Access("https://x/v1", is_local=False, key=KEY)
     verdict = classify_status(status, {"retry-after": asked}, {"message": "busy"}, access)
     assert (verdict.kind, verdict.wait) == (kind, wait)
-    if kind == "run":
+    if kind == "fatal":
         hours = int(asked) // 3600
         told = f"{hours} hours" if hours > 1 else "60 minutes"
         assert verdict.reason == f"the server asks to wait {told} (busy)"
@@ -290,31 +289,31 @@ MINUTE = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerMode
 @pytest.mark.parametrize(
     ("status", "error", "kind", "wait"),
     [
-        (429, {"message": "x", "details": [MINUTE, {"retryDelay": "38s"}]}, "slow", 38),
-        (429, [{"error": {"message": "x", "details": [{"retryDelay": "1.5s"}]}}], "slow", 1.5),
-        (429, {"message": "x", "details": [DAY, {"retryDelay": "38s"}]}, "run", None),
-        (429, {"message": "Rate limit exceeded: free-models-per-day"}, "run", None),
-        (429, {"message": "Limit on tokens per day (TPD). Please try again in 9m."}, "run", None),
-        (429, {"message": "x", "retry_after": 7}, "slow", 7),
+        (429, {"message": "x", "details": [MINUTE, {"retryDelay": "38s"}]}, "busy", 38),
+        (429, [{"error": {"message": "x", "details": [{"retryDelay": "1.5s"}]}}], "busy", 1.5),
+        (429, {"message": "x", "details": [DAY, {"retryDelay": "38s"}]}, "fatal", None),
+        (429, {"message": "Rate limit exceeded: free-models-per-day"}, "fatal", None),
+        (429, {"message": "Limit on tokens per day (TPD). Please try again in 9m."}, "fatal", None),
+        (429, {"message": "x", "retry_after": 7}, "busy", 7),
         (429, {"message": "on requests per min (RPM): Limit 3. Please try again in 20s."},
-         "slow", 20),
-        (429, {"message": "on tokens per min. More per day with credits."}, "slow", None),
-        (429, {"message": "Please retry after 2 minutes and 5 seconds."}, "slow", 125),
-        (429, {"message": "Expected available in 17 seconds."}, "slow", 17),
-        (429, {"message": "잠시 쉬세요. 1분 30초 후에 다시 시도해 주세요."}, "slow", 90),
-        (429, {"message": "분당 20회를 넘었습니다"}, "slow", None),
-        (429, {"message": "일일 한도를 초과했습니다"}, "run", None),
-        (429, {"message": "a trial key is limited to 1000 calls / month"}, "run", None),
-        (429, {"message": "x", "metadata": {"retry_after_seconds": 21}}, "slow", 21),
-        (429, {"message": "x", "retryAfterMs": 2500}, "slow", 2.5),
-        (503, {"error": "loading", "estimated_time": 20.0}, "slow", 20),
-        (429, {"message": "Try again in 1h2m3s"}, "run", None),
-        (429, {"message": "Try again in 200ms."}, "slow", 0.2),
-        (429, {"message": "it took 20s"}, "slow", None),
-        (503, "<html><title>503 Busy</title>", "slow", None),
-        (498, {"message": "Flex capacity exceeded: please retry later"}, "slow", None),
-        (424, {"message": "Request failed during generation"}, "retry", None),
-        (529, {"message": "Overloaded"}, "slow", None),
+         "busy", 20),
+        (429, {"message": "on tokens per min. More per day with credits."}, "busy", None),
+        (429, {"message": "Please retry after 2 minutes and 5 seconds."}, "busy", 125),
+        (429, {"message": "Expected available in 17 seconds."}, "busy", 17),
+        (429, {"message": "잠시 쉬세요. 1분 30초 후에 다시 시도해 주세요."}, "busy", 90),
+        (429, {"message": "분당 20회를 넘었습니다"}, "busy", None),
+        (429, {"message": "일일 한도를 초과했습니다"}, "fatal", None),
+        (429, {"message": "a trial key is limited to 1000 calls / month"}, "fatal", None),
+        (429, {"message": "x", "metadata": {"retry_after_seconds": 21}}, "busy", 21),
+        (429, {"message": "x", "retryAfterMs": 2500}, "busy", 2.5),
+        (503, {"error": "loading", "estimated_time": 20.0}, "busy", 20),
+        (429, {"message": "Try again in 1h2m3s"}, "fatal", None),
+        (429, {"message": "Try again in 200ms."}, "busy", 0.2),
+        (429, {"message": "it took 20s"}, "busy", None),
+        (503, "<html><title>503 Busy</title>", "busy", None),
+        (498, {"message": "Flex capacity exceeded: please retry later"}, "busy", None),
+        (424, {"message": "Request failed during generation"}, "broken", None),
+        (529, {"message": "Overloaded"}, "busy", None),
     ],
 )  # fmt: skip
 def test_waits_that_bodies_tell(status: int, error: Body, kind: Kind, wait: float | None) -> None:
@@ -401,7 +400,7 @@ def test_the_time_of_a_reset_is_waited_for(unit: int) -> None:
 def test_a_refused_key_is_told_by_its_variable(status: int, error: Body) -> None:
     verdict = classify_status(status, {}, error, Access("https://x/v1", False, KEY))
     assert verdict.reason == "the server refuses the key of OPENAI_API_KEY (no)"
-    assert (verdict.kind, verdict.perhaps_alone) == ("run", False)
+    assert verdict.kind == "fatal"
 
 
 TOO_LONG = (

@@ -1,0 +1,297 @@
+"""Decide what follows from a failed request: ask again, fail its question, or stop the run."""
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from aqa.backends.event_loop import Ask, answers
+from aqa.backends.openai_api.failures import Failure, Kind
+from aqa.backends.openai_api.pacing import Pace
+from aqa.backends.openai_api.retry_delays import back_off, format_duration
+from aqa.errors import AqaError, ModelError
+from aqa.records import Prediction, Prompt
+from aqa.spent import Spent
+
+# Requests for one question, by how they fail; without a number, the question's deadline decides.
+ATTEMPTS: dict[Kind, int] = {
+    "broken": 8,
+    "empty": 3,
+    "misfit": 3,
+    "late": 2,  # another would take as long, and costs money
+    "denied": 2,
+    "fatal": 2,
+    "own": 1,
+}
+FATAL = 2  # failures in a row that concern all requests, before the run stops
+FEWEST = 4  # the fewest failures in a row before a server is probed
+PROBES = 10  # failed probes after which a server is down; about two minutes, with their pauses
+FIRST_PROBES = 3  # the same if it was never reached; about three seconds
+ALIKE = 4  # questions that failed alike, with no answer meanwhile, before the run stops
+MANY = 40  # the same for questions' own failures, once there was an answer
+SHOWN_WAIT = 60.0  # seconds; longer waits are shown to the user
+SHOWN = 100  # characters of a text that is not an answer
+KEPT = "what was answered is kept; run the same command again to resume"
+AGAIN = "with --retry-errors for what failed"
+OPTIONS = "see --model and the options of the backend"
+LATER = "try again later, or see whether backend.base_url and the limits of the account are right"
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The attempts at one question, or at one `sample` of its answer, and their cost."""
+
+    spent: Spent
+    sample: int = 0
+    until: float = math.inf  # its deadline
+    ready: float = 0.0  # when it may be asked again
+    failures: Counter[Kind] = field(default_factory=Counter)
+    last: Failure | None = None
+    is_final: bool = False  # asked once more because others were answered
+    seconds: float = 0.0  # of the successful request
+
+
+class Policy:
+    """What the requests of a run reveal about its server, and what to do about failures.
+
+    After a round of failures without an answer, the server is probed: one request at a time, with
+    growing pauses. After `PROBES` failures it is down, and questions give up.
+
+    A question that gives up is held until it is known whether it is the only one. If another is
+    answered, it is asked once more. If `ALIKE` are held and nothing else is in flight, the run
+    stops, and the next run asks them again. If a resumed run stops like this without any answer, it
+    records them as failed, or every later run would stop there too.
+    """
+
+    def __init__(self, pace: Pace, note: Callable[[str], None], has_answered: bool) -> None:
+        """`has_answered`: an earlier session of the run had answers."""
+        self.pace, self._note, self._has_answered = pace, note, has_answered
+        self._answered_now = False  # in this session
+        self._was_reached = False
+        self._failed = self._fatal = 0  # requests in a row
+        self._probing_since, self._probes = math.inf, 0
+        self._held: dict[asyncio.Future[bool], Failure] = {}
+        self._row: list[Failure] = []  # questions' own, alike and in a row, without an answer
+        self._is_doubtful = False  # whether so many failed alike that others probably would
+        self._read = self._done = self._room = 0
+        self._all_read = False
+        self._shown_until = 0.0  # the end of a wait that was shown
+        self._error: AqaError | None = None  # why the run stops
+        self._stopped = asyncio.Event()
+
+    def answers(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        prompts: Iterable[Prompt],
+        ask: Ask[Prediction],
+        most: int,
+    ) -> Iterator[tuple[Prompt, Prediction]]:
+        """Ask like `event_loop.answers`, `most` at a time plus the few that are held.
+
+        Raises:
+            AqaError: the run stops; or all that was left failed alike, which is yielded first.
+        """
+        self._read = self._done = 0
+        self._room, self._all_read = most + ALIKE, False
+
+        def counted() -> Iterator[Prompt]:  # in another thread
+            for prompt in prompts:
+                self._read += 1
+                yield prompt
+            loop.call_soon_threadsafe(self._end_of_prompts)
+
+        async def watched(prompt: Prompt) -> Prediction:
+            try:
+                return await ask(prompt)
+            finally:
+                self._done += 1
+                self._settle()
+
+        yield from answers(loop, counted(), watched, self._room)
+        self.raise_if_stopped()
+
+    def _end_of_prompts(self) -> None:
+        self._all_read = True
+        self._settle()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the server has failed so often that questions need no further attempts."""
+        return self._probes >= (PROBES if self._was_reached else FIRST_PROBES)
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether nothing may start while a request is in flight."""
+        return self._is_doubtful or self._is_probing
+
+    @property
+    def _is_probing(self) -> bool:
+        return self._probing_since < math.inf
+
+    @property
+    def _in_vain(self) -> bool:
+        return self._has_answered and not self._answered_now
+
+    def answered(self) -> None:
+        """Note that a question was answered: those that are held failed alone."""
+        self._has_answered = self._answered_now = True
+        self._row.clear()
+        self._recover()
+        self._release(True)
+
+    def _recover(self) -> None:
+        """Note that the server works, whatever it said."""
+        self._was_reached = True
+        self._failed = self._fatal = self._probes = 0
+        self._probing_since = math.inf
+
+    async def failed(self, failure: Failure, tried: Attempts, started: float) -> bool:
+        """Note that a request failed; return whether to ask its question again."""
+        self._observe(failure, started)
+        self._settle()
+        tried.failures[failure.kind] += 1
+        tried.last = failure
+        most = ATTEMPTS.get(failure.kind, math.inf)
+        over = tried.is_final or tried.failures[failure.kind] >= most
+        if failure.kind == "misfit":  # it is paid for, so a server that may only give misfits waits
+            again = self._has_answered and not over
+        else:
+            pause = 0.0 if self._is_probing else back_off(tried.failures.total())
+            tried.ready = time.monotonic() + max(failure.wait or 0.0, pause)
+            again = not over and not self.is_down and tried.ready <= tried.until
+        return again or await self.give_up(tried)
+
+    def _observe(self, failure: Failure, started: float) -> None:
+        """Send less if the server is overloaded, probe it if it fails, stop if all is in vain."""
+        if failure.is_own:
+            self._recover()
+            return
+        self._was_reached |= failure.kind != "unreachable"
+        self._fatal += failure.kind == "fatal"
+        if self._fatal >= FATAL:
+            self.stop(ModelError(f"{failure.reason}; {KEPT}"))
+        if failure.kind in ("busy", "late"):
+            self.pace.slow_down(started)
+        if failure.kind == "busy" and (wait := failure.wait):
+            self.pace.hold(wait)
+            now = time.monotonic()
+            if wait >= SHOWN_WAIT and now > self._shown_until:
+                self._shown_until = now + wait
+                self._note(f"the server asks to wait {format_duration(wait)}: {failure.reason}")
+        if failure.may_pass:
+            self._probe(failure, started)
+
+    def _probe(self, failure: Failure, started: float) -> None:
+        """Count a failure that may pass; if there are only such, send one request at a time."""
+        self._failed += 1
+        if self._is_probing:
+            self._probes += started >= self._probing_since
+        elif failure.kind == "unreachable" or self._failed >= max(self.pace.limit, FEWEST):
+            self._probing_since = time.monotonic()
+        if self._is_probing and not self.is_down:
+            self.pace.hold(back_off(self._probes + 1))
+
+    async def give_up(self, tried: Attempts) -> bool:
+        """Return whether to ask a question once more whose attempts, or whose time, are over.
+
+        Unless it surely is the only one, it is first held until others are answered.
+        """
+        assert tried.last is not None
+        failure = tried.last
+        if failure.kind == "unreachable":
+            advice = f" any more; {KEPT}" if self._was_reached else "; is backend.base_url right?"
+            self.stop(ModelError(failure.reason + advice))
+        self.raise_if_stopped()
+        if failure.is_own and self._has_answered:
+            alike = [own for own in self._row[:1] if own.group == failure.group]
+            self._row = [*self._row, failure] if alike else [failure]
+            self._settle()
+            return False
+        others_are_answered = await self._hold(failure)
+        may_pass = failure.kind not in ("own", "late") and time.monotonic() < tried.until
+        was_final, tried.is_final = tried.is_final, True
+        return others_are_answered and may_pass and not was_final
+
+    async def _hold(self, failure: Failure) -> bool:
+        """Wait until it is known whether a question failed alone; True if another was answered."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._held[future] = failure
+        try:
+            self._settle()
+            return await future
+        finally:
+            self._held.pop(future, None)
+
+    def _release(self, answered: bool) -> None:
+        """Tell the questions that are held whether another was answered."""
+        for future in self._held:
+            if not future.done():
+                future.set_result(answered)
+        self._held.clear()
+        self._is_doubtful = len(self._row) >= MANY
+
+    def _settle(self) -> None:
+        """Draw conclusions from the questions that are held or in flight."""
+        held = list(self._held.values())
+        sizes = Counter(failure.group for failure in held)
+        largest = max(sizes, key=sizes.__getitem__, default="")
+        alike = [failure for failure in held if failure.group == largest]
+        are_all = self._all_read and 0 < len(held) == self._read - self._done
+        is_doubtful = len(alike) >= ALIKE or len(self._row) >= MANY
+        # At the end of a run that was resumed in vain, all are tried.
+        goes_on = self._in_vain and self._all_read and not are_all
+        self._is_doubtful = is_doubtful and not goes_on
+        if self._is_doubtful:
+            if not self.pace.active:
+                error = ModelError(self._reason(alike))
+                if self._in_vain or (are_all and self._has_answered):
+                    self._release(False)
+                self.stop(error)
+        elif are_all:
+            denied = [failure.reason for failure in held if failure.kind == "denied"]
+            if denied and not self._has_answered:
+                self.stop(ModelError(f"{denied[0]}; {KEPT}"))
+            self._release(False)
+        elif held and len(held) >= self._room:  # they differ, and block others
+            self._release(False)
+
+    def _reason(self, alike: list[Failure]) -> str:
+        """Say why the run stops: because of questions that failed alike, or so many in a row."""
+        kept = f"{KEPT}, {AGAIN}" if self._in_vain or len(alike) < ALIKE else KEPT
+        if len(alike) < ALIKE:
+            failed = f"{len(self._row)} questions in a row failed with the same message"
+            return f"{failed}: {self._row[-1].reason}; {kept}"
+        first, count = alike[0], len(alike)
+        if first.kind in ("denied", "fatal"):
+            return f"{first.reason}; {kept}"
+        if self._has_answered:
+            failed = f"{count} questions failed, and none was answered meanwhile"
+            return f"{failed}: {first.reason}; {kept}"
+        said = f' (it said: "{first.said[:SHOWN]}")' if first.said else ""
+        advice = OPTIONS if first.is_own else LATER
+        return f"no answer yet, and {count} questions failed: {first.reason}{said}; {advice}"
+
+    def stop(self, error: AqaError) -> None:
+        """Stop all requests; the first error is the one reported."""
+        self._error = self._error or error
+        self._stopped.set()
+        for future in self._held:
+            if not future.done():
+                future.set_exception(self._error)
+        self._held.clear()
+
+    def raise_if_stopped(self) -> None:
+        """Raise the error that stopped the run, if any."""
+        if self._error is not None:
+            raise self._error
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless the run stops meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            return
+        self.raise_if_stopped()
