@@ -1,38 +1,40 @@
 """Shell completions for the values of flags; without any, most shells offer files."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+Complete = Callable[[str], list[str]]  # from the beginning of a value to possible values
 
-def backends(begun: str) -> list[str]:
-    """Complete backends, including those of other packages."""
+
+def offering(names: Callable[[], Iterable[str]], several: bool = False) -> Complete:
+    """Complete a name, or with `several` the last one in a comma-separated list."""
+
+    def complete(begun: str) -> list[str]:
+        before, comma, word = begun.rpartition(",") if several else ("", "", begun)
+        named = before.split(",")
+        left = (name for name in names() if name not in named)
+        return [f"{before}{comma}{name}" for name in left if name.startswith(word)]
+
+    return complete
+
+
+def _backends() -> list[str]:
+    """Backends, including those of other packages."""
     from aqa.backends import ALIASES, backend_names
 
-    return _beginning(begun, [*backend_names(), *ALIASES])
+    return [*backend_names(), *ALIASES]
 
 
-def configs(begun: str) -> list[str]:
-    """Complete configs that come with aqa."""
-    return _beginning(begun, _shipped("configs"))
-
-
-def prompts(begun: str) -> list[str]:
-    """Complete prompt templates that come with aqa."""
-    return _beginning(begun, _shipped("prompts"))
-
-
-def metrics(begun: str) -> list[str]:
-    """Complete a list of metrics."""
+def _metrics() -> list[str]:
     from aqa.metrics import METRICS, TOGETHER
 
-    return _next(begun, [*METRICS, *TOGETHER])
+    return [*METRICS, *TOGETHER]
 
 
-def conditions(begun: str) -> list[str]:
-    """Complete a list of stress conditions."""
+def _conditions() -> Iterable[str]:
     from aqa.config.stress_conditions import CONDITIONS, FAMILIES
 
-    return _next(begun, dict.fromkeys([*FAMILIES, *CONDITIONS]))
+    return dict.fromkeys([*FAMILIES, *CONDITIONS])
 
 
 def _shipped(kind: str) -> list[str]:
@@ -41,13 +43,8 @@ def _shipped(kind: str) -> list[str]:
     return [Path(name).stem for name in shipped_names(kind)]
 
 
-def _next(begun: str, names: Iterable[str]) -> list[str]:
-    """Complete the last name in a comma-separated list."""
-    before, comma, word = begun.rpartition(",")
-    named = before.split(",")
-    offered = _beginning(word, (name for name in names if name not in named))
-    return [f"{before}{comma}{name}" for name in offered]
-
-
-def _beginning(begun: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.startswith(begun)]
+backends = offering(_backends)
+configs = offering(lambda: _shipped("configs"))
+prompts = offering(lambda: _shipped("prompts"))
+metrics = offering(_metrics, several=True)
+conditions = offering(_conditions, several=True)

@@ -1,10 +1,10 @@
 """Make flags: their names, help, panels, limits and shell completions."""
 
-from collections.abc import Callable
 from typing import Any
 
 import typer
 
+from aqa.cli.completion import Complete, offering
 from aqa.config.flags import BY_KEY
 from aqa.config.ranges import Choice, Range
 
@@ -15,12 +15,9 @@ def option(
     metavar: str | None = None,
     panel: str | None = None,
     limits: Range | Choice | None = None,
-    offered: Callable[[str], list[str]] | None = None,
+    offered: Complete | None = None,
 ) -> Any:
-    """Make a flag; with limits it takes such a number, with our own error message.
-
-    `offered` returns a shell's completions for the beginning of a value.
-    """
+    """Make a flag; with limits it takes such a number, with our own error message."""
 
     def read(given: Any) -> float | str:
         assert limits is not None
@@ -34,14 +31,14 @@ def option(
         kind |= {"metavar": metavar or limits.metavar, "parser": read}
     if isinstance(limits, Choice):
         words = limits.words
-        kind["autocompletion"] = lambda incomplete: [w for w in words if w.startswith(incomplete)]
+        kind["autocompletion"] = offering(lambda: words)
     return typer.Option(*names.split(), help=text, rich_help_panel=panel, **kind)
 
 
 def of_config(
     key: str,
     limits: Range | Choice | None = None,
-    offered: Callable[[str], list[str]] | None = None,
+    offered: Complete | None = None,
 ) -> Any:
     """Make the flag of a config option, described as it is there."""
     flag = BY_KEY[key]

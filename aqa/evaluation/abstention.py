@@ -6,7 +6,6 @@ from itertools import groupby
 from math import inf
 from operator import itemgetter
 from statistics import fmean
-from typing import Any
 
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.metrics.calibration import PROBABILITY, Calibration, as_probability, calibrate
@@ -50,31 +49,25 @@ class Abstention(Facts):
 
 
 @dataclass(frozen=True, slots=True)
-class RiskCoverage:
+class RiskCoverage(Facts):
     """Errors among the answers that remain when the least confident are left out.
 
-    `curve` holds points (coverage, risk): the share of examples kept and the share of these that
-    are wrong by exact match, 0..100. `area` is the mean risk over all coverages (AURC), `best`
-    the area if confidence ranked all right answers first; for an uninformative confidence it is
-    the risk at full coverage. `confident` counts the examples with a confidence; the others are
-    ranked last.
+    `coverage` holds shares of examples kept, and `risk` the share of each that is wrong by exact
+    match, 0..100. `aurc` is the mean risk over all coverages, `best_aurc` the same if confidence
+    ranked all right answers first; for an uninformative confidence it is the risk at full
+    coverage. `confident` counts the examples with a confidence; the others are ranked last.
     """
 
     confident: int
-    area: float
-    best: float
-    curve: tuple[tuple[float, float], ...]
+    aurc: float
+    best_aurc: float
+    coverage: tuple[float, ...]
+    risk: tuple[float, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what metrics.json contains."""
-        coverage, risk = zip(*self.curve, strict=True)
-        return {
-            "confident": self.confident,
-            "aurc": self.area,
-            "best_aurc": self.best,
-            "coverage": list(coverage),
-            "risk": list(risk),
-        }
+    def risk_at(self, share: float) -> float:
+        """Return the risk when at least this share of the examples is kept."""
+        points = zip(self.coverage, self.risk, strict=True)
+        return next(risk for coverage, risk in points if coverage >= share)
 
 
 def abstention(pairs: Pairs, clusters: Clusters) -> Abstention | None:
@@ -113,7 +106,8 @@ def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCover
         confident,
         fmean(risks),
         fmean(selective_risks(losses, [-loss for loss in losses])),
-        tuple((100 * place / count, risks[place - 1]) for place in kept),
+        tuple(100 * place / count for place in kept),
+        tuple(risks[place - 1] for place in kept),
     )
 
 

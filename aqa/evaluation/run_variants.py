@@ -20,7 +20,6 @@ from aqa.evaluation.stress import (
     TWO_SOURCES,
     Asked,
     compare_readers,
-    exact,
     make_card,
 )
 from aqa.metrics.statistics.clusters import Clusters
@@ -97,7 +96,7 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
             _plain(report, system, asked.metrics).at(there),
             found[system.name],
             clusters.at(there),
-            exact(report.profile),
+            report.profile,
             _passages(runs[system.name]),
             scoring.seed,
         )

@@ -5,7 +5,7 @@ conditions (Holm). Where evidence is missing the right answer is to abstain, so 
 often the reader answers anyway.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,6 @@ from aqa.runs.files import Facts
 STRESS = "stress"  # the key of differences between readers, in each condition
 MISSING, CONFLICT, TWO_SOURCES = "missing", "conflict", "two_sources"
 FIRST, *LATER = FAMILIES["position"]
-# Compares answers with texts; each result is 0 or 100.
-Same = Callable[[Sequence[str | None], Sequence[Sequence[str]]], Sequence[float]]
 # Shares in % that a reader which relies on the evidence stays below.
 MEMORY, UNCHANGED = 2.0, 50.0
 
@@ -117,13 +115,13 @@ def make_card(
     plain: Asked,
     conditions: Mapping[str, Asked],
     clusters: Clusters,
-    same: Same,
+    profile: str,
     passages: int = 20,
     seed: int = SEED,
 ) -> StressCard:
     """Compare each condition with the plain evidence, over the questions that both have.
 
-    `clusters` are those of the plain questions. `same` scores answers against texts, 0 or 100.
+    `clusters` are those of the plain questions. `profile` says which answers are the same.
     """
     paired = _paired(plain, conditions, clusters)
     measured = [
@@ -146,7 +144,7 @@ def make_card(
         main_score(list(plain.scores)),
         plain.rates(clusters),
         {
-            name: _under_stress(name, *paired[name], differences.get(name, ()), same)
+            name: _under_stress(name, *paired[name], differences.get(name, ()), profile)
             for name in paired
         },
         places,
@@ -204,7 +202,7 @@ def _under_stress(
     own: Asked,
     clusters: Clusters,
     differences: Sequence[Comparison],
-    same: Same,
+    profile: str,
 ) -> UnderStress:
     shares = {}
     if name == MISSING:
@@ -212,25 +210,23 @@ def _under_stress(
         given = [at for at, each in enumerate(plain.answers) if each]
         if given:
             before = [[plain.answers[at] or ""] for at in given]
-            unchanged = same([own.answers[at] for at in given], before)
+            unchanged = _same([own.answers[at] for at in given], before, profile)
             shares["unchanged"] = Rate.of(unchanged, clusters.at(given))
     elif name == CONFLICT:
-        shares["memory"] = Rate.of(same(own.answers, plain.references), clusters)
+        shares["memory"] = Rate.of(_same(own.answers, plain.references, profile), clusters)
     elif name == TWO_SOURCES:
         added = [
             [text for text in after if text not in before]
             for before, after in zip(plain.references, own.references, strict=True)
         ]
-        shares["copy"] = Rate.of(same(own.answers, added), clusters)
+        shares["copy"] = Rate.of(_same(own.answers, added, profile), clusters)
     compared = {one.metric: one for one in differences}
     return UnderStress(len(own.ids), own.rates(clusters), compared, shares, own.gold_read)
 
 
-def exact(profile: str) -> Same:
-    """Return a function that compares by exact match; an abstention matches nothing."""
-
-    def same(answers: Sequence[str | None], texts: Sequence[Sequence[str]]) -> list[float]:
-        values = score_pairs(answers, texts, profile)["em"].per_example
-        return [value if answer else 0.0 for value, answer in zip(values, answers, strict=True)]
-
-    return same
+def _same(
+    answers: Sequence[str | None], texts: Sequence[Sequence[str]], profile: str
+) -> list[float]:
+    """Compare by exact match, 0 or 100; an abstention matches nothing."""
+    values = score_pairs(answers, texts, profile)["em"].per_example
+    return [value if answer else 0.0 for value, answer in zip(values, answers, strict=True)]

@@ -125,10 +125,7 @@ def confidence_table(report: Report) -> Table:
     rows = []
     for system in report.systems:
         if (found := system.risk_coverage) is not None:
-            risks = [
-                next(risk for coverage, risk in found.curve if coverage >= share) for share in KEPT
-            ]
-            values = (*risks, found.area, found.best)
+            values = (*map(found.risk_at, KEPT), found.aurc, found.best_aurc)
             rows.append(Row([system.name, *(Figure(value, 1) for value in values)]))
     heads = figures(*(f"{share} %" for share in KEPT), "AURC", "at best")
     title = "Wrong (not exact) among the most confident answers"

@@ -21,7 +21,6 @@ CPU_TOKENS = 512  # per batch and thread, including padding; more do not fit int
 CUDA_TOKENS = 65_536
 MOST_WORKERS = 8  # batches at a time; with more threads, several share a batch
 ROWS = 512  # per batch
-_SIZE = 4  # bytes of a stored integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +31,21 @@ class Embedded:
     counts: "Tensor"
 
     def to_bytes(self) -> bytes:
-        """Serialise: the number of tokens, a flag for each, then their states."""
-        size = len(self.counts).to_bytes(_SIZE, "little")
-        return size + bytes(self.counts.numpy().tobytes() + self.states.numpy().tobytes())
+        """Serialise as safetensors."""
+        from safetensors.torch import save
+
+        return save({"states": self.states, "counts": self.counts})
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Embedded | None":
         """Undo `to_bytes`; None if the bytes are something else."""
-        import torch
+        from safetensors import SafetensorError
+        from safetensors.torch import load
 
-        tokens = int.from_bytes(stored[:_SIZE], "little")
-        begin = _SIZE + tokens
-        if not tokens or (len(stored) - begin) % (4 * tokens) or len(stored) <= begin:
+        try:
+            return cls(**load(stored))
+        except (SafetensorError, TypeError):
             return None
-        counts = torch.frombuffer(bytearray(stored[_SIZE:begin]), dtype=torch.bool)
-        states = torch.frombuffer(bytearray(stored[begin:]), dtype=torch.float32)
-        return cls(states.view(tokens, -1), counts)
 
 
 class Encoder:

@@ -150,15 +150,16 @@ def _read_messages(raw: object, path: Path) -> list[Message]:
         raise PromptError(f"{path}: messages must be a list of role and content")
     messages = []
     for number, turn in enumerate(raw, 1):
-        if not isinstance(turn, dict) or set(turn) != {"role", "content"}:
-            raise PromptError(f"{path}: message {number} must have just role and content")
-        if turn["role"] not in ROLES:
+        try:
+            message = Message(**turn)
+        except TypeError:  # no mapping, or one of other keys
+            message = None
+        if message is None or message.role not in ROLES or not isinstance(message.content, str):
             raise PromptError(
-                f"{path}: message {number} has the role {turn['role']}; use {', '.join(ROLES)}"
+                f"{path}: message {number} must have just a role ({', '.join(ROLES)}) and content"
+                " (text)"
             )
-        if not isinstance(turn["content"], str):
-            raise PromptError(f"{path}: the content of message {number} must be text")
-        messages.append(Message(turn["role"], turn["content"]))
+        messages.append(message)
     if messages[-1].role != "user":
         raise PromptError(f"{path}: the last message must be the user's, which the model answers")
     return messages

@@ -212,9 +212,6 @@ def test_words_that_do_not_fit(
         ["prdict"],
         ["predict"],
         ["predict", "stub", "--lmit", "3"],
-        ["predict", "stub", "--limit", "0"],
-        ["predict", "stub", "--limit", "x"],
-        ["predict", "stub", "--normalize", "nfd"],
         ["evaluate"],
     ],
 )

@@ -84,10 +84,10 @@ def test_the_curve_by_hand() -> None:
     found = risk_coverage(pairs, rows)
     assert found is not None
     # Most confident first: right, wrong, right, wrong.
-    assert [coverage for coverage, _ in found.curve] == [25, 50, 75, 100]
-    assert [risk for _, risk in found.curve] == pytest.approx([0, 50, 100 / 3, 50])
-    assert found.area == pytest.approx((0 + 50 + 100 / 3 + 50) / 4)
-    assert found.best == pytest.approx((0 + 0 + 100 / 3 + 50) / 4)
+    assert found.coverage == (25, 50, 75, 100)
+    assert found.risk == pytest.approx((0, 50, 100 / 3, 50))
+    assert found.aurc == pytest.approx((0 + 50 + 100 / 3 + 50) / 4)
+    assert found.best_aurc == pytest.approx((0 + 0 + 100 / 3 + 50) / 4)
     assert found.confident == 4
     assert found.to_json().keys() == {"confident", "aurc", "best_aurc", "coverage", "risk"}
 
@@ -97,7 +97,7 @@ def test_what_has_no_confidence_comes_last(useless: object) -> None:
     pairs, rows = answered([useless, -5, useless], [True, True, False])
     found = risk_coverage(pairs, rows)
     assert found is not None
-    assert [risk for _, risk in found.curve] == pytest.approx([0, 25, 100 / 3])
+    assert found.risk == pytest.approx((0, 25, 100 / 3))
     assert found.confident == 1
     assert risk_coverage(pairs, [rows[0], None, rows[2]]) is None
 
@@ -108,7 +108,7 @@ def test_a_failed_prediction_is_wrong_however_confident() -> None:
     rows.append(AnsweredRow("2", None, failed=True, metadata={"confidence": 0}))
     found = risk_coverage(pairs, rows)
     assert found is not None
-    assert (found.confident, found.curve) == (1, ((50, 0), (100, 50)))
+    assert (found.confident, found.coverage, found.risk) == (1, (50, 100), (0, 50))
 
 
 LOSSES = st.lists(
@@ -140,14 +140,14 @@ def test_many_examples_make_few_points_and_the_area_of_all() -> None:
     right = [generator.random() < value for value in sure]
     found = risk_coverage(*answered(sure, right))
     assert found is not None
-    assert len(found.curve) == POINTS
-    assert found.curve[-1] == (100, pytest.approx(100 * (1 - fmean(right))))
+    assert len(found.risk) == POINTS
+    assert (found.coverage[-1], found.risk[-1]) == (100, pytest.approx(100 * (1 - fmean(right))))
     # If a confidence c is right with probability c, the risk is (coverage / 2): area 25.
-    assert found.area == pytest.approx(25, abs=1)
-    assert found.best < found.area < found.curve[-1][1]
+    assert found.aurc == pytest.approx(25, abs=1)
+    assert found.best_aurc < found.aurc < found.risk[-1]
     no_sense = risk_coverage(*answered([generator.random() for _ in sure], right))
     assert no_sense is not None
-    assert no_sense.area == pytest.approx(100 * (1 - fmean(right)), abs=1.5)
+    assert no_sense.aurc == pytest.approx(100 * (1 - fmean(right)), abs=1.5)
 
 
 def test_a_number_that_no_float_holds_is_no_confidence() -> None:

@@ -13,7 +13,7 @@ from aqa.display.terminal import drawn
 from aqa.evaluation.difference_tables import card_table
 from aqa.evaluation.findings import describe_card, describe_stress
 from aqa.evaluation.long_table import stress_rows
-from aqa.evaluation.stress import Asked, StressCard, compare_readers, exact, make_card
+from aqa.evaluation.stress import Asked, StressCard, compare_readers, make_card
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.tables import Table
 
@@ -140,15 +140,14 @@ def test_only_shared_questions_are_compared() -> None:
     asked = ask("blind", stressed, SEED)
     plain, conflict = asked["plain"], asked["conflict"]
     part = conflict.at(range(5, 30))
-    card = make_card("blind", plain.at(range(20)), {"conflict": part}, Clusters.apart(20), _same)
+    card = make_card("blind", plain.at(range(20)), {"conflict": part}, Clusters.apart(20), "squad")
     assert card.conditions["conflict"].n == 15
     others = Asked(["x"], ["a"], [("a",)], {"f1": [100.0]})
-    card = make_card("blind", plain, {"conflict": others}, Clusters.apart(40), _same)
+    card = make_card("blind", plain, {"conflict": others}, Clusters.apart(40), "squad")
     assert card.conditions == {}
 
 
-_same = exact("squad")
-
-
 def test_silence_equals_nothing() -> None:
-    assert _same(["", None, "the Town", "x"], [[], ["a"], ["town"], [""]]) == [0, 0, 100, 0]
+    asked = Asked(["a", "b"], ["", "the Town"], [(), ("town",)], {"f1": [100.0, 100.0]})
+    card = make_card("quiet", asked, {"conflict": asked}, Clusters.apart(2), "squad")
+    assert card.conditions["conflict"].shares["memory"].value == 50

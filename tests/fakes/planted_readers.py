@@ -9,7 +9,7 @@ from random import Random
 
 from aqa.config.options import EvidenceOptions
 from aqa.config.stress_conditions import CONDITIONS, PLAIN
-from aqa.evaluation.stress import Asked, StressCard, exact, make_card
+from aqa.evaluation.stress import Asked, StressCard, make_card
 from aqa.metrics import score_pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.prompting.stress.evidence import Pools, StressedEvidence
@@ -118,4 +118,4 @@ def card_of(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> 
     asked = ask(name, stressed, seed)
     plain = asked.pop(PLAIN)
     titles = [str(example.metadata["title"]) for example in stressed[PLAIN]]
-    return make_card(name, plain, asked, Clusters.of(titles, "title"), exact("squad"))
+    return make_card(name, plain, asked, Clusters.of(titles, "title"), "squad")

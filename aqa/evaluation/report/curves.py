@@ -12,32 +12,26 @@ from aqa.evaluation.results import Report
 
 def confidence_curves(report: Report) -> Markup | None:
     """Draw the share of wrong answers over the share kept; None without confidences."""
-    lines = {
-        series: system.risk_coverage.curve
-        for series, system in enumerate(report.systems)
-        if system.risk_coverage is not None
-    }
-    spoken = "; ".join(
-        f"{report.systems[series].name}: {_at(points, 50):.1f} % wrong of the surer half,"
-        f" {points[-1][1]:.1f} % of all"
-        for series, points in lines.items()
-    )
-    return curves(lines, spoken) if lines else None
+    lines, spoken = {}, []
+    for series, system in enumerate(report.systems):
+        if (found := system.risk_coverage) is not None:
+            lines[series] = list(zip(found.coverage, found.risk, strict=True))
+            half, whole = found.risk_at(50), found.risk_at(100)
+            spoken.append(
+                f"{system.name}: {half:.1f} % wrong of the surer half, {whole:.1f} % of all"
+            )
+    return curves(lines, "; ".join(spoken)) if lines else None
 
 
 def calibration_curves(report: Report) -> Markup | None:
     """Draw the share of right answers over confidence; None if none is a probability."""
-    lines = {
-        series: [(one.confidence, one.right) for one in system.calibration.bins]
-        for series, system in enumerate(report.systems)
-        if system.calibration is not None
-    }
-    spoken = "; ".join(
-        f"{report.systems[series].name}: "
-        + ", ".join(f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
-        for series, points in lines.items()
-    )
-    return curves(lines, spoken, diagonal=True) if lines else None
+    lines, spoken = {}, []
+    for series, system in enumerate(report.systems):
+        if (found := system.calibration) is not None:
+            lines[series] = points = [(one.confidence, one.right) for one in found.bins]
+            shares = (f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
+            spoken.append(f"{system.name}: {', '.join(shares)}")
+    return curves(lines, "; ".join(spoken), diagonal=True) if lines else None
 
 
 def stress_curves(report: Report) -> Iterator[tuple[Markup, str]]:
@@ -67,8 +61,3 @@ def _trends(report: Report, conditions: Sequence[str], labels: Sequence[str]) ->
             values = ", ".join(f"{labels[place]} {value:.1f}" for place, value in points)
             spoken.append(f"{card.reader}: {values}")
     return trends(lines, labels, "; ".join(spoken)) if lines else None
-
-
-def _at(points: Sequence[tuple[float, float]], share: float) -> float:
-    """Return the risk when at least this share of the examples is kept."""
-    return next(risk for coverage, risk in points if coverage >= share - 1e-9)

@@ -53,20 +53,17 @@ def _groups(report: Report, key: str) -> list[str]:
     return list(dict.fromkeys(name for own in report.systems for name in own.slice_places[key]))
 
 
-def _slices(report: Report) -> list[list[list[int | None]]]:
+def _slices(report: Report) -> list[tuple[list[int | None], ...]]:
     """Return the number of the group of each example, key and system, as listed in the facts."""
     found = []
     for key in report.systems[0].slice_places:
-        numbers = {name: number for number, name in enumerate(_groups(report, key))}
-        columns: list[list[int | None]] = []
-        for system in report.systems:
-            column: list[int | None] = [None] * len(report.ids)
-            for name, places in system.slice_places[key].items():
-                for place in places:
-                    column[place] = numbers[name]
-            columns.append(column)
-        found.append(list(map(list, zip(*columns, strict=True))))
-    return list(map(list, zip(*found, strict=True)))
+        columns: list[list[int | None]] = [[None] * len(report.systems) for _ in report.ids]
+        for number, name in enumerate(_groups(report, key)):
+            for series, system in enumerate(report.systems):
+                for place in system.slice_places[key].get(name, ()):
+                    columns[place][series] = number
+        found.append(columns)
+    return list(zip(*found, strict=True))
 
 
 @dataclass(slots=True)
