@@ -109,30 +109,30 @@ class RequestWorkers(Generic[AnswerT]):
 
 
 def answers(
-    loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask[AnswerT], room: int
+    loop: asyncio.AbstractEventLoop, prompts: Iterable[Prompt], ask: Ask[AnswerT], limit: int
 ) -> Iterator[tuple[Prompt, AnswerT]]:
-    """Ask `room` prompts at a time and yield answers as they arrive; reads prompts as needed.
+    """Ask `limit` prompts at a time and yield answers as they arrive; reads prompts as needed.
 
     After `ask` raises an AqaError, no more prompts are read; requests in flight are awaited and
     yielded, then the error is raised. The same goes for Ctrl-C, with a time limit of `GRACE`.
     """
-    places = RequestWorkers(loop, ask, room)
+    workers = RequestWorkers(loop, ask, limit)
     waiting = iter(prompts)
     asked, stop, more = 0, None, True
-    interruption = stops_at_interrupt(lambda: places.done.put(KeyboardInterrupt()))
+    interruption = stops_at_interrupt(lambda: workers.done.put(KeyboardInterrupt()))
     try:
         with interruption:
             while True:
-                while more and stop is None and asked < room + room // AHEAD:
+                while more and stop is None and asked < limit + limit // AHEAD:
                     prompt = next(waiting, None)
                     if prompt is None:
                         more = False
                         break
-                    places.add(prompt)
+                    workers.add(prompt)
                     asked += 1
                 if not asked:
                     break
-                answer = places.done.get()
+                answer = workers.done.get()
                 asked -= 1
                 if isinstance(answer, tuple):
                     yield answer
@@ -140,16 +140,16 @@ def answers(
                     stop = stop or answer
                 else:
                     raise answer
-        if stop is None and not places.done.empty():
+        if stop is None and not workers.done.empty():
             raise KeyboardInterrupt  # Ctrl-C came with the last answer
     except KeyboardInterrupt:
-        places.close()
-        asyncio.run_coroutine_threadsafe(places.finish(), loop).result()
-        while not places.done.empty():  # arrived, but not yet yielded
-            if isinstance(answer := places.done.get(), tuple):
+        workers.close()
+        asyncio.run_coroutine_threadsafe(workers.finish(), loop).result()
+        while not workers.done.empty():  # arrived, but not yet yielded
+            if isinstance(answer := workers.done.get(), tuple):
                 yield answer
         raise
     finally:
-        places.close()
+        workers.close()
     if stop is not None:
         raise stop

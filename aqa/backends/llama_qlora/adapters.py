@@ -138,13 +138,13 @@ def check_fit(model_config: Any, folder: Path, options: LlamaQloraOptions) -> No
         load_adapter(model, folder, options)
 
 
-def fast_adapter(model: Any, dtype: Any, spread: bool) -> AbstractContextManager[None]:
+def fast_adapter(model: Any, dtype: Any, is_sharded: bool) -> AbstractContextManager[None]:
     """Fuse an adapter within this context, since peft computes it in float32 beside the layers.
 
     Not if weights are sharded or offloaded, and so arrive only when needed.
     """
     places = (getattr(model, "hf_device_map", None) or {}).values()
-    if spread or {"cpu", "disk"} & {*places} or not hasattr(model, "peft_config"):
+    if is_sharded or {"cpu", "disk"} & {*places} or not hasattr(model, "peft_config"):
         return nullcontext()
     from aqa.backends.llama_qlora.fused_lora import fused_adapter
 

@@ -29,11 +29,11 @@ SCORES = 1 << 22  # scores computed at once, which sets the size between the two
 class Apart:
     """Rows of different lengths, concatenated without padding, that don't attend to each other.
 
-    `places` (rows, longest) are the indices of each row's tokens, the last one repeated after the
+    `indices` (rows, longest) are the indices of each row's tokens, the last one repeated after the
     end of a row; `inside` is the mask of real ones. `used` records the modules that attended.
     """
 
-    places: torch.Tensor
+    indices: torch.Tensor
     inside: torch.Tensor
     used: list[torch.nn.Module] = field(default_factory=list)
 
@@ -61,8 +61,8 @@ class Apart:
     def columns(self, states: torch.Tensor) -> torch.Tensor:
         """Split (1, heads, tokens, width) into padded rows, each after the shared beginning."""
         before = states.shape[2] - int(self.inside.sum())
-        shared = torch.arange(before).expand(len(self.places), -1)
-        columns = torch.cat([shared, self.places + before], dim=1)
+        shared = torch.arange(before).expand(len(self.indices), -1)
+        columns = torch.cat([shared, self.indices + before], dim=1)
         found = states[0].index_select(1, columns.flatten())
         return found.view(len(found), *columns.shape, -1).transpose(0, 1)
 
@@ -125,7 +125,7 @@ def _map_last_tokens(layer: Any) -> None:
         apart = _APART.get()
         if apart is None or others or named:
             return whole(states, *others, **named)
-        last = apart.places[:, -1]
+        last = apart.indices[:, -1]
         mapped = whole(states[:, last])
         if not isinstance(mapped, torch.Tensor):
             return whole(states)

@@ -21,7 +21,7 @@ from aqa.backends.llama_qlora.generation import is_continuous, write_answers, wr
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
 from aqa.backends.llama_qlora.vllm.arguments import check_engine, engine_facts
-from aqa.backends.llama_qlora.vllm.requests import Failed, Requests
+from aqa.backends.llama_qlora.vllm.requests import Requests
 from aqa.backends.local.decoding import GeneratedAnswer, StopConditions
 from aqa.backends.local.devices import compute_dtype
 from aqa.backends.local.loading import load_config, own_quantization
@@ -191,9 +191,9 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         if self._vllm is not None:
             for prompt, written in self._vllm.write(map(self.encoded, prompts)):
                 row = Row(prompt, prompt.encoding or self.encode(prompt))
-                if isinstance(written, Failed):
+                if isinstance(written, str):
                     tokens = len(row.encoding.prompt_ids)
-                    yield prompt, Prediction(prompt.id, None, written.reason, tokens)
+                    yield prompt, Prediction(prompt.id, None, written, tokens)
                 else:
                     yield self._predicted(row, written)
             return
@@ -206,17 +206,17 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         if not is_continuous(self.model, options, ids):
             yield from super()._answer_window(rows)
             return
-        started, given = perf_counter(), 0
+        started, count = perf_counter(), 0
         draws = self._draws(rows)
-        answers = write_continuously(self.model, ids, self._ends, options, self._room, draws)
+        answers = write_continuously(self.model, ids, self._ends, options, self._budget, draws)
         while True:
             with quiet():  # not while the caller processes an answer
                 found = next(answers, None)
             if found is None:
                 return
             row, written = rows[found[0]], found[1]
-            given += 1
-            share = (perf_counter() - started) / given  # the average time in this window so far
+            count += 1
+            share = (perf_counter() - started) / count  # the average time in this window so far
             yield self._predicted(row, written, share) if written else self._out_of_memory(row)
 
     def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:

@@ -46,16 +46,16 @@ class Writer:
     """Writes the answers of a window, as many at a time as memory allows."""
 
     def __init__(
-        self, model: Any, ends: StopConditions, options: GenerationOptions, room: TokenBudget
+        self, model: Any, ends: StopConditions, options: GenerationOptions, budget: TokenBudget
     ) -> None:
         self._model = model
         self._ends = ends
         self._options = options
-        self._room = room
+        self._budget = budget
         self._waiting: deque[list[Answer]] = deque()
         self._joining: list[Answer] = []
         self._open: list[Answer] = []  # in the order of their slots
-        self._places = CacheSlots()
+        self._slots = CacheSlots()
         self._firsts: list[Row] = []  # each group's prefix
         self._begun: Layers | None = None  # the prefix that all groups share
 
@@ -80,10 +80,10 @@ class Writer:
                 else:
                     with small_operations():
                         self._write_round()
-                self._room.fitted()
+                self._budget.fitted()
                 return self._let_go()
         except (MemoryError, RuntimeError) as error:
-            if not self._room.can_shrink(error):
+            if not self._budget.can_shrink(error):
                 raise
         return None
 
@@ -95,7 +95,7 @@ class Writer:
         if not self._waiting:
             return []
         each = max(_longest(self._waiting[0]), _longest(self._open)) + self._options.max_new_tokens
-        capacity = max(self._room.tokens // each, 1)
+        capacity = max(self._budget.tokens // each, 1)
         free = capacity - len(self._open)
         chosen: list[list[Answer]] = []
         while self._waiting and free > 0:
@@ -120,19 +120,19 @@ class Writer:
         rows, longest = len(self._open) + len(self._joining), _longest(self._joining)
         if self._begun is None:
             self._begun = read_beginning(self._model, self._firsts)
-        self._places.reserve(rows, longest, min(STEPS, self._options.max_new_tokens))
-        for batch in batches_by_tokens(groups, _length, self._room.read_tokens):
+        self._slots.reserve(rows, longest, min(STEPS, self._options.max_new_tokens))
+        for batch in batches_by_tokens(groups, _length, self._budget.read_tokens):
             alike = groups_within([a.group for a in batch], [a.shared for a in batch])
             read = read_rows(self._model, [answer.prompt for answer in batch], alike, self._begun)
             self._write_tokens(batch, read.logits)
-            self._places.add(read.layers, read.spans)
+            self._slots.add(read.layers, read.spans)
             self._open += batch
         self._joining = []
 
     def _write_round(self) -> None:
         """Write up to `ROUND` tokens in each row, fewer if enough rows end before."""
-        self._places.reserve(0, 0, ROUND)
-        mask, lengths = self._places.begin(ROUND)
+        self._slots.reserve(0, 0, ROUND)
+        mask, lengths = self._slots.begin(ROUND)
         columns, written = mask.shape[1] - ROUND, 0
         while written < ROUND and ENDED * sum(a.ended for a in self._open) < len(self._open):
             logits = forward(
@@ -140,11 +140,11 @@ class Writer:
                 torch.tensor([answer.tokens[-1:] for answer in self._open]),
                 mask[:, : columns + written + 1],
                 lengths + written,
-                past_key_values=self._places.cache,
+                past_key_values=self._slots.cache,
             )
             self._write_tokens(self._open, logits[:, -1].float())
             written += 1
-        self._places.grow(written)
+        self._slots.grow(written)
 
     def _write_tokens(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
         """Append a token to each unfinished answer; logits are (answers, vocabulary)."""
@@ -162,7 +162,7 @@ class Writer:
         ended = []
         for place in reversed(range(len(self._open))):
             if self._open[place].ended:
-                self._places.remove(place)
+                self._slots.remove(place)
                 ended.append(self._open[place])
                 self._open[place] = self._open[-1]
                 self._open.pop()
@@ -171,16 +171,16 @@ class Writer:
     def _give_way(self) -> list[Answer]:
         """After running out of memory, lower the limit and restart unfinished answers."""
         tried = [*self._open, *(a for a in self._joining if a not in self._open)]
-        self._joining, self._open, self._places = [], [], CacheSlots()
+        self._joining, self._open, self._slots = [], [], CacheSlots()
         free_memory()
         going_on = [answer for answer in tried if not answer.ended]
         ended = [answer for answer in tried if answer.ended]
         if len(tried) == 1:
-            self._room.give_up()
+            self._budget.give_up()
             tried[0].fits, tried[0].ended = tried[0].ended, True
             return tried
         each = _longest(tried) + self._options.max_new_tokens
-        self._room.shrink(len(tried), each)
+        self._budget.shrink(len(tried), each)
         again: dict[int, list[Answer]] = {}
         for answer in going_on:
             answer.tokens.clear()

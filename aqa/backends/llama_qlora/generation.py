@@ -38,7 +38,7 @@ def write_continuously(
     rows: Rows,
     ends: StopConditions,
     options: GenerationOptions,
-    room: TokenBudget,
+    budget: TokenBudget,
     draws: UniformDraws,
 ) -> Iterator[tuple[int, list[GeneratedAnswer] | None]]:
     """Yield row numbers and their answers as they end; None instead if memory is too small.
@@ -57,7 +57,7 @@ def write_continuously(
         for number in group.members
     }
     alike = [[a for number in group.members for a in answers[number]] for group in groups]
-    for ended in Writer(model, ends, options, room).write(alike):
+    for ended in Writer(model, ends, options, budget).write(alike):
         mine = answers.get(ended.number)
         if mine and all(answer.ended for answer in mine):
             del answers[ended.number]

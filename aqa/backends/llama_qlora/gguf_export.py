@@ -71,17 +71,17 @@ def export_gguf(
 
 
 def write_answers(
-    file: Path, prompts: Sequence[Sequence[int]], ends: StopConditions, room: int
+    file: Path, prompts: Sequence[Sequence[int]], ends: StopConditions, most: int
 ) -> Iterator[list[int]]:
-    """Yield llama.cpp's greedy answers to prompts of token ids, at most `room` tokens each."""
+    """Yield llama.cpp's greedy answers to prompts of token ids, at most `most` tokens each."""
     from llama_cpp import Llama
 
-    longest = max(map(len, prompts), default=0) + room
+    longest = max(map(len, prompts), default=0) + most
     model = Llama(model_path=str(file), n_ctx=longest, verbose=False)
     for ids in prompts:
         written: list[int] = []
         for token in model.generate(list(ids), temp=0.0, repeat_penalty=1.0):
             written.append(token)
-            if len(written) == room or ends.ended(written):
+            if len(written) == most or ends.ended(written):
                 break
         yield ends.until(written, [0.0] * len(written)).ids

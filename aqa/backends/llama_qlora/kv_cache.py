@@ -22,14 +22,14 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers' ty
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         super().__init__()
-        self.room = (keys, values)  # (rows, heads, columns, width) each
+        self.storage = (keys, values)  # (rows, heads, columns, width) each
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self._start = 0
 
     def show(self, rows: int, start: int, stop: int) -> None:
         """Make these rows and columns visible to the model."""
         self._start = start
-        self.keys, self.values = (room[:rows, :, start:stop] for room in self.room)
+        self.keys, self.values = (storage[:rows, :, start:stop] for storage in self.storage)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -37,8 +37,8 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers' ty
         """Append after the visible columns, instead of copying as DynamicLayer does."""
         rows, start = len(key_states), self._start + self.keys.shape[-2]
         stop = start + key_states.shape[-2]
-        for room, states in zip(self.room, (key_states, value_states), strict=True):
-            room[:rows, :, start:stop] = states
+        for storage, states in zip(self.storage, (key_states, value_states), strict=True):
+            storage[:rows, :, start:stop] = states
         self.show(rows, self._start, stop)
         return self.keys, self.values
 
@@ -64,16 +64,16 @@ class CacheSlots:
         if rows <= held_rows and self._end >= columns and self._end + steps <= held_columns:
             return
         self._planned = (max(rows, len(self.lengths)), columns + max(steps, ROOM))
-        for layer in self.cache.layers:  # one at a time, to free its old room
-            keys, values = layer.room
-            layer.room = (self._moved(keys, columns), self._moved(values, columns))
+        for layer in self.cache.layers:  # one at a time, to free its old storage
+            keys, values = layer.storage
+            layer.storage = (self._moved(keys, columns), self._moved(values, columns))
             layer.show(0, 0, 0)
         self._end = columns
 
-    def _moved(self, room: torch.Tensor, end: int) -> torch.Tensor:
+    def _moved(self, storage: torch.Tensor, end: int) -> torch.Tensor:
         rows, span = len(self.lengths), self.columns
-        moved = self._empty(room)
-        moved[:rows, :, end - span : end] = room[:rows, :, self._end - span : self._end]
+        moved = self._empty(storage)
+        moved[:rows, :, end - span : end] = storage[:rows, :, self._end - span : self._end]
         return moved
 
     def _empty(self, like: torch.Tensor) -> torch.Tensor:
@@ -88,18 +88,18 @@ class CacheSlots:
             self.cache = Cache(layers=layers)
         first, end = len(self.lengths), self._end
         for layer, pair in zip(self.cache.layers, found, strict=True):
-            for room, states in zip(layer.room, pair, strict=True):
+            for storage, states in zip(layer.storage, pair, strict=True):
                 for place, (row, start, stop) in enumerate(spans, first):
-                    room[place, :, end - (stop - start) : end] = states[row, :, start:stop]
+                    storage[place, :, end - (stop - start) : end] = states[row, :, start:stop]
         self.lengths += [stop - start for _, start, stop in spans]
 
     def remove(self, place: int) -> None:
         """Free a slot by moving the last row there."""
         last, length = len(self.lengths) - 1, self.lengths[-1]
         for layer in self.cache.layers if place < last else ():
-            for room in layer.room:
+            for storage in layer.storage:
                 start = self._end - length
-                room[place, :, start : self._end] = room[last, :, start : self._end]
+                storage[place, :, start : self._end] = storage[last, :, start : self._end]
         self.lengths[place] = length
         self.lengths.pop()
 

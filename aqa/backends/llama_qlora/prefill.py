@@ -88,7 +88,7 @@ def _read_flat(model: Any, rows: Sequence[Row], begun: Layers) -> tuple[Layers, 
     shared = cache.get_seq_length()
     apart = Apart.of([len(row) - shared for row in rows])
     ids = torch.tensor([[token for row in rows for token in row[shared:]]])
-    last = apart.places[:, -1]
+    last = apart.indices[:, -1]
     with apart.shown(), logits_at(model, torch.zeros_like(last), last):
         positions = shared + apart.positions
         logits = forward(model, ids, None, positions, past_key_values=cache)[0].float()
@@ -100,18 +100,18 @@ def _read_on(model: Any, begun: Read, numbers: Sequence[int], rests: Sequence[Ro
     """Read the rest of each row, whose beginning was read as the row of this number."""
     before = [begun.spans[number] for number in numbers]
     lengths = [stop - start for _, start, stop in before]
-    steps, places = max(map(len, rests)), CacheSlots()
-    places.reserve(len(rests), max(lengths), steps)
-    places.add(begun.layers, before)
-    mask, past = places.begin(steps)
+    steps, slots = max(map(len, rests)), CacheSlots()
+    slots.reserve(len(rests), max(lengths), steps)
+    slots.add(begun.layers, before)
+    mask, past = slots.begin(steps)
     positions = past + torch.arange(steps, device=past.device)
-    logits = _read(model, rests, mask, positions, past_key_values=places.cache)
+    logits = _read(model, rests, mask, positions, past_key_values=slots.cache)
     middle = mask.shape[1] - steps
     spans = [
         Span(number, middle - length, middle + len(rest))
         for number, (length, rest) in enumerate(zip(lengths, rests, strict=True))
     ]
-    return Read(_layers(places.cache), spans, logits)
+    return Read(_layers(slots.cache), spans, logits)
 
 
 def _read(

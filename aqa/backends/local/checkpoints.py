@@ -55,10 +55,10 @@ def check_optimizer(checkpoint: Path, kind: str | None, processes: int) -> None:
         RunError: it is of another kind, or DeepSpeed's with another number of processes.
     """
     parts = len([*checkpoint.glob("global_step*/*optim_states.pt")])
-    spread = [*checkpoint.glob("optimizer_0"), *checkpoint.glob("optimizer.bin")]
-    written = "DeepSpeed" if parts else "FSDP" if spread else None
+    sharded = [*checkpoint.glob("optimizer_0"), *checkpoint.glob("optimizer.bin")]
+    written = "DeepSpeed" if parts else "FSDP" if sharded else None
     if written != kind or (parts and parts != processes):
-        by = f"{parts} processes under " if parts else "a training under " if spread else ""
+        by = f"{parts} processes under " if parts else "a training under " if sharded else ""
         raise RunError(
             f"{checkpoint}: its optimizer state was written by"
             f" {by + written if written else 'a training without DeepSpeed or FSDP'}; resume in the"

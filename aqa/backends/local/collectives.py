@@ -43,8 +43,8 @@ def let_threads_finish() -> None:
 
 def _is_at_work(stat: Path) -> bool:
     with suppress(OSError):  # the thread may be gone
-        told = stat.read_text(encoding="utf-8")
-        return "(pt_gloo" in told and ") S " not in told
+        state = stat.read_text(encoding="utf-8")
+        return "(pt_gloo" in state and ") S " not in state
     return False
 
 

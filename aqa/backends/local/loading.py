@@ -106,10 +106,10 @@ def placement(options: LocalModelOptions, training: bool) -> dict[str, Any]:
             f"backend.max_memory names GPU {absent[0]}, but only {gpus} can be seen here, counted"
             " from 0; leave it out"
         )
-    room = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
+    limits = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
     folder = TemporaryDirectory(prefix="aqa-offload-")  # removed when the process exits
     _offload_folders.append(folder)
-    return {"device_map": "auto", "max_memory": room or None, "offload_folder": folder.name}
+    return {"device_map": "auto", "max_memory": limits or None, "offload_folder": folder.name}
 
 
 def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:

@@ -129,7 +129,7 @@ class TokenBudget:
 
 
 def within(
-    room: TokenBudget,
+    budget: TokenBudget,
     groups: Iterable[Sequence[T]],
     tokens: Callable[[T], int],
     work: Callable[[Sequence[T]], Iterable[R]],
@@ -142,22 +142,22 @@ def within(
     """
     waiting = sorted_groups(groups, tokens)
     while waiting:
-        batch = take_batch(waiting, tokens, room.tokens)
+        batch = take_batch(waiting, tokens, budget.tokens)
         done = 0
         try:
             for result in work(batch):
                 done += 1
                 yield result
-            room.fitted()
+            budget.fitted()
             continue
         except (MemoryError, RuntimeError) as error:
-            if not room.can_shrink(error):
+            if not budget.can_shrink(error):
                 raise
         free_memory()
         if len(batch) == 1:
-            room.give_up()
+            budget.give_up()
             yield give_up(batch[0])
         else:
             rest = batch[done:]
-            room.shrink(len(rest), max(map(tokens, rest)))
+            budget.shrink(len(rest), max(map(tokens, rest)))
             waiting.appendleft(rest)

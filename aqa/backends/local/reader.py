@@ -185,7 +185,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
             return each * (len(row.encoding.prompt_ids) + options.max_new_tokens)
 
         groups = [[row] for row in rows]
-        yield from within(self._room, groups, tokens, self._answer, self._out_of_memory)
+        yield from within(self._budget, groups, tokens, self._answer, self._out_of_memory)
 
     def _tell_hardware(self, training: bool) -> None:
         ready_device()
@@ -214,8 +214,8 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         return 1
 
     @cached_property
-    def _room(self) -> TokenBudget:
-        """The room for tokens, kept for all windows so that memory runs out once per size."""
+    def _budget(self) -> TokenBudget:
+        """The limit on tokens, kept for all windows so that memory runs out once per size."""
         kind = "cpu" if self._device == "cpu" else "cuda"
         free, itemsize = free_bytes(self._device), compute_dtype(self.options).itemsize
         kept, read = (of(self._model_config, itemsize) for of in (kept_bytes, read_bytes))

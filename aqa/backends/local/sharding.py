@@ -135,8 +135,8 @@ class Lockstep:
                 self._fills_in = False
 
     def _turn(self, wanted: int) -> int:
-        told = torch.tensor([wanted, -int(self._stopped())], device=self._device)
-        distributed.all_reduce(told, op=distributed.ReduceOp.MIN)
-        turn, stopped = told.tolist()
+        asked = torch.tensor([wanted, -int(self._stopped())], device=self._device)
+        distributed.all_reduce(asked, op=distributed.ReduceOp.MIN)
+        turn, stopped = asked.tolist()
         self.ends |= bool(stopped)
         return int(turn)

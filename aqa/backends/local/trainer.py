@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
+from threading import Event
 from typing import Any, ClassVar
 
 import torch
@@ -62,7 +63,7 @@ class AnswerTrainer(SavingTrainer):
         self._job = job
         self.prepare(reader, rows)
         self._collator = self.make_collator()
-        self.stopped = False
+        self.stopping = Event()  # whether this process was asked to stop
         self.options = reader.config.training
         patience = self.options.early_stopping_patience
         super().__init__(
@@ -93,7 +94,7 @@ class AnswerTrainer(SavingTrainer):
             )
         if self.is_fsdp_enabled:
             self.optimizer = shard_fsdp(self.accelerator, whole, self.create_optimizer())
-        return Lockstep(whole, self.calls(whole), self._is_stopped, self.args.device)
+        return Lockstep(whole, self.calls(whole), self.stopping.is_set, self.args.device)
 
     def calls(self, model: Any) -> Calls:
         """Return a small call of each method by which the model is called."""
@@ -111,14 +112,10 @@ class AnswerTrainer(SavingTrainer):
         if is_first_process():
             self._reader.note(text)
 
-    def stop(self) -> None:
-        """Stop after this step, with a checkpoint."""
-        self.stopped = True
-
     def stops(self) -> bool:
         """Whether any process was asked to stop; a collective call."""
-        if found := any_process(self.stopped):
-            self.stop()
+        if found := any_process(self.stopping.is_set()):
+            self.stopping.set()
         return found
 
     def _tokens(self) -> int:
@@ -212,20 +209,17 @@ class AnswerTrainer(SavingTrainer):
         self.model.eval()
         prompts, generate = self._job.dev[:limit], self._reader.generate
         if self.args.world_size == 1:
-            scores = self._job.score(until(self._is_stopped, generate(prompts)))
+            scores = self._job.score(until(self.stopping.is_set, generate(prompts)))
             self._break_off()
             return scores
         if self._lockstep:
             answers = answers_in_step(prompts, generate, self._lockstep)
         else:
-            answers = SharedEvaluation(prompts, generate, self._is_stopped).answers()
+            answers = SharedEvaluation(prompts, generate, self.stopping.is_set).answers()
         scores = self._job.score(answers) if is_first_process() else {}
         for _ in answers:  # other processes yield none, but help to compute them
             pass
         return all_gather(scores)[0]
-
-    def _is_stopped(self) -> bool:
-        return self.stopped
 
     def _break_off(self) -> None:
         """End an evaluation if a stop was asked for; a checkpoint was written before it."""
@@ -247,7 +241,7 @@ class AnswerTrainer(SavingTrainer):
         starts = range(0, len(self._dev_rows), size)[process_rank() :: process_count()]
         in_step = self._lockstep.together() if self._lockstep else nullcontext()
         with in_step, without_gradients(), self.accelerator.autocast():
-            for start in until(self._is_stopped, starts):
+            for start in until(self.stopping.is_set, starts):
                 batch = collate(self._dev_rows[start : start + size])
                 loss, count = self.answer_loss(self.model, self._prepare_inputs(batch), 0.0)
                 total, tokens = total + loss.item(), tokens + int(count)

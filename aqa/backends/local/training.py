@@ -81,7 +81,7 @@ def run_training(
     """Train, from a checkpoint if there is one; the best weights stay loaded."""
     if start:
         check_optimizer(start, trainer.optimizer_kind, trainer.args.world_size)
-    with stops_at_interrupt(trainer.stop):
+    with stops_at_interrupt(trainer.stopping.set):
         if start and awaits_evaluation(start) and trainer.args.eval_strategy != "no":
             trainer.evaluate_late(start)
         if start is None and job.dev and trainer.options.evaluate_before:
@@ -93,7 +93,7 @@ def run_training(
             trainer.read_best(start)
         else:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
-    if trainer.stopped:
+    if trainer.stopping.is_set():
         raise KeyboardInterrupt
 
 

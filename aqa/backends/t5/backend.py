@@ -215,13 +215,13 @@ class T5Backend(LocalReader[T5Options]):
         options = self.config.generation
         if self._converted:
             rows = [row.encoding.prompt_ids for row in batch]
-            return self._converted.write_answers(rows, options, self._room.read_tokens)
+            return self._converted.write_answers(rows, options, self._budget.read_tokens)
         from aqa.backends.t5.fusion import write_answers
 
         questions = [row.encoding.parts for row in batch]
-        ends, room = StopConditions([self._encoder.end_id]), self._room.read_tokens
+        ends, budget = StopConditions([self._encoder.end_id]), self._budget.read_tokens
         with self._precision():
-            return write_answers(self.model, questions, ends, options, room, self._draws(batch))
+            return write_answers(self.model, questions, ends, options, budget, self._draws(batch))
 
     def _precision(self) -> AbstractContextManager[object]:
         """Compute as after loading for prediction, although weights in training are float32."""

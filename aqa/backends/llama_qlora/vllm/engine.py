@@ -15,7 +15,7 @@ from aqa.backends.llama_qlora.conversion import is_dequantized, is_trained_over_
 from aqa.backends.llama_qlora.vllm.arguments import ADAPTER, BASE, server_arguments
 from aqa.backends.llama_qlora.vllm.pool import NoServerError, Pool, Server
 from aqa.backends.llama_qlora.vllm.process import ServerProcess, find_vllm, own_gpus
-from aqa.backends.llama_qlora.vllm.requests import Failed, RefusedError, Requests
+from aqa.backends.llama_qlora.vllm.requests import RefusedError, Requests
 from aqa.backends.llama_qlora.vllm.running_servers import (
     choose_model,
     environment_key,
@@ -33,6 +33,7 @@ from aqa.runs.names import VLLM_LOG
 
 CONNECT = 15.0  # seconds to connect
 LOOK = 0.25  # seconds between checks whether a server is up
+Written = list[GeneratedAnswer] | str  # a prompt's answers, or why there are none
 
 
 class VllmEngine:
@@ -78,29 +79,27 @@ class VllmEngine:
     def __exit__(self, *exc: object) -> None:
         self._open.close()
 
-    def write(
-        self, prompts: Iterable[Prompt]
-    ) -> Iterator[tuple[Prompt, list[GeneratedAnswer] | Failed]]:
+    def write(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Written]]:
         """Yield answers to many prompts at a time, in the order in which they arrive.
 
         Raises:
             ModelError: no server is left.
         """
-        room = self._vllm.max_concurrency * max(len(self._vllm.urls), 1)
+        limit = self._vllm.max_concurrency * max(len(self._vllm.urls), 1)
         try:
-            yield from answers(self._loop, prompts, self._ask, room)
+            yield from answers(self._loop, prompts, self._ask, limit)
         except NoServerError as error:
             reason = str(error)
             if self._process is not None:
                 reason = f"vLLM stopped before all questions were answered ({self._process.said()})"
             raise ModelError(f"{reason}; run the same command again to resume") from error
 
-    async def _ask(self, prompt: Prompt) -> list[GeneratedAnswer] | Failed:
+    async def _ask(self, prompt: Prompt) -> Written:
         body = self._requests.body(prompt)
         try:
             return self._requests.read(body, await self._pool.ask(body))
         except RefusedError as error:
-            return Failed(str(error))
+            return str(error)
 
     def _start(self, opened: ExitStack) -> ServerProcess:
         """Start a server, which ends with the stack."""

@@ -2,7 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from aqa.backends.local.decoding import GeneratedAnswer, StopConditions
 from aqa.config.options import GenerationOptions
@@ -20,12 +20,6 @@ TOO_OLD = (
 
 class RefusedError(ModelError):
     """A question that gets no answer; others may."""
-
-
-class Failed(NamedTuple):
-    """Why there is no answer."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
