@@ -7,10 +7,20 @@ from aqa.evaluation.comparison import Comparison
 from aqa.evaluation.prompts import PromptReport
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import StressCard
-from aqa.tables import Cell, Figure, Row, Table, figures, shown_chance, shown_interval, texts
+from aqa.tables import (
+    Cell,
+    Figure,
+    Row,
+    Table,
+    Tone,
+    figures,
+    shown_chance,
+    shown_interval,
+    texts,
+)
 
 MOST = 60  # differences within slices; beyond that, only one score is shown
-DIFFERENCE = ("b - a", "95 % interval", "p (Holm)")
+DIFFERENCE = ("b - a (95 %)", "p (Holm)")
 
 
 def difference_tables(report: Report) -> Iterator[Table]:
@@ -26,11 +36,15 @@ def difference_tables(report: Report) -> Iterator[Table]:
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Make a table with a row per pair of systems and score."""
-    rows = [
-        _row([one.a, one.b, one.metric], one, 2, [f"{one.wins}/{one.ties}/{one.losses}"])
-        for one in comparisons
-    ]
-    heads = [*texts("a", "b", "score"), *figures(*DIFFERENCE, "+ / = / -")]
+    rows = []
+    for one in comparisons:
+        difference = Figure(one.difference, is_signed=True)
+        values = (difference, shown_interval(one.low, one.high), shown_chance(one.p_holm))
+        counts = f"{one.wins}/{one.ties}/{one.losses}"
+        tone: Tone = "strong" if one.is_real else ""
+        rows.append(Row([one.a, one.b, one.metric, *values, counts], tone))
+    heads = texts("a", "b", "score")
+    heads += figures("b - a", "95 % interval", "p (Holm)", "+ / = / -")
     return Table(heads, rows, "Differences, b - a")
 
 
@@ -40,7 +54,7 @@ def slice_comparison_table(report: Report, key: str) -> Table:
     listed = [(group, found) for group, own in compared.items() for found in own]
     if len(listed) > MOST and report.disagreement is not None:
         listed = [(group, one) for group, one in listed if one.metric == report.disagreement.score]
-    rows = [_row([group, one.a, one.b, one.metric], one) for group, one in listed]
+    rows = [beside([group, one.a, one.b, one.metric], one, 2) for group, one in listed]
     heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE)]
     return Table(heads, rows, f"Differences by {key}, b - a")
 
@@ -57,7 +71,7 @@ def prompt_tables(found: PromptReport) -> Iterator[Table]:
     heads = figures("mean", "deviation", "lowest", "highest")
     yield Table([*texts("reader", "score"), *heads], rows, "Readers across prompts")
     rows = [
-        _row([one.a, one.b, one.metric, name], one, 1)
+        beside([one.a, one.b, one.metric, name], one)
         for ranked in found.ranked
         for name, one in [
             *ranked.by_prompt.items(),
@@ -89,17 +103,8 @@ def between_readers_table(between: Mapping[str, Sequence[Comparison]], metric: s
         for one in found
         if one.metric == metric
     ]
-    heads = [*texts("condition", "a", "b"), *figures("b - a (95 %)", "p (Holm)")]
+    heads = [*texts("condition", "a", "b"), *figures(*DIFFERENCE)]
     return Table(heads, rows, f"Differences under stress, {metric}, b - a")
-
-
-def _row(
-    lead: Sequence[Cell], found: Comparison, digits: int = 2, more: Sequence[Cell] = ()
-) -> Row:
-    difference = Figure(found.difference, digits, is_signed=True)
-    interval = shown_interval(found.low, found.high)
-    cells = [*lead, difference, interval, shown_chance(found.p_holm), *more]
-    return Row(cells, "strong" if found.is_real else "")
 
 
 def beside(

@@ -15,16 +15,13 @@ from aqa.evaluation.predictions import NamedPredictions, evidence_of
 from aqa.evaluation.prompts import Scores, across_prompts
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.stress import (
-    CONFLICT,
     STRESS,
-    TWO_SOURCES,
     Asked,
     compare_readers,
     make_card,
 )
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.progress import Progress, SilentProgress
-from aqa.runs.fingerprints import EVIDENCE_RULES
 from aqa.runs.folder import read_manifest
 from aqa.runs.variants import prompt_runs, stress_runs
 
@@ -142,8 +139,6 @@ def _score(
     with progress.task("Scoring under stress", total=len(names), unit="conditions") as task:
         for condition in names:
             folders = {name: own[condition] for name, own in runs.items() if condition in own}
-            if condition in (CONFLICT, TWO_SOURCES):
-                _check_rules(condition, list(folders.values()))
             given: list[Predicted] = [NamedPredictions(*each) for each in folders.items()]
             scored = scores.evaluate(given, None, scoring, SilentProgress())
             there = _asked_of(scored.systems)
@@ -151,17 +146,6 @@ def _score(
                 found[system.name][condition] = _asked(scored, system).at(there)
             task.advance(1)
     return found
-
-
-def _check_rules(condition: str, folders: Sequence[Path]) -> None:
-    """Raise DataError if versions of aqa drew other answers for some readers than for others."""
-    rules = [read_manifest(one).get("fingerprint", {}).get(EVIDENCE_RULES, 0) for one in folders]
-    if len(set(rules)) > 1:
-        old = folders[rules.index(min(rules))].parent.parent
-        raise DataError(
-            f"{old} was asked under {condition} by an earlier version of aqa, which drew other"
-            " answers; predict with that reader again, into another --output-dir"
-        )
 
 
 def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
