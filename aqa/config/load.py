@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from aqa.config.backend_options import BackendOptions, RawConfig
 from aqa.config.legacy import FLAT_KEYS, translate
-from aqa.config.options import GenerationOptions, RunConfig
+from aqa.config.options import RunConfig
 from aqa.config.paths import expand_home
 from aqa.config.scalars import read_json, read_yaml
 from aqa.config.section import Section
@@ -186,7 +186,6 @@ def build_config(
         config = RunConfig.model_validate({**merged, "backend": checked})
     except ValidationError as error:
         raise explain(error, RunConfig) from error
-    _check_generation(config.generation)
     check_idle(config, asked)
     config.note_asked(keys_of(asked), (*keys_of(inherited), *keys_of(layers[-1] if layers else {})))
     return config
@@ -207,16 +206,6 @@ def _at_home(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _at_home(each) for key, each in value.items()}
     return [_at_home(each) for each in value] if isinstance(value, list) else deepcopy(value)
-
-
-def _check_generation(options: GenerationOptions) -> None:
-    wanted = options.num_return_sequences
-    if wanted > options.num_beams and (options.num_beams > 1 or not options.temperature):
-        raise ConfigError(
-            f"generation.num_return_sequences = {wanted} needs as many beams: set"
-            f" generation.num_beams to {wanted} or more, or sample with generation.temperature"
-            " and one beam"
-        )
 
 
 def as_raw(config: RunConfig) -> RawConfig:

@@ -168,7 +168,7 @@ class GenerationOptions(Section):
     window: int = Field(512, ge=1)  # prompts in memory, sorted by length
 
     @model_validator(mode="after")
-    def _samples_differ(self) -> Self:
+    def _are_possible(self) -> Self:
         if self.samples > 1 and not self.temperature:
             raise ValueError(
                 "samples needs a generation.temperature above 0, such as 0.7: at 0 all samples are"
@@ -178,6 +178,12 @@ class GenerationOptions(Section):
             raise ValueError(
                 "samples are drawn one by one, without num_beams and num_return_sequences; set"
                 " both to 1"
+            )
+        wanted = self.num_return_sequences
+        if wanted > self.num_beams and (self.num_beams > 1 or not self.temperature):
+            raise ValueError(
+                f"num_return_sequences = {wanted} needs as many beams: set generation.num_beams to"
+                f" {wanted} or more, or sample with generation.temperature and one beam"
             )
         return self
 
