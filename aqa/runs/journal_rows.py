@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from aqa.records import AnswerPart, Example, Prediction, Prompt, StructuredAnswer, Template
@@ -78,6 +79,16 @@ def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
         answer = (object_in(raw) or {}).get("answer")
         raw = str(answer) if isinstance(answer, str | int | float) else None
     return None if raw is None else clean_answer(raw, (), kept).text
+
+
+def finite(value: object) -> float | None:
+    """Return a number of a row as a float; None for anything else, as other tools may write."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if isfinite(value) else None
+    except OverflowError:  # an integer too large for a float
+        return None
 
 
 def withheld(row: Mapping[str, Any], threshold: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice
-from math import isfinite, isnan
+from math import isnan
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +19,7 @@ from aqa.metrics.votes import NOBODY, Cascade, Votes
 from aqa.records import Prediction, Prompt
 from aqa.runs.files import Hashed
 from aqa.runs.journal_lines import Lines
+from aqa.runs.journal_rows import finite
 from aqa.spent import Spent
 
 WINDOW = 512  # questions decided at once
@@ -98,7 +99,7 @@ def candidates_of(answers: Sequence[MemberAnswer | None], most: int) -> list[Can
 
 def _candidates(text: str, row: Mapping[str, Any]) -> Iterator[Candidate]:
     """Yield the answer itself, then the rest of the n-best list."""
-    yield text, _number(row.get("confidence"))
+    yield text, finite(row.get("confidence"))
     others = row.get("nbest")
     is_left_out = False  # whether the answer itself has been skipped in the list
     for other in others if isinstance(others, list) else ():
@@ -106,23 +107,14 @@ def _candidates(text: str, row: Mapping[str, Any]) -> Iterator[Candidate]:
         if said == text and not is_left_out:
             is_left_out = True
         elif isinstance(said, str):
-            yield said, _number(other.get("score"))
+            yield said, finite(other.get("score"))
 
 
 def _read_spent(found: Mapping[str, Any]) -> Spent:
     """Parse the cost; other tools may use this key for something else."""
-    numbers = {field.name: _number(found.get(field.name)) for field in fields(Spent)}
+    numbers = {field.name: finite(found.get(field.name)) for field in fields(Spent)}
     cost = numbers.pop("cost")
     return Spent(cost=cost, **{name: int(number or 0) for name, number in numbers.items()})
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if isfinite(value) else None
-    except OverflowError:  # an integer too large for a float
-        return None
 
 
 # Returns a member's answers to the questions with these indices; None means all.

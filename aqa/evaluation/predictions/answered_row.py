@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from sys import intern
 from typing import Any, Self
 
 from aqa.metrics.pairs import Citation
+from aqa.runs.journal_rows import finite
 from aqa.runs.shelf import Shelf
 
 
@@ -59,7 +59,7 @@ class AnsweredRow:
     confidence_kind: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        sure = None if self.prediction is None else _finite(self.metadata.get("confidence"))
+        sure = None if self.prediction is None else finite(self.metadata.get("confidence"))
         kind = None if sure is None else self.metadata.get("confidence_kind")
         object.__setattr__(self, "confidence", sure)
         object.__setattr__(self, "confidence_kind", intern(kind) if isinstance(kind, str) else "")
@@ -104,12 +104,3 @@ def _is_ours(name: str, value: object) -> bool:
     if name == "dropped":
         return isinstance(value, dict)
     return type(value) is (bool if name == "gold_in_evidence" else int)
-
-
-def _finite(found: object) -> float | None:
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    try:
-        return float(found) if -inf < found < inf else None
-    except OverflowError:  # a whole number that no float holds
-        return None
