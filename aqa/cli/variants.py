@@ -19,7 +19,6 @@ from aqa.tables import Row, Table, figures, texts
 from aqa.verbs.predict import PredictResult, Resume
 from aqa.verbs.session import result_of
 from aqa.verbs.variants import (
-    Variants,
     answers_of,
     check_variants,
     costs_table,
@@ -55,15 +54,17 @@ def run_variants(
         draw(costs_table(estimates))
         show_cost(total, as_json=False)
         return
-    _show_results(variants, results, params["as_json"])
+    _show_results(folder, results, params)
     for name, result in results.items():
         check_answered(name, result)
 
 
-def _show_results(variants: Variants, results: Mapping[str, PredictResult], as_json: bool) -> None:
-    if as_json:
+def _show_results(
+    folder: Path, results: Mapping[str, PredictResult], params: Mapping[str, Any]
+) -> None:
+    if params["as_json"]:
         runs = {name: prediction_facts(result) for name, result in results.items()}
-        print_json({"folder": str(variants.folder), "runs": runs})
+        print_json({"folder": str(folder), "runs": runs})
         return
     rows = [
         Row([name, result.examples, result.answered, result.failed, result.resumed])
@@ -71,6 +72,6 @@ def _show_results(variants: Variants, results: Mapping[str, PredictResult], as_j
     ]
     heads = [*texts("run"), *figures("examples", "answered", "failed", "from before")]
     draw(Table(heads, rows))
-    say(f"runs: {variants.folder}")
-    stress = " --stress" if variants.is_stressed else ""
-    say(f"next: aqa evaluate {quote(str(variants.folder))}{stress}")
+    say(f"runs: {folder}")
+    stress = " --stress" if params["stress"] else ""
+    say(f"next: aqa evaluate {quote(str(folder))}{stress}")

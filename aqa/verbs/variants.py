@@ -48,7 +48,6 @@ class Variants:
     folder: Path
     runs: tuple[Variant, ...]
     prompts: tuple[str, ...] = ()  # their names, if there are several
-    is_stressed: bool = False
 
 
 def make_variants(
@@ -83,7 +82,7 @@ def make_variants(
             evidence = config.evidence.model_copy(update={"stress": stress})
             changed = plain.model_copy(update={"evidence": evidence})
             runs.append(Variant(f"{title}{condition}", changed, stress_folder(own, condition)))
-    return Variants(folder, tuple(runs), tuple(names) if several else (), bool(conditions))
+    return Variants(folder, tuple(runs), tuple(names) if several else ())
 
 
 @dataclass(frozen=True, slots=True)
