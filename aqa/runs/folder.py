@@ -25,7 +25,7 @@ from aqa.runs.files import (
     write_json,
 )
 from aqa.runs.fingerprints import differences
-from aqa.runs.journal import JOURNAL_KIND, read_header
+from aqa.runs.journal import is_journal
 from aqa.runs.names import (
     JOURNAL,
     LOCK,
@@ -75,7 +75,7 @@ def check_own(folder: Path, verb: str) -> None:
     if other not in (None, verb):
         raise RunError(f"{folder} holds a run of `aqa {other}`; name another --output-dir")
     # A run that was killed early has a journal but no manifest yet.
-    if manifest or _is_journal(folder / JOURNAL):
+    if manifest or is_journal(folder / JOURNAL):
         return
     names = [*OF_PREDICTION, *(OF_TRAINING if verb == "train" else ())]
     found = next((name for name in names if (folder / name).exists()), None)
@@ -84,15 +84,6 @@ def check_own(folder: Path, verb: str) -> None:
             f"{folder} holds {found}, but no {MANIFEST}, so it is not a run folder of aqa. Name"
             f" another --output-dir, or move {found} away"
         )
-
-
-def _is_journal(path: Path) -> bool:
-    """Whether there is a journal; RunError if the file is another program's."""
-    if not path.exists() or not path.stat().st_size:
-        return False
-    if read_header(path).get("kind") != JOURNAL_KIND:
-        raise RunError(f"{path}: not a journal of aqa; name another --output-dir")
-    return True
 
 
 def hold(folder: Path, name: str = LOCK) -> FileLock:

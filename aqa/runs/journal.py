@@ -166,7 +166,7 @@ class Journal:
 
     def _resume(self, header: Json, awaits: bool) -> bool:
         """Take over an existing journal; False if there is none or it has no answers."""
-        if not self.path.exists():
+        if not is_journal(self.path):
             return False
         end, size = 0, self.path.stat().st_size
         for line in _lines(self.path):
@@ -178,9 +178,7 @@ class Journal:
                     return False  # nothing was answered, e.g. because of a wrong server
                 raise RunError(another_run(self.folder, different))
         if end == size:
-            return size > 0
-        if end == 0:
-            raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
+            return True
         with self.path.open("rb") as file:
             file.seek(end)
             rest = sum(1 for _ in file)
@@ -195,15 +193,12 @@ class Journal:
 
     def _compare(self, found: Json, ours: Json) -> dict[str, str]:
         """Describe how our fingerprint differs from the journal's."""
-        theirs = found.get("fingerprint")
-        if found.get("kind") != JOURNAL_KIND or not isinstance(theirs, dict):
-            raise RunError(f"{self.path}: not a journal of aqa; name another --output-dir")
-        different = differences(theirs, ours)
+        different = differences(found["fingerprint"], ours)
         for name in self._may_change:
             if different.pop(name, None):
                 self._asked_with[name.rpartition(".")[2]] = flat(ours).get(name)
         if not different:
-            self.fingerprint = theirs
+            self.fingerprint = found["fingerprint"]
         return different
 
     def _remember(self, index: int, place: int, row: Mapping[str, Any]) -> None:
@@ -236,6 +231,16 @@ def _lines(path: Path, start: int = 0) -> Iterator[Line]:
 def read_header(path: Path) -> Json:
     """Return a journal's first line, empty if there is none; RunError if it is unreadable."""
     return next((line.row for line in _lines(path)), {})
+
+
+def is_journal(path: Path) -> bool:
+    """Whether there is a journal; RunError if the file is another program's."""
+    if not path.exists() or not path.stat().st_size:
+        return False
+    header = read_header(path)
+    if header.get("kind") != JOURNAL_KIND or not isinstance(header.get("fingerprint"), dict):
+        raise RunError(f"{path}: not a journal of aqa; name another --output-dir")
+    return True
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[Line]:
@@ -289,12 +294,3 @@ def _parse(line: bytes, key: str, kind: type) -> Json | None:
 
 def _spent(fields: Mapping[str, Any] | None) -> Spent:
     return Spent(**fields) if fields else Spent()
-
-
-def count_tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Sum the tokens of all finished examples, including earlier sessions'."""
-    tokens = {"prompt": 0, "answer": 0}
-    for row in rows:
-        for name, count in row.get("tokens", {}).items():
-            tokens[name] += count
-    return tokens

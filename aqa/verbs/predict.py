@@ -153,7 +153,7 @@ def kept_answers(
         answered, failed = journal.counts(total)
         before = answered + (0 if resume.retry_errors else failed)
         waves = session.one_wave(questions.only) if stopping is None else stopping.waves()
-        alone = Answering(session, waves, stopping.examples if stopping else None)
+        alone = Answering(session, waves, stopping.examples_at if stopping else None)
         with (
             session.recording(),
             progress.task("Answering", total=total, done=before) as task,

@@ -1,7 +1,9 @@
 """Run in waves of questions until it is decided whether this run beats another one."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,11 @@ from aqa.evaluation.sequential_testing import Decision, SequentialTest, StopRule
 from aqa.metrics.statistics.waves import BATCH, LIVE
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
+from aqa.records import Example
 from aqa.runs.fingerprints import differences
 from aqa.runs.folder import read_manifest
 from aqa.runs.journal_rows import cleaned_again, withheld
-from aqa.verbs.read_once import ReadOnce
+from aqa.runs.shelf import Shelf
 from aqa.verbs.session import Session
 
 
@@ -89,6 +92,20 @@ def check_goes_on(test: SequentialTest, folder: Path) -> None:
         )
 
 
+class ReadOnce:
+    """Examples by index; those read on the way to one are kept on disk."""
+
+    def __init__(self, examples: Iterable[tuple[int, Example]]) -> None:
+        self._examples, self._shelf, self._places = iter(examples), Shelf(), array("Q")
+
+    def examples_at(self, indices: Iterable[int]) -> Iterator[tuple[int, Example]]:
+        """Yield the examples at these indices, which may be in any order."""
+        for index in indices:
+            for _, example in islice(self._examples, max(0, index + 1 - len(self._places))):
+                self._places.append(self._shelf.put(example))
+            yield index, self._shelf.get(self._places[index])
+
+
 class SequentialRun:
     """Supplies a run's questions in waves, tests after each, and stops once that decides."""
 
@@ -96,7 +113,7 @@ class SequentialRun:
         """With a contract, withheld answers count as the abstentions that they become."""
         self._test, self._session, self._contract = test, session, contract
         session.run.update({DECIDING: {"plan": test.plan}})
-        self.examples = ReadOnce(session.inputs.all_examples())
+        self.examples_at = ReadOnce(session.inputs.all_examples()).examples_at
         self.decision: Decision | None = None
         self.is_done = False
 

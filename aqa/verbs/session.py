@@ -1,7 +1,7 @@
 """Answer a run's questions, putting each answer in the journal before anything else happens."""
 
 from array import array
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
@@ -14,13 +14,13 @@ from aqa.prompting.build import Inputs, Unfit, that_fit
 from aqa.records import Example, Prediction, Prompt
 from aqa.runs.failures import FailureSummary, shortfall
 from aqa.runs.folder import Run
-from aqa.runs.journal import Journal, count_tokens
+from aqa.runs.journal import Journal
 from aqa.runs.journal_rows import cleaned_again, failure_row, journal_row
-from aqa.verbs.read_once import ReadOnce
 
 Live = Mapping[str, float | str]
 Answers = Iterator[tuple[Prompt, Prediction]]
 Row = Mapping[str, Any]  # as made by `journal_row`
+ExamplesAt = Callable[[Iterable[int]], Iterator[tuple[int, Example]]]
 Result = TypeVar("Result")
 
 
@@ -83,7 +83,7 @@ class Session:
         found: dict[str, object] = {
             "counts": counts,
             **({"commonest_failure": short.to_json()} if short.reason else {}),
-            "tokens": count_tokens(self.journal.rows(total)),
+            "tokens": short.tokens,
         }
         if isinstance(self.reader, Remote):
             found["served"] = dict(self.reader.facts(self.journal.spent))
@@ -92,7 +92,7 @@ class Session:
         return found
 
     def shortfall(self) -> FailureSummary:
-        """Return why examples failed and how many answers were cut off."""
+        """Return why examples failed, how many answers were cut off, and the tokens used."""
         return shortfall(self.journal.rows(self.inputs.total))
 
     def saved(self) -> dict[str, float | None]:
@@ -107,19 +107,20 @@ class Answering:
 
     A reader that makes several passes over its questions gets them here (`PendingPrompts`).
     Examples whose prompt can't fit are recorded as failures when they are reached. With `waves`
-    of indices, only those are asked, each wave after the previous one is in the journal; many
-    waves take their examples from `once`.
+    of indices, only those are asked, each wave after the previous one is in the journal.
+    `examples_at` yields the examples at ascending indices, by default by reading the data again.
     """
 
     def __init__(
         self,
         session: Session,
         waves: Iterator[Collection[int]] | None = None,
-        once: ReadOnce | None = None,
+        examples_at: ExamplesAt | None = None,
     ) -> None:
-        self._session, self._waves, self._once = session, waves, once
+        self._session, self._waves = session, waves
         self._wave: Collection[int] | None = None  # the current one
         self._inputs, self._reader = session.inputs, session.reader
+        self._examples_at = examples_at or session.inputs.examples_at
         self._journal = session.journal
         self._unfit: list[Row] = []  # in the journal, but not yet yielded
         self._figures = Figures(self._reader, self._journal)
@@ -177,7 +178,7 @@ class Answering:
 
     def _chosen(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
         # Indices beyond today's limit are paid for and kept for when the limit is raised again.
-        for index, example in (self._once or self._inputs).examples_at(sorted(indices)):
+        for index, example in self._examples_at(sorted(indices)):
             if not self._journal.is_done(index, since):
                 yield index, example
 

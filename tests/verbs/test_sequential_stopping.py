@@ -1,9 +1,9 @@
-"""Data that are read once for many waves of places."""
+"""What a run that stops when decided reads."""
 
 from collections.abc import Iterator
 
 from aqa.records import Example, Passage
-from aqa.verbs.read_once import ReadOnce
+from aqa.verbs.sequential_stopping import ReadOnce
 
 
 def test_examples_come_in_any_order_from_data_that_are_read_once() -> None:
