@@ -146,12 +146,6 @@ def test_a_run_folder_is_that_of_the_command(tmp_path: Path) -> None:
     assert aqa.evaluate(run, metrics=["em"]).scores["run"]["em"].value == pytest.approx(100 / 3)
 
 
-def test_other_data_in_the_same_run_folder_are_refused(tmp_path: Path) -> None:
-    list(aqa.predict("stub", DATA, output_dir=tmp_path))
-    with pytest.raises(aqa.AqaError, match=r"holds another run: data has changed"):
-        list(aqa.predict("stub", DATA[:2], output_dir=tmp_path))
-
-
 def test_a_failure_is_an_answer_with_an_error(tmp_path: Path) -> None:
     failing = {"backend.fail_ids": ["2"]}
     answers = aqa.predict("stub", DATA, settings=failing, output_dir=tmp_path)

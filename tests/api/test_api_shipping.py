@@ -129,17 +129,6 @@ def test_a_contract_of_silence() -> None:
     assert not Path("none").exists()
 
 
-def test_what_was_trained_on_is_scored_apart() -> None:
-    other = {"id": "q1", "question": "서울은 어디에 있나?", "answers": ["한강 가"]}
-    mine = {"mine": {"q0": "Mr Person 0", "q1": "x"}}
-    result = aqa.evaluate(mine, [DATA[0], other], ["em"], training=DATA[:1])
-    seen = result.report.systems[0].slices["seen"]
-    assert {name: group["em"]["value"] for name, group in seen.items()} == {
-        "question": 100.0,
-        "no": 0.0,
-    }
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [

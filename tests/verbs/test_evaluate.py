@@ -79,12 +79,6 @@ def test_the_cost_of_a_judge_needs_no_key(files: list[Path], tmp_path: Path) -> 
     assert not (tmp_path / "metrics.json").exists()
 
 
-def test_a_wrong_setting_of_the_judge(files: list[Path]) -> None:
-    asked = evaluated(files, "judge", settings={"training.seed": 3})
-    with pytest.raises(AqaError, match="--judge-set training: a judge's config has only"):
-        estimate_cost(asked, Outputs(scores_beside(files[0])), SilentProgress())
-
-
 def test_what_was_trained_on_is_scored_apart(files: list[Path], tmp_path: Path) -> None:
     training = tmp_path / "train.jsonl"
     training.write_text('{"question": "where?", "context": "x", "answers": ["y"]}')

@@ -19,7 +19,7 @@ from river_questions import write_rivers
 
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
-from aqa.errors import AqaError, ConfigError, ModelError, RunError
+from aqa.errors import ConfigError, ModelError, RunError
 from aqa.progress import SilentProgress
 from aqa.records import Prediction
 from aqa.runs.folder import open_run, read_manifest
@@ -239,14 +239,6 @@ def test_a_finished_run_loads_no_reader(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_manifest(tmp_path / "out")["tokens"] == tokens
 
 
-def test_fresh_asks_all_again(tmp_path: Path) -> None:
-    asked = tmp_path / "asked"
-    config = configured(write_rivers(tmp_path, 5), {"backend": {"asked": str(asked)}})
-    run(config, tmp_path / "out")
-    assert run(config, tmp_path / "out", Resume(fresh=True)).resumed == 0
-    assert len(asked.read_text().split()) == 10
-
-
 @pytest.mark.parametrize(
     ("layer", "differs"),
     [
@@ -283,12 +275,6 @@ def test_a_training_is_not_overwritten(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="holds a run of `aqa train`"):
             run(configured(write_rivers(tmp_path, 3)), folder, resume)
     assert (folder / PREDICTIONS).read_text(encoding="utf-8") == "{}"
-
-
-def test_no_data_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AqaError, match="no data is named"):
-        run(build_config(StubBackend.Options, []), tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_reader_that_leaves_examples_out_is_found_out(
