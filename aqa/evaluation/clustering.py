@@ -127,8 +127,8 @@ def cluster_warnings(key: str, labels: Labels, clusters: Clusters) -> Iterator[s
     if clusters.by != NONE and clusters.count < FEW:
         yield (
             f"there {'is' if clusters.count == 1 else 'are'} only {clusters.count}"
-            f" cluster{'s' * (clusters.count != 1)} by {clusters.by}: intervals of fewer than"
-            f" {FEW} may be too narrow, and tests find little"
+            f" cluster{'s' * (clusters.count != 1)} by {clusters.by}: with fewer than {FEW},"
+            " intervals are wide, and tests find little"
         )
 
 

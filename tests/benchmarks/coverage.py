@@ -7,17 +7,22 @@ systems, for one pair, and for all pairs of 3, 10 and 40 systems. Power: how oft
 of the size that the verdict prints is detected.
 
 Targets: coverage of 93.5 to 97.5 % for at least 10 clusters, and of 90 % or more below; false
-alarms of at most 5.5 %; power of 77 to 83 %. "Rare" cells have no target: if whole clusters go
-wrong, but few of them, a sample may contain none, which no interval can know. Differences over 10
-questions have the lower target: if a quarter of the answers differ, intervals that exclude 0 at
-five wins to none cover 99 %; narrower ones would have to exclude it at four to none, which happens
-by chance in one of eight cases.
+alarms of at most 5.5 %; power of 77 to 83 %. Differences over 10 questions have the lower target:
+if a quarter of the answers differ, intervals that exclude 0 at five wins to none cover 99 %;
+narrower ones would have to exclude it at four to none, which happens by chance in one of eight
+cases.
+
+Each cell has random numbers of its own, so it can be drawn again alone, or with more data sets: the
+printed standard error says how exact its figure is.
 
 Run: python tests/benchmarks/coverage.py [--only intervals|differences|alarms|families|power]
+     [--cells WORDS OF A CELL'S NAME] [--sets 4000]
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from zlib import crc32
 
 import numpy as np
 from arms import Parser
@@ -30,6 +35,7 @@ from aqa.metrics.statistics.intervals import difference_intervals, mean_interval
 from aqa.metrics.statistics.sign_flips import holm, sign_flip_tests
 
 Matrix = NDArray[np.float64]
+Shape = tuple[int, int, bool]
 
 CELLS = 4_000_000  # in a batch of data sets
 LEVELS = {"middle": (0.4, 0.7), "high": (0.75, 0.9), "edge": (0.92, 0.98)}
@@ -50,7 +56,7 @@ class Simulation:
     generator: np.random.Generator
     sets: int
 
-    def clusters(self, shape: tuple[int, int, bool]) -> Clusters:
+    def clusters(self, shape: Shape) -> Clusters:
         count, size, differ = shape
         sizes = np.full(count, float(size))
         if differ:
@@ -58,7 +64,7 @@ class Simulation:
             sizes = np.clip(np.round(spread / spread.mean() * size), 1, 400)
         return Clusters.of(np.repeat(np.arange(count), sizes.astype(int)).tolist(), "title")
 
-    def batches(self, shape: tuple[int, int, bool]) -> Iterator[tuple[Clusters, int]]:
+    def batches(self, shape: Shape) -> Iterator[tuple[Clusters, int]]:
         """Yield clusters, with a number of data sets; sizes that vary are drawn a hundred times."""
         left = self.sets
         while left:
@@ -109,104 +115,134 @@ class Simulation:
         return 20 + 60 * quality if kind == "graded" else 100 * np.clip(quality / 0.3 - 0.6, 0, 1)
 
 
-def intervals(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+@dataclass(frozen=True)
+class Cell:
+    """A setting with its target; `measure` returns the share in %, and the number of samples."""
+
+    name: str
+    target: str
+    measure: Callable[[Simulation], tuple[float, int]]
+
+
+def intervals() -> Iterator[Cell]:
     for kind in KINDS:
         for shape in SHAPES:
             for alike in ALIKE if shape[1] > 1 else (0.0,):
-                for level, (low, high) in LEVELS.items():
-                    covered = 0
-                    for clusters, size in simulation.batches(shape):
-                        mean = simulation.generator.uniform(low, high, size)
-                        truth = 100 * (mean + (1 - mean) / 4 if kind == "f1" else mean)
-                        found = mean_intervals(
-                            simulation.scores(kind, mean, alike, clusters), clusters
-                        )
-                        inside = (found.lows <= truth + 1e-9) & (truth <= found.highs + 1e-9)
-                        covered += int(inside.sum())
-                    is_rare = level == "edge" and (alike > 0 or kind == "graded")
-                    is_rare |= (
-                        level == "high" and kind == "graded" and alike > 0.1 and shape[0] < 10
-                    )
-                    few = shape[0] < 10
-                    target = "rare" if is_rare else "over 90" if few else "93.5 to 97.5"
+                for level in LEVELS:
+                    target = "over 90" if shape[0] < 10 else "93.5 to 97.5"
                     name = f"{kind}, {level}, {told(shape, alike)}"
-                    yield name, 100 * covered / simulation.sets, target
+                    yield Cell(name, target, partial(means_covered, kind, shape, alike, level))
 
 
-def differences(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+def means_covered(
+    kind: str, shape: Shape, alike: float, level: str, simulation: Simulation
+) -> tuple[float, int]:
+    covered = 0
+    for clusters, size in simulation.batches(shape):
+        mean = simulation.generator.uniform(*LEVELS[level], size)
+        truth = 100 * (mean + (1 - mean) / 4 if kind == "f1" else mean)
+        found = mean_intervals(simulation.scores(kind, mean, alike, clusters), clusters)
+        inside = (found.lows <= truth + 1e-9) & (truth <= found.highs + 1e-9)
+        covered += int(inside.sum())
+    return 100 * covered / simulation.sets, simulation.sets
+
+
+def differences() -> Iterator[Cell]:
     """The true difference is 0: both systems are equally good."""
     for kind in KINDS:
         for shape in SHAPES:
             for alike in (0.0, 0.3) if shape[1] > 1 else (0.0,):
-                covered = 0
-                for clusters, size in simulation.batches(shape):
-                    columns = pairs(simulation, kind, alike, clusters, size)
-                    found = difference_intervals(columns, clusters)
-                    covered += int(((found.lows <= 0) & (found.highs >= 0)).sum())
-                is_few = clusters.examples <= 10 or clusters.count < 10
+                is_few = shape[0] * shape[1] <= 10 or shape[0] < 10
                 target = "over 90" if is_few else "93.5 to 97.5"
                 name = f"difference of {kind}, {told(shape, alike)}"
-                yield name, 100 * covered / simulation.sets, target
+                yield Cell(name, target, partial(differences_covered, kind, shape, alike))
 
 
-def alarms(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+def differences_covered(
+    kind: str, shape: Shape, alike: float, simulation: Simulation
+) -> tuple[float, int]:
+    covered = 0
+    for clusters, size in simulation.batches(shape):
+        found = difference_intervals(pairs(simulation, kind, alike, clusters, size), clusters)
+        covered += int(((found.lows <= 0) & (found.highs >= 0)).sum())
+    return 100 * covered / simulation.sets, simulation.sets
+
+
+def alarms() -> Iterator[Cell]:
     for kind in KINDS:
         for shape in (*SHAPES[:4], *SHAPES[6:8], *SHAPES[10:13]):
             for alike in (0.0, 0.3) if shape[1] > 1 else (0.0,):
-                found = 0
-                for clusters, size in simulation.batches(shape):
-                    columns = pairs(simulation, kind, alike, clusters, size)
-                    tests = sign_flip_tests(columns, clusters)
-                    found += sum(chance.p < 0.05 for chance in tests)
-                share = 100 * found / simulation.sets
-                yield f"alarms of {kind}, {told(shape, alike)}", share, "at most 5.5"
+                name = f"alarms of {kind}, {told(shape, alike)}"
+                yield Cell(name, "at most 5.5", partial(false_alarms, kind, shape, alike))
 
 
-def families(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
-    sets = max(2, simulation.sets // 4)
+def false_alarms(
+    kind: str, shape: Shape, alike: float, simulation: Simulation
+) -> tuple[float, int]:
+    found = 0
+    for clusters, size in simulation.batches(shape):
+        tests = sign_flip_tests(pairs(simulation, kind, alike, clusters, size), clusters)
+        found += sum(chance.p < 0.05 for chance in tests)
+    return 100 * found / simulation.sets, simulation.sets
+
+
+def families() -> Iterator[Cell]:
     for systems in (3, 10, 40):
         for kind, shape, alike in (
             ("right or wrong", (100, 1, False), 0.0),
             ("f1", (40, 1, False), 0.0),
             ("f1", (20, 20, True), 0.3),
         ):
-            found = 0
-            for _ in range(sets):
-                clusters = simulation.clusters(shape)
-                scores = simulation.systems(kind, systems, alike, clusters)[:, 0]
-                a, b = np.triu_indices(systems, 1)
-                tests = sign_flip_tests(scores[:, b] - scores[:, a], clusters)
-                found += min(holm([chance.p for chance in tests])) < 0.05
             name = f"alarms among {systems} systems, {kind}, {told(shape, alike)}"
-            yield name, 100 * found / sets, "at most 5.5"
+            yield Cell(name, "at most 5.5", partial(family_alarms, kind, systems, shape, alike))
 
 
-def power(simulation: Simulation) -> Iterator[tuple[str, float, str]]:
+def family_alarms(
+    kind: str, systems: int, shape: Shape, alike: float, simulation: Simulation
+) -> tuple[float, int]:
+    sets, found = max(2, simulation.sets // 4), 0
+    for _ in range(sets):
+        clusters = simulation.clusters(shape)
+        scores = simulation.systems(kind, systems, alike, clusters)[:, 0]
+        a, b = np.triu_indices(systems, 1)
+        tests = sign_flip_tests(scores[:, b] - scores[:, a], clusters)
+        found += min(holm([chance.p for chance in tests])) < 0.05
+    return 100 * found / sets, sets
+
+
+def power() -> Iterator[Cell]:
     """The true difference is adjusted until it is, on average, the one that verdicts print."""
-    sets = max(4, simulation.sets // 4)
     for kind in KINDS:
         for shape, alike in (((100, 1, False), 0.0), ((48, 25, True), 0.1), ((20, 20, True), 0.3)):
             for systems in (2, 4):
-                cell = (kind, systems, alike, shape)
-                better = 0.1
-                for _ in range(6):
-                    printed, true, found = verdicts(cell, better, sets // 4)
-                    better *= printed / true
-                printed, true, found = verdicts(cell, better, sets)
-                name = f"power at a true {true:.1f} where {printed:.1f} is printed, {kind}"
-                yield f"{name}, {systems} systems, {told(shape, alike)}", found, "77 to 83"
+                name = f"power with {kind}, {systems} systems, {told(shape, alike)}"
+                yield Cell(name, "77 to 83", partial(found_at_printed, kind, systems, shape, alike))
+
+
+def found_at_printed(
+    kind: str, systems: int, shape: Shape, alike: float, simulation: Simulation
+) -> tuple[float, int]:
+    sets = max(4, simulation.sets // 4)
+    seed = int(simulation.generator.integers(2**32))
+    cell, better = (kind, systems, alike, shape), 0.1
+    for tried in (*[sets // 4] * 4, *[sets] * 2):
+        printed, true, found = verdicts(cell, better, tried, seed)
+        better *= printed / true
+    printed, true, found = verdicts(cell, better, sets, seed)
+    print(f"  a true {true:.1f} where {printed:.1f} is printed")
+    return found, sets
 
 
 def verdicts(
-    cell: tuple[str, int, float, tuple[int, int, bool]], better: float, sets: int
+    cell: tuple[str, int, float, Shape], better: float, sets: int, seed: int
 ) -> tuple[float, float, float]:
     """Return the mean printed difference, the true one, and the share detected.
 
-    The last system answers a share of the questions better than it would: rightly. Each call draws
-    the same samples.
+    The last system answers a share of the questions better than it would: rightly. Each call with
+    the same seed draws the same samples.
     """
     kind, systems, alike, shape = cell
-    simulation = Simulation(np.random.default_rng(2), sets)
+    simulation = Simulation(np.random.default_rng(seed), sets)
     printed, lost, found = [], [], []
     for _ in range(sets):
         clusters = simulation.clusters(shape)
@@ -226,7 +262,7 @@ def pairs(simulation: Simulation, kind: str, alike: float, clusters: Clusters, s
     return scores[:, :, 1] - scores[:, :, 0]
 
 
-def told(shape: tuple[int, int, bool], alike: float) -> str:
+def told(shape: Shape, alike: float) -> str:
     count, size, differ = shape
     if size == 1:
         return f"{count} questions"
@@ -234,7 +270,7 @@ def told(shape: tuple[int, int, bool], alike: float) -> str:
     return f"{count} clusters of {sizes}, correlation {alike:g}"
 
 
-PARTS: dict[str, Callable[[Simulation], Iterator[tuple[str, float, str]]]] = {
+PARTS = {
     "intervals": intervals,
     "differences": differences,
     "alarms": alarms,
@@ -246,24 +282,28 @@ LIMITS = {
     "over 90": (90.0, 100.0),
     "at most 5.5": (0.0, 5.5),
     "77 to 83": (77.0, 83.0),
-    "rare": (0.0, 100.0),
 }
 
 
 def main() -> None:
     parser = Parser(__doc__, sets=(4000, 20))
     parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--cells", default="")
     asked = parser.parse_args()
-    simulation = Simulation(np.random.default_rng(1), asked.sets)
     for part in [asked.only] if asked.only else PARTS:
         missed = total = 0
-        for name, share, target in PARTS[part](simulation):
-            low, high = LIMITS[target]
+        for cell in PARTS[part]():
+            if asked.cells not in cell.name:
+                continue
+            own = np.random.default_rng([1, crc32(cell.name.encode())])
+            share, samples = cell.measure(Simulation(own, asked.sets))
+            error = (share * (100 - share) / samples) ** 0.5
+            low, high = LIMITS[cell.target]
             is_met = low <= share <= high
-            total += target != "rare"
+            total += 1
             missed += not is_met
             note = "" if is_met else "  MISSED"
-            print(f"{share:6.2f} % ({target}) {name}{note}", flush=True)
+            print(f"{share:6.2f} % (±{error:.2f}; {cell.target}) {cell.name}{note}", flush=True)
         print(f"{part}: {total - missed} of {total} cells within their targets")
 
 

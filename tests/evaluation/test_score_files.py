@@ -114,7 +114,7 @@ def test_markdown(report: Report) -> None:
     assert table.splitlines() == [
         "| system | em | f1 |",
         "| --- | ---: | ---: |",
-        r"| a\_1\&b | 50.00 (9.5–90.5) | 83.33 (24.1–98.7) |",
+        r"| a\_1\&b | 50.00 (9.5–90.5) | 83.33 (24.1–98.6) |",
         r"| =b\|c | 0.00 (0.0–65.8) | 0.00 (0.0–65.8) |",
     ]
 
@@ -129,7 +129,7 @@ def test_latex(report: Report) -> None:
         r"\toprule",
         r"system & em & f1 \\",
         r"\midrule",
-        r"a\_1\&b & 50.00 (9.5--90.5) & 83.33 (24.1--98.7) \\",
+        r"a\_1\&b & 50.00 (9.5--90.5) & 83.33 (24.1--98.6) \\",
         r"=b\textbar{}c & 0.00 (0.0--65.8) & 0.00 (0.0--65.8) \\",
         r"\bottomrule",
         r"\end{tabular}",

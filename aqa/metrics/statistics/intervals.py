@@ -3,13 +3,14 @@
 The standard error is the cluster-robust one of Bell & McCaffrey (2002), Survey Methodology 28(2)
 ("CR2"), corrected for the bias from clusters of unequal sizes with correlated examples. Its degrees
 of freedom are those of Satterthwaite (1946), Biometrics Bulletin 2(6), under the intra-class
-correlation of the scores: Imbens & Kolesár (2016), Review of Economics and Statistics 98(4). A mean
-of bounded scores gets the interval of Wilson (1927), JASA 22, with the effective sample size: Korn
-& Graubard (1998), Survey Methodology 24(2); Dean & Pagano (2015), Journal of Survey Statistics and
-Methodology 3(4). So it has a width, and stays within the bounds, even if all answers are right.
-Bounded scores have lighter or heavier tails than the normal distribution, and their variance
-depends on the mean: both change the degrees of freedom of the effective sample size, by the moments
-of the beta distribution that the clusters' scores follow.
+correlation of the scores: Imbens & Kolesár (2016), Review of Economics and Statistics 98(4), more
+where large clusters move mean and variance together. A mean of bounded scores gets the interval of
+Wilson (1927), JASA 22, with the effective sample size: Korn & Graubard (1998), Survey Methodology
+24(2); Dean & Pagano (2015), Journal of Survey Statistics and Methodology 3(4). So it has a width,
+and stays within the bounds, even if all answers are right. The clusters' scores are taken to follow
+a beta distribution: its tails change the degrees of freedom, and its variance grows the faster
+towards the middle, the less clusters are right or wrong as a whole. So readers whose few wrong
+answers may be a matter of luck get long intervals, as Johnson (1978), JASA 73, has for skewness.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from aqa.metrics.statistics.confidence_sequences import monitored_mean
 FEW = 10  # clusters; fewer are never treated as more informative than independent examples
 _UPPER = (1 + LEVEL) / 2
 _NOTHING = 1e-12  # rounding error in the variance of equal scores
+_HALVINGS = 50  # of the distance from a share to a bound, to find an interval's end
 
 
 class Interval(NamedTuple):
@@ -102,13 +104,14 @@ def mean_intervals(
     if clusters.are_examples:
         sizes[is_binary] = clusters.examples
         is_known &= ~is_binary
-    tails = spread.tails * _tails(shares, spread.between / (high - low) ** 2)
-    freedom = spread.freedom / np.maximum(_NOTHING, 1 + tails)
     # The spread is never wider than that of clusters that are right or wrong as a whole.
     normal, alike = student(np.float64(np.inf)), clusters.examples**2 / (clusters.sizes**2).sum()
-    widest = normal * np.sqrt(np.maximum(1.0, sizes / alike))
-    reach = np.where(is_known, np.minimum(student(freedom), widest), normal)
-    lows, highs = _wilson(shares, sizes, reach)
+    widest = normal**2 / np.minimum(sizes, alike)
+    tails, growth = _beta_shape(shares, np.maximum(0.0, sizes / alike - 1))
+    freedom = spread.freedom / np.maximum(_NOTHING, 1 + tails)
+    squares = np.where(is_known, student(freedom), normal) ** 2 / sizes
+    growth = np.where(is_known, growth, 0.0)
+    lows, highs = (_end(shares, bound, squares, growth, widest) for bound in (0.0, 1.0))
     span = high - low
     lows, highs, effects = low + span * lows, low + span * highs, spread.effects
     if clusters.sequence is not None:
@@ -158,47 +161,46 @@ def student(freedom: Matrix | np.float64) -> Matrix:
     return np.where(freedom > 0, points, np.inf)
 
 
-def _wilson(shares: Matrix, sizes: Matrix, reach: Matrix) -> tuple[Matrix, Matrix]:
-    square = reach**2 / sizes
-    middle = (shares + square / 2) / (1 + square)
-    half = np.sqrt(square * (shares * (1 - shares) + square / 4)) / (1 + square)
-    # Shares at a bound should be the interval's end, despite rounding.
-    low, high = np.minimum(middle - half, shares), np.maximum(middle + half, shares)
-    return low.clip(0, 1), high.clip(0, 1)
+def _end(shares: Matrix, bound: float, squares: Matrix, growth: Matrix, widest: Matrix) -> Matrix:
+    """Find the end of each interval towards a bound: the last mean that the share agrees with.
+
+    For a mean m it may be off by the root of m(1 - m) times `squares`, which grow with a power of
+    m(1 - m), up to `widest`. If they don't grow, this is Wilson's interval.
+    """
+    known = np.maximum(_NOTHING, shares * (1 - shares))
+    inside, outside = shares, np.full_like(shares, bound)
+    for _ in range(_HALVINGS):
+        middle = (inside + outside) / 2
+        binomial = middle * (1 - middle)
+        allowed = binomial * np.minimum(squares * (binomial / known) ** growth, widest)
+        agrees = (middle - shares) ** 2 <= allowed
+        inside, outside = np.where(agrees, middle, inside), np.where(agrees, outside, middle)
+    return outside
 
 
-def _tails(shares: Matrix, variances: Matrix) -> Matrix:
-    """How much more the effective sample size varies than for normal scores, from -1 up.
+def _beta_shape(shares: Matrix, size: Matrix) -> tuple[Matrix, Matrix]:
+    """Describe how the effective sample size varies with beta-distributed scores of clusters.
 
-    That size is p(1 - p) divided by the variance. By the delta method, its logarithm varies with
-    the kurtosis of the scores, less the covariance of mean and variance due to skewness; here for
-    a beta distribution on 0..1 with those means and variances.
+    That size is p(1 - p) divided by the variance; `size` is the sum of the distribution's
+    parameters, p being their ratio. Returns how much more its logarithm varies than for normal
+    scores with a known mean, from -1 up, and the power of p(1 - p) with which it falls with p: by
+    the delta method, from the kurtosis and the skewness.
     """
     binomial = shares * (1 - shares)
-    is_known = (binomial > _NOTHING) & (variances > _NOTHING)
-    size = np.zeros_like(shares)  # the sum of the beta distribution's parameters
-    np.divide(binomial, variances, out=size, where=is_known)
-    size = np.maximum(0.0, size - 1)
     lean = np.zeros_like(shares)
-    np.divide((1 - 2 * shares) ** 2, binomial, out=lean, where=is_known)
+    np.divide((1 - 2 * shares) ** 2, binomial, out=lean, where=binomial > _NOTHING)
     kurtosis = 6 * (lean * (size + 1) - size - 2) / ((size + 2) * (size + 3))
-    found = (kurtosis + lean * (1 / (size + 1) - 4 / (size + 2))) / 2
-    return np.where(is_known, found, 0.0)
+    skewness_squared = 4 * lean * (size + 1) / (size + 2) ** 2
+    return (kurtosis - skewness_squared) / 2, size / (size + 2)
 
 
 @dataclass(frozen=True, eq=False)
 class _Spread:
-    """Variance, degrees of freedom and design effect of each column's mean.
-
-    `between` is the variance between clusters, and `tails` the weight of its excess kurtosis in
-    the variance of `variances`.
-    """
+    """Variance, degrees of freedom and design effect of each column's mean."""
 
     variances: Matrix
     freedom: Matrix
     effects: Matrix
-    between: Matrix
-    tails: Matrix
 
 
 def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
@@ -207,22 +209,20 @@ def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
     width = columns.shape[1]
     nothing = np.zeros(width)
     if count < 2:
-        return _Spread(nothing, nothing, np.full(width, np.nan), nothing, nothing)
+        return _Spread(nothing, nothing, np.full(width, np.nan))
     centred = columns - columns.mean(axis=0)
     squares = (centred**2).sum(axis=0)
-    own = squares / (examples - 1)
-    apart = own / examples
+    apart = squares / (examples - 1) / examples
     if clusters.are_examples:
-        freedom = np.full(width, count - 1.0)
-        return _Spread(apart, freedom, np.ones(width), own, freedom / count)
+        return _Spread(apart, np.full(width, count - 1.0), np.ones(width))
     sizes = clusters.sizes
     sums = clusters.sums(centred) ** 2
     correlation = intra_class_correlation((sums.T / sizes).sum(axis=1), squares, sizes)
-    variances, freedom, tails = _robust(sums, sizes, correlation)
+    variances, freedom = _robust(sums, sizes, correlation)
     if count < FEW:  # a few may agree by chance
         variances = np.maximum(variances, apart)
     effects = np.divide(variances, apart, out=np.full(width, np.nan), where=apart > _NOTHING)
-    return _Spread(variances, freedom, effects, own * correlation, tails)
+    return _Spread(variances, freedom, effects)
 
 
 def intra_class_correlation(between: Matrix, squares: Matrix, sizes: Matrix) -> Matrix:
@@ -240,12 +240,14 @@ def intra_class_correlation(between: Matrix, squares: Matrix, sizes: Matrix) -> 
     return np.clip(found, 0.0, 1.0)
 
 
-def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    """Return the unbiased CR2 variance of a mean, its degrees of freedom, and the tails' weight.
+def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, Matrix]:
+    """Return the unbiased CR2 variance of a mean, and its degrees of freedom.
 
     `sums` are squared sums of centred scores, (clusters, k). With weights c, and S the covariance
     of those sums under the correlation, the variance estimate is sum(c * sums), its mean
-    trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S).
+    trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S). They are more if the
+    squared mean varies with the estimate, as it does if large clusters weigh in both: so many that
+    the mean of their ratio is that of Student's t.
     """
     examples = sizes.sum()
     weights = 1 / (examples**2 * (1 - sizes / examples))
@@ -266,5 +268,7 @@ def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, M
         + ((weights * (own + shared)) ** 2).sum(axis=1)
     )
     bias = total / examples**2 / expected
-    tails = np.minimum(1.0, correlation**2 * (weights**2 * sizes**4).sum() / squared)
-    return (weights[:, None] * sums).sum(axis=0) * bias, expected**2 / squared, tails
+    with_mean = own / examples - sizes * total[:, None] / examples**2
+    together = (weights * with_mean**2).sum(axis=1) / (total / examples**2 * expected)
+    freedom = 1 / np.maximum(1 / (len(sizes) - 1), squared / expected**2 - together)
+    return (weights[:, None] * sums).sum(axis=0) * bias, freedom

@@ -94,7 +94,10 @@ def test_clusters_of_one_are_examples() -> None:
 
 
 def dense(columns: np.ndarray, clusters: Clusters, alike: float) -> tuple[float, float]:
-    """The unbiased CR2 variance and its degrees of freedom, using full matrices."""
+    """The unbiased CR2 variance and its degrees of freedom, using full matrices.
+
+    Satterthwaite's, less the covariance of the squared mean and the estimate.
+    """
     sizes, examples = clusters.sizes, clusters.examples
     same = clusters.codes[:, None] == clusters.codes
     covariance = np.where(same, alike, 0.0) + (1 - alike) * np.eye(examples)
@@ -105,7 +108,9 @@ def dense(columns: np.ndarray, clusters: Clusters, alike: float) -> tuple[float,
     estimate = float(columns @ form @ columns)
     product = form @ covariance
     true = covariance.sum() / examples**2
-    return estimate * true / np.trace(product), np.trace(product) ** 2 / np.trace(product @ product)
+    spread = np.trace(product @ product) / np.trace(product) ** 2
+    together = (covariance @ product).sum() / examples**2 / (true * np.trace(product))
+    return estimate * true / np.trace(product), 1 / (spread - together)
 
 
 def test_unequal_clusters_agree_with_the_whole_matrices() -> None:
@@ -227,3 +232,31 @@ def test_means_of_clusters_are_covered(alike: float) -> None:
     scores = 55 + effects + generator.normal(0, 15 * (1 - alike) ** 0.5, (len(codes), 4000))
     found = mean_intervals(scores.clip(0, 100), clusters)
     assert 0.935 < np.mean((found.lows < 55) & (found.highs > 55)) < 0.975
+
+
+@pytest.mark.parametrize(("count", "size"), [(5, 10), (10, 5), (20, 1)])
+@pytest.mark.parametrize("share", [0.85, 0.95])
+def test_few_clusters_that_go_wrong_as_a_whole_are_covered(
+    count: int, size: int, share: float
+) -> None:
+    """A sample may hold none of them, and all its scores are nearly right then."""
+    generator = np.random.default_rng(12)
+    clusters = Clusters.of([place // size for place in range(count * size)], "title")
+    right = generator.beta(share, 1 - share, (count, 4000))[clusters.codes]
+    scores = 100 * generator.beta(8 * right + 1e-3, 8 * (1 - right) + 1e-3)
+    found = mean_intervals(scores, clusters)
+    truth = 100 * (8 * share + 1e-3) / (8 + 2e-3)
+    assert 0.92 < np.mean((found.lows <= truth) & (found.highs >= truth)) < 0.98
+
+
+def test_large_clusters_move_mean_and_variance_together() -> None:
+    """So the ratio of both varies less than for equal clusters of as many degrees of freedom."""
+    generator = np.random.default_rng(13)
+    codes = np.repeat(np.arange(10), [200, 60, 60, 30, 30, 30, 10, 10, 10, 5])
+    clusters = Clusters.of(codes.tolist(), "title")
+    scores = 50 + generator.normal(0, 9, (10, 8000))[codes]
+    scores += generator.normal(0, 9, scores.shape)
+    found = difference_intervals(scores - 50, clusters)
+    ratios = found.values / found.errors
+    half = student(found.freedom)
+    assert np.mean(np.abs(ratios) > half) == pytest.approx(0.05, abs=0.015)
