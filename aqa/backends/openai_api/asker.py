@@ -25,10 +25,10 @@ class Asker:
         options = service.options
         self._service, self._pace = service, pace
         self._access, self._ledger = service.access, service.ledger
-        self._parameters, self._served = service.parameters, service.served
+        self._parameters = service.parameters
         self._timeout, self._deadline = options.request_timeout, options.example_deadline
         # An earlier session may have had answers from this server.
-        self.policy = Policy(pace, service.note, bool(self._served.requests["answered"]))
+        self.policy = Policy(pace, service.note, bool(self._service.requests["answered"]))
 
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
         """Answer one prompt, or record why that failed; `sample` counts from 0.
@@ -49,36 +49,18 @@ class Asker:
         worst = self._service.worst(prompt, self._ledger.price)
         tried = Attempts(priced(Spent(), self._ledger.price), sample)
         while True:
-            outcome: Reply | Failure | None = None
             started = await self._start(likely, worst, tried)
             if started is None:
                 again = await self.policy.give_up(tried)
             else:
-                outcome = await self._attempt(prompt, likely, worst, tried, started)
-                if isinstance(outcome, Reply) and outcome.error is None:
-                    self.policy.answered()
-                    found = self._service.prediction(prompt, outcome, tried.spent)
-                    return replace(found, seconds=round(tried.seconds, 3))
-                failure = self._failure(outcome)
-                again = failure is None or await self.policy.failed(failure, tried, started)
+                again = await self._attempt(prompt, likely, worst, tried, started)
             if not again:
-                return self._failed(prompt, outcome, tried)
+                return self._prediction(prompt, tried)
 
-    def _failure(self, outcome: Reply | Failure | None) -> Failure | None:
-        """Return a reply without an answer as a failure."""
-        if not isinstance(outcome, Reply):
-            return outcome
-        reason, said = (
-            self._access.shown(text or "") for text in (outcome.error, outcome.rejected)
-        )
-        return Failure("misfit" if outcome.misfit else "own", reason, said=said)
-
-    def _failed(
-        self, prompt: Prompt, outcome: Reply | Failure | None, tried: Attempts
-    ) -> Prediction:
-        """Return the prediction for a question that is given up."""
-        if isinstance(outcome, Reply):
-            found = self._service.prediction(prompt, outcome, tried.spent)
+    def _prediction(self, prompt: Prompt, tried: Attempts) -> Prediction:
+        """Return the answer, or why there is none."""
+        if tried.reply is not None:
+            found = self._service.prediction(prompt, tried.reply, tried.spent)
             return replace(found, seconds=round(tried.seconds, 3))
         assert tried.last is not None
         reason, count = tried.last.reason, tried.failures.total()
@@ -135,8 +117,8 @@ class Asker:
 
     async def _attempt(
         self, prompt: Prompt, likely: float, worst: Spent, tried: Attempts, started: float
-    ) -> Reply | Failure | None:
-        """Make one request; None if it was refused, but would now be sent in another form."""
+    ) -> bool:
+        """Make one request; return whether to ask the question again."""
         body = self._parameters.body(prompt.messages, tried.sample)
         used = worst  # if interrupted, it may still be answered and billed
         try:
@@ -145,20 +127,25 @@ class Asker:
             self._ledger.end(worst, used)
         tried.spent += used
         self._pace.end(likely, used.input + used.output or likely)
+        tried.reply = None
         if isinstance(outcome, Reply):
-            tried.seconds = time.monotonic() - started
+            tried.reply, tried.seconds = outcome, time.monotonic() - started
             self._pace.answered(tried.seconds / self._timeout)
+            if outcome.error is None:
+                self.policy.answered()
+                return False
+            outcome = self._service.as_failure(outcome)
         elif outcome.refused:
             outcome = self._parameters.learn(body, outcome)
             if self._parameters.body(prompt.messages, tried.sample) != body:
-                return None
-        return outcome
+                return True
+        return await self.policy.failed(outcome, tried, started)
 
     async def _request(
         self, body: Json, worst: Spent, seconds: float
     ) -> tuple[Reply | Failure, Spent]:
         """Make one request; return its reply or failure, and its cost."""
-        self._served.requests["sent"] += 1
+        self._service.requests["sent"] += 1
         try:
             async with asyncio.timeout(min(self._timeout, seconds)):
                 response = await self._send(body)
@@ -172,7 +159,7 @@ class Asker:
             failure = classify(error, self._access)
             if failure is None:
                 raise
-            self._served.requests[failure.kind] += 1
+            self._service.requests[failure.kind] += 1
             return failure, worst if failure.maybe_paid else Spent()
         return reply, self._service.counted(reply, worst, self._ledger.price_in(reply.tier))
 

@@ -21,7 +21,7 @@ from aqa.backends.openai_api.ledger import UNKNOWN_PRICE
 from aqa.backends.openai_api.pacing import Pace
 from aqa.backends.openai_api.samples import Answers, SampledQuestions, SampleRecord, Samples
 from aqa.backends.openai_api.schemas import READER_ANSWER, ResponseSchema
-from aqa.backends.openai_api.service import Service, texts
+from aqa.backends.openai_api.service import Service
 from aqa.config.backend_options import BackendOptions, Gpt4Options
 from aqa.config.model_families import end_of
 from aqa.config.options import RunConfig
@@ -180,11 +180,10 @@ class Gpt4Backend(Remote[Gpt4Options]):
 
     def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
         """Count what earlier sessions spent towards the caps, and continue their statistics."""
-        self._service.served.resume(facts)
+        self._service.resume(facts)
         self._spending = SpendingRecord(folder, fresh)
         self._samples = SampleRecord(folder, fresh)
         self._service.ledger.resume(self._kept(spent), facts, self._spending)
-        self._service.parameters.recall(texts(facts.get("left_out")))
 
     def _kept(self, spent: Spent) -> Spent:
         """Add what the record of batches knows to what the journal does."""
@@ -194,8 +193,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """The models that answered, requests, prices and costs of all sessions."""
         record, service = self._record, self._service
         return {
-            **service.served.to_json(service.parameters.learnt),
-            "left_out": service.parameters.left_out,
+            **service.facts(),
             **({"batches": record.to_json()} if record and record.to_json() else {}),
             **service.ledger.to_json(self._kept(spent)),
             "price": service.ledger.shown_price(),

@@ -31,7 +31,7 @@ class Ledger:
         self._by_tier: dict[str, Price | None] = {"": self.price}
         self.spent = Spent(cost=0.0 if self.price else None)
         self.elsewhere = Spent()  # of other runs under the same caps
-        self._reserved, self._under_way = Spent(cost=0.0), Spent()
+        self._at_server = self._under_way = Spent()  # batches; live requests
         self._open, self.excess = 0, Spent()  # one request's cost beyond its worst case
         self._has_caps = options.max_cost is not None or options.max_tokens_total is not None
         is_known = options.provider == "azure" or is_openai(server_url(options))
@@ -68,33 +68,33 @@ class Ledger:
 
     def has_room(self, more: Spent) -> bool:
         """Whether so much more than what is reserved can't exceed a cap."""
-        total, options = self.spent + self.elsewhere + self._reserved + more, self._options
+        options, reserved = self._options, self._at_server + self._under_way
+        total = self.spent + self.elsewhere + reserved + more
         most = options.max_tokens_total
         if most is not None and total.input + total.output > most:
             return False
         return options.max_cost is None or (total.cost or 0.0) <= options.max_cost
 
     def reserve(self, worst: Spent) -> None:
-        """Reserve what a request may cost."""
-        self._reserved += worst
+        """Reserve what requests of a batch may cost."""
+        self._at_server += worst
 
     def settle(self, worst: Spent, used: Spent) -> None:
-        """Replace a finished request's reserve by what it cost."""
-        self._reserved -= worst
+        """Replace the reserve of a batch by what it cost, except for answers that are kept."""
+        self._at_server -= worst
         self.spent += used
 
     def start(self, worst: Spent) -> None:
-        """Reserve what a request may cost, on disk before it is sent."""
-        self.reserve(worst)
+        """Reserve what a live request may cost, on disk before it is sent."""
         self._under_way += worst
         self._open += 1
         self.write()
 
     def end(self, worst: Spent, used: Spent) -> None:
-        """Settle a request that was started."""
-        self.settle(worst, used)
+        """Replace the reserve of a live request by what it cost."""
         self._under_way -= worst
         self._open -= 1
+        self.spent += used
         self.write()
 
     def learn(self, worst: Spent, used: Spent) -> bool:

@@ -125,9 +125,10 @@ class Parameters:
         """Names of parameters that are wanted but not sent, because the model refuses them."""
         return sorted(name for name in self._meant if name not in self._values)
 
-    def recall(self, names: Iterable[str]) -> None:
-        """Leave out the parameters that were refused in an earlier session."""
-        for name in names:
+    def recall(self, learnt: Iterable[str], left_out: Iterable[str]) -> None:
+        """Restore what earlier sessions have learnt, and leave out what they left out."""
+        self.learnt += learnt
+        for name in left_out:
             if name in OPTIONAL and not self._asks_for(OPTIONAL[name]):
                 self._values.pop(name, None)
 

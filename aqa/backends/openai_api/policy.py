@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from aqa.backends.event_loop import Ask, answers
 from aqa.backends.openai_api.failures import Failure, Kind
 from aqa.backends.openai_api.pacing import Pace
+from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.retry_delays import back_off, format_duration
 from aqa.errors import AqaError, ModelError
 from aqa.records import Prediction, Prompt
@@ -49,8 +50,9 @@ class Attempts:
     ready: float = 0.0  # when it may be asked again
     failures: Counter[Kind] = field(default_factory=Counter)
     last: Failure | None = None
+    reply: Reply | None = None  # to the last request
     is_final: bool = False  # asked once more because others were answered
-    seconds: float = 0.0  # of the successful request
+    seconds: float = 0.0  # that the reply took
 
 
 class Policy:

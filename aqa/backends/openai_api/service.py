@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from statistics import fmean
@@ -19,6 +19,7 @@ from aqa.backends.openai_api.access import (
 )
 from aqa.backends.openai_api.apis import APIS
 from aqa.backends.openai_api.cache import ResponseCache
+from aqa.backends.openai_api.failures import Failure
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.parameters import Parameters
 from aqa.backends.openai_api.prices import Price, find_context, priced
@@ -35,35 +36,6 @@ SLACK = 16  # tokens by which chat templates may differ
 LONG = 1000  # estimated tokens; a server that reads such a prompt whole counts over half
 
 
-class Served:
-    """Models that answered, by the server's names, and outcomes of requests in all sessions."""
-
-    def __init__(self) -> None:
-        self.models: Counter[str] = Counter()
-        self.requests: Counter[str] = Counter()
-        self._learnt: list[str] = []  # by earlier sessions, as sentences
-
-    def resume(self, facts: Mapping[str, object]) -> None:
-        """Restore the counts in the manifest of earlier sessions."""
-        for name, counts in (("models", self.models), ("requests", self.requests)):
-            before = facts.get(name)
-            counts.update(before if isinstance(before, Mapping) else {})
-        self._learnt = texts(facts.get("learnt"))
-
-    def to_json(self, learnt: Iterable[str]) -> dict[str, object]:
-        """Return the facts for the manifest, including what this session has `learnt`."""
-        return {
-            "models": dict(sorted(self.models.items())),
-            "requests": dict(sorted(self.requests.items())),
-            "learnt": list(dict.fromkeys([*self._learnt, *learnt])),
-        }
-
-
-def texts(value: object) -> list[str]:
-    """Return the texts of a list in a manifest; [] if it is not a list."""
-    return [str(part) for part in value] if isinstance(value, list) else []
-
-
 class Service:
     """What all requests share: access, parameters, counts, and what was learnt.
 
@@ -76,11 +48,32 @@ class Service:
         self.config, self.note, self.schema = config, note, schema
         self.options = cast(Gpt4Options, config.backend)
         self.room = answer_room(config)  # tokens of an answer, including thoughts
-        self.served = Served()
+        self.models: Counter[str] = Counter()  # that answered, by the server's names
+        self.requests: Counter[str] = Counter()  # by outcome; both in all sessions
         self.client: Any = None  # while it is open
         self.cache: ResponseCache | None = None  # while it is open
         self._writes = True  # whether the cache is writable
         self._noted = False  # whether the user knows that prompts are cut off
+
+    def resume(self, facts: Mapping[str, object]) -> None:
+        """Continue the statistics in the manifest of earlier sessions, and use what they learnt."""
+        for name, counts in (("models", self.models), ("requests", self.requests)):
+            before = facts.get(name)
+            counts.update(before if isinstance(before, Mapping) else {})
+        learnt, left_out = (facts.get(name) for name in ("learnt", "left_out"))
+        self.parameters.recall(
+            learnt if isinstance(learnt, list) else [],
+            left_out if isinstance(left_out, list) else [],
+        )
+
+    def facts(self) -> dict[str, object]:
+        """Return the statistics and what was learnt, for the manifest."""
+        return {
+            "models": dict(sorted(self.models.items())),
+            "requests": dict(sorted(self.requests.items())),
+            "learnt": list(dict.fromkeys(self.parameters.learnt)),
+            "left_out": self.parameters.left_out,
+        }
 
     @cached_property
     def access(self) -> Access:
@@ -151,7 +144,7 @@ class Service:
         found = self.cache and self.cache.find(self.key(prompt, sample), prompt.id)
         if not found:
             return None
-        self.served.models[found.model] += 1
+        self.models[found.model] += 1
         price, tokens = self.ledger.price, Spent(found.prompt_tokens, found.answer_tokens)
         unread = self.unread(prompt, found.prompt_tokens)
         return replace(
@@ -177,8 +170,8 @@ class Service:
     def counted(self, reply: Reply, worst: Spent, price: Price | None) -> Spent:
         """Count a reply and return its cost, which is the worst case if the server reports none."""
         kind = "misfit" if reply.misfit else "unanswered" if reply.error else "answered"
-        self.served.requests[kind] += 1
-        self.served.models[self.access.shown(reply.model)] += 1
+        self.requests[kind] += 1
+        self.models[self.access.shown(reply.model)] += 1
         used = worst if reply.spent is None else priced(reply.spent, price)
         if self.ledger.learn(worst, used):
             self.note(
@@ -236,6 +229,11 @@ class Service:
                 f" backend.max_seq_length. {end} record how much is missing (unread_tokens)"
             )
         return counted - tokens if exact else 0
+
+    def as_failure(self, reply: Reply) -> Failure:
+        """Return a reply without an answer as a failure."""
+        reason, said = (self.access.shown(text or "") for text in (reply.error, reply.rejected))
+        return Failure("misfit" if reply.misfit else "own", reason, said=said)
 
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         """Return the prediction for an example that is given up."""

@@ -4,8 +4,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,7 @@ ESCAPED = str.maketrans({"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One line of a file of requests, and the most that its answer may cost."""
-
-    line: bytes
-    worst: Spent
+Request = tuple[bytes, Spent]  # a line of a file of requests, and the most its answer may cost
 
 
 def request_line(index: int, url: str, body: Json) -> bytes:
@@ -49,22 +42,19 @@ def write_requests(
     """
     sizes: list[tuple[int, Spent]] = []
     waiting = iter(requests)
-    first = next(waiting, None)
-    while first is not None:
-        count = length = 0
-        worst = Spent()
+    following = next(waiting, None)
+    while following is not None:
+        count, length, total = 0, 0, Spent()
         with atomic(path(len(sizes))) as file:
-            for request in chain([first], waiting):
-                if count == max_requests or length + len(request.line) > max_bytes:
-                    first = request
+            while following and count < max_requests:
+                line, worst = following
+                length += len(line)
+                if length > max_bytes:
                     break
-                file.write(request.line)
-                count += 1
-                length += len(request.line)
-                worst += request.worst
-            else:
-                first = None
-        sizes.append((count, worst))
+                file.write(line)
+                count, total = count + 1, total + worst
+                following = next(waiting, None)
+        sizes.append((count, total))
     return sizes
 
 

@@ -15,6 +15,7 @@ from aqa.spent import Spent
 
 ATTEMPTS = 3  # batches in which an example is asked before it counts as failed
 UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before it was answered
+LACKING = Failure("broken", "the server's answers lack it", maybe_paid=True)
 
 Json = dict[str, Any]
 
@@ -30,7 +31,7 @@ class Results:
         """A question may have several samples, see `SampledQuestions`."""
         self._service, self._price = service, service.ledger.batch_price
         self._access, self._parameters = service.access, service.parameters
-        self._served, self._samples = service.served, service.config.generation.samples
+        self._samples = service.config.generation.samples
         self.attempts: Counter[int] = Counter()
         self._failures: dict[int, Failure] = {}  # of examples without an answer
         self.lost = Spent()
@@ -61,18 +62,13 @@ class Results:
 
         `completed`: the batch finished normally; `asked` holds its requests.
         """
-        self._served.requests["sent"] += 1
-        if line is None and completed:  # it may have been answered, and billed
-            self.lost += self._service.worst(prompt, self._price)
-            return self._missed(prompt, "the server's answers lack it")
-        if line is None:
-            return None
-        outcome = self._outcome(line)
-        if isinstance(outcome, Reply):
-            return self._answered(prompt, outcome)
+        self._service.requests["sent"] += 1
+        outcome = self._outcome(line, completed)
         if outcome is None:
             return None
-        self._served.requests[outcome.kind] += 1
+        if isinstance(outcome, Reply):
+            return self._answered(prompt, outcome)
+        self._service.requests[outcome.kind] += 1
         if outcome.maybe_paid:
             self.lost += self._service.worst(prompt, self._price)
         if outcome.refused:
@@ -81,14 +77,18 @@ class Results:
             if json.loads(json.dumps(self.body(prompt))) != body:
                 return None
         self._failures[prompt.index] = outcome
+        self.attempts[prompt.index] += 1
+        tried = self.attempts[prompt.index]
         if outcome.is_own:
             return self.failed(prompt, outcome.reason)
-        return self._missed(prompt, outcome.reason)
+        if tried < ATTEMPTS:
+            return None
+        return self.failed(prompt, f"gave up after {tried} attempts: {outcome.reason}")
 
     @property
     def has_answered(self) -> bool:
         """Whether there was an answer, perhaps in an earlier session."""
-        return bool(self._served.requests["answered"])
+        return bool(self._service.requests["answered"])
 
     def why_in_vain(self) -> str | None:
         """Return why asking the rest would be pointless; None if it may not be."""
@@ -108,16 +108,18 @@ class Results:
     def _answered(self, prompt: Prompt, reply: Reply) -> Prediction | None:
         worst = self._service.worst(prompt, self._price)
         spent = self._service.counted(reply, worst, self._price)
+        self._failures.pop(prompt.index, None)
         if reply.error is not None:
-            self._failures[prompt.index] = Failure("own", self._access.shown(reply.error))
-        if reply.misfit:
+            self._failures[prompt.index] = self._service.as_failure(reply)
             self.attempts[prompt.index] += 1
-            if self.attempts[prompt.index] < ATTEMPTS:
+            if reply.misfit and self.attempts[prompt.index] < ATTEMPTS:
                 self.lost += spent
                 return None
         return self._service.prediction(prompt, reply, spent)
 
-    def _outcome(self, line: Json) -> Reply | Failure | None:
+    def _outcome(self, line: Json | None, completed: bool) -> Reply | Failure | None:
+        if line is None:
+            return LACKING if completed else None
         error, answer = line.get("error"), answer_of(line)
         if answer is not None:
             status, body = answer
@@ -132,10 +134,3 @@ class Results:
         if isinstance(error, dict) and error.get("code") in UNANSWERED:
             return None
         return classify_status(status_in(error) or 500, {}, error, self._access)
-
-    def _missed(self, prompt: Prompt, reason: str) -> Prediction | None:
-        self.attempts[prompt.index] += 1
-        tried = self.attempts[prompt.index]
-        if tried < ATTEMPTS:
-            return None
-        return self.failed(prompt, f"gave up after {tried} attempts: {reason}")

@@ -284,7 +284,7 @@ class BatchRun:
                 return
             self._ledger.reserve(worst)
             planned += 1
-            yield Request(line, worst)
+            yield line, worst
 
 
 def _show(task: Task, seen: dict[int, tuple[int, str]], part: Part, batch: Batch) -> None:

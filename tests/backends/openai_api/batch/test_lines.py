@@ -9,7 +9,6 @@ import pytest
 from aqa.backends.openai_api.batch import lines as batch_lines
 from aqa.backends.openai_api.batch.lines import (
     AnswerLines,
-    Request,
     RequestLines,
     request_line,
     write_requests,
@@ -33,12 +32,14 @@ from aqa.spent import Spent
 def test_requests_are_split(
     tmp_path: Path, lengths: list[int], max_requests: int, max_bytes: int, files: list[int]
 ) -> None:
-    requests = [Request(b"x" * (n - 1) + b"\n", Spent(n, 1, 0, n / 8)) for n in lengths]
+    requests = [(b"x" * (n - 1) + b"\n", Spent(n, 1, 0, n / 8)) for n in lengths]
     sizes = write_requests(requests, lambda n: tmp_path / f"{n}", max_requests, max_bytes)
     assert [count for count, _ in sizes] == files
-    assert sum((worst for _, worst in sizes), Spent()) == sum((r.worst for r in requests), Spent())
+    assert sum((worst for _, worst in sizes), Spent()) == sum(
+        (most for _, most in requests), Spent()
+    )
     written = [(tmp_path / f"{n}").read_bytes() for n in range(len(files))]
-    assert b"".join(written) == b"".join(request.line for request in requests)
+    assert b"".join(written) == b"".join(line for line, _ in requests)
     assert len(list(tmp_path.iterdir())) == len(files)
 
 
