@@ -242,10 +242,10 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory for training without loading weights."""
         with quiet():
-            from aqa.backends.llama_qlora.estimate import estimate_training
+            from aqa.backends.llama_qlora.estimate import estimate_adapter
 
         with explained(self.files.spec, self.files.title):
-            return estimate_training(self._model_config, self.options, self.config.training)
+            return estimate_adapter(self._model_config, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune an adapter and leave the best one loaded; see `training`."""

@@ -3,7 +3,6 @@
 import os
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from torch import distributed
@@ -128,21 +127,6 @@ def checkpoints_gradients(options: TrainingOptions) -> bool:
     if options.gradient_checkpointing == "auto":
         return torch.cuda.is_available()
     return options.gradient_checkpointing
-
-
-def activation_bytes(
-    model_config: Any, backend: LocalModelOptions, options: TrainingOptions
-) -> int:
-    """Estimate the memory for activations in training.
-
-    With checkpointing: one hidden state per layer, plus one layer's activations (about 34 bytes per
-    hidden value, Korthikanti et al. 2022). Without: the latter for every layer.
-    """
-    tokens = options.per_device_train_batch_size * backend.max_seq_length
-    sizes = model_config.get_text_config(decoder=True)  # one of several stacks
-    layers: int = sizes.num_hidden_layers
-    each = layers + 17 if checkpoints_gradients(options) else layers * 17
-    return each * tokens * int(sizes.hidden_size) * 2
 
 
 def optimizer_name(options: TrainingOptions, adapter: bool = True) -> str:

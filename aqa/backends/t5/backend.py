@@ -235,10 +235,15 @@ class T5Backend(LocalReader[T5Options]):
     def estimate(self) -> TrainEstimate:
         """Count parameters and memory for training without loading weights."""
         with quiet():
-            from aqa.backends.t5.estimate import estimate_full_training
+            import torch
+            from transformers import AutoModelForSeq2SeqLM
 
-        with explained(self.options.model):
-            return estimate_full_training(self._model_config, self.options, self.config.training)
+            from aqa.backends.local.estimate import estimate_training
+
+        trusts = self.options.trust_remote_code
+        with explained(self.options.model), torch.device("meta"):
+            model = AutoModelForSeq2SeqLM.from_config(self._model_config, trust_remote_code=trusts)
+            return estimate_training(model, 0, self.options, self.config.training)
 
     def train(self, job: TrainJob, on_step: Callable[[TrainStep], None]) -> Path:
         """Fine-tune all weights and leave the best ones loaded; see `training`."""

@@ -249,7 +249,11 @@ def test_a_start_that_takes_too_long_is_ended(
 
 @pytest.mark.parametrize(
     ("python", "told"),
-    [(sys.executable, "has no vLLM"), ("/no/python", "is not a Python"), ("false", "is not a P")],
+    [
+        (sys.executable, "has no vLLM"),
+        ("/no/python", "is not a Python"),
+        ("/bin/false", "is not a P"),
+    ],
 )
 def test_without_vllm_nothing_is_started(tiny: Path, python: str, told: str) -> None:
     reader = make_reader(tiny, ENGINE, f"backend.vllm.python={python}")
