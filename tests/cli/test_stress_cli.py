@@ -100,7 +100,8 @@ def test_what_no_card_can_be_made_of(call_aqa: Call, data: Path, tmp_path: Path)
     path.write_text(json.dumps({f"other {key}": row for key, row in rows.items()}))
     manifest = path.parent.with_name("position-last") / "run.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_bytes()), "evidence": "mine"}))
-    done = call_aqa("evaluate", "a", "--stress", "--json", code=0)
+    done = call_aqa("evaluate", "a", "--stress", "--json", "--report", "a.html", code=0)
+    assert "Under stress" in (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "a: its run under missing has no question of the plain run" in done.stderr
     (card,) = json.loads(done.stdout)["stress"]
     assert (card["n"], list(card["conditions"])) == (COUNT, ["position-last", "conflict"])
