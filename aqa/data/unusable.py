@@ -25,6 +25,11 @@ BEGINNINGS = (
         "unpack it first, or pack it with gzip",
     ),
     (
+        rb'\s*data: \{"',
+        "a stream of events",
+        "ask without streaming, and keep the whole replies",
+    ),
+    (
         rb"\s*<(?i:!doctype html|html|head|!--|\?xml)",
         "a web page, or XML",
         "download or export the data as JSON or CSV",

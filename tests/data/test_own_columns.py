@@ -35,6 +35,7 @@ OWN: dict[str, dict[str, Any]] = {
     "HaluEval": {"knowledge": "x", "right_answer": "x"},
     "SciQ": {"support": "x", "correct_answer": "1874"},
     "WikiHop": {"query": WHEN, "supports": ["x"], "candidates": ["x"]},
+    "ELI5": {"q_id": "1", "title": "x", "selftext": ""},
     "CRAG": {"search_results": [{"page_snippet": "x"}]},
     "Alpaca": {
         "question": None,
@@ -42,6 +43,13 @@ OWN: dict[str, dict[str, Any]] = {
         "instruction": "x?",
         "input": "x",
         "output": "1874",
+    },
+    "Dolly": {
+        "question": None,
+        "query": WHEN,
+        "instruction": "x?",
+        "context": "x",
+        "response": "x",
     },
     "a conversation": {"question": None, "query": WHEN, "questions": ["x"]},
     "MT-bench": {"question": None, "query": WHEN, "category": "x", "turns": 2},

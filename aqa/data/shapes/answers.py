@@ -17,6 +17,8 @@ from aqa.data.shape import (
     without,
 )
 
+# answer1, answer2 of NarrativeQA's tables; answer_0 of FreshQA
+NUMBERED = re.compile(r"answer_?\d")
 HANGUL = re.compile("[가-힣]")
 YES_OR_NO = {"true": 0, "1": 0, "false": 1, "0": 1}  # including pandas's and Excel's spelling
 
@@ -146,11 +148,18 @@ def newsqa_json(row: Row) -> Iterator[Row]:
     yield {"context": row["text"], "qas": asked}
 
 
-@shape("document_id", "answer1", "answer2", knows=lambda row: lacks(row, "answers"))
-def narrativeqa(row: Row) -> Iterator[Row]:
-    """Read the numbered answers of its tables, which in other data may be several systems'."""
-    answers = [row[name] for name in ("answer1", "answer2") if row[name]]
-    yield {**without(row, "answer1", "answer2"), "answers": answers or None}
+@shape(
+    any_of=("answer1", "answer_0"),
+    knows=lambda row: (
+        ({"answer2", "document_id"} <= row.keys() or "effective_year" in row)
+        and lacks(row, "answers")
+    ),
+)
+def numbered_answers(row: Row) -> Iterator[Row]:
+    """Read numbered answers, which in other data may be several systems'."""
+    names = [name for name in row if NUMBERED.fullmatch(name)]
+    answers = [row[name] for name in names if row[name]]
+    yield {**without(row, *names), "answers": answers or None}
 
 
 @shape("context", "question", "text", "answer_start", knows=lambda row: lacks(row, "answers"))

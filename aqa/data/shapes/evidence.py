@@ -1,4 +1,4 @@
-"""Data sets with unusual columns of passages: HotpotQA, DPR, NQ."""
+"""Data sets with unusual columns of passages: HotpotQA, DPR, NQ, ELI5."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -148,6 +148,11 @@ def numbered(row: Row) -> Iterator[Row]:
     """Read tables with a column per passage: context_1, context_2."""
     names = _numbered(tuple(row))
     yield {**without(row, *names), "passages": [row[name] for name in names if row[name]]}
+
+
+@shape("q_id", "title", "selftext", knows=lambda row: lacks(row, "question"))
+def eli5(row: Row) -> Iterator[Row]:
+    yield {**without(row, "title"), "question": row["title"]}
 
 
 @shape("Rewrite", "Context", "Conversation_no")

@@ -1,8 +1,9 @@
-"""Output of LangChain and Haystack pipelines, and instructions in the format of Alpaca."""
+"""Output of LangChain and Haystack pipelines, and instruction data: Alpaca, Dolly."""
 
 from collections.abc import Iterator
 
-from aqa.data.shape import Row, are_objects, completed, lacks, shape, without
+from aqa.data.columns import COLUMNS, first_called
+from aqa.data.shape import Row, are_objects, as_object, completed, lacks, shape, without
 
 
 def _generated(row: Row) -> tuple[str, ...]:
@@ -18,14 +19,36 @@ def _generated(row: Row) -> tuple[str, ...]:
     return ("answers",) if is_haystack else ()
 
 
-def _asks(row: Row) -> bool:
-    """Whether an instruction is a question about the text that is its input."""
-    texts = [row["instruction"], row.get("input")]
+_EXPECTED = {"expected", "expectedOutput", "expected_output", "reference_outputs"}
+
+
+def _asked(row: Row) -> Row:
+    return as_object(row.get("input", row.get("inputs")))
+
+
+def _asks(row: Row, text: str) -> bool:
+    """Whether an instruction is a question about the text in a column."""
+    question = row.get("instruction")
+    given = row.get(text)
     return (
-        all(isinstance(text, str) and text.strip() for text in texts)
-        and texts[0].rstrip().endswith("?")
+        isinstance(question, str)
+        and question.rstrip().endswith("?")
+        and isinstance(given, str)
+        and bool(given.strip())
         and lacks(without(row, "input"), "question")
     )
+
+
+@shape(
+    any_of=("input", "inputs"),
+    knows=lambda row: bool(_asked(row)) and len(_EXPECTED & row.keys()) == 1,
+)
+def expected(row: Row) -> Iterator[Row]:
+    """Read the expected output of tracing tools: Langfuse, Braintrust, Phoenix."""
+    (name,) = _EXPECTED & row.keys()
+    held = as_object(row[name])
+    answers = row[name] if not held else first_called(held, COLUMNS["answers"])
+    yield {**without(row, "input", "inputs", name), **_asked(row), "answers": answers}
 
 
 @shape(any_of=("source_documents", "context", "answers"), knows=lambda row: bool(_generated(row)))
@@ -33,7 +56,13 @@ def generated(row: Row) -> Iterator[Row]:
     yield without(row, *_generated(row))
 
 
-@shape("instruction", "output", knows=_asks)
+@shape("instruction", "output", knows=lambda row: _asks(row, "input"))
 def alpaca(row: Row) -> Iterator[Row]:
     rest = without(row, "instruction", "input")
     yield completed(rest, question=row["instruction"], passages=row["input"])
+
+
+@shape("instruction", "response", knows=lambda row: _asks(row, "context"))
+def dolly(row: Row) -> Iterator[Row]:
+    rest = without(row, "instruction")
+    yield completed(rest, question=row["instruction"], answers=row["response"])

@@ -25,7 +25,8 @@ def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> 
     delimiter = max(DELIMITERS, key=lines[0].count)
     header = [fold(cell.strip('"')) for cell in lines[0].split(delimiter)]
     if suffix in TABLES or _names_answers(header):
-        return list(_filled(read_csv(file, promptfoo_names)))
+        rows = list(_filled(read_csv(file, promptfoo_names)))
+        return list(_without_header(rows, ids or ()))
     if pairs := _pairs(file, lines, ids):
         return pairs
     _refuse_ids_in_front(file, lines, frozenset(ids or ()))
@@ -45,6 +46,16 @@ def _filled(rows: Iterable[Row]) -> Iterator[Entry]:
             for column, cell in row.items()
         }
         yield Entry(place, filled)
+
+
+def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[Entry]:
+    """Return the id-answer pairs of a table whose first pair was mistaken for a header."""
+    header = list(entries[0].value) if entries else []
+    if len(header) != 2 or header[0] not in ids:
+        return entries
+    key, answer = header
+    first = Entry(entries[0].place.replace("line 2", "line 1"), answer, key)
+    return [first, *(Entry(each.place, each.value[answer], each.value[key]) for each in entries)]
 
 
 def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) -> None:

@@ -40,7 +40,7 @@ WITHOUT_IDS = {
 REFUSED_WITHOUT_DATA = {
     "Hugging Face text-generation", "Haystack", "AlpacaEval", "CSV of one column",
     "DeepEval's latest run", "LangChain", "Gemini's batch without keys", "llama.cpp",
-    "Opik", "FiD, a tab at the end lost", "a list of texts",
+    "CSV without a header", "Opik", "FiD, a tab at the end lost", "a list of texts",
 }  # fmt: skip
 
 
@@ -55,6 +55,16 @@ def test_shapes_of_other_tools(shape: str, tmp_path: Path) -> None:
     # If there are no question ids, a note says by what answers were joined.
     joins = ("taken as positions", "taken in the order", "joined by their questions")
     assert any(told in " ".join(report.warnings) for told in joins) == (shape in WITHOUT_IDS)
+
+
+def test_bioasq_lists_are_whole_and_summaries_texts(tmp_path: Path) -> None:
+    content = [
+        {"id": "q1", "type": "list", "exact_answer": [["Ann", "A."], ["Bo"]], "ideal_answer": "x"},
+        {"id": "q2", "type": "summary", "ideal_answer": "A text."},
+        {"id": "q3", "type": "yesno", "exact_answer": "yes", "ideal_answer": "x"},
+    ]
+    found = read_predictions(write(tmp_path, "b.json", {"questions": content}))
+    assert [row.prediction for row in found.values()] == ["Ann, Bo", "A text.", "yes"]
 
 
 def test_samples_of_evals_may_lie_in_any_order(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from aqa.data.shape import (
     as_object,
     as_objects,
     shape,
+    unreadable,
     without,
 )
 from aqa.evaluation.predictions.texts import reply_text
@@ -79,6 +80,20 @@ def eval_run(row: Row) -> Iterator[Row]:
         "prediction": sample.get("output") or sample.get("output_text"),
         "error": sample.get("error"),
     }
+
+
+def _is_streamed(row: Row) -> bool:
+    of_ollama = row.get("done") is False and ("response" in row or "message" in row)
+    of_llama_cpp = row.get("stop") is False and "content" in row
+    of_openai = str(row.get("object")).endswith(".chunk")
+    return of_ollama or of_llama_cpp or of_openai or isinstance(row.get("token"), dict)
+
+
+streamed = unreadable(
+    "a piece of a streamed reply; ask without streaming, or write each answer as one row",
+    any_of=("done", "stop", "object", "token"),
+    knows=_is_streamed,
+)
 
 
 def _is_reply(row: Row) -> bool:

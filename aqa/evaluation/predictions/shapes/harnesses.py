@@ -10,6 +10,8 @@ from aqa.data.shape import Row, UnreadableError, are_objects, as_object, as_obje
 from aqa.evaluation.predictions.texts import reply_text
 
 PASSAGES = {"context", "contexts", "passages", "ctxs", "documents"}  # not needed for scores
+# Columns of promptfoo's tables that follow each prompt's answers, "[provider] prompt".
+OF_EACH_PROMPT = {"Reasoning", "Status", "Score", "Named Scores", "Grader Reason", "Comment"}
 AGAIN = re.compile(r"\.\d+$")
 PROVIDER = re.compile(r"\[(.+?)\] ")
 
@@ -119,10 +121,14 @@ def promptfoo_table(row: Row) -> Iterator[Row]:
 
 def promptfoo_names(header: Sequence[str]) -> list[str]:
     """Number columns that promptfoo's tables repeat for each prompt, as pandas does."""
-    if "Grader Reason" not in header:
-        return list(header)
-    counts = [header[:index].count(name) for index, name in enumerate(header)]
-    return [f"{name}.{n}" if n else name for name, n in zip(header, counts, strict=True)]
+    names = list(header)
+    if "Grader Reason" not in names:
+        return names
+    for place, name in enumerate(header):
+        count = header[:place].count(name)
+        if count and (name in OF_EACH_PROMPT or name.startswith("Metric: ")):
+            names[place] = f"{name}.{count}"
+    return names
 
 
 @shape("instance_id", "predicted_text")

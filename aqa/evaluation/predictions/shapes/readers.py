@@ -1,4 +1,4 @@
-"""Readers and retrieval tools: DPR, FlashRAG, KILT, Haystack, LangChain, QuAC."""
+"""Readers and retrieval tools: DPR, FlashRAG, KILT, Haystack, LangChain, BioASQ, NQ, QuAC."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,16 @@ from aqa.data.shape import (
     UnreadableError,
     are_objects,
     as_object,
+    as_objects,
+    joined,
     shape,
     without,
 )
 
+BIOASQ_COLUMNS = {
+    "id", "type", "body", "documents", "snippets", "concepts", "triples", "exact_answer",
+    "ideal_answer",
+}  # fmt: skip
 LANGCHAIN_ANSWERS = ("result", "answer", "output_text")
 LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
 
@@ -60,6 +66,30 @@ def langchain(row: Row) -> Iterator[Row]:
     yield {**rest, "prediction": answer}
 
 
+def _sentences(row: Row) -> object:
+    return row.get("answer", row.get("responses"))
+
+
+@shape(any_of=("answer", "responses"), knows=lambda row: are_objects(_sentences(row), "citations"))
+def trec_rag(row: Row) -> Iterator[Row]:
+    """Read sentences with citations, as RAGTIME has them, too."""
+    rest = without(row, "answer", "responses", "references")
+    sentences = [str(each.get("text") or "").strip() for each in as_objects(_sentences(row))]
+    yield {**as_object(row.get("metadata")), **rest, "prediction": " ".join(sentences).strip()}
+
+
+@shape(
+    "id", any_of=("exact_answer", "ideal_answer"), knows=lambda row: row.keys() <= BIOASQ_COLUMNS
+)
+def bioasq(row: Row) -> Iterator[Row]:
+    exact = row.get("exact_answer")
+    if isinstance(exact, list):  # candidates with synonyms; for type "list", all of them count
+        texts = [each[0] if isinstance(each, list) and each else each for each in exact]
+        exact = joined(texts) if row.get("type") == "list" else texts[:1]
+    said = row.get("ideal_answer") if exact is None else exact
+    yield {"id": row["id"], "question": row.get("body"), "prediction": said}
+
+
 @shape("query", "answer", "result", knows=lambda row: isinstance(row["result"], str))
 def qa_chain(row: Row) -> Iterator[Row]:
     """Read a chain's result, beside which it repeats the question and reference that it got."""
@@ -70,6 +100,22 @@ def qa_chain(row: Row) -> Iterator[Row]:
 def of_the_hub(row: Row) -> Iterator[Row]:
     """Read a row as the hub's server returns it."""
     yield row["row"]
+
+
+@shape("example_id", "short_answers")
+def natural_questions(row: Row) -> Iterator[Row]:
+    listed = row["short_answers"]
+    spans = [span for span in listed if isinstance(span, dict)] if isinstance(listed, list) else []
+    texts = [span.get("text") for span in spans]
+    said = str(row.get("yes_no_answer") or "NONE").casefold()
+    if said in ("yes", "no"):
+        texts = [said]
+    elif any(not isinstance(text, str) for text in texts):
+        raise UnreadableError(
+            "an answer of Natural Questions as positions of tokens; write each short answer's text"
+            ' with its id, as {"example_id": ..., "prediction": ...}'
+        )
+    yield {"example_id": row["example_id"], "prediction": " ".join(map(str, texts))}
 
 
 @shape("qid", "best_span_str", knows=lambda row: isinstance(row["qid"], list))
