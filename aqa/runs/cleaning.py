@@ -23,6 +23,7 @@ THOUGHTS = (
     ("[THINK]", "[/THINK]"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<reasoning>", "</reasoning>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker's
     ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A's
     ("◁think▷", "◁/think▷"),  # Kimi's
     ("<|channel>", "<channel|>"),  # Gemma 4's
@@ -32,10 +33,12 @@ _THOUGHT_BEGINS = re.compile("|".join(re.escape(begin) for begin, _ in THOUGHTS)
 _THOUGHT_ENDS = re.compile("|".join(re.escape(end) for _, end in THOUGHTS), re.IGNORECASE)
 # What models put around an answer after their reasoning.
 _WRAPS = re.compile(
-    r"<(?:answer|final_answer|response)>|<\|START_RESPONSE\|>|<\|begin_of_box\|>", re.IGNORECASE
+    r"<(?:answer|final_answer|response)>|<\|START_RESPONSE\|>|<\|begin_of_(?:box|solution)\|>",
+    re.IGNORECASE,
 )
 _WRAP_ENDS = (
     "</answer>", "</final_answer>", "</response>", "<|END_RESPONSE|>", "<|end_of_box|>",
+    "<|end_of_solution|>",
 )  # fmt: skip
 # End-of-turn tokens that a server may leave at the end of an answer.
 _TURN_ENDS = (

@@ -66,6 +66,11 @@ from aqa.runs.journal_rows import cleaned_again
         ("<|channel>thought\nLyon?", ""),
         ("<|think|>Lyon?<|end|><|begin|>assistant<|content|>Paris<|end|>", "Paris"),
         ("<think>\n</think>\n<answer>\nParis\n</answer>", "Paris"),
+        (
+            "<|begin_of_thought|>Lyon<|end_of_thought|>\n\n<|begin_of_solution|>Paris"
+            "<|end_of_solution|>",
+            "Paris",
+        ),
         ("<think>Lyon</think><answer><|begin_of_box|>Paris<|end_of_box|></answer>", "Paris"),
         ("<response>Paris", "Paris"),
         ("<answer></answer>", ""),

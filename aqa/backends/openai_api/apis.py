@@ -30,7 +30,11 @@ class ResponsesParameters(Parameters):
             values["include"] = [LOGPROBS]
         if (effort := values.pop("reasoning_effort", None)) is not None:
             values["reasoning"] = {"effort": effort}
-        body = {**values, "input": self.turns(messages), "store": False}
+        turns = self.turns(messages)
+        for turn in turns:
+            if turn["role"] == "assistant":  # llama.cpp's server refuses it without its type
+                turn["type"] = "message"
+        body = {**values, "input": turns, "store": False}
         if self.schema is not None:
             body["text"] = {"format": {"type": "json_schema", **self.schema.strict()}}
         return body

@@ -16,6 +16,7 @@ from aqa.backends.openai_api.replies import (
     BadBodyError,
     EmptyBodyError,
     ErrorInBodyError,
+    ForeignBodyError,
     RawReply,
     Reply,
     ending_of,
@@ -66,7 +67,7 @@ def _of_completion(body: Json) -> RawReply:
         if error := reported(body):
             raise ErrorInBodyError(error)
         if "choices" not in body:
-            raise BadBodyError("the server's answer is not a chat completion")
+            raise ForeignBodyError("a chat completion")
         raise EmptyBodyError("the server gave no answer (choices holds none)")
     ending = ending_of(choice.get("finish_reason"))
     error = choice.get("error") or body.get("error")
@@ -104,6 +105,8 @@ def _of_response(body: Json) -> RawReply:
         if "output" not in body or (status_in(failure) or 400) != 400:
             raise ErrorInBodyError(failure)
         return RawReply(failure=error_text(failure) or "the server failed")
+    if "output" not in body:
+        raise ForeignBodyError("a response")
     output = body["output"]
     if status not in ("completed", "incomplete", None):
         raise BadBodyError(f"the server's response is {status}, not completed")
@@ -198,11 +201,18 @@ def _of_event(kind: str, data: str) -> Iterator[Json | None]:
 def _error_of(event: Json) -> object:
     """Return the error in an event, whatever its name: a server may end its stream with one."""
     is_piece = "choices" in event or event.get("type", "error") != "error"
-    return event.get("error") if is_piece else reported(event)
+    error = event.get("error") if is_piece else reported(event)
+    return error or _of_groq(event).get("error")
+
+
+def _of_groq(event: Json) -> Json:
+    """Return what Groq adds to the last event of a stream: usage, or why it ends."""
+    return event.get("x_groq") or {}
 
 
 def _add(body: Json, event: Json) -> None:
-    body.update({name: event[name] for name in KEPT if event.get(name)})
+    for part in (_of_groq(event), event):
+        body.update({name: part[name] for name in KEPT if part.get(name)})
     for piece in event.get("choices") or ():
         if piece.get("index", 0) != 0:
             continue

@@ -12,6 +12,7 @@ from aqa.backends.openai_api.replies import (
     BadBodyError,
     EmptyBodyError,
     ErrorInBodyError,
+    ForeignBodyError,
     PageError,
     error_text,
 )
@@ -44,6 +45,7 @@ QUOTA = re.compile(
 CANT_PAY = re.compile(
     r"credit balance is too low|insufficient (?:balance|credit|funds)|all available credits"
     r"|monthly spending limit|\b(?:api|key|your|set) (?:usage|inference) limit|^usage limit reached"
+    r"|\b(?:credit|key) limit exceeded|\blimit: 0(?![.,]?\d)"  # Gemini's without free use
     r"|in good standing|크레딧이? ?부족|잔액이? ?부족|余额不足|欠费",
     re.I,
 )
@@ -52,7 +54,8 @@ NO_MODEL = re.compile(
     r"\b(?:invalid|unknown|no such)[_ ]model\b|\bnot a valid model|\bno models? loaded\b"
     r"|\bmodel_(?:not_found|decommissioned|not_available|not_supported)\b"
     r"|\bmodel\b.{0,100}\b(?:not found|does not exist|decommissioned|model fade out"
-    r"|identifier is invalid|on-demand throughput)",
+    r"|identifier is invalid|on-demand throughput)"
+    r"|^unexpected endpoint",  # from LM Studio
     re.I | re.S,
 )
 NOT_HERE = re.compile(r"\blocation is not supported\b", re.I)  # from Gemini, about a country
@@ -77,6 +80,8 @@ STATUS = ("code", "status", "type", "status_code", "statusCode")
 WITHIN = ("error", "detail", "details", "errors")  # where an error may contain another
 TOO_FAST = re.compile(r"\brate[ _-]?limit|\btoo many requests\b", re.I)
 TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit per minute: it never fits
+# From Groq, whose model wrote something else than an object; it may not the next time.
+BAD_OUTPUT = re.compile(r"json_validate_failed|tool_use_failed")
 FLAGGED = "flagged_input"  # OpenRouter's moderation blocked the prompt
 
 
@@ -142,7 +147,8 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
     if status := status_in(reported) or _status_by_words(error_text(reported)):
         failure = classify_status(status, {}, reported, access)
         return replace(failure, maybe_paid=status >= 500)
-    kind: Kind = "empty" if isinstance(error, EmptyBodyError) else "broken"
+    kinds: dict[type, Kind] = {EmptyBodyError: "empty", ForeignBodyError: "denied"}
+    kind = kinds.get(type(error), "broken")
     return Failure(kind, access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
 
 
@@ -186,6 +192,8 @@ def classify_status(  # long: a table of statuses
     if status == 402:
         message = f"the account's credit is used up ({message}); add some"
         return Failure("denied", message)
+    if status == 400 and BAD_OUTPUT.search(code):
+        return Failure("misfit", message, maybe_paid=True)
     if status == 429 and TOO_LARGE.search(message):
         return Failure("own", message)
     if status == 429 and is_of_a_day(error, message):

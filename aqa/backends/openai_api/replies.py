@@ -59,6 +59,13 @@ class PageError(BadBodyError):
     """A body is a web page, perhaps a gateway's, and never was an answer."""
 
 
+class ForeignBodyError(BadBodyError):
+    """A body is whole, but no `kind`: probably another API's."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the server's answer is not {kind}; see backend.base_url and backend.api")
+
+
 class EmptyBodyError(BadBodyError):
     """A body has no place for an answer."""
 
@@ -108,7 +115,11 @@ class RawReply:
 
 
 def ending_of(reason: object) -> str:
-    """Return a server's reason for the end of an answer in our spelling, without additions."""
+    """Return a server's reason for the end of an answer in our spelling, without additions.
+
+    SGLang writes an object.
+    """
+    reason = reason.get("type") if isinstance(reason, Mapping) else reason
     said = reason.partition(":")[0].strip() if isinstance(reason, str) else ""
     return WORD_END.sub("_", said).lower()
 
@@ -229,8 +240,11 @@ def read_usage(usage: object) -> Spent | None:
         return None
     found = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
     parts = (found if isinstance(found, dict) else {}, usage)
+    total = usage.get("total_tokens")
+    total = total if type(total) is int and total <= LARGEST_COUNT else 0
+    output = usage.get("completion_tokens", usage.get("output_tokens"))
     counts = [usage.get("prompt_tokens", usage.get("input_tokens"))]
-    counts += [usage.get("completion_tokens", usage.get("output_tokens"))]
+    counts += [0 if output is None and total else output]  # Gemini leaves out thoughts alone
     for names in (CACHED, CACHE_WRITES):
         told = (part.get(name) for part in parts for name in names)
         counts += [next(filter(None, told), 0)]
@@ -238,8 +252,6 @@ def read_usage(usage: object) -> Spent | None:
     if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
     read, written, cached, kept = (int(n or 0) for n in counts)
-    total = usage.get("total_tokens")
-    total = total if type(total) is int and total <= LARGEST_COUNT else 0
     # Anthropic counts them in addition to the prompt, others as part of it.
     if max(cached, kept) > read or total == read + written + cached + kept:
         read += cached + kept
@@ -268,7 +280,12 @@ def _reported_cost(usage: Mapping[str, Any], most: float) -> float | None:
 
 
 def joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> object:
-    """Join the text of a message that some servers (Mistral's thinking models) send in parts."""
+    """Join the text of a message that some servers (Mistral's thinking models) send in parts.
+
+    Cloudflare sends an object that follows a schema as such.
+    """
+    if isinstance(content, Mapping) and not content.keys() & {"type", name}:
+        return json.dumps(content, ensure_ascii=False)
     parts = [content] if isinstance(content, Mapping) else content
     return "".join(_of_part(part, name) for part in parts) if isinstance(parts, list) else content
 

@@ -64,6 +64,14 @@ def test_responses_are_the_other_way(tmp_path: Path, server: Server) -> None:
     assert not {"seed", "temperature", "messages", "response_format"} & set(body)
 
 
+def test_what_the_assistant_said_before_has_its_type(tmp_path: Path, server: Server) -> None:
+    """llama.cpp's server refused few-shot templates without it."""
+    config = longer(configured(tmp_path, server, 1, api="responses"), 16)
+    run(config.model_copy(update={"prompt": "eng_fewshot"}), tmp_path / "out")
+    kinds = {(turn["role"], turn.get("type")) for turn in server.bodies[0]["input"]}
+    assert kinds == {("system", None), ("user", None), ("assistant", "message")}
+
+
 def response(status: str, text: str | None = None, **more: object) -> bytes:
     part = {"type": "output_text", "text": text}
     output = [] if text is None else [{"type": "message", "content": [part]}]

@@ -199,6 +199,9 @@ def test_batches_have_their_price(options: dict[str, Any], read: float, cached: 
     [
         ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
         ({"prompt_tokens": 0, "completion_tokens": 4}, None),
+        ({"prompt_tokens": 10, "total_tokens": 74}, Spent(10, 64)),
+        ({"prompt_tokens": 10, "completion_tokens": None, "total_tokens": 14}, Spent(10, 4)),
+        ({"prompt_tokens": 10}, None),
         (
             {"prompt_tokens": 2000, "completion_tokens": 4, DETAILS: {"cache_write_tokens": 1500}},
             Spent(2000, 4, cache_writes=1500),

@@ -14,6 +14,7 @@ from aqa.backends.openai_api.body_parsing import in_utf8, read_reply, read_respo
 from aqa.backends.openai_api.failures import Kind, classify_body
 from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
+from aqa.spent import Spent
 
 pytestmark = pytest.mark.usefixtures("hurried")
 
@@ -22,7 +23,7 @@ OBJECT = '{"answer": "Ann", "passages": [1], "answerable": true}'
 THOUGHT = "<think>Is it Bob?"
 
 
-def chat(content: object, finish: str | None = "stop", **message: object) -> bytes:
+def chat(content: object, finish: object = "stop", **message: object) -> bytes:
     choice = {"message": {"content": content, **message}, "finish_reason": finish}
     return json.dumps({"model": "m", "choices": [choice], "usage": USAGE}).encode()
 
@@ -129,6 +130,7 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat("An", "ContentFilter"), "content filter"),
         (chat("", "max-tokens"), "no token was left"),
         (chat("", "token_limit"), "no token was left"),
+        (chat("", {"type": "length", "length": 16}), "no token was left"),
         (chat(True), "the model gave no answer"),
         (b'{"choices": [{"message": null, "finish_reason": "SPII"}]}', "content filter"),
         (chat(None, "tool_calls"), "called a tool"),
@@ -160,6 +162,7 @@ def test_a_thought_is_no_answer(content: bytes, error: str) -> None:
         (chat({"type": "text", "text": "Ann"}), "Ann"),
         (chat([None, {"text": "An"}, {"type": "output_text", "text": "n"}]), "Ann"),
         (chat([{"type": "text", "text": {"value": "Ann"}}]), "Ann"),
+        (chat({"answer": "Ann"}), '{"answer": "Ann"}'),
         (b"\xef\xbb\xbf" + chat("Ann"), "Ann"),
         (b'{"choices": [{"text": "Ann", "finish_reason": "stop"}]}', "Ann"),
         (b'{"choices": [{"delta": {"content": "Ann"}, "finish_reason": "stop"}]}', "Ann"),
@@ -222,6 +225,8 @@ def test_other_streams() -> None:
     assert read_reply(stream(piece("Ann"), "[DONE]")).text == "Ann"
     assert read_reply(stream(piece("Ann", "stop"))).text == "Ann"
     assert read_reply(stream(piece("An"), piece("n", "length"))).cut
+    of_groq = {**piece("Ann", "stop"), "x_groq": {"id": "r", "usage": USAGE}}
+    assert read_reply(stream(of_groq, "[DONE]")).spent == Spent(10, 2)
     assert read_reply(b"\xef\xbb\xbf" + stream(piece("Ann", "stop"))).text == "Ann"
     assert read_reply(b"id: 1\r\nevent: x\r\n" + stream(piece("Ann", "stop"))).text == "Ann"
     in_parts = {"delta": {"content": [{"type": "text", "text": "Ann"}]}, "finish_reason": "stop"}
@@ -278,6 +283,7 @@ BUSY = {"message": "busy", "code": 503}
         stream(BUSY),
         stream({"type": "error", **BUSY}),
         stream({"choices": [{"delta": {}, "error": BUSY, "finish_reason": "error"}]}),
+        stream({"choices": [], "x_groq": {"id": "r", "error": "too many requests"}}),
         b"event: error\n" + stream(BUSY),
         b"event: error\n" + stream({"detail": BUSY}),
         b"event: error\n" + stream("rate limit"),
@@ -374,7 +380,8 @@ def test_an_answer_that_came_to_its_end_is_one_beside_an_error() -> None:
         (b'{"status": {"code": "40102", "message": "Invalid access token"}}', "fatal", "the key"),
         (b'{"choices": null, "base_resp": {"status_msg": "busy"}}', "broken", "an error: busy"),
         (b'{"choices": [], "model": "m"}', "empty", "gave no answer .choices holds none"),
-        (b'{"done": true, "response": "Ann"}', "broken", "is not a chat completion"),
+        (b'{"done": true, "response": "Ann"}', "denied", "is not a chat completion; see backend"),
+        (b'{"error": "Unexpected endpoint or method. (POST /chat)"}', "denied", "model or address"),
         (b"<html><title>Sign in</title></html>", "broken", "a web page .*: Sign in"),
     ],
 )
@@ -384,7 +391,14 @@ def test_an_error_by_another_name(content: bytes, kind: Kind, reason: str) -> No
     failure = classify_body(broken.value, Access("https://x/v1", False, "k"))
     assert failure.kind == kind
     assert re.search(reason, failure.reason)
-    assert failure.maybe_paid == (kind != "fatal" and not content.startswith(b"<"))
+    is_answer = kind != "fatal" and not content.startswith((b"<", b'{"error"'))
+    assert failure.maybe_paid == is_answer
+
+
+def test_a_chat_completion_is_no_response() -> None:
+    with pytest.raises(BadBodyError, match=r"is not a response; see backend\.base_url") as broken:
+        read_response(chat("Ann"))
+    assert classify_body(broken.value, Access("https://x/v1", False, "k")).kind == "denied"
 
 
 def test_a_response_that_failed_for_all_is_told_so() -> None:

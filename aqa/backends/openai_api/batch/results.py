@@ -131,6 +131,8 @@ class Results:
                     return classify_body(broken, self._access)
             problem = body.get("error", body) if isinstance(body, dict) else body
             return classify_status(status, {}, problem, self._access)
+        if not error:  # another API's line
+            return LACKING
         if isinstance(error, dict) and error.get("code") in UNANSWERED:
             return None
         return classify_status(status_in(error) or 500, {}, error, self._access)

@@ -426,8 +426,21 @@ def test_answers_that_nobody_can_read_are_bought_once(
     tmp_path: Path, server: BatchingServer
 ) -> None:
     server.arrange = each_line(lambda line: {**line, "response": {"body": {"outputs": []}}})
-    with pytest.raises(ModelError, match=r"no answer yet, and 20 .* is not a chat completion"):
+    with pytest.raises(ModelError, match="is not a chat completion"):
         run(configured(tmp_path, server), tmp_path / "out")
+    assert len(server.batches) == 1
+
+
+def test_lines_of_another_api_are_paid_for(tmp_path: Path, server: BatchingServer) -> None:
+    """Anthropic's have a result: what they cost was forgotten."""
+    said = {"type": "succeeded", "message": {"content": [{"type": "text", "text": "Ann"}]}}
+    server.arrange = lambda lines: [
+        json.dumps({"custom_id": json.loads(line)["custom_id"], "result": said}).encode()
+        for line in lines
+    ]
+    with pytest.raises(ModelError, match=r"no answer yet, and 20 .* answers lack it"):
+        run(configured(tmp_path, server), tmp_path / "out")
+    assert read_manifest(tmp_path / "out")["served"]["spent"]["output_tokens"] == 20 * 4
     assert len(server.batches) == 1
 
 
