@@ -12,7 +12,7 @@ from tiny_llama import rows
 from tiny_t5 import answers, golds, make_prompts, make_reader, several
 from transformers import AutoModelForSeq2SeqLM
 
-from aqa.backends.t5 import backend as t5
+from aqa.backends.t5 import fusion as t5
 from aqa.backends.t5.backend import T5Backend
 from aqa.records import Prompt
 
