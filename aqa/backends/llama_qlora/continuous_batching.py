@@ -13,7 +13,7 @@ import torch
 
 from aqa.backends.llama_qlora.kv_cache import CacheSlots
 from aqa.backends.llama_qlora.prefill import Layers, forward, read_beginning, read_rows
-from aqa.backends.llama_qlora.prefixes import Row, groups_within
+from aqa.backends.llama_qlora.prefixes import Row
 from aqa.backends.local.batches import batches_by_tokens
 from aqa.backends.local.decoding import StopConditions, chosen_tokens
 from aqa.backends.local.devices import without_gradients
@@ -33,8 +33,7 @@ class Answer:
 
     number: int
     prompt: Row
-    group: int  # index of the group of prompts that share a prefix
-    shared: int  # length of that prefix
+    prefix: Row  # the same object for all prompts that share it
     draws: Sequence[float] = ()  # in [0, 1), one per token, if tokens are sampled
     tokens: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
@@ -62,7 +61,7 @@ class Writer:
     def write(self, groups: Iterable[Sequence[Answer]]) -> Iterator[Answer]:
         """Yield answers as they end; a group's prompts are read together if they fit."""
         self._wait(groups)
-        self._firsts = [group[0].prompt[: group[0].shared] for group in self._waiting]
+        self._firsts = [group[0].prefix for group in self._waiting]
         while self._waiting or self._open:
             ended = self._go_on()
             yield from self._give_way() if ended is None else ended
@@ -117,13 +116,13 @@ class Writer:
     def _join(self, groups: Sequence[Sequence[Answer]]) -> None:
         """Read prompts, write the first token of each answer, and add them to the open rows."""
         self._joining = [answer for group in groups for answer in group]
-        rows, longest = len(self._open) + len(self._joining), _longest(self._joining)
+        size, longest = len(self._open) + len(self._joining), _longest(self._joining)
         if self._begun is None:
             self._begun = read_beginning(self._model, self._firsts)
-        self._slots.reserve(rows, longest, min(STEPS, self._options.max_new_tokens))
+        self._slots.reserve(size, longest, min(STEPS, self._options.max_new_tokens))
         for batch in batches_by_tokens(groups, _length, self._budget.read_tokens):
-            alike = groups_within([a.group for a in batch], [a.shared for a in batch])
-            read = read_rows(self._model, [answer.prompt for answer in batch], alike, self._begun)
+            rows, prefixes = zip(*((answer.prompt, answer.prefix) for answer in batch), strict=True)
+            read = read_rows(self._model, rows, prefixes, self._begun)
             self._write_tokens(batch, read.logits)
             self._slots.add(read.layers, read.spans)
             self._open += batch
@@ -185,7 +184,7 @@ class Writer:
         for answer in going_on:
             answer.tokens.clear()
             answer.log_probabilities.clear()
-            again.setdefault(answer.group, []).append(answer)
+            again.setdefault(id(answer.prefix), []).append(answer)
         self._wait(again.values())
         return ended
 

@@ -48,14 +48,12 @@ def write_continuously(
     from aqa.backends.llama_qlora.continuous_batching import Answer, Writer
 
     each, groups = options.answers_each, group_by_prefix(rows)
-    answers = {
-        number: [
-            Answer(number, rows[number], place, group.length, own)
-            for own in draws[number * each : (number + 1) * each]
-        ]
-        for place, group in enumerate(groups)
-        for number in group.members
-    }
+    answers: dict[int, list[Answer]] = {}
+    for group in groups:
+        prefix = [*rows[group.members[0]][: group.length]]  # an object of its own
+        for number in group.members:
+            own = draws[number * each : (number + 1) * each]
+            answers[number] = [Answer(number, rows[number], prefix, one) for one in own]
     alike = [[a for number in group.members for a in answers[number]] for group in groups]
     for ended in Writer(model, ends, options, budget).write(alike):
         mine = answers.get(ended.number)

@@ -9,7 +9,7 @@ from transformers import DynamicCache
 
 from aqa.backends.llama_qlora.attention import Apart, can_continue
 from aqa.backends.llama_qlora.kv_cache import CacheSlots, Span
-from aqa.backends.llama_qlora.prefixes import Group, Row, shared_tokens, takes_positions
+from aqa.backends.llama_qlora.prefixes import Row, shared_tokens, takes_positions
 from aqa.backends.local.batches import pad_right
 from aqa.backends.local.devices import input_device
 
@@ -56,14 +56,15 @@ def read_beginning(model: Any, rows: Sequence[Row]) -> Layers:
     return _layers(cache)
 
 
-def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group], begun: Layers = ()) -> Read:
-    """Read rows, with the prefix of each group read only once.
+def read_rows(model: Any, rows: Sequence[Row], prefixes: Sequence[Row], begun: Layers = ()) -> Read:
+    """Read rows, with a prefix that some of them share, as the same object, read only once.
 
     `begun` is the result of `read_beginning`.
     """
-    firsts = [rows[group.members[0]][: group.length] for group in groups]
-    if len(groups) == len(rows):
-        firsts = [*rows]
+    numbers: dict[int, int] = {}
+    prefix_of = [numbers.setdefault(id(prefix), len(numbers)) for prefix in prefixes]
+    is_shared = len(numbers) < len(rows)
+    firsts = [*({id(prefix): prefix for prefix in prefixes}.values() if is_shared else rows)]
     if can_continue(model):
         layers, logits = _read_flat(model, firsts, begun)
     else:
@@ -72,12 +73,10 @@ def read_rows(model: Any, rows: Sequence[Row], groups: Sequence[Group], begun: L
         layers = _layers(cache)
     spans = [Span(number, 0, len(first)) for number, first in enumerate(firsts)]
     found = Read(layers, spans, logits)
-    if len(groups) == len(rows):
+    if not is_shared:
         return found
-    group_of = {row: place for place, group in enumerate(groups) for row in group.members}
-    places = [group_of[row] for row in range(len(rows))]
-    rests = [row[groups[place].length :] for row, place in zip(rows, places, strict=True)]
-    return _read_on(model, found, places, rests)
+    rests = [row[len(prefix) :] for row, prefix in zip(rows, prefixes, strict=True)]
+    return _read_on(model, found, prefix_of, rests)
 
 
 def _read_flat(model: Any, rows: Sequence[Row], begun: Layers) -> tuple[Layers, torch.Tensor]:

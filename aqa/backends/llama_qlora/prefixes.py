@@ -40,17 +40,6 @@ def group_by_prefix(rows: Sequence[Row]) -> list[Group]:
     return groups
 
 
-def groups_within(numbers: Sequence[int], lengths: Sequence[int]) -> list[Group]:
-    """Return the groups in a batch, some of whose members may be in another batch.
-
-    For each row, `numbers` holds its group, and `lengths` the length of that group's prefix.
-    """
-    members: dict[int, list[int]] = {}
-    for row, number in enumerate(numbers):
-        members.setdefault(number, []).append(row)
-    return [Group(lengths[rows[0]], tuple(rows)) for rows in members.values()]
-
-
 def shared_tokens(one: Row, other: Row) -> int:
     """Return how many tokens two rows have in common at their start."""
     pairs = enumerate(zip(one, other, strict=False))
