@@ -149,7 +149,7 @@ def _listed(row: Mapping[str, object], place: str) -> list[str]:
 def read_documents(corpus: Path) -> Iterator[Document]:
     """Yield the documents of an object keyed by id, of rows of any format, or of a collection."""
     if is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
-        for entry in read_members(corpus):
+        for entry in read_members(corpus, "document "):
             place, text = entry.place, entry.value
             document = {"text": text} if isinstance(text, str) else as_row(text, place)
             own = {KEY: read_id(entry.key, place)}

@@ -17,7 +17,7 @@ from aqa.data.corpus import PASSAGES, with_corpus
 from aqa.data.examples import RowParser
 from aqa.data.files import STANDARD_INPUT, Row, complete, spooled_input
 from aqa.data.hub import check_laid_out, is_hub_name, read_hub
-from aqa.data.in_memory import read_given
+from aqa.data.in_memory import read_in_memory
 from aqa.data.retrieved import Retrieved
 from aqa.data.rows import is_saved_dataset, read_row_file, read_saved_dataset
 from aqa.data.shapes import plain_rows
@@ -137,7 +137,7 @@ def local_path(name: str) -> Path | None:
 
 def _rows(source: Source) -> Iterator[Row]:
     if isinstance(source.path, InMemoryData):
-        rows = read_given(source.path, source.split, source.fields)
+        rows = read_in_memory(source.path, source.split, source.fields)
     elif (path := local_path(source.path)) is None:
         rows = read_hub(source.path, source.split)
     else:

@@ -8,46 +8,52 @@ from typing import Any
 from aqa.config.in_memory_data import InMemoryData
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row
-from aqa.data.json_stream import describe, rows_of
+from aqa.data.json_stream import describe
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.rows import chosen_split
+from aqa.data.shape import are_objects, table_rows
 from aqa.data.strict_json import check_whole
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 from aqa.runs.files import known
 
 
-def read_given(given: InMemoryData, split: str | None, fields: Mapping[str, str]) -> Iterator[Row]:
+def read_in_memory(
+    data: InMemoryData, split: str | None, fields: Mapping[str, str]
+) -> Iterator[Row]:
     """Yield the rows; `fields` name columns as in `Source`.
 
     Raises:
         DataError: an item is neither an example nor an object with columns.
     """
-    for number, item in enumerate(_items(given, split), 1):
-        place = f"{given}, item {number}"
+    for number, item in enumerate(_items(data, split), 1):
+        place = f"{data}, item {number}"
         yield place, _row(item, place, fields)
 
 
-def hash_given(given: InMemoryData, split: str | None) -> str:
+def hash_in_memory(data: InMemoryData, split: str | None) -> str:
     """Return the rows' SHA-256; examples and equal rows as objects have the same."""
     found = hashlib.sha256()
-    for _, row in read_given(given, split, {}):
+    for _, row in read_in_memory(data, split, {}):
         text = json.dumps(row, ensure_ascii=False, sort_keys=True, default=repr)
         found.update(text.encode("utf-8", "surrogatepass") + b"\n")
     return found.hexdigest()
 
 
-def _items(given: InMemoryData, split: str | None) -> Iterable[object]:
+def _items(data: InMemoryData, split: str | None) -> Iterable[object]:
     """Return the rows or articles of one split, of a document or of a list."""
-    items: Any = given.items
+    items: Any = data.items
     if isinstance(items, Mapping):
         if items and all(_is_dataset(part) for part in items.values()):
-            items = items[chosen_split(str(given), list(items), split)]
+            items = items[chosen_split(str(data), list(items), split)]
             split = None
         else:
-            items = rows_of(items, str(given))
+            rows = items.get("data")
+            if len(items) > 1 and not are_objects(rows):
+                rows = table_rows(items) or rows
+            items = rows if isinstance(rows, list) else [items]
     if split is not None:
-        raise DataError(f"{given}: there are no splits; leave the split out")
+        raise DataError(f"{data}: there are no splits; leave the split out")
     found: Iterable[object] = items.with_format(None) if _is_dataset(items) else items
     return found
 

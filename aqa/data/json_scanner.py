@@ -66,10 +66,6 @@ class Scanner:
             self._position = end
             return value
 
-    def load(self) -> None:
-        """Read all the text at once, which is faster if one value is most of it."""
-        self._buffer += self._text.read()
-
     def items(self) -> Iterator[Any]:
         """Yield the values of a list."""
         for _ in self._parts("[", "]"):
@@ -116,9 +112,9 @@ class Scanner:
             raise self._refused(f"{character} is needed", self._position)
 
     def _more(self) -> bool:
-        """Read more, dropping what was parsed; double the buffer for a long value."""
+        """Read more, dropping what was parsed; of a long value, several times as much."""
         kept = self._buffer[self._position :]
-        read = self._text.read(max(CHUNK, len(kept)))
+        read = self._text.read(max(CHUNK, 3 * len(kept)))
         if not read:
             return False
         self._count()

@@ -11,7 +11,7 @@ from typing import Any
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_scanner import scanning
-from aqa.data.shape import are_objects
+from aqa.data.shape import table_rows
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 
@@ -42,28 +42,29 @@ def read_json(path: Path) -> Iterator[Row]:
     Only such a table is held in memory, as its rows are complete only at its end.
     """
     if _are_lines(path):
-        return ((place, as_row(value, place)) for place, value in read_values(path))
+        return _rows(read_values(path))
     key = _list_key(path)
     if key is not None:
-        return _numbered(path, _read_list(path, key))
+        return _rows(_numbered(path, _read_list(path, key)))
     if is_keyed(path, QUESTIONS, "{"):
-        return (
-            (entry.place, {"id": entry.key, **as_row(entry.value, entry.place)})
-            for entry in read_members(path)
-        )
+        return _rows(read_members(path))
     return _read_document(path)
 
 
-def read_values(path: Path, at_once: bool = False) -> Iterator[tuple[str, object]]:
+def _rows(entries: Iterable[Entry]) -> Iterator[Row]:
+    for entry in entries:
+        row = as_row(entry.value, entry.place)
+        yield entry.place, row if entry.key is None else {"id": entry.key, **row}
+
+
+def read_values(path: Path) -> Iterator[Entry]:
     """Read JSON Lines or other concatenated values, each with the line where it begins.
 
     There may be commas between them, or nothing, as from jq or concatenated files.
     """
     with scanning(path) as document:
-        if at_once:
-            document.load()
         while document.next():
-            yield document.place(), document.value()
+            yield Entry(document.place(), document.value())
             document.takes(",")
 
 
@@ -80,11 +81,11 @@ def describe(value: object) -> str:
     return names.get(type(value), "null" if value is None else f"the value {value!r:.40}")
 
 
-def read_members(path: Path) -> Iterator[Entry]:
-    """Yield the members of one large JSON object."""
+def read_members(path: Path, kind: str = "") -> Iterator[Entry]:
+    """Yield the members of one large JSON object; `kind` says what keys are, in messages."""
     with scanning(path) as document:
         for key, _ in document.members():
-            yield Entry(f'{path.name}, id "{one_line(key)}"', document.value(), key)
+            yield Entry(f'{path.name}, {kind}"{one_line(key)}"', document.value(), key)
         document.end()
 
 
@@ -160,54 +161,27 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
 def _read_document(path: Path) -> Iterator[Row]:
     """Read concatenated values, of which the first may be a table."""
     values = read_values(path)
-    place, first = next(values)
-    rows = rows_of(as_row(first, place), str(path))
-    if rows[0] is first:
-        values = chain([(place, first)], values)
-        return ((place, as_row(value, place)) for place, value in values)
-    return _numbered(path, rows)
+    first = next(values)
+    rows = _table_rows(as_row(first.value, first.place), path)
+    return _rows(chain([first], values) if rows is None else _numbered(path, rows))
 
 
-def _numbered(path: Path, rows: Iterable[object]) -> Iterator[Row]:
-    for number, row in enumerate(rows, 1):
-        place = f"{path.name}, row {number}"
-        yield place, as_row(row, place)
+def _numbered(path: Path, rows: Iterable[object]) -> Iterator[Entry]:
+    return (Entry(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1))
 
 
-def rows_of(document: Mapping[str, Any], name: str) -> list[Any]:
-    """Return the rows of a table, or in a list; otherwise the document as the only row.
+def _table_rows(document: Mapping[str, Any], path: Path) -> list[dict[str, Any]] | None:
+    """Return the rows of a table, whose question is a column; None if it is none.
 
     Raises:
-        DataError: its question is a column, but others are longer or shorter.
+        DataError: other columns are longer or shorter.
     """
     asked = [value for key, value in document.items() if fold(key) in QUESTIONS]
     are_columns = any(isinstance(each, list | dict) and "text" not in each for each in asked)
-    if are_columns or {"columns", "data"} <= document.keys():
-        columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
-        if (rows := table_rows(columns)) is not None:
-            return rows
-    if are_columns:
-        raise DataError(f"{name}: its columns don't have the same rows; write a list of rows")
-    lists = [value for key, value in document.items() if fold(key) in LISTS and not asked]
-    found = (each for each in lists if each == [] or are_objects(each))
-    return next(found, [document])
-
-
-def table_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the rows of a table as pandas, MLflow and W&B write it; None if it is none.
-
-    It has lists next to the columns' names ("split"), or columns with the same places or keys.
-    """
-    names, data = document.get("columns"), document.get("data")
-    if isinstance(names, list) and isinstance(data, list):
-        are_rows = all(isinstance(row, list) and len(row) == len(names) for row in data)
-        if not are_rows or not all(isinstance(name, str) for name in names):
-            return None  # such as rows that are objects, next to the names of their columns
-        return [dict(zip(names, row, strict=True)) for row in data]
-    kind: Any = type(next(iter(document.values()), None))
-    if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
+    if not are_columns and not {"columns", "data"} <= document.keys():
         return None
-    places = [range(len(each)) if kind is list else each.keys() for each in document.values()]
-    if any(own != places[0] for own in places):
-        return None
-    return [{name: column[at] for name, column in document.items()} for at in places[0]]
+    columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
+    rows = table_rows(columns)
+    if rows is None and are_columns:
+        raise DataError(f"{path}: its columns don't have the same rows; write a list of rows")
+    return rows

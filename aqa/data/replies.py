@@ -28,10 +28,10 @@ def usual_row(row: Mapping[str, object]) -> Mapping[str, object]:
     if row.keys() >= CHROMA:
         row = {**row, "documents": _of_chroma(row)}
     output, query, texts = row.get("output"), row.get("query"), row.get("documents")
-    places = (each.get("index") for each in as_objects(row.get("results")))  # Cohere, Jina
-    order = [place for place in places if isinstance(place, int)]
+    indices = (each.get("index") for each in as_objects(row.get("results")))  # Cohere, Jina
+    order = [index for index in indices if isinstance(index, int)]
     if isinstance(texts, list) and sorted(order) == list(range(len(texts))):
-        row = {**row, "documents": [texts[place] for place in order], "results": None}
+        row = {**row, "documents": [texts[index] for index in order], "results": None}
     if isinstance(output, dict) and "retrieval_result" in output:
         return {**row, "output": None, "passages": output["retrieval_result"]}
     if isinstance(query, dict) and "text" in query:

@@ -8,11 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from aqa.data.columns import candidates
+from aqa.errors import DataError
 
 Row = Mapping[str, Any]
 
 
-class UnreadableError(Exception):
+class UnreadableError(DataError):
     """A row is recognised but can't be read; the text says what it is and what to do."""
 
 
@@ -68,7 +69,7 @@ def _possible(shapes: tuple[Shape, ...], names: tuple[str, ...]) -> tuple[Shape,
     return tuple(each for each in shapes if each.may_be({*names}))
 
 
-def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
+def plain_by(shapes: tuple[Shape, ...], row: Row, place: str) -> list[Row]:
     """Make a row plain with the first shape that recognises it; return it unchanged without one.
 
     Raises:
@@ -80,10 +81,14 @@ def plain_by(shapes: tuple[Shape, ...], row: Row) -> list[Row]:
         if shape is not None and shape.text:
             raise UnreadableError(shape.text)
         return [row] if shape is None else list(shape.plain(row))
+    except UnreadableError as error:
+        raise UnreadableError(f"{place}: this is {error}") from None
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(
-            f"like a row of a known data set or tool, but not quite in its format ({error!r:.100});"
-            " rename its columns if it is not one, or give the file as published"
+            f"{place}: this is like a row of a known data set or tool, but not quite in its format"
+            f" ({error!r:.100}); rename its columns if it is not one, or give the file as published"
         ) from None
 
 
@@ -95,10 +100,29 @@ def as_object(value: Any) -> Row:
 def as_objects(value: Any) -> list[Row]:
     """Return the objects in a list, or in an object of lists as in hub data sets."""
     if isinstance(value, dict):
-        columns = {name: cells for name, cells in value.items() if isinstance(cells, list)}
-        rows = zip(*columns.values(), strict=False)
-        return [dict(zip(columns, cells, strict=False)) for cells in rows]
+        lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+        return list(table_rows(lists) or [])
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def table_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the rows of a table as pandas, MLflow and W&B write it; None if it is none.
+
+    It has lists next to the columns' names ("split"), or columns with the same places or keys.
+    """
+    names, data = document.get("columns"), document.get("data")
+    if isinstance(names, list) and isinstance(data, list):
+        are_rows = all(isinstance(row, list) and len(row) == len(names) for row in data)
+        if not are_rows or not all(isinstance(name, str) for name in names):
+            return None  # such as rows that are objects, next to the names of their columns
+        return [dict(zip(names, row, strict=True)) for row in data]
+    kind: Any = type(next(iter(document.values()), None))
+    if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
+        return None
+    keys = [range(len(each)) if kind is list else each.keys() for each in document.values()]
+    if any(own != keys[0] for own in keys):
+        return None
+    return [{name: column[key] for name, column in document.items()} for key in keys[0]]
 
 
 def are_objects(value: Any, *columns: str) -> bool:

@@ -18,7 +18,7 @@ from aqa.data.formats import (
     read_unchecked,
 )
 from aqa.data.hub import fingerprint
-from aqa.data.in_memory import hash_given
+from aqa.data.in_memory import hash_in_memory
 from aqa.data.retrieved import Retrieved
 from aqa.errors import DataError
 from aqa.records import Example
@@ -191,7 +191,7 @@ def _hash_files(source: Source) -> dict[str, str]:
 
 def _fingerprint(source: Source, files: Mapping[str, str]) -> str:
     if isinstance(source.path, InMemoryData):
-        return hash_given(source.path, source.split)
+        return hash_in_memory(source.path, source.split)
     return files["data"] if "data" in files else fingerprint(source.path)
 
 

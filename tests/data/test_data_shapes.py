@@ -74,8 +74,8 @@ def test_named_columns_stay(tmp_path: Path) -> None:
     path = stored(tmp_path, *SHAPES["BioASQ"][:2])
     source = Source(path, fields={"answers": "ideal_answer"}, on_duplicate_id="number")
     assert next(read_examples(source)).answers == ("x",)
-    path = stored(tmp_path, "a.json", [{"question": WHEN, "answer": "1874", "label": 1}])
-    source = Source(path, fields={"answers": "answer"}, needs_passages=False)
+    path = stored(tmp_path, "a.json", [{**ROW, "annotations": [], "nq_answer": ["1874"]}])
+    source = Source(path, fields={"answers": "nq_answer"}, needs_passages=False)
     assert next(read_examples(source)).answers == ("1874",)
 
 
@@ -136,6 +136,9 @@ HELPED: list[tuple[str, Any, str]] = [
         "this is a multiple-choice question"),
     ("Prodigy", lines({**ROW, "text": BUILT, "_task_hash": 1, "spans": [], "answer": "accept"}),
         'this is Prodigy\'s annotations, whose "answer" says whether they are right; write'),
+    ("AmbigQA of the hub",
+        lines({**ROW, "annotations": {"type": ["x"], "answer": [["1874"]], "qaPairs": [[]]}}),
+        "this is AmbigQA, with answers"),
     ("a corpus", lines({"docid": "1", "text": BUILT}), "this looks like a corpus, or what a ret"),
     ("Self-RAG's instructions", lines({"id": 1, "instruction": WHEN, "ctxs": [BUILT]}),
         "such as --field question=instruction"),
@@ -149,9 +152,20 @@ HELPED: list[tuple[str, Any, str]] = [
         lines({"premise": "p", "question": "q", "alternative_1": "a", "alternative_2": "b",
                "label": 0}),
         "this is a multiple-choice question"),
-    ("QASPER", {"1909": {"title": "t", "full_text": [], "qas": [ROW]}},
-        'no "context" among its members id, title, full_text, qas'),
+    ("MultiRC",
+        lines({"idx": 0, "passage": {"text": BUILT, "questions": [{**ROW, "answers": []}]}}),
+        "this is MultiRC"),
+    ("TyDi QA",
+        lines({"passage_answer_candidates": {}, "question_text": "q", "document_plaintext": "x"}),
+        "this is TyDi QA's primary task, with answers by bytes: give its gold passage task"),
+    ("QASPER", {"1909": {"title": "t", "full_text": [], "qas": [ROW]}}, "this is QASPER, whose"),
+    ("ReCoRD",
+        {"data": [{"passage": {"text": BUILT}, "qas": [{"query": "@placeholder", "id": "1"}]}]},
+        "this is ReCoRD, whose queries"),
+    ("AmbigQA", [{**ROW, "annotations": [], "nq_answer": ["a"]}], "this is AmbigQA, with answers"),
+    ("ASQA", lines({"ambiguous_question": WHEN, "qa_pairs": []}), "this is ASQA, with answers"),
     ("ASQA's splits", {"dev": {"-1": {"ambiguous_question": WHEN}}}, "these are splits: write"),
+    ("MKQA", lines({"query": "q", "queries": {}, "answers": {"en": []}}), "this is MKQA, with all"),
     ("predictions", {"predictions": [ROW]}, "these are answers: score them with `aqa eval"),
     ("half of Natural Questions",
         lines({"document_text": 3, "long_answer_candidates": [], "question_text": "q"}),

@@ -55,6 +55,13 @@ def test_each_shape_gives_the_same_example(items: Any) -> None:
     assert survey(Source(InMemoryData(items))).count == 1
 
 
+def test_the_columns_of_a_table_may_have_any_names() -> None:
+    table = {"Frage": ["Who?", "When?"], "Text": ["Ada wrote it.", "In 1843."]}
+    first, second = read(table, fields={"question": "Frage", "passages": "Text"})
+    assert [first.question, second.passages[0].text] == ["Who?", "In 1843."]
+    assert read({"version": "1", "data": [EXAMPLE]})[0].question == "Who?"
+
+
 def test_a_data_set_and_its_splits() -> None:
     import datasets
 

@@ -170,6 +170,8 @@ SHAPES: dict[str, tuple[str, Content]] = {
             "short_answers": [{"start_token": 1, "end_token": 2, "text": t}] if t else [],
             "yes_no_answer": "NONE"})}),
     "CoQA": ("coqa.json", rows(lambda k, q, t, g: {"id": k, "turn_id": 1, "answer": t})),
+    "CoQA, ids of turns": ("coqa.json",
+        rows(lambda k, q, t, g: {"id": "q", "turn_id": int(k[1]), "answer": t})),
     "QuAC": ("quac.jsonl",
         lines([{"qid": list(SAID)[:2], "best_span_str": ["Paris", "Shakespeare"]},
             {"qid": ["q3", "q4"], "best_span_str": ["1,947 m", ""], "yesno": ["x", "x"]}])),

@@ -9,7 +9,8 @@ from aqa.data.shapes import answers, evidence, pipelines, unsupported
 from aqa.data.shapes.articles import questions_of
 from aqa.errors import DataError
 
-# The first match reads a row; rows without a match have plain columns or nested questions.
+# The first match, in the order of the functions, reads a row; rows without a match have plain
+# columns or nested questions.
 SHAPES = (*unsupported.SHAPES, *shapes_in(evidence, answers, pipelines))
 # What pandas writes for missing values, and columns in which it can't mean anything else.
 AS_TEXT = {"nan", "NaN", "<NA>"}
@@ -42,13 +43,11 @@ def _plain(
 ) -> Iterable[Mapping[str, object]]:
     kept = {name: row[name] for name in named if name in row}
     try:
-        return [{**plain, **kept} for plain in plain_by(SHAPES, row)]
-    except UnreadableError as error:
+        return [{**plain, **kept} for plain in plain_by(SHAPES, row, place)]
+    except UnreadableError:
         if named:
             return [row]
-        raise DataError(f"{place}: this is {error}") from None
-    except DataError as error:
-        raise DataError(f"{place}: {error}") from None
+        raise
 
 
 def _without_nan(row: Mapping[str, object]) -> Mapping[str, object]:

@@ -8,6 +8,7 @@ from aqa.data.shape import (
     Row,
     Shape,
     are_objects,
+    as_object,
     as_objects,
     column_of,
     lacks,
@@ -33,6 +34,10 @@ OF_CANDIDATES = {
     "question_id", "question", "document_title", "paragraph", "answer", "label", "idx",
 }  # fmt: skip
 RIGHT_OR_WRONG = ("0", "1", "true", "false")
+CONVERSATION = (
+    "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
+    " question each that can be answered by itself"
+)
 
 
 def _is_choice(row: Row) -> bool:
@@ -61,8 +66,7 @@ def _is_choice(row: Row) -> bool:
 
 SHAPES: tuple[Shape, ...] = (
     unreadable(
-        "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
-        " question each that can be answered by itself",
+        CONVERSATION,
         "questions", "answers",
         knows=lambda row: (
             isinstance(row["questions"], list)
@@ -76,7 +80,7 @@ SHAPES: tuple[Shape, ...] = (
         knows=_is_choice,
     ),
     unreadable(
-        "a candidate answer that a label calls right or wrong (WikiQA): keep only the"
+        "a candidate answer that a label calls right or wrong (WikiQA, MultiRC): keep only the"
         " right ones, and say so with --field answers=answer",
         "question", "answer", "label",
         knows=lambda row: (
@@ -88,6 +92,45 @@ SHAPES: tuple[Shape, ...] = (
         " each span that was accepted into answers",
         "_task_hash", "answer",
         knows=lambda row: row["answer"] in ("accept", "reject", "ignore"),
+    ),
+    unreadable(
+        "MultiRC, whose answers are right or wrong choices: it has no answers to write",
+        "passage",
+        knows=lambda row: are_objects(as_object(row["passage"]).get("questions"), "answers"),
+    ),
+    unreadable(
+        "TyDi QA's primary task, with answers by bytes: give its gold passage task"
+        " (tydiqa-goldp), which has SQuAD's shape",
+        "passage_answer_candidates", "document_plaintext",
+    ),
+    unreadable(
+        "QASPER, whose questions are about whole papers: give a row for each question, with its"
+        " evidence as passages, and answers",
+        "full_text", "qas",
+        knows=lambda row: isinstance(row["full_text"], list | dict),
+    ),
+    unreadable(
+        "ReCoRD, whose queries are sentences with a gap: it has no questions",
+        "passage", "qas",
+        knows=lambda row: are_objects(row["qas"], "query"),
+    ),
+    unreadable(
+        "AmbigQA, with answers for each meaning of a question: give a row for each, with question"
+        " and answers",
+        any_of=("nq_answer", "annotations"),
+        knows=lambda row: (
+            "nq_answer" in row or are_objects(as_objects(row["annotations"]), "qaPairs")
+        ),
+    ),
+    unreadable(
+        "ASQA, with answers for each meaning of a question: give a row for each of qa_pairs, with"
+        " question and answers (its short_answers), or the long answer as answers",
+        "ambiguous_question", "qa_pairs",
+    ),
+    unreadable(
+        "MKQA, with all languages in a row: give a row with question and answers in one of them",
+        "queries", "answers",
+        knows=lambda row: isinstance(row["queries"], dict) and isinstance(row["answers"], dict),
     ),
 )  # fmt: skip
 
@@ -105,6 +148,10 @@ ADVICE: tuple[Shape, ...] = (
     unreadable(
         "these are instructions: name the columns, such as --field question=instruction --field"
         " passages=input",
+        "instruction", "input",
+    ),
+    unreadable(
+        "these are instructions: name the column, such as --field question=instruction",
         "instruction",
     ),
     unreadable(

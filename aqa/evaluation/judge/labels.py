@@ -110,4 +110,7 @@ def _rows(path: Path) -> Iterator[Row]:
         return (
             row for row in rows if any(str("" if c is None else c).strip() for c in row[1].values())
         )
-    return ((entry.place, {"id": entry.key, "label": entry.value}) for entry in read_members(path))
+    return (
+        (entry.place, {"id": entry.key, "label": entry.value})
+        for entry in read_members(path, "id ")
+    )

@@ -11,7 +11,7 @@ from aqa.data.columns import MISSING, composed, look_up
 from aqa.data.files import Row, complete, open_bytes
 from aqa.data.json_stream import Entry
 from aqa.data.rows import is_saved_dataset, read_binary, read_saved_dataset
-from aqa.data.shape import UnreadableError, plain_by
+from aqa.data.shape import plain_by
 from aqa.data.strict_json import one_line
 from aqa.data.unusable import ZIP
 from aqa.errors import DataError
@@ -21,7 +21,7 @@ from aqa.evaluation.predictions.archives import read_archive
 from aqa.evaluation.predictions.columns import KEY, Found, read_row, unlisted
 from aqa.evaluation.predictions.documents import (
     NamedPredictions,
-    given_entries,
+    entries_in_memory,
     keyed_by_ids,
     read_document,
 )
@@ -65,7 +65,7 @@ def read_predictions(
     asked = None if ids is None else Asked(ids, questions)
     name, path = ("", source) if isinstance(source, Path) else (source.name, source.found)
     if not isinstance(path, Path):
-        return _read_entries(Path(name), given_entries(name, path), asked, fields, note)
+        return _read_entries(Path(name), entries_in_memory(name, path), asked, fields, note)
     with _under(path):
         if is_saved_dataset(path):
             rows = _of_table(read_saved_dataset(path, None))
@@ -153,10 +153,10 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
     met: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
     count = 0
     for entry in without_matches(entries):
-        given = fields
+        used = fields
         if isinstance(entry.value, dict) and is_ours(entry.value, fields):
-            given = AS_USUAL
-        for row in _plain(entry, given):
+            used = AS_USUAL
+        for row in _plain(entry, used):
             if not isinstance(row, dict):
                 text = as_text(entry.place, row)
                 count += 1
@@ -165,13 +165,13 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
                 question = key or ""  # some files are keyed by question
                 yield Found(entry.place, AnsweredRow("", text), ids, question)
                 continue
-            values = {column: look_up(row, column) for column in given.rows}
+            values = {column: look_up(row, column) for column in used.rows}
             for column, value in values.items():
                 if value is not MISSING:
                     met[column].setdefault(str(value))
-            if all(str(value) == given.rows[column] for column, value in values.items()):
+            if all(str(value) == used.rows[column] for column, value in values.items()):
                 count += 1
-                yield read_row(entry, row, given)
+                yield read_row(entry, row, used)
     if fields.rows and entries and not count:
         hint = "; ".join(
             f"{column} is {', '.join(map(one_line, list(values)[:5])) or 'no column'}"
@@ -185,7 +185,4 @@ def _plain(entry: Entry, fields: Fields) -> Sequence[Any]:
     row = entry.value
     if not isinstance(row, dict) or fields.answers or has_answer(row):
         return [row]
-    try:
-        return plain_by(SHAPES, row)
-    except UnreadableError as error:
-        raise DataError(f"{entry.place}: this is {error}") from None
+    return plain_by(SHAPES, row, entry.place)

@@ -34,7 +34,9 @@ IDS = (
     "번호", "문항번호", "질문번호", "unnamed0", "indexlevel0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
+JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn
 WRITTEN = re.compile(r"\s*(\[.*\]|\{'.*\})\s*", re.DOTALL)
+TURN = f"id{JOINTS[0]}turn"
 KEY = "(key)"  # the column of ids if rows are the members of an object
 NO_ERROR = {*NO, *NOTHING, "<na>"}
 REFERENCE_READER = ReferenceReader(Columns({"answers": "answers"}))  # for any column
@@ -146,6 +148,9 @@ def _ids(
                 found[column] = key
             elif name in SURE_IDS:
                 _refuse_id(entry.place, column, row[column])
+    if "turnid" in by_name and "id" in by_name:  # a conversation
+        story, turn = found.get(by_name["id"]), row[by_name["turnid"]]
+        found |= {f"id{joint}turn": f"{story}{joint}{turn}" for joint in JOINTS}
     return found
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from aqa.data.columns import fold
 from aqa.data.files import text_lines
 from aqa.data.in_memory import plain
-from aqa.data.json_stream import Entry, describe, read_values, table_rows
-from aqa.data.shape import as_object
+from aqa.data.json_stream import Entry, describe, read_values
+from aqa.data.shape import as_object, table_rows
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answers import ANSWER_NAMES
@@ -51,7 +51,7 @@ def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | No
     """
     entries: list[Entry] = []
     try:
-        entries.extend(read_lines(file, at_once=not by_lines))
+        entries.extend(read_lines(file))
     except DataError:
         if is_json or (entries and isinstance(entries[0].value, dict)):
             raise
@@ -61,16 +61,16 @@ def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | No
     return members(file, entries[0].value)
 
 
-def read_lines(file: Path, at_once: bool = False) -> Iterator[Entry]:
+def read_lines(file: Path) -> Iterator[Entry]:
     """Read values one after the other; of a journal without its header, or half a last line."""
     count, is_journal = 0, False
     try:
-        for place, value in read_values(file, at_once):
+        for entry in read_values(file):
             count += 1
-            if as_object(value).get("kind") == JOURNAL_KIND:
+            if as_object(entry.value).get("kind") == JOURNAL_KIND:
                 is_journal = True
             else:
-                yield Entry(place, value)
+                yield entry
     except DataError:
         lines, (_, last) = deque(enumerate(text_lines(file), 1), maxlen=1).pop()
         if not is_journal or lines > count + 1 or last.endswith("\n"):
@@ -160,20 +160,20 @@ def _container(document: Mapping[str, Any]) -> str | None:
     return None
 
 
-def given_entries(name: str, given: Mapping[Any, Any] | Iterable[Any]) -> list[Entry]:
+def entries_in_memory(name: str, predictions: Mapping[Any, Any] | Iterable[Any]) -> list[Entry]:
     """Return each prediction with its place for messages; DataError for unusable objects."""
-    if isinstance(given, Mapping):
-        plain = {str(key): _plain(value) for key, value in given.items()}
-        are_named = any(isinstance(value, Prediction) for value in given.values())
+    if isinstance(predictions, Mapping):
+        plain = {str(key): _plain(value) for key, value in predictions.items()}
+        are_named = any(isinstance(value, Prediction) for value in predictions.values())
         if are_named or _is_simple(plain.values()):
             return _keyed(name, plain)
         return members(Path(name), plain)
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+    if isinstance(predictions, str | bytes) or not isinstance(predictions, Iterable):
         raise DataError(
-            f"{name}: {type(given).__name__} where a path, a mapping of ids to answers, or a stream"
-            " of aqa.Prediction is needed"
+            f"{name}: {type(predictions).__name__} where a path, a mapping of ids to answers, or a"
+            " stream of aqa.Prediction is needed"
         )
-    return members(Path(name), [_plain(value) for value in given])
+    return members(Path(name), [_plain(value) for value in predictions])
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from aqa.data.shape import without
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow
-from aqa.evaluation.predictions.columns import KEY, SURE_IDS, Found
+from aqa.evaluation.predictions.columns import KEY, SURE_IDS, TURN, Found
 from aqa.evaluation.predictions.unsupported import is_score
 
 VARIANTS = 50  # values at most in a column that distinguishes variants of an answer
@@ -27,7 +27,7 @@ SCANNED = 20  # prompts to search for every question of the data
 
 Note = Callable[[str], None]
 # For each row the index of its question in the data, and a clause that says how it was found.
-Placed = tuple[Sequence[int | None], str]
+Positions = tuple[Sequence[int | None], str]
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def join(
             _check_ids(file, rows, asked)
             return _with_ids(rows, column)
         keys, found = list(rows), list(rows.values())
-        placed = (
+        found_at = (
             _by_equal_numbers(keys, asked) or _by_question(found, asked) or _by_count(keys, asked)
         )
-        if placed is None:
+        if found_at is None:
             return _with_ids(rows, column)
     else:
         gaps = [row.place for row in found if not row.ids]
@@ -86,11 +86,11 @@ def join(
         if asked is None:
             return _numbered(file, found, note)
         keys = []
-        placed = _by_question(found, asked) or _by_order(file, found, asked)
-    places, how = placed
-    _check_questions(found, asked, places)
+        found_at = _by_question(found, asked) or _by_order(file, found, asked)
+    positions, how = found_at
+    _check_questions(found, asked, positions)
     note(f"{file}: {how}")
-    ids = [keys[row] if at is None else asked.ids[at] for row, at in enumerate(places)]
+    ids = [keys[row] if at is None else asked.ids[at] for row, at in enumerate(positions)]
     return _with_ids(_one_each(file, ids, found, note))
 
 
@@ -105,7 +105,7 @@ def _id_column(found: Sequence[Found], asked: Asked | None) -> str | None:
     repeated = [name for name in common if len({row.ids[name] for row in found}) < len(found)]
     for name in common:
         is_sure = name in (KEY, *SURE_IDS) or name.endswith("_id")  # values must be unique
-        if is_sure or name not in repeated:
+        if name not in repeated or (is_sure and TURN not in common):
             return name
     varied = (name for name in common if len({row.ids[name] for row in found}) > 1)
     return next(varied, None)  # a constant, such as llama.cpp's index 0, is not an id
@@ -198,21 +198,21 @@ def _with_ids(rows: Mapping[str, Found], column: str = "") -> dict[str, Answered
     }
 
 
-def _by_equal_numbers(keys: Sequence[str], asked: Asked) -> Placed | None:
+def _by_equal_numbers(keys: Sequence[str], asked: Asked) -> Positions | None:
     """Place rows by ids that are equal as numbers: 1.0 or 001 for 1."""
     matches = [NUMBER.fullmatch(key) for key in (*asked.ids, *keys)]
     numbers = [match[1] for match in matches if match]
     theirs, own = numbers[: len(asked.ids)], numbers[len(asked.ids) :]
     if len(numbers) < len(matches) or len(set(theirs)) < len(theirs) or len(set(own)) < len(own):
         return None
-    known = {number: place for place, number in enumerate(theirs)}
+    known = {number: position for position, number in enumerate(theirs)}
     if known.keys().isdisjoint(own):
         return None
     how = f"its ids are the data's numbers in other digits ({keys[0]}, {asked.ids[0]})"
     return [known.get(number) for number in own], how
 
 
-def _by_count(keys: Sequence[str], asked: Asked) -> Placed | None:
+def _by_count(keys: Sequence[str], asked: Asked) -> Positions | None:
     """Place rows by ids that number all examples from 0 or 1."""
     matches = [NUMBERED.fullmatch(key) for key in keys]
     numbers = [int(match[1]) for match in matches if match]
@@ -224,18 +224,18 @@ def _by_count(keys: Sequence[str], asked: Asked) -> Placed | None:
     return [number - first for number in numbers], how
 
 
-def _by_question(found: Sequence[Found], asked: Asked) -> Placed | None:
+def _by_question(found: Sequence[Found], asked: Asked) -> Positions | None:
     """Place rows by questions, if each row's occurs exactly once in the data."""
     questions = [_asked_by(row) for row in found]
     counts = Counter(asked.plain)
     if any(not question or counts[question] != 1 for question in questions):
         return None
-    known = {question: place for place, question in enumerate(asked.plain)}
+    known = {question: position for position, question in enumerate(asked.plain)}
     how = "no id of it is in the data, so its answers are joined by their questions"
     return [known[question] for question in questions], how
 
 
-def _by_order(file: Path, found: Sequence[Found], asked: Asked) -> Placed:
+def _by_order(file: Path, found: Sequence[Found], asked: Asked) -> Positions:
     if len(found) != len(asked.ids):
         counts = ((len(found), "answer"), (len(asked.ids), "example"))
         own, given = (f"{n} {what}{'s' * (n != 1)}" for n, what in counts)
@@ -247,20 +247,20 @@ def _by_order(file: Path, found: Sequence[Found], asked: Asked) -> Placed:
     return range(len(found)), how
 
 
-def _check_questions(found: Sequence[Found], asked: Asked, places: Sequence[int | None]) -> None:
+def _check_questions(found: Sequence[Found], asked: Asked, positions: Sequence[int | None]) -> None:
     """Check that the rows have the data's questions at these indices."""
     if not asked.questions:
         return
-    for number, (row, place) in enumerate(zip(found, places, strict=True)):
+    for number, (row, position) in enumerate(zip(found, positions, strict=True)):
         text = _asked_by(row)
-        if place is None or not text or asked.plain[place] in text:
+        if position is None or not text or asked.plain[position] in text:
             continue
         scanned = asked.known if number < SCANNED else ()
         if text in asked.known or any(question in text for question in scanned):
-            asks = one_line(asked.questions[place])
+            asks = one_line(asked.questions[position])
             raise DataError(
-                f"{row.place}: this answers another question than example {place + 1} of the data"
-                f' ("{asks}"), so the order is not that of the data; give predictions with ids'
+                f"{row.place}: this answers another question than example {position + 1} of the"
+                f' data ("{asks}"), so the order is not that of the data; give predictions with ids'
             )
 
 

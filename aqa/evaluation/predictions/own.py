@@ -53,7 +53,7 @@ def _rows(file: Path) -> Iterator[Row]:
     elif file.name == PREDICTIONS and head.lstrip().startswith(b"{"):
         yield from (
             (entry.place, {**as_object(entry.value), "id": entry.key})
-            for entry in read_members(file)
+            for entry in read_members(file, "id ")
         )
 
 

@@ -77,6 +77,7 @@ DOCUMENTS = (
     ),
 )  # fmt: skip
 
+OF_HELM = "give display_predictions.json or scenario_state.json next to it"
 # Rows without an answer.
 ROWS = (
     unreadable(
@@ -92,11 +93,8 @@ ROWS = (
         " such as --prediction-field answer=messages.-1.content",
         any_of=("messages", "conversations"),
     ),
-    unreadable(
-        "a part of HELM's run; give display_predictions.json or scenario_state.json next to it",
-        knows=lambda row: (
-            "instance_id" in row or row.keys() >= {"input", "references", "split"}
-        ),
-    ),
+    unreadable(f"scores of HELM; {OF_HELM}", "instance_id", "stats"),
+    unreadable(f"a request of HELM; {OF_HELM}", "instance_id", "request"),
+    unreadable(f"a question of HELM; {OF_HELM}", "input", "references", "split"),
     unreadable("an article with questions in SQuAD's shape; give the file as --data", "paragraphs"),
 )  # fmt: skip

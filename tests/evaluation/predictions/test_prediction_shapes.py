@@ -139,6 +139,7 @@ FAILURES = {
             "body": {"choices": [{"message": {"content": None, "refusal": "no"}}]}}, "error": None},
     "Anthropic": {"custom_id": "q1",
         "result": {"type": "errored", "error": {"message": "overloaded"}}},
+    "Anthropic, too late": {"custom_id": "q1", "result": {"type": "expired"}},
     "Gemini": {"key": "q1", "error": {"message": "quota"}},
     "Gemini, blocked": {"key": "q1", "response": {"promptFeedback": {"blockReason": "OTHER"}}},
     "Bedrock": {"recordId": "q1", "modelInput": {}, "error": {"errorMessage": "quota"}},

@@ -3,5 +3,5 @@
 from aqa.data.shape import shapes_in
 from aqa.evaluation.predictions.shapes import batches, harnesses, readers, traces
 
-# The first match reads a row; rows without a match have plain columns.
+# The first match, in the order of the functions, reads a row; others have plain columns.
 SHAPES = shapes_in(harnesses, batches, readers, traces)

@@ -14,6 +14,23 @@ from aqa.data.shape import (
 )
 from aqa.evaluation.predictions.texts import reply_text
 
+# How Anthropic says that there is no message.
+FAILED = ("errored", "canceled", "expired")
+
+
+def _is_streamed(row: Row) -> bool:
+    of_ollama = row.get("done") is False and ("response" in row or "message" in row)
+    of_llama_cpp = row.get("stop") is False and "content" in row
+    of_openai = str(row.get("object")).endswith(".chunk")
+    return of_ollama or of_llama_cpp or of_openai or isinstance(row.get("token"), dict)
+
+
+streamed = unreadable(
+    "a piece of a streamed reply; ask without streaming, or write each answer as one row",
+    any_of=("done", "stop", "object", "token"),
+    knows=_is_streamed,
+)
+
 
 def _is_batched(row: Row) -> bool:
     response = row.get("response", row.get("result"))
@@ -30,7 +47,7 @@ def batched(row: Row) -> Iterator[Row]:
     response = as_object(row.get("response", row.get("result")))
     body = as_object(response.get("body", response))
     _refuse_several(body)
-    error = row.get("error") or body.get("error")
+    error = row.get("error") or body.get("error") or (body.get("type") in FAILED and body)
     text = None if error else reply_text(body)
     details = as_object(error)
     contents = as_object(row.get("request")).get("contents")
@@ -80,20 +97,6 @@ def eval_run(row: Row) -> Iterator[Row]:
         "prediction": sample.get("output") or sample.get("output_text"),
         "error": sample.get("error"),
     }
-
-
-def _is_streamed(row: Row) -> bool:
-    of_ollama = row.get("done") is False and ("response" in row or "message" in row)
-    of_llama_cpp = row.get("stop") is False and "content" in row
-    of_openai = str(row.get("object")).endswith(".chunk")
-    return of_ollama or of_llama_cpp or of_openai or isinstance(row.get("token"), dict)
-
-
-streamed = unreadable(
-    "a piece of a streamed reply; ask without streaming, or write each answer as one row",
-    any_of=("done", "stop", "object", "token"),
-    knows=_is_streamed,
-)
 
 
 def _is_reply(row: Row) -> bool:

@@ -46,11 +46,11 @@ def _is_likelihood(response: Any) -> bool:
 def lighteval(row: Row) -> Iterator[Row]:
     doc, said = as_object(row["doc"]), as_object(row["model_response"])
     right = doc.get("gold_index")
-    places = right if isinstance(right, list) else [right]
+    indices = right if isinstance(right, list) else [right]
     yield {
         "id": doc.get("id"),
         "prompt": doc.get("query"),
-        "answers": [doc["choices"][place] for place in places if place is not None] or None,
+        "answers": [doc["choices"][index] for index in indices if index is not None] or None,
         "prediction": said.get("text_post_processed") or said.get("text"),
     }
 
@@ -100,17 +100,17 @@ def promptfoo_table(row: Row) -> Iterator[Row]:
     """Read a table row: the variables, and each prompt's answer, reasoning and status."""
     kinds = {name: AGAIN.sub("", name) for name in row}
     names = [name for name in row if kinds[name] != "Reasoning"]
-    places = [
-        place
-        for place, (name, following) in enumerate(pairwise(names))
+    statuses = [
+        index
+        for index, (name, following) in enumerate(pairwise(names))
         if (kinds[name], kinds[following]) == ("Status", "Score")
     ]
-    variables = {name: row[name] for name in names[: places[0] - 1]}
-    for number, place in enumerate(places):
-        column = names[place - 1]
+    variables = {name: row[name] for name in names[: statuses[0] - 1]}
+    for number, index in enumerate(statuses):
+        column = names[index - 1]
         provider = PROVIDER.match(column)
-        is_answer = row[names[place]] in ("PASS", "FAIL")
-        reason = next(row[name] for name in names[place:] if kinds[name] == "Grader Reason")
+        is_answer = row[names[index]] in ("PASS", "FAIL")
+        reason = next(row[name] for name in names[index:] if kinds[name] == "Grader Reason")
         yield {
             **_without_passages(variables),
             "provider": provider[1] if provider else column,
@@ -170,9 +170,9 @@ def evals(row: Row) -> Iterator[Row]:
     """Read sampling events; others, and the surrounding spec and report, are ignored."""
     data = as_object(row.get("data"))
     if "sampled" in data:
-        place = str(row["sample_id"]).rpartition(".")[2]  # after the set's and split's names
+        number = str(row["sample_id"]).rpartition(".")[2]  # after the set's and split's names
         asked = {name: data[name] for name in ("prompt", "expected") if name in data}
-        yield {"sample_id": place, **asked, "prediction": data["sampled"]}
+        yield {"sample_id": number, **asked, "prediction": data["sampled"]}
 
 
 def without_matches(entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -39,6 +39,21 @@ def _is_trace(row: Row) -> bool:
     return isinstance(sides.get("inputs"), dict) and isinstance(sides.get("outputs"), dict | str)
 
 
+@shape("trace_id", "request", "response")
+def mlflow(row: Row) -> Iterator[Row]:
+    sides = {"inputs": _unquoted(row["request"]), "outputs": _unquoted(row["response"])}
+    rest = without(row, "request", "response", "inputs", "outputs")
+    plain = {**rest, **sides}
+    yield from trace.plain(plain) if _is_trace(plain) else [plain]
+
+
+def _unquoted(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) and value[:1] == '"' else value
+    except ValueError:
+        return value
+
+
 @shape(any_of=tuple(SIDES), knows=_is_trace)
 def trace(row: Row) -> Iterator[Row]:
     sides = _sides(row)
@@ -55,18 +70,3 @@ def trace(row: Row) -> Iterator[Row]:
         **without(row, *SIDES),
         **({"reference": expected[0]} if len(expected) == 1 else {}),
     }
-
-
-@shape("trace_id", "request", "response")
-def mlflow(row: Row) -> Iterator[Row]:
-    sides = {"inputs": _unquoted(row["request"]), "outputs": _unquoted(row["response"])}
-    rest = without(row, "request", "response", "inputs", "outputs")
-    plain = {**rest, **sides}
-    yield from trace.plain(plain) if _is_trace(plain) else [plain]
-
-
-def _unquoted(value: Any) -> Any:
-    try:
-        return json.loads(value) if isinstance(value, str) and value[:1] == '"' else value
-    except ValueError:
-        return value
