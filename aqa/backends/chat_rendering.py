@@ -1,5 +1,6 @@
 """Render chat templates, always with the same date."""
 
+import inspect
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -126,12 +127,20 @@ def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[st
     for option, variable in asked.items():
         if source is None:
             raise ConfigError(f"backend.{option}: {name} has no chat template; leave it out")
-        if not uses(source, variable):
+        if variable in _reserved() or not uses(source, variable):
             raise ConfigError(
                 f"backend.{option}: the chat template of {name} has no such variable; leave it out,"
                 " or look up its name in the template"
             )
     return values
+
+
+def _reserved() -> set[str]:
+    """Names that template variables cannot have: arguments of `apply_chat_template`."""
+    from transformers import PreTrainedTokenizerBase
+
+    own = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
+    return {*own, "messages", DATE_FUNCTION}
 
 
 def uses(source: str, variable: str) -> bool:

@@ -248,6 +248,7 @@ def test_thoughts_can_be_switched_off_and_the_run_knows_it(tmp_path: Path) -> No
     [
         (TURNS, {"enable_thinking": True}, "backend.enable_thinking: .* no such variable"),
         (TURNS, {"template_options": {"x": 1}}, "template_options.x: .* no such variable"),
+        (TURNS, {"template_options": {"messages": 1}}, "template_options.messages: .* no such"),
         (None, {"enable_thinking": True}, "has no chat template; leave it out"),
     ],
 )

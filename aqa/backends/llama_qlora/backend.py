@@ -107,7 +107,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             check_quantization(self.options, self._model_config)
         if self.files.adapter is not None:
             check_supported(self.files.adapter, self.note)
-        self._check_options()
+        self._check_positions()
         self._encoder  # noqa: B018  (loads the tokenizer)
 
     def check_training(self) -> None:

@@ -1,6 +1,8 @@
 """Generate answers with transformers' `generate`, and record how likely each token was."""
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import nan
 from typing import Any
 
@@ -10,7 +12,7 @@ from aqa.backends.local.decoding import (
     UniformDraws,
     chosen_tokens,
 )
-from aqa.backends.local.devices import without_gradients
+from aqa.backends.local.devices import seeded, without_gradients
 from aqa.config.options import GenerationOptions
 
 
@@ -52,20 +54,22 @@ def generate_answers(
 
 
 def decoding(options: GenerationOptions) -> dict[str, Any]:
-    """Translate our options to arguments of `generate`; no other settings, see `generation_config`.
+    """Translate our options to arguments of `generate`; greedy unless beams are sampled.
 
-    `SeededSampler` draws samples.
+    No other settings apply, see `generation_config`. `SeededSampler` draws samples.
     """
     words: dict[str, Any] = {
         "use_cache": True,
-        "do_sample": False,
         "max_new_tokens": options.max_new_tokens,
         "num_beams": options.num_beams,
         "num_return_sequences": options.num_return_sequences if options.num_beams > 1 else 1,
     }
     if options.num_beams > 1:
         words["length_penalty"] = options.length_penalty
-    return words
+    if options.draws or not options.temperature:
+        return {**words, "do_sample": False}
+    sampling = {"temperature": options.temperature, "top_p": options.top_p, "top_k": 0}
+    return {**words, "do_sample": True, **sampling}
 
 
 class ChosenTokens:
@@ -174,3 +178,16 @@ class SeededSampler:
         tokens, _ = chosen_tokens(scores, numbers, self._options)
         chosen = torch.tensor(tokens, device=scores.device)[:, None]
         return torch.full_like(scores, -torch.inf).scatter(-1, chosen, 0.0)
+
+
+@contextmanager
+def seeded_sampling(options: GenerationOptions, seed: int, first_id: str) -> Iterator[None]:
+    """Make sampled beams depend only on the seed and the first prompt of their batch.
+
+    Other random numbers, such as those used in training, continue undisturbed.
+    """
+    if options.draws or not options.temperature:
+        yield
+        return
+    with seeded(seed ^ zlib.crc32(first_id.encode())):
+        yield

@@ -24,6 +24,7 @@ from aqa.backends.local.devices import (
     ready_device,
 )
 from aqa.backends.local.failures import WRITING, explained_work
+from aqa.backends.local.generation import seeded_sampling
 from aqa.backends.local.generation_config import take_over_generation
 from aqa.backends.local.memory import (
     MOST,
@@ -103,15 +104,8 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """The size of the model's vocabulary; None if its config does not say."""
         return getattr(self._model_config.get_text_config(decoder=True), "vocab_size", None)
 
-    def _check_options(self) -> None:
-        """Check how answers are chosen, and that the model has enough positions."""
-        generation = self.config.generation
-        if generation.num_beams > 1 and generation.temperature:
-            raise ConfigError(
-                "generation.num_beams with a temperature: beams are searched, not sampled; set one"
-                " of them to its default"
-            )
-        check_positions(self._model_config, self.options, generation, self.note)
+    def _check_positions(self) -> None:
+        check_positions(self._model_config, self.options, self.config.generation, self.note)
 
     def _known(self, prompt: Prompt, encoding: Encoding) -> Encoding:
         """Return the encoding, if the model knows all of its tokens."""
@@ -229,8 +223,9 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """Return the answers of one batch, those of a row together."""
 
     def _answer(self, batch: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
+        options = self.config.generation
         started = perf_counter()
-        with quiet():
+        with seeded_sampling(options, self.config.seed, batch[0].prompt.id), quiet():
             answers = self._write(batch)
         # Answers that come as a list share the batch's time equally.
         share = (perf_counter() - started) / len(batch) if isinstance(answers, list) else None

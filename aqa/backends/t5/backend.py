@@ -122,7 +122,7 @@ class T5Backend(LocalReader[T5Options]):
                 "backend.compute_dtype = float16: T5's activations overflow in it; choose bfloat16,"
                 " float32 or auto"
             )
-        self._check_options()
+        self._check_positions()
         self._engine  # noqa: B018
         self._encoder  # noqa: B018  (loads the tokenizer)
 

@@ -166,8 +166,9 @@ def log_probabilities(model: Any, row: list[int], new: list[int]) -> list[float]
         GenerationOptions(max_new_tokens=20),
         GenerationOptions(max_new_tokens=20, temperature=1.5, num_return_sequences=3),
         GenerationOptions(max_new_tokens=20, num_beams=4, num_return_sequences=3),
+        GenerationOptions(max_new_tokens=20, num_beams=3, temperature=1.0),
     ],
-    ids=["greedy", "samples", "beams"],
+    ids=["greedy", "samples", "beams", "sampled beams"],
 )
 def test_log_probabilities_are_those_of_the_model(
     model: Any, prompts: list[list[int]], free: list[list[int]], options: GenerationOptions

@@ -748,6 +748,12 @@ def test_an_adapter_of_a_base_that_vllm_alone_may_know(
     at(["http://localhost:1"], folder, trusted).check()
 
 
+def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
+    settings = ["generation.num_beams=2", "generation.temperature=0.5"]
+    with pytest.raises(ConfigError, match="does not sample"):
+        started(tmp_path, tiny, *settings).check()
+
+
 @pytest.mark.parametrize("beams", [1, 2])
 def test_beams_end_where_answers_do(tiny: Path, tmp_path: Path, beams: int) -> None:
     """At the tokenizer's own end of text, and not at the end of this model's turns."""

@@ -113,12 +113,3 @@ def test_a_wider_tokenizer_that_writes_no_such_token_is_taken(
     change_json(model / "config.json", vocab_size=100)
     with pytest.raises(PromptError, match="has only 100 tokens"):
         make_prompts(make_reader(model), template, with_target=True)
-
-
-def test_beams_draw_no_samples(tiny: Path, tmp_path: Path) -> None:
-    """Their answers would depend on the other prompts of a batch."""
-    whole = tiny_t5.save_t5(tmp_path, tiny_t5.t5_tokenizer())
-    settings = ("generation.num_beams=2", "generation.temperature=0.5")
-    for reader in (make_reader(tiny, *settings), tiny_t5.make_reader(whole, *settings)):
-        with pytest.raises(ConfigError, match="beams are searched, not sampled"):
-            reader.check()

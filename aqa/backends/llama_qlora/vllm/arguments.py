@@ -126,6 +126,11 @@ def check_engine(
     Raises:
         AqaError: the engine is missing, an address is invalid, or an option is not supported.
     """
+    if generation.num_beams > 1 and generation.temperature:
+        raise ConfigError(
+            "generation.num_beams with a temperature: vLLM's beam search does not sample; set one"
+            " of them to its default"
+        )
     if generation.num_beams > 1 and encoder.turn_end != encoder.tokenizer.eos_token_id:
         raise ConfigError(
             "generation.num_beams: vLLM's beam search stops only at the tokenizer's eos_token, and"
