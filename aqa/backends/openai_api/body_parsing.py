@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from aqa.backends.openai_api.failures import status_in
+from aqa.backends.openai_api.error_bodies import error_text, reported, status_in
 from aqa.backends.openai_api.logprobs import tokens_of, tokens_of_choice
 from aqa.backends.openai_api.replies import (
     BROKEN_OFF,
@@ -20,10 +20,8 @@ from aqa.backends.openai_api.replies import (
     RawReply,
     Reply,
     ending_of,
-    error_text,
     joined_parts,
     make_reply,
-    reported,
     unread,
 )
 from aqa.backends.openai_api.schemas import ResponseSchema

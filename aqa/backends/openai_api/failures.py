@@ -2,19 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.connection import why_unreachable
+from aqa.backends.openai_api.error_bodies import error_text, layers, status_in
 from aqa.backends.openai_api.replies import (
     BadBodyError,
     EmptyBodyError,
     ErrorInBodyError,
     ForeignBodyError,
     PageError,
-    error_text,
 )
 from aqa.backends.openai_api.retry_delays import (
     LONGEST_WAIT,
@@ -63,21 +63,6 @@ NOT_HERE = re.compile(r"\blocation is not supported\b", re.I)  # from Gemini, ab
 UNLOADED = re.compile(r"^(?:model (?:is |was )?unloaded|the model has crashed)\b", re.I)
 # A prompt that is too long, which some servers (llama.cpp's) report as their own error.
 CONTEXT = re.compile(r"context (?:length|size|window)|prompt is too long|too many tokens", re.I)
-# Names of errors in replies with status 200, and the status that they should have had.
-NAMES = {
-    400: "invalid_request_error invalid_argument context_length_exceeded",
-    401: "invalid_api_key authentication_error unauthenticated",
-    402: "billing_error",
-    403: "permission_error permission_denied",
-    404: "model_not_found not_found_error",
-    429: "insufficient_quota rate_limit_exceeded rate_limit_error resource_exhausted",
-    500: "server_error internal api_error",
-    503: "unavailable",
-    529: "overloaded_error",
-}
-CODES = {name: status for status, names in NAMES.items() for name in names.split()}
-STATUS = ("code", "status", "type", "status_code", "statusCode")
-WITHIN = ("error", "detail", "details", "errors")  # where an error may contain another
 TOO_FAST = re.compile(r"\brate[ _-]?limit|\btoo many requests\b", re.I)
 TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit per minute: it never fits
 # From Groq, whose model wrote something else than an object; it may not the next time.
@@ -150,27 +135,6 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
     kinds: dict[type, Kind] = {EmptyBodyError: "empty", ForeignBodyError: "denied"}
     kind = kinds.get(type(error), "broken")
     return Failure(kind, access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
-
-
-def layers(error: object, depth: int = 4) -> Iterator[Mapping[str, Any]]:
-    """Yield the objects of an error's body, outermost first: gateways wrap others' errors."""
-    fields = error if isinstance(error, Mapping) else {}
-    if fields:
-        yield fields
-    inner = error if isinstance(error, list) else [fields.get(name) for name in WITHIN]
-    for part in inner if depth else ():
-        yield from layers(part, depth - 1)
-
-
-def status_in(error: object) -> int | None:
-    """Return the status that an error in a body implies; None if there is none."""
-    for told in (fields.get(name) for fields in layers(error) for name in STATUS):
-        if isinstance(told, int | str) and str(told).isascii() and str(told).isdecimal():
-            if 400 <= int(told) < 600:
-                return int(told)
-        elif isinstance(told, str) and (status := CODES.get(told.lower())):
-            return status
-    return None
 
 
 def _status_by_words(message: str) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from aqa.backends.openai_api.error_bodies import error_text
 from aqa.backends.openai_api.logprobs import Token
 from aqa.backends.openai_api.schemas import BadObjectError, ResponseSchema
 from aqa.records import StructuredAnswer
@@ -38,15 +39,7 @@ ENDS: Mapping[str, End] = {
 BROKEN_OFF = {"error", "abort", "cancelled", "canceled", "timeout", "network_error",
               "server_error", "insufficient_system_resource"}  # fmt: skip
 TOOLS = {"tool_calls", "tool_use", "function_call"}
-TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 WORD_END = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
-TAG = re.compile(r"<[^>]*>")
-# Fields with an error's message, in lower case, and with more than a general one.
-MESSAGES = (
-    "message", "error", "detail", "error_msg", "status_msg", "errors", "title", "status",
-    "base_resp",
-)  # fmt: skip
-MORE = ("details", "raw")
 NO_ROOM = "no token was left for the answer"
 ROOM = "raise generation.max_new_tokens, or backend.reasoning_tokens of a model that thinks"
 
@@ -178,57 +171,6 @@ def _why_none(said: RawReply, text: str) -> str | None:
 
 def _whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def reported(body: Mapping[str, object]) -> object:
-    """Return the error in a body without an answer, whatever its name; None if there is none."""
-    return body.get("error") or (body if error_text(body) else None)
-
-
-def error_text(body: object, depth: int = 5) -> str:
-    """Return the message in an error's body, however the server writes it; "" if there is none.
-
-    That may be OpenAI's `error` (or its contents), plain text, a gateway's web page, FastAPI's
-    `detail`, a list of faults and places, Naver's `status`, or JSON inside a text.
-    """
-    if isinstance(body, str):
-        return _of_text(body, depth)
-    if isinstance(body, list) and depth:
-        return "; ".join(filter(None, (error_text(part, depth - 1) for part in body)))
-    if not isinstance(body, Mapping) or not depth:
-        return ""
-    if isinstance(words := body.get("msg"), str):
-        place = body.get("loc")
-        return f"{'.'.join(map(str, place))}: {words}" if isinstance(place, list) else words
-    fields = {str(name).lower(): value for name, value in body.items()}
-    found = (_of_field(name, fields.get(name), depth - 1) for name in MESSAGES)
-    words = next(filter(None, found), "")
-    # Gateways of Azure and OpenRouter give details there.
-    apart = {**fields, **parts} if isinstance(parts := fields.get("metadata"), Mapping) else fields
-    more = [error_text(apart.get(name), depth - 1) for name in MORE] if words else []
-    return "; ".join(dict.fromkeys(filter(None, (words, *more))))
-
-
-def _of_field(name: str, value: object, depth: int) -> str:
-    if name == "status" and not isinstance(value, Mapping):  # a code
-        return ""
-    if name == "errors" and isinstance(value, Mapping):  # by field
-        texts = ((part, error_text(words, depth)) for part, words in value.items())
-        return "; ".join(f"{part}: {words}" for part, words in texts if words)
-    return error_text(value, depth)
-
-
-def _of_text(text: str, depth: int) -> str:
-    opening = text.lstrip()[:1]
-    if opening == "<":
-        title = TITLE.search(text)
-        return " ".join(TAG.sub(" ", title[1] if title else text).split())
-    if opening in ("{", "[") and depth:
-        try:
-            return error_text(json.loads(text), depth - 1) or text
-        except (ValueError, RecursionError):
-            return text
-    return text
 
 
 def read_usage(usage: object) -> Spent | None:

@@ -12,7 +12,8 @@ from fault_server import Fault, Server, failure, serving
 from gpt4_runs import KEY, USAGE, completion, configured, predictions, run
 
 from aqa.backends.openai_api.access import Access
-from aqa.backends.openai_api.failures import Kind, classify_status, error_text
+from aqa.backends.openai_api.error_bodies import error_text
+from aqa.backends.openai_api.failures import Kind, classify_status
 from aqa.backends.openai_api.replies import read_usage
 from aqa.errors import ConfigError, ModelError, StoppedError
 from aqa.runs.folder import read_manifest

@@ -5,7 +5,8 @@ from collections import Counter
 from typing import Any
 
 from aqa.backends.openai_api.batch.lines import RequestLines, answer_of
-from aqa.backends.openai_api.failures import Failure, classify_body, classify_status, status_in
+from aqa.backends.openai_api.error_bodies import status_in
+from aqa.backends.openai_api.failures import Failure, classify_body, classify_status
 from aqa.backends.openai_api.policy import ALIKE, FATAL
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import BadBodyError, Reply

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aqa.backends.openai_api.batch.record import Part
+from aqa.backends.openai_api.error_bodies import error_text
 from aqa.backends.openai_api.failures import classify, words_of
-from aqa.backends.openai_api.replies import BadBodyError, error_text
+from aqa.backends.openai_api.replies import BadBodyError
 from aqa.backends.openai_api.retry_delays import back_off
 from aqa.backends.openai_api.service import Service
 from aqa.data.files import GZIP
