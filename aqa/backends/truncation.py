@@ -175,21 +175,25 @@ def _cut_last(
     (passage,) = evidence.passages
     text, has_words = passage.text, re.search(r"\s", passage.text.strip())
     ends = [0, *(m.end() for m in WORD_END.finditer(text))] if has_words else [*range(len(text))]
-    sentences = {match.end() for match in SENTENCE_END.finditer(text)}
     trials: dict[int, tuple[Evidence, float]] = {}
 
-    def fits(number: int) -> bool:
-        if number not in trials:
-            trial = _ending_at(evidence, ends[number], reason)
-            trials[number] = trial, fullness(trial)
-        return trials[number][1] <= 1
+    def fits(end: int) -> bool:
+        if end not in trials:
+            trial = _ending_at(evidence, end, reason)
+            trials[end] = trial, fullness(trial)
+        return trials[end][1] <= 1
 
-    last = last_that_fits(fits, 0, len(ends), bisect_right(ends, share * len(text)) - 1)
-    second_half = (n for n in range(last, 0, -1) if 2 * ends[n] >= ends[last])
-    last = next((number for number in second_half if ends[number] in sentences), last)
-    while not fits(last):  # a tokenizer may need more tokens for a shorter text
+    guess = bisect_right(ends, share * len(text)) - 1
+    last = last_that_fits(lambda number: fits(ends[number]), 0, len(ends), guess)
+    end, beyond = ends[last], [*ends, len(text)][last + 1]
+    sentence = max((m.end() for m in SENTENCE_END.finditer(text) if m.end() <= end), default=0)
+    if end // 2 <= sentence < (beyond - 1) // 2:  # it depends on how much of the next word fits
+        beyond = last_that_fits(fits, end, beyond, end + 1) + 1
+    if sentence and sentence >= (beyond - 1) // 2:
+        last = bisect_right(ends, sentence) - 1
+    while not fits(ends[last]):  # a tokenizer may need more tokens for a shorter text
         last -= 1
-    return trials[last][0]
+    return trials[ends[last]][0]
 
 
 def _ending_at(evidence: Evidence, end: int, reason: Literal["budget", "reader"]) -> Evidence:
