@@ -250,7 +250,7 @@ def test_an_adapter_is_fused_on_every_device(
     )
     reader = make_reader(tiny)
     reader.model = SimpleNamespace(device=torch.device(device), peft_config={})
-    with fast_adapter(reader.model, torch.float32, spread=False):
+    with fast_adapter(reader.model, torch.float32, is_sharded=False):
         assert fused == [reader.model]
 
 
