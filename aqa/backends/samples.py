@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aqa.metrics.medoid import medoid, profile_of
+from aqa.metrics.medoid import agreements, profile_of
 from aqa.records import AGREEMENT, Prediction, Prompt
 from aqa.runs.journal_rows import cleaned
 
 
 def most_central(prompt: Prompt, samples: Sequence[Prediction], profile: str) -> Prediction:
-    """Choose the medoid of the samples by F1 under the profile; see `medoid`.
+    """Choose the medoid of the samples by F1 under the profile; see `agreements`.
 
     Its confidence is its mean F1 with the other samples, 0..1; failed samples count as 0, and one
     is returned only if all failed. `nbest` holds the cleaned answers, by falling agreement, and
@@ -21,19 +21,20 @@ def most_central(prompt: Prompt, samples: Sequence[Prediction], profile: str) ->
         return replace(samples[0], answer_tokens=written)
     texts = [cleaned(sample, prompt.template).text for sample in answered]
     passages = [passage.text for passage in prompt.evidence.passages]
-    found = medoid(texts, profile_of(profile, prompt.question, passages, texts))
+    found = agreements(texts, profile_of(profile, prompt.question, passages, texts))
+    place = max(range(len(found)), key=found.__getitem__)
     # The share of the other samples that were answered.
     share = (len(answered) - 1) / max(len(samples) - 1, 1)
-    agreements = [share * agreement for agreement in found.agreements]
-    chosen = answered[found.place]
+    shares = [share * agreement for agreement in found]
+    chosen = answered[place]
     by_kind = dict(chosen.other_confidences)
     if chosen.confidence is not None:
         by_kind = {chosen.confidence_kind: chosen.confidence, **by_kind}
-    ranked = sorted(zip(texts, agreements, strict=True), key=lambda pair: pair[1], reverse=True)
+    ranked = sorted(zip(texts, shares, strict=True), key=lambda pair: pair[1], reverse=True)
     return replace(
         chosen,
         answer_tokens=written,
-        confidence=agreements[found.place],
+        confidence=shares[place],
         confidence_kind=AGREEMENT,
         other_confidences=tuple(by_kind.items()),
         nbest=tuple(ranked),

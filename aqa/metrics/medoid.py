@@ -1,46 +1,24 @@
 """The medoid of several answers to a question: minimum Bayes risk under F1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import fsum
 
 from aqa.metrics.languages import example_languages, language_of_passages
 from aqa.metrics.normalize import PROFILES, Profile, f1, profile_for
 
 
-@dataclass(frozen=True, slots=True)
-class Medoid:
-    """The index of the chosen text, and each text's mean agreement with the others, 0..1.
+def agreements(texts: Sequence[str], profile: Profile) -> list[float]:
+    """Return each text's mean agreement with the others, by the profile's F1, 0..1.
 
-    `agreements` are means of the profile's F1; 1 for a single text.
+    A single text agrees fully. The text that agrees most, the medoid, has the highest expected F1
+    if each is equally likely to be right. Minimum Bayes risk with the texts as both candidates and
+    evidence: Kumar & Byrne (2004), "Minimum Bayes-Risk Decoding for Statistical Machine
+    Translation", HLT-NAACL. "" is an abstention, which agrees only with abstentions.
     """
-
-    place: int
-    agreements: tuple[float, ...]
-
-    @property
-    def agreement(self) -> float:
-        """The mean agreement of the others with the chosen text, 0..1."""
-        return self.agreements[self.place]
-
-
-def medoid(texts: Sequence[str], profile: Profile) -> Medoid:
-    """Choose the text with the highest expected F1, each being equally likely to be right.
-
-    Minimum Bayes risk with the texts as both candidates and evidence: Kumar & Byrne (2004),
-    "Minimum Bayes-Risk Decoding for Statistical Machine Translation", HLT-NAACL. The first of
-    equals is chosen. "" is an abstention, which agrees only with abstentions.
-
-    Raises:
-        ValueError: there are no texts.
-    """
-    if not texts:
-        raise ValueError("there are no texts to choose from")
     normalized = [profile.normalize(text) for text in texts]
-    alike = [fsum(likeness(one, other, profile) for other in normalized) for one in normalized]
+    alike = (fsum(likeness(one, other, profile) for other in normalized) for one in normalized)
     others = len(texts) - 1
-    agreements = tuple((found - 1) / others if others else 1.0 for found in alike)
-    return Medoid(max(range(len(texts)), key=alike.__getitem__), agreements)
+    return [(found - 1) / others if others else 1.0 for found in alike]
 
 
 def profile_of(
