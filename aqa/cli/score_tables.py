@@ -68,8 +68,8 @@ def _on_the_judge(report: "Report") -> Iterator[str]:
     if panel := report.judge.get("panel"):
         yield (
             f"the judges agree on {_figure(panel, 'agreement', 1)} % of {panel['n']}"
-            f" answer{'s' * (panel['n'] != 1)}; Krippendorff's alpha"
-            f" {_figure(panel, 'krippendorff_alpha')}"
+            f" answer{'s' * (panel['n'] != 1)}; Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
+            f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}"
         )
     if labels := report.judge.get("human_labels"):
         answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"

@@ -15,14 +15,18 @@ from aqa.evaluation.predictions import NamedPredictions, evidence_of
 from aqa.evaluation.prompts import Scores, across_prompts
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.stress import (
+    CONFLICT,
     STRESS,
+    TWO_SOURCES,
     Asked,
     compare_readers,
     make_card,
 )
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.progress import Progress, SilentProgress
+from aqa.runs.fingerprints import EVIDENCE_RULES
 from aqa.runs.folder import read_manifest
+from aqa.runs.names import STRESS as STRESS_FOLDER
 from aqa.runs.variants import prompt_runs, stress_runs
 
 METRICS = ("em", "f1")  # of a card, unless the user asks for others
@@ -139,6 +143,8 @@ def _score(
     with progress.task("Scoring under stress", total=len(names), unit="conditions") as task:
         for condition in names:
             folders = {name: own[condition] for name, own in runs.items() if condition in own}
+            if condition in (CONFLICT, TWO_SOURCES):
+                _check_rules(condition, list(folders.values()))
             given: list[Predicted] = [NamedPredictions(*each) for each in folders.items()]
             scored = scores.evaluate(given, None, scoring, SilentProgress())
             there = _asked_of(scored.systems)
@@ -146,6 +152,17 @@ def _score(
                 found[system.name][condition] = _asked(scored, system).at(there)
             task.advance(1)
     return found
+
+
+def _check_rules(condition: str, folders: Sequence[Path]) -> None:
+    """Raise DataError if versions of aqa drew other answers for some readers than for others."""
+    rules = [read_manifest(one).get("fingerprint", {}).get(EVIDENCE_RULES, 0) for one in folders]
+    if len(set(rules)) > 1:
+        old = folders[rules.index(min(rules))].parent.parent
+        raise DataError(
+            f"{old} was asked under {condition} by an earlier version of aqa, which drew other"
+            " answers; predict with that reader again, into another --output-dir"
+        )
 
 
 def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
@@ -186,11 +203,23 @@ def _runs_in(file: Path, is_run: bool = True) -> Mapping[str, Path]:
     folder = file if file.is_dir() else file.parent
     found = stress_runs(folder) if is_run else {}
     if not found:
-        raise DataError(
-            f"{folder} holds no run under stress; name the --output-dir of an `aqa predict ..."
-            " --stress position,noise,missing`"
-        )
+        raise DataError(f"{folder} holds no run under stress; {_way_to_stress(folder)}")
     return found
+
+
+def _way_to_stress(folder: Path) -> str:
+    """Say what to name instead of a folder, or how to make runs under stress."""
+    if STRESS_FOLDER in (folder.name, folder.parent.name):
+        return f"name {folder.parent if folder.name == STRESS_FOLDER else folder.parent.parent}"
+    manifest = read_manifest(folder)
+    config = manifest.get("config")
+    backend = config["backend"]["name"] if isinstance(config, dict) else ""
+    if backend == "ensemble":
+        return "an ensemble can't be put under stress; name runs of its members"
+    asked = "--stress position,noise,missing"
+    if manifest.get("verb") == "train":
+        return f"make some with `aqa predict {backend} --model {folder} {asked}`, and name that run"
+    return f"make some with `aqa predict ... {asked}` and the same --output-dir"
 
 
 def _passages(runs: Mapping[str, Path]) -> int:

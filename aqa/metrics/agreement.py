@@ -39,12 +39,13 @@ def agreement(pairs: Sequence[tuple[str, str]]) -> Agreement:
 class PanelAgreement(Facts):
     """Agreement of a panel on n answers that all judged: the share of unanimous ones, 0..100.
 
-    `krippendorff_alpha` covers all that two or more judged; None if everybody always gave the same
-    single label.
+    `fleiss_kappa` covers the same answers, `krippendorff_alpha` all that two or more judged.
+    Both are None if everybody always gave the same single label.
     """
 
     n: int
     agreement: float | None
+    fleiss_kappa: float | None
     krippendorff_alpha: float | None
 
 
@@ -53,7 +54,22 @@ def panel_agreement(items: Sequence[Sequence[str | None]]) -> PanelAgreement:
     given = [[label for label in labels if label is not None] for labels in items]
     whole = [own for own, labels in zip(given, items, strict=True) if len(own) == len(labels)]
     same = 100 * fmean(len(set(own)) == 1 for own in whole) if whole else None
-    return PanelAgreement(len(whole), same, krippendorff_alpha(given))
+    return PanelAgreement(len(whole), same, fleiss_kappa(whole), krippendorff_alpha(given))
+
+
+def fleiss_kappa(items: Sequence[Sequence[str]]) -> float | None:
+    """Fleiss' kappa, (P - P_e) / (1 - P_e), for items with equal numbers of labels.
+
+    P is the mean share of pairs of raters that agree, P_e the sum of squares of the labels'
+    shares: Fleiss (1971), "Measuring nominal scale agreement among many raters", Psychological
+    Bulletin 76(5).
+    """
+    if not items:
+        return None
+    shares = Counter(label for labels in items for label in labels)
+    total = shares.total()
+    chance = sum((count / total) ** 2 for count in shares.values())
+    return None if chance == 1 else (fmean(map(_agreeing, items)) - chance) / (1 - chance)
 
 
 def krippendorff_alpha(items: Sequence[Sequence[str]]) -> float | None:
@@ -68,8 +84,10 @@ def krippendorff_alpha(items: Sequence[Sequence[str]]) -> float | None:
     different = total**2 - sum(count**2 for count in counts.values())
     if not different:
         return None
-    observed = sum(
-        (len(labels) ** 2 - sum(own**2 for own in Counter(labels).values())) / (len(labels) - 1)
-        for labels in paired
-    )
+    observed = sum(len(labels) * (1 - _agreeing(labels)) for labels in paired)
     return 1 - observed * (total - 1) / different
+
+
+def _agreeing(labels: Sequence[str]) -> float:
+    count = len(labels)
+    return sum(own * (own - 1) for own in Counter(labels).values()) / (count * (count - 1))

@@ -1,7 +1,8 @@
-"""A disk cache of embeddings, shared by the user's processes, that forgets the oldest ones."""
+"""A disk cache of embeddings, shared by the user's processes, with least-recently-used eviction."""
 
 import logging
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +11,13 @@ from platformdirs import user_cache_path
 
 LIMIT = 2**30  # bytes of embeddings: about 35,000 answers for an encoder of BERT's size
 PATIENCE = 30.0  # seconds to wait for another process that is writing
+FRESH = 3600.0  # seconds during which further uses are not recorded
 _AT_ONCE = 500  # keys per query
-# Earlier versions of aqa kept embeddings of another form in the table `states`.
 _SCHEMA = """
-DROP TABLE IF EXISTS states;
-CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS states (
+    key BLOB PRIMARY KEY, used REAL NOT NULL, size INTEGER NOT NULL, value BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_use ON states (used, size);
 """
 
 _logger = logging.getLogger(__name__)
@@ -39,6 +42,7 @@ class EmbeddingCache:
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of the keys that are known."""
         found: dict[bytes, bytes] = {}
+        now = time.time()
         try:
             if not self._is_usable or not self._path.exists():
                 return found
@@ -46,36 +50,46 @@ class EmbeddingCache:
                 for start in range(0, len(keys), _AT_ONCE):
                     some = keys[start : start + _AT_ONCE]
                     marks = ",".join("?" * len(some))
-                    query = f"SELECT key, value FROM embeddings WHERE key IN ({marks})"  # noqa: S608
+                    query = f"SELECT key, value FROM states WHERE key IN ({marks})"  # noqa: S608
                     found.update(database.execute(query, some))
+                    with database:
+                        database.execute(
+                            f"UPDATE states SET used = ? WHERE used < ? AND key IN ({marks})",  # noqa: S608
+                            (now, now - FRESH, *some),
+                        )
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
         return found
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
-        """Store values, evicting the oldest if there are too many."""
+        """Store values, evicting old ones if there are too many."""
         try:
             if not self._is_usable or not values:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as database, database:
-                database.executemany("REPLACE INTO embeddings VALUES (?, ?)", values.items())
+                database.execute("BEGIN IMMEDIATE")  # take the time after waiting for others
+                now = time.time()
+                database.executemany(
+                    "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)",
+                    ((key, now, len(value), value) for key, value in values.items()),
+                )
                 self._forget(database)
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
 
     def _forget(self, database: sqlite3.Connection) -> None:
-        sizes = "SELECT rowid, LENGTH(value) FROM embeddings ORDER BY rowid"
-        rows = database.execute(sizes).fetchall()
-        excess = sum(size for _, size in rows) - self._limit
-        if excess <= 0:
+        (total,) = database.execute("SELECT SUM(size) FROM states").fetchone()
+        if total <= self._limit:
             return
-        excess += self._limit // 10
-        for row, size in rows:
+        excess = total - self._limit * 9 // 10
+        rows: list[tuple[int]] = []
+        for row, size in database.execute("SELECT rowid, size FROM states ORDER BY used, size"):
             if excess <= 0:
                 break
-            database.execute("DELETE FROM embeddings WHERE rowid = ?", (row,))
+            rows.append((row,))
             excess -= size
+        database.executemany("DELETE FROM states WHERE rowid = ?", rows)
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=PATIENCE)

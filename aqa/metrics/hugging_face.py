@@ -81,7 +81,7 @@ class _Module:
 
     def __init__(self, source: str, wanted: str) -> None:
         self._compute = _load(source)
-        self._takes_all = _takes_all(source, self._compute.features)
+        self._shape = _shape(source, self._compute.features)
         self.name = Path(source).stem
         self.hash = str(getattr(self._compute, "_hash", None) or "")
         self._source = source
@@ -140,11 +140,20 @@ class _Module:
             texts, key=lambda text: _mean(self._pick(self._run([prediction], [[text]]), 1))
         )
 
+    @property
+    def _takes_all(self) -> bool:
+        return self._shape != "text"
+
     def _run(self, predictions: Texts, references: Sequence[Texts]) -> Mapping[str, Any]:
-        given = [list(texts) if self._takes_all else texts[0] for texts in references]
+        rows = [
+            _row(self._shape, str(number), prediction, texts)
+            for number, (prediction, texts) in enumerate(zip(predictions, references, strict=True))
+        ]
         try:
             result = self._compute.compute(
-                predictions=list(predictions), references=given, **self._extra
+                predictions=[row[0] for row in rows],
+                references=[row[1] for row in rows],
+                **self._extra,
             )
         except COMPLAINTS as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -204,28 +213,46 @@ def _load(source: str) -> Any:
         ) from error
 
 
-def _takes_all(source: str, features: Any) -> bool:
-    """Whether a metric takes all references of an example, rather than one."""
-    found = [_kind_of(each) for each in (features if isinstance(features, list) else [features])]
-    if not any(found):
-        raise UsageError(
-            f"{PREFIX}{source} compares no texts with reference texts (it takes"
-            f" {' '.join(str(features).split())}), so it can't score answers"
-        )
-    return "all" in found
+def _shape(source: str, features: Any) -> str:
+    """How a metric takes its texts: with one reference, with all, or in SQuAD's format."""
+    found = [_shape_of(each) for each in (features if isinstance(features, list) else [features])]
+    for shape in ("texts", "text", "squad", "squad_v2"):
+        if shape in found:
+            return shape
+    raise UsageError(
+        f"{PREFIX}{source} compares no texts with reference texts (it takes"
+        f" {' '.join(str(features).split())}), so it can't score answers"
+    )
 
 
-def _kind_of(features: Mapping[str, Any]) -> str:
-    if set(features) != {"predictions", "references"} or not _is_text(features["predictions"]):
-        return ""
-    references = features["references"]
-    if _is_text(references):
-        return "one"
-    return "all" if _is_text(getattr(references, "feature", None)) else ""
+def _shape_of(features: Mapping[str, Any]) -> str | None:
+    if set(features) != {"predictions", "references"}:
+        return None
+    predictions, references = features["predictions"], features["references"]
+    if _is_text(predictions):
+        if _is_text(references):
+            return "text"
+        return "texts" if _is_text(getattr(references, "feature", None)) else None
+    if isinstance(predictions, Mapping) and _is_text(predictions.get("prediction_text")):
+        return "squad_v2" if "no_answer_probability" in predictions else "squad"
+    return None
 
 
 def _is_text(feature: object) -> bool:
     return getattr(feature, "dtype", None) in ("string", "large_string")
+
+
+def _row(shape: str, key: str, prediction: str, texts: Texts) -> tuple[Any, Any]:
+    if shape == "text":
+        return prediction, texts[0]
+    if shape == "texts":
+        return prediction, list(texts)
+    answers = [] if shape == "squad_v2" and not any(texts) else list(texts)
+    gold = {"id": key, "answers": {"text": answers, "answer_start": [0] * len(answers)}}
+    given: dict[str, Any] = {"id": key, "prediction_text": prediction}
+    if shape == "squad_v2":
+        given["no_answer_probability"] = 0.0 if prediction else 1.0
+    return given, gold
 
 
 def _plain(value: Any) -> float | list[float] | None:

@@ -330,6 +330,10 @@ def test_an_ensemble_is_no_member_and_promises_nothing_of_what_it_learned_from(
         done = call_aqa("evaluate", folder, "--choose-threshold", "risk=60", code=1)
         assert message in " ".join(done.stderr.split())
         assert not (tmp_path / folder / "silence.json").exists()
+        done = call_aqa("evaluate", folder, "--stress", code=1)
+        assert "can't be put under stress; name runs of its members" in " ".join(
+            done.stderr.split()
+        )
     call_aqa("evaluate", "out", "--choose-threshold", "risk=60", code=0)
 
 

@@ -84,10 +84,14 @@ def test_what_a_run_has_not_answered_yet_is_no_loss(
 def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
     predict(call_aqa, data, "plain")
     done = call_aqa("evaluate", "plain", "--stress", code=1)
-    assert "plain holds no run under stress; name the --output-dir of" in done.stderr
+    assert "plain holds no run under stress; make some with" in done.stderr
     assert "Scoring" not in done.stderr  # no judge is paid for it
     done = call_aqa("evaluate", "plain", "--stress", "--data", data, code=2)
     assert "leave --data out" in done.stderr
+    predict(call_aqa, data, "card", "--stress", "missing")
+    for folder in ("card/stress", "card/stress/missing"):
+        done = call_aqa("evaluate", folder, "--stress", code=1)
+        assert f"{folder} holds no run under stress; name card" in " ".join(done.stderr.split())
 
 
 def test_what_no_card_can_be_made_of(call_aqa: Call, data: Path, tmp_path: Path) -> None:
@@ -115,13 +119,13 @@ def test_readers_of_other_conditions_are_not_compared(call_aqa: Call, data: Path
     assert "were given different evidence" in done.stderr
     for name in "cd":
         predict(call_aqa, data, name, "--stress", "conflict")
-    call_aqa("evaluate", "c", "d", "--stress", code=0)
-    path = data.parent / "c" / "stress" / "conflict" / "predictions.json"
-    rows = json.loads(path.read_bytes())
-    next(iter(rows.values()))["answers"] = ["what an earlier version drew"]
-    path.write_text(json.dumps(rows))
+    path = data.parent / "c" / "stress" / "conflict" / "run.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["fingerprint"]["evidence_rules"] -= 1
+    path.write_text(json.dumps(manifest))
+    call_aqa("evaluate", "c", "--stress", code=0)
     done = call_aqa("evaluate", "c", "d", "--stress", code=1)
-    assert "the files give different references for 1 id" in " ".join(done.stderr.split())
+    assert "c was asked under conflict by an earlier version" in " ".join(done.stderr.split())
 
 
 def test_a_ranking_that_turns_with_the_prompt(

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from aqa.metrics.agreement import agreement, krippendorff_alpha, panel_agreement
+from aqa.metrics.agreement import agreement, fleiss_kappa, krippendorff_alpha, panel_agreement
 
 
 def test_kappa_of_a_published_example() -> None:
@@ -51,6 +51,21 @@ def test_kappa_at_its_ends(pairs: list[tuple[str, str]], kappa: float | None) ->
     assert ("kappa" in agreement(pairs).to_json()) == (kappa is not None)
 
 
+def test_fleiss_kappa_of_a_published_example() -> None:
+    """Fleiss (1971), table 1 as worked in many textbooks: 14 raters of 10 subjects."""
+    table = """0 0 0 0 14, 0 2 6 4 2, 0 0 3 5 6, 0 3 9 2 0, 2 2 8 1 1, 7 7 0 0 0, 3 2 6 3 0,
+    2 5 3 2 2, 6 5 2 1 0, 0 2 2 3 7"""
+    items = [
+        [
+            label
+            for label, count in zip("abcde", row.split(), strict=True)
+            for _ in range(int(count))
+        ]
+        for row in table.split(",")
+    ]
+    assert fleiss_kappa(items) == pytest.approx(0.210, abs=0.0005)
+
+
 def test_krippendorff_alpha_of_a_published_example() -> None:
     """Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", part C: 0.743."""
     raters = ["123321412   ", "1233224125 3", " 3332342251 ", "12332441251 "]
@@ -62,7 +77,18 @@ def test_a_panel() -> None:
     found = panel_agreement([["a", "a", "a"], ["a", "b", "b"], ["b", "b", None], [None, None, "a"]])
     assert found.n == 2
     assert found.agreement == 50
-    # Of the 8 labels of items with two or more, 4 are a: D_e = 32/56, and D_o = 2/8.
-    assert found.krippendorff_alpha == pytest.approx(1 - (2 / 8) / (32 / 56))
+    # P = (1 + 1/3) / 2, P_e = (4/6)^2 + (2/6)^2
+    assert found.fleiss_kappa == pytest.approx((2 / 3 - 5 / 9) / (4 / 9))
+    assert found.krippendorff_alpha is not None
     assert panel_agreement([["a", "a"], ["a", "a"]]).to_json() == {"n": 2, "agreement": 100}
     assert panel_agreement([["a", None]]).to_json() == {"n": 0}
+
+
+@hypothesis.given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40))
+def test_two_raters_are_scotts_pi(pairs: list[tuple[str, str]]) -> None:
+    """For two raters, Fleiss' kappa is Scott's pi, and alpha approaches it with more items."""
+    kappa, alpha = fleiss_kappa(pairs), krippendorff_alpha(pairs)
+    if kappa is None:
+        assert alpha is None
+    else:
+        assert alpha == pytest.approx(kappa + (1 - kappa) / (2 * len(pairs)))

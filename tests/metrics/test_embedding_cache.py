@@ -3,6 +3,8 @@
 import logging
 import multiprocessing
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -29,22 +31,19 @@ def test_what_was_put_is_got(tmp_path: Path) -> None:
     assert cache.get([key(3)]) == {key(3): b"new"}
 
 
-def test_the_oldest_go_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("aqa.metrics.embedding_cache.time.time", lambda: now)
     cache = EmbeddingCache(tmp_path / "cache", limit=10_000)
     for number in range(10):
+        now += 10_000
         cache.put({key(number): b"x" * 1000})
-    cache.put({key(0): b"x" * 1000})
+    now += 10_000
+    cache.get([key(0), key(2)])
+    now += 10_000
     cache.put({key(10): b"x" * 1000})
     kept = cache.get([key(number) for number in range(11)])
-    assert set(kept) == {key(number) for number in (0, 3, 4, 5, 6, 7, 8, 9, 10)}
-
-
-def test_the_table_of_an_earlier_version_is_dropped(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "cache")) as database, database:
-        database.execute("CREATE TABLE states (key BLOB PRIMARY KEY, used REAL NOT NULL)")
-    cache = EmbeddingCache(tmp_path / "cache")
-    cache.put({key(1): b"x"})
-    assert cache.get([key(1)]) == {key(1): b"x"}
+    assert set(kept) == {key(number) for number in (0, 2, 4, 5, 6, 7, 8, 9, 10)}
 
 
 def test_its_size_is_bounded(tmp_path: Path) -> None:
@@ -83,6 +82,24 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
     with sqlite3.connect(path) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
+
+
+def test_what_waited_for_others_is_as_fresh_as_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1.0
+    monkeypatch.setattr("aqa.metrics.embedding_cache.time.time", lambda: now)
+    cache = EmbeddingCache(tmp_path / "cache")
+    cache.put({key(1): b"x"})
+    with closing(sqlite3.connect(tmp_path / "cache")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = threading.Thread(target=cache.put, args=({key(2): b"x"},))
+        waiting.start()
+        time.sleep(0.3)
+        now = 2.0
+        other.rollback()
+        waiting.join()
+        assert other.execute("SELECT used FROM states ORDER BY key").fetchall() == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("read_first", [False, True])

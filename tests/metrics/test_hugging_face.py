@@ -21,6 +21,11 @@ from aqa.records import Score
 
 TEXT = "datasets.Value('string')"
 ALL = f"datasets.Sequence({TEXT})"
+SQUAD = (
+    f"{{'id': {TEXT}, 'prediction_text': {TEXT}}}",
+    f"{{'id': {TEXT}, 'answers': datasets.Sequence({{'text': {TEXT}, "
+    "'answer_start': datasets.Value('int32')})}",
+)
 MODULE = """
 import datasets
 import evaluate
@@ -108,12 +113,29 @@ def test_all_references_at_once(tmp_path: Path) -> None:
     assert "|number:score|scale:1x|" in found.signature
 
 
-def test_one_of_several_numbers(tmp_path: Path) -> None:
-    body = "return {'exact': 100 * sum(p in r for p, r in pairs) / len(pairs), 'n': len(pairs)}"
-    metric = make(tmp_path, body, references=ALL)
+def test_references_as_squad_has_them(tmp_path: Path) -> None:
+    body = (
+        "right = sum(p['prediction_text'] in r['answers']['text'] for p, r in pairs);"
+        "return {'exact': 100 * right / len(pairs), 'n': len(pairs)}"
+    )
+    metric = make(tmp_path, body, *SQUAD)
     assert score(f"{metric}#exact").value == pytest.approx(200 / 6)
     with pytest.raises(UsageError, match=r"several numbers \(exact, n\).*/mine#exact$"):
         score(metric)
+
+
+def test_references_as_squad_2_has_them(tmp_path: Path) -> None:
+    """Unanswerable questions have no texts, and abstentions a no-answer probability of 1."""
+    body = (
+        "import numpy; silent = [p['no_answer_probability'] for p, r in pairs];"
+        "same = [s if not r['answers']['text'] else p['prediction_text'] in r['answers']['text']"
+        " for s, (p, r) in zip(silent, pairs)];"
+        "return {'exact': numpy.mean(same), 'note': 'x'}"
+    )
+    predictions = f"{{'no_answer_probability': datasets.Value('float32'), {SQUAD[0][1:]}"
+    found = score(make(tmp_path, body, predictions, SQUAD[1]))
+    assert found.value == pytest.approx(200 / 6)
+    assert "|number:exact|scale:100x|" in found.signature
 
 
 def test_where_nothing_is_said_nothing_is_compared(tmp_path: Path) -> None:

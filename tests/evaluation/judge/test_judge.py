@@ -481,8 +481,8 @@ def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> No
     panel = found["judge"]["panel"]
     assert panel["n"] == 6, "one answer has two verdicts only"
     assert panel["agreement"] == pytest.approx(100 * 2 / 6)
-    assert -1 < panel["krippendorff_alpha"] < 1
-    assert "Krippendorff's alpha " in done.stdout
+    assert -1 < panel["fleiss_kappa"] < panel["krippendorff_alpha"] < 1
+    assert "Fleiss' kappa " in done.stdout
     assert found["judge"]["asked"] == server.requests == 21
     assert found["judge"]["spent"]["usd"] == pytest.approx(server.cost(1, 2))
     assert len(list((tmp_path / "judge").iterdir())) == 3
