@@ -14,6 +14,7 @@ MISSED = (
     "the server gives no log-probabilities that fit its answers (backend.logprobs), so they have no"
     " confidence; generation.samples at a temperature gives one by agreement"
 )
+BYTES = re.compile(r"bytes:(\\x[0-9a-f]{2})+")
 _LENIENT = json.JSONDecoder(strict=False)
 
 
@@ -27,8 +28,15 @@ def tokens_of_choice(choice: Mapping[str, Any]) -> tuple[Token, ...]:
     texts, values = given.get("tokens"), given.get("token_logprobs")
     if not isinstance(texts, list) or not isinstance(values, list) or len(texts) != len(values):
         return ()
-    pairs = zip(texts, values, strict=True)
-    return tokens_of([{"token": text, "logprob": value} for text, value in pairs])
+    pairs = zip(map(_parts, texts), values, strict=True)
+    return tokens_of([{**text, "logprob": value} for text, value in pairs])
+
+
+def _parts(token: object) -> dict[str, object]:
+    """Parse a token of text completions; OpenAI writes partial characters as hexadecimal bytes."""
+    if isinstance(token, str) and BYTES.fullmatch(token):
+        return {"bytes": list(bytes.fromhex(token.removeprefix("bytes:").replace("\\x", "")))}
+    return {"token": token}
 
 
 def tokens_of(given: object) -> tuple[Token, ...]:

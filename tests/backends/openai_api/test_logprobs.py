@@ -100,6 +100,10 @@ def test_text_completions_and_responses_have_shapes_of_their_own() -> None:
     logprobs = {"tokens": ["New", " York"], "token_logprobs": [-1, -2], "text_offset": [0, 3]}
     choice = {"text": "New York", "finish_reason": "stop", "logprobs": logprobs}
     assert found(json.dumps({"choices": [choice]}).encode()) == [-1, -2]
+    split = ["bytes:\\xec\\x84", "bytes:\\x9c", "울"]
+    logprobs = {"tokens": split, "token_logprobs": [-1, -2, -3]}
+    choice = {"text": "서울", "finish_reason": "stop", "logprobs": logprobs}
+    assert found(json.dumps({"choices": [choice]}).encode()) == [-1, -2, -3]
     part = {"type": "output_text", "text": "서울", "logprobs": told([(SEOUL, -0.25)])}
     message = {"type": "message", "content": [part]}
     response = {"status": "completed", "output": [message], "model": "m"}
