@@ -103,7 +103,7 @@ FLAG = re.compile(
     r"`[^`]*`|\baqa (?:train|predict|evaluate|prompt-preview) [^,;)]*"
     r"|(?P<key>[\w.]+) \(--[a-z][a-z-]*\)"
     r"|\A--(?P<first>[a-z][a-z-]*) (?P<its>[^\s:]+)(?=: )"
-    r"|(?<![\w-])--(?P<flag>[a-z][a-z-]*)(?![\w-])(?: \((?P<known>\w+\.[\w.]+)\))?"
+    r"|(?<![\w-])--(?P<flag>[a-z][a-z-]*)(?![\w-])"
     rf"(?: (?P<values>{VALUE}(?: --(?P=flag) {VALUE})*))?"
 )
 
@@ -114,8 +114,8 @@ def translate_flags(text: str, names: Names) -> str:
     def word(found: re.Match[str]) -> str:
         flag, values = found["flag"] or found["first"] or "", found["values"] or found["its"]
         name = names.get(flag.replace("-", "_"))
-        if name is None or found["known"]:
-            return found["key"] or found["known"] or found[0]
+        if name is None:
+            return found["key"] or found[0]
         return name.called(values.split(f" --{flag} ")) if values else str(name)
 
     return FLAG.sub(word, text)

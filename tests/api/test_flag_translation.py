@@ -27,7 +27,6 @@ SENTENCES: list[tuple[str, Names, str]] = [
     ("name another --output-dir or --fresh", ASKED, 'name another output_dir or redo="everything"'),
     ("go on with --resume", TRAINED, "go on with resume=True"),
     ("it needs data.dev_path (--dev-data)", TRAINED, "it needs data.dev_path"),
-    ("with --allow-http (backend.allow_http)", ASKED, "with backend.allow_http"),
     ("choose --set a.b=none to run", ASKED, 'choose settings={"a.b": "none"} to run'),
     ("--set a.b='[x, y]'; one will do", ASKED, 'settings={"a.b": ["x", "y"]}; one will do'),
     (

@@ -104,9 +104,6 @@ def test_predictions_stand_in_the_order_of_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        b'{"index": 9, "id": "q9", "predi',
-        b'{"index": 9, "id": "q9"}',  # complete, but without its line end
-        b'{"index": 9, "id": "\xea\xb0',
         b"\0\0\0\0",
         b"not JSON\n",
         b"[9]\n",

@@ -291,46 +291,29 @@ def test_windows_are_taken_in_turn(queue: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "found"),
     [
-        ({}, (0, 1, 0)),
-        ({"RANK": "1"}, (0, 1, 0)),
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, (0, 1, 0)),  # a batch script
-        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1"}, (5, 8, 1)),
+        ("", (0, 1, 0)),
+        ("RANK=1", (0, 1, 0)),
+        ("SLURM_PROCID=0 SLURM_NTASKS=8", (0, 1, 0)),  # a batch script
+        ("SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=5 SLURM_LOCALID=1", (5, 8, 1)),
         (
-            {
-                "SLURM_STEP_NUM_TASKS": "8",
-                "SLURM_PROCID": "5",
-                "SLURM_LOCALID": "1",
-                "CUDA_VISIBLE_DEVICES": "1",
-            },
+            "SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=5 SLURM_LOCALID=1 CUDA_VISIBLE_DEVICES=1",
             (5, 8, 0),
         ),
         # torchrun on each of two machines, alone or together
         (
-            {
-                "SLURM_STEP_NUM_TASKS": "2",
-                "SLURM_PROCID": "1",
-                "RANK": "0",
-                "WORLD_SIZE": "1",
-                "TORCHELASTIC_RUN_ID": "none",
-            },
+            "SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1 RANK=0 WORLD_SIZE=1 TORCHELASTIC_RUN_ID=none",
             (0, 1, 0),
         ),
         (
-            {
-                "SLURM_STEP_NUM_TASKS": "2",
-                "SLURM_PROCID": "1",
-                "RANK": "9",
-                "WORLD_SIZE": "16",
-                "LOCAL_RANK": "1",
-            },
+            "SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=1 RANK=9 WORLD_SIZE=16 LOCAL_RANK=1",
             (9, 16, 1),
         ),
     ],
 )
 def test_who_tells_of_processes(
-    told: dict[str, str], found: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+    told: str, found: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    be_told(monkeypatch, told)
+    be_told(monkeypatch, dict(pair.split("=") for pair in told.split()))
     join_slurm_step()
     assert (process_rank(), process_count(), local_rank()) == found
     assert is_first_process() == (found[0] == 0)

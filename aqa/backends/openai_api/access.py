@@ -76,7 +76,7 @@ def find_access(options: Gpt4Options) -> Access:
     if options.provider == "azure":
         names, version = ["AZURE_OPENAI_API_KEY", ENTRA_TOKEN], azure_version(options)
         _check_azure(url, version)
-    allow = "allow it with --allow-http (backend.allow_http)"
+    allow = "allow it with backend.allow_http (--allow-http)"
     where = Setting("backend.base_url", names[0], None if options.allow_http else allow)
     url, host, local = checked_address(url, where)
     _check_identity(options)
