@@ -33,13 +33,13 @@ class Spent:
         }
 
     @classmethod
-    def read(cls, told: object) -> "Spent":
+    def read(cls, stored: object) -> "Spent":
         """Read what `to_json` returned; zero if there is nothing."""
-        if not isinstance(told, Mapping):
+        if not isinstance(stored, Mapping):
             return cls()
         names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
-        read, written, cached, kept = (int(told.get(name, 0)) for name in names)
-        cost = told.get("usd")
+        read, written, cached, kept = (int(stored.get(name, 0)) for name in names)
+        cost = stored.get("usd")
         return cls(read, written, cached, None if cost is None else float(cost), kept)
 
     def __add__(self, other: "Spent") -> "Spent":

@@ -82,11 +82,11 @@ def predict(
     several = bool(stress) or len(prompts) > 1
     if several and stop_when_decided is not None:
         raise UsageError("stop_when_decided works on a single run; leave out prompts and stress")
-    silence = None if abstain_below is None else as_path(abstain_below)
+    contract = None if abstain_below is None else as_path(abstain_below)
     stop = _stop_rule(stop_when_decided, margin, decide_by)
-    resume = Resume(redo == "everything", redo == "failures", silence, allow_other_reader, stop)
+    resume = Resume(redo == "everything", redo == "failures", contract, allow_other_reader, stop)
     resume.check_files()
-    if folder is None and (prompts or stress or silence or stop):
+    if folder is None and (prompts or stress or contract or stop):
         raise UsageError(
             "prompts, stress, abstain_below and stop_when_decided need a run folder; give"
             " output_dir"

@@ -17,7 +17,7 @@ from aqa.config.paths import resolve_path
 from aqa.errors import RunError
 from aqa.runs.names import MANIFEST
 
-ROOM = 40  # characters to spare in a file name, since its draft's name is longer
+SPARE = 40  # characters to spare in a file name, since its draft's name is longer
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def atomic(path: Path, locked: bool = True) -> Iterator[BinaryIO]:
         return
     path = resolve_path(path)
     mark = f"{crc32(path.name.encode()):x}" if locked else secrets.token_hex(4)
-    draft = path.with_name(f".{path.name[:ROOM]}.{mark}.draft")
+    draft = path.with_name(f".{path.name[:SPARE]}.{mark}.draft")
     with explain_write_errors(path.parent):
         try:
             if locked:

@@ -8,8 +8,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
-# What may change when failed examples are asked again: token limits.
-ROOM = ("reader.max_new_tokens", "reader.reasoning_tokens")
+# What may change when failed examples are asked again.
+TOKEN_LIMITS = ("reader.max_new_tokens", "reader.reasoning_tokens")
 
 # Fields that earlier versions did not record; their runs can still be resumed.
 ADDED = ("reader.dtype", "dev_split", "profile")
@@ -23,7 +23,7 @@ EVIDENCE_RULES = "evidence_rules"
 def another_run(folder: Path, different: Mapping[str, str]) -> str:
     """Return the error that a folder holds another run, and how it differs."""
     named = "; ".join(list(different.values())[:3])
-    may = not different.keys() - set(ROOM)
+    may = not different.keys() - set(TOKEN_LIMITS)
     retry = "; with --retry-errors only failed examples use the new value" if may else ""
     return (
         f"{folder} holds another run: {named}. Name another --output-dir, or start over with"

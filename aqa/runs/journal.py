@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
 from aqa.runs.files import atomic, explain_read_errors, explain_write_errors, is_gone
-from aqa.runs.fingerprints import ROOM, another_run, differences, flat
+from aqa.runs.fingerprints import TOKEN_LIMITS, another_run, differences, flat
 from aqa.runs.journal_rows import cleaned_again, withheld
 from aqa.runs.names import JOURNAL, PREDICTIONS
 from aqa.spent import Spent
@@ -274,7 +274,7 @@ def different_run(
     if not isinstance(theirs, dict):
         return {}
     found = differences(theirs, fingerprint)
-    return {key: text for key, text in found.items() if not (retry_errors and key in ROOM)}
+    return {key: text for key, text in found.items() if not (retry_errors and key in TOKEN_LIMITS)}
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -12,14 +12,14 @@ from aqa.config.options import RunConfig
 from aqa.errors import RunError, UsageError
 from aqa.evaluation.contracts import Contract, read_contract
 from aqa.evaluation.predictions import check_there
-from aqa.evaluation.sequential_testing import Decision, StopRule
+from aqa.evaluation.sequential_testing import Decision, SequentialTest, StopRule
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, describe_sources, that_fit
 from aqa.prompting.templates import load_template
 from aqa.prompting.tokenizer_coverage import check_known
 from aqa.runs.failures import FailureSummary
 from aqa.runs.files import hash_files
-from aqa.runs.fingerprints import ROOM
+from aqa.runs.fingerprints import TOKEN_LIMITS
 from aqa.runs.folder import open_run
 from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
@@ -35,24 +35,24 @@ from aqa.verbs.shared_work import lead
 class Resume:
     """How to continue a run folder: `fresh` forgets its answers, `retry_errors` its failures.
 
-    `silence` names the contract file to apply, made with this reader or, given
+    `contract` names the contract file to apply, made with this reader or, given
     `allow_other_reader`, with another. `stop` says when enough questions have been asked.
     """
 
     fresh: bool = False
     retry_errors: bool = False
-    silence: Path | None = None
+    contract: Path | None = None
     allow_other_reader: bool = False
     stop: StopRule | None = None
 
     def __post_init__(self) -> None:
-        if self.allow_other_reader and self.silence is None:
+        if self.allow_other_reader and self.contract is None:
             raise UsageError("--allow-other-reader is for --abstain-below; name a contract there")
 
     def check_files(self) -> None:
         """Raise DataError early if the contract or reference run is missing."""
-        if self.silence is not None:
-            read_contract(self.silence)
+        if self.contract is not None:
+            read_contract(self.contract)
         if self.stop is not None:
             check_there(self.stop.reference)
 
@@ -62,7 +62,7 @@ class Questions:
     """A reader and the inputs it will answer, both checked.
 
     `launch` names the processes that answer together, if several do. `only` are the indices of
-    the examples to ask, ascending; None: all.
+    the examples to ask, ascending; None: all. `run` names one of several runs, in its rows.
     """
 
     config: RunConfig
@@ -70,6 +70,7 @@ class Questions:
     inputs: Inputs
     launch: str | None = None
     only: Collection[int] | None = None
+    run: str | None = None
 
     def unkept_answers(self, progress: Progress) -> Generator[Row, None, None]:
         """Answer without a run folder; UsageError for a batch, whose answers come much later."""
@@ -139,12 +140,7 @@ def kept_answers(
     """Yield each answer once it is in the journal, starting with those of earlier sessions."""
     total, launch = questions.inputs.total, questions.launch
     contract = contract_of(questions, resume)
-    test = None
-    if resume.stop is not None:
-        config, inputs = questions.config, questions.inputs
-        test = open_sequential_test(resume.stop, config, inputs, folder, progress)
-        if not resume.fresh:  # a run is resumed with its original plan
-            check_goes_on(test, folder)
+    test = _test_of(questions, folder, progress, resume)
     with opened(questions, folder, resume, command) as session:
         journal = session.journal
         stopping = None if test is None else SequentialRun(test, session, contract)
@@ -165,7 +161,8 @@ def kept_answers(
                     asked += 1
                     # A batch may also return failures that were not to be asked again.
                     task.advance(int(before + asked <= total), each.live)
-                yield each.row if contract is None else withheld(each.row, contract.threshold)
+                row = each.row if contract is None else withheld(each.row, contract.threshold)
+                yield row if questions.run is None else {**row, "run": questions.run}
         is_part = questions.only is not None or (stopping is not None and stopping.is_done)
         if contract is not None and (count := session.unsure()):
             progress.note(f"{count:,} answers have no confidence and are withheld")
@@ -175,13 +172,26 @@ def kept_answers(
 
 def contract_of(questions: Questions, resume: Resume) -> Contract | None:
     """The contract to apply, if any."""
-    if resume.silence is None:
+    if resume.contract is None:
         return None
-    contract = read_contract(resume.silence)
+    contract = read_contract(resume.contract)
     contract.check_confidence(questions.reader.confidence_kind)
     if not resume.allow_other_reader:
         contract.check_reader(questions.inputs.fingerprint(questions.reader))
     return contract
+
+
+def _test_of(
+    questions: Questions, folder: Path, progress: Progress, resume: Resume
+) -> SequentialTest | None:
+    """The test that decides when to stop, if any; a run is resumed with its original plan."""
+    if resume.stop is None:
+        return None
+    config, inputs = questions.config, questions.inputs
+    test = open_sequential_test(resume.stop, config, inputs, folder, progress)
+    if not resume.fresh:
+        check_goes_on(test, folder)
+    return test
 
 
 def _ended(session: Session, asked: int, contract: Contract | None, is_part: bool) -> PredictResult:
@@ -233,7 +243,7 @@ def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> 
     with open_run(folder, "predict") as run:
         reader.folder = folder
         batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
-        may_change = ROOM if resume.retry_errors else ()
+        may_change = TOKEN_LIMITS if resume.retry_errors else ()
         awaits = take_over_segments(folder, fingerprint, resume.fresh) or batches
         with Journal(folder, fingerprint, resume.fresh, awaits, may_change) as journal:
             join_segments(journal, config.generation.window)

@@ -126,9 +126,9 @@ class SequentialRun:
         reader = self._session.reader
         growth = BATCH if isinstance(reader, Remote) and reader.asks_by_batch else LIVE
         for wave in self._test.waves(growth):
-            if todo := [place for place in wave if not journal.is_done(place, since)]:
+            if todo := [index for index in wave if not journal.is_done(index, since)]:
                 yield todo
-            if not all(journal.is_done(place, since) for place in wave):
+            if not all(journal.is_done(index, since) for index in wave):
                 return
             self._look(wave)
             if self.decision is not None and self.decision.is_final:

@@ -47,11 +47,11 @@ class Session:
     since: int
     batches: bool
 
-    def one_wave(self, places: Collection[int] | None) -> Iterator[Sequence[int]] | None:
-        """The unanswered indices of `places` as one wave; None for None, which means all."""
-        if places is None:
+    def one_wave(self, indices: Collection[int] | None) -> Iterator[Sequence[int]] | None:
+        """The unanswered ones of `indices` as one wave; None for None, which means all."""
+        if indices is None:
             return None
-        todo = array("Q", (at for at in places if not self.journal.is_done(at, self.since)))
+        todo = array("Q", (at for at in indices if not self.journal.is_done(at, self.since)))
         return iter([todo] if todo else [])
 
     def unsure(self) -> int:
@@ -138,8 +138,8 @@ class Answering:
         """Answer what is left, in waves if there are any, opening the reader once."""
         remote = self._reader if isinstance(self._reader, Remote) else None
         by_batch = remote is not None and (remote.asks_by_batch or self._session.batches)
-        since, places = self._session.since, range(self._inputs.total)
-        is_whole = all(self._journal.is_done(place, since) for place in places)
+        since, indices = self._session.since, range(self._inputs.total)
+        is_whole = all(self._journal.is_done(index, since) for index in indices)
         everything = iter([] if is_whole and not by_batch else [None])
         waves: Iterator[Collection[int] | None] = self._waves or everything
 

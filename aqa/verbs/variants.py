@@ -118,7 +118,7 @@ def check_variants(
             if isinstance(reader, KeepLoaded):
                 checked.stack.callback(reader.free)
         like = checked_inputs(run.config, reader, progress, like)
-        checked.questions.append(Questions(run.config, reader, like))
+        checked.questions.append(Questions(run.config, reader, like, run=run.name))
     return checked
 
 
@@ -151,21 +151,9 @@ def answers_of(
                 known = variants.runs[: place - 1] if resume.fresh else others
                 spent = sum((spent_in(each.folder) for each in known), Spent())
                 _count_elsewhere(questions.reader, spent, progress)
-            rows = predict.kept_answers(questions, run.folder, progress, resume, command)
-            found[run.name] = yield from _named(rows, run.name)
+            asked = (run.folder, progress, resume, command)
+            found[run.name] = yield from predict.kept_answers(questions, *asked)
     return found
-
-
-def _named(
-    rows: Generator[Row, None, PredictResult], name: str
-) -> Generator[Row, None, PredictResult]:
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration as end:
-            result: PredictResult = end.value
-            return result
-        yield {**row, "run": name}
 
 
 def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> None:
