@@ -7,6 +7,7 @@ from typing import Any
 
 import datasets
 import pytest
+from aqa_stub import asked_ids
 
 import aqa
 from aqa.api.estimate import Estimate
@@ -24,10 +25,6 @@ DATA = [
     aqa.Example("3", "When?", [aqa.Passage("In 1843 or so.")], ()),
 ]
 STUB = {"1": "Ada Lovelace wrote", "2": "In Oslo town", "3": "In 1843 or"}
-
-
-def asked(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
 @pytest.fixture
@@ -66,12 +63,12 @@ def test_each_result_is_described(kind: type) -> None:
 
 def test_answers_are_a_stream(note: Path, tmp_path: Path) -> None:
     answers = aqa.predict("stub", DATA, settings={"backend.asked": str(note)})
-    assert (len(answers), asked(note)) == (3, [])
+    assert (len(answers), asked_ids(note)) == (3, [])
     first = next(iter(answers))
     assert first.text == STUB[first.id]
     assert {answer.id: answer.text for answer in answers} == STUB
     assert [answer.id for answer in answers] == [answer.id for answer in answers]
-    assert sorted(asked(note)) == ["1", "2", "3"]  # each once
+    assert sorted(asked_ids(note)) == ["1", "2", "3"]  # each once
     assert repr(answers) == "<aqa.Predictions: 3 of 3 answered>"
     assert list(tmp_path.iterdir()) == [note]  # nothing is written
 
@@ -127,11 +124,11 @@ def test_a_run_folder_keeps_answers_and_resumes(note: Path, tmp_path: Path) -> N
     again = predict()
     assert {answer.id: answer.text for answer in again} == STUB
     assert read_manifest(tmp_path / "run")["status"] == "done"
-    before = len(asked(note))
+    before = len(asked_ids(note))
     assert {answer.id: answer.text for answer in predict()} == STUB
-    assert len(asked(note)) == before
+    assert len(asked_ids(note)) == before
     assert {answer.id: answer.text for answer in predict(redo="everything")} == STUB
-    assert len(asked(note)) == before + 3
+    assert len(asked_ids(note)) == before + 3
     found = json.loads((tmp_path / "run" / "predictions.json").read_text(encoding="utf-8"))
     assert {key: row["predicted_answer"] for key, row in found.items()} == STUB
 

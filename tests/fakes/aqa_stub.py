@@ -14,6 +14,11 @@ WINDOW = 8  # prompts held at a time
 ANSWER_WORDS = 3
 
 
+def asked_ids(path: Path) -> list[str]:
+    """The ids that stubs noted in their file `asked`, one for each time."""
+    return path.read_text(encoding="utf-8").split() if path.exists() else []
+
+
 class StubOptions(BackendOptions):
     """The stub's options."""
 

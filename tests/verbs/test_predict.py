@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aqa_stub import WINDOW, StubBackend
+from aqa_stub import WINDOW, StubBackend, asked_ids
 from forked import Forked, start_aqa, wait_until
 from river_questions import write_rivers
 
@@ -334,7 +334,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     moments = random.Random(20)
     kept: list[int] = []
     for number in range(KILLS):
-        before = len(asked_ids(tmp_path))
+        before = len(asked_ids(tmp_path / "asked"))
         done = set(journal_ids(folder))
         process = Forked(run, slow, folder)
         if number % 4:  # while answering; otherwise perhaps while the run is being prepared
@@ -342,24 +342,19 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
         time.sleep(moments.uniform(0.0, 0.1))
         process.kill()
         assert process.returncode == -signal.SIGKILL, "the moments must lie within the run"
-        assert not done & set(asked_ids(tmp_path)[before:])
+        assert not done & set(asked_ids(tmp_path / "asked")[before:])
         kept.append(len(set(journal_ids(folder))))
     assert kept == sorted(kept)
     assert len(set(kept)) > KILLS // 2, "most moments must lie among the gold answers"
-    done, before = set(journal_ids(folder)), len(asked_ids(tmp_path))
+    done, before = set(journal_ids(folder)), len(asked_ids(tmp_path / "asked"))
     last = run(config, folder)
     assert (last.examples, last.failed) == (300, 4)
-    asked = asked_ids(tmp_path)
+    asked = asked_ids(tmp_path / "asked")
     assert not done & set(asked[before:])
     assert len(set(asked)) == 298
     assert sum(count - 1 for count in Counter(asked).values()) <= KILLS * WINDOW
     run(config, tmp_path / "whole")
     assert (folder / PREDICTIONS).read_bytes() == (tmp_path / "whole" / PREDICTIONS).read_bytes()
-
-
-def asked_ids(folder: Path) -> list[str]:
-    path = folder / "asked"
-    return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
 def start(folder: Path) -> Forked:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aqa_stub import StubBackend
+from aqa_stub import StubBackend, asked_ids
 from river_questions import write_rivers
 from shared_runs import Launch
 
@@ -66,11 +66,6 @@ def configured(folder: Path, count: int = COUNT, **backend: Any) -> RunConfig:
     backend = {"asked": str(folder / "asked"), "fail_ids": ["q3", "q40"], **backend}
     settings = {"data": {"path": str(path)}, "generation": {"window": SIZE}}
     return build_config(StubBackend.Options, [{**settings, "backend": backend}])
-
-
-def asked(folder: Path) -> list[str]:
-    path = folder / "asked"
-    return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
 def rows(path: Path) -> list[bytes]:
@@ -131,7 +126,7 @@ def test_the_others_do_the_part_of_one_that_dies(
         3 - len(victims)
     )
     is_whole(folder, single)
-    twice = sum(count - 1 for count in Counter(asked(tmp_path)).values())
+    twice = sum(count - 1 for count in Counter(asked_ids(tmp_path / "asked")).values())
     assert twice <= SIZE * len(victims)
 
 
@@ -152,13 +147,13 @@ def test_any_number_of_processes_resumes(count: int, single: Path, tmp_path: Pat
     for rank in launch.living():
         launch.kill(rank)
     kept = sum(answered(folder, name) for name in "012")
-    before = len(asked(tmp_path))
+    before = len(asked_ids(tmp_path / "asked"))
     if count == 1:
         assert run_alone(config, folder).resumed >= kept
     else:
         assert Launch(config, folder, count).exit_codes() == [0] * count
     is_whole(folder, single)
-    assert len(asked(tmp_path)) - before <= COUNT - kept
+    assert len(asked_ids(tmp_path / "asked")) - before <= COUNT - kept
 
 
 def test_while_one_of_them_lives_the_folder_is_in_use(
@@ -233,10 +228,10 @@ def test_a_folder_where_another_launch_answers_is_refused_at_once(
 def test_failures_are_asked_again_by_all(single: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     run_alone(configured(tmp_path), folder)
-    before = len(asked(tmp_path))
+    before = len(asked_ids(tmp_path / "asked"))
     launch = Launch(configured(tmp_path, fail_ids=["q40"]), folder, 2, Resume(retry_errors=True))
     assert launch.exit_codes() == [0, 0]
-    assert sorted(asked(tmp_path)[before:]) == ["q3", "q40"]
+    assert sorted(asked_ids(tmp_path / "asked")[before:]) == ["q3", "q40"]
     found = json.loads((folder / PREDICTIONS).read_bytes())
     assert "error" not in found["q3"]
     assert {name for name, row in found.items() if row.get("error")} == {"q7", "q40"}
@@ -252,7 +247,7 @@ def test_one_that_works_on_another_run_is_refused(
         monkeypatch.setenv(name, value)
     with pytest.raises(RunError, match="another run"):
         run_together(configured(tmp_path, max_length=300), tmp_path / "out")
-    assert asked(tmp_path) == []
+    assert asked_ids(tmp_path / "asked") == []
 
 
 @pytest.fixture
@@ -382,8 +377,8 @@ def test_workers_of_one_command(single: Path, tmp_path: Path, run_aqa: Any) -> N
     is_whole(tmp_path / "out", single)
     windows = [json.loads(row)["index"] // SIZE for row in rows(tmp_path / "out" / JOURNAL)[1:]]
     assert windows == sorted(windows)  # as a single process would take them
-    assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1
-    assert sorted(asked(tmp_path)) == sorted(f"q{n}" for n in range(COUNT) if n != 7)
+    assert Counter(asked_ids(tmp_path / "asked")).most_common(1)[0][1] == 1
+    assert sorted(asked_ids(tmp_path / "asked")) == sorted(f"q{n}" for n in range(COUNT) if n != 7)
 
 
 @pytest.mark.slow
@@ -409,7 +404,7 @@ def test_tasks_of_srun_on_two_machines(single: Path, tmp_path: Path) -> None:
     assert json.loads(told[0])["examples"] == COUNT
     assert told[1] == b""
     is_whole(tmp_path / "out", single)
-    assert Counter(asked(tmp_path)).most_common(1)[0][1] == 1
+    assert Counter(asked_ids(tmp_path / "asked")).most_common(1)[0][1] == 1
 
 
 def test_where_nothing_can_be_locked_one_process_works(
@@ -426,7 +421,7 @@ def test_where_nothing_can_be_locked_one_process_works(
         monkeypatch.setenv(name, value)
     with pytest.raises(RunError, match=r"is on a file system without locks \(flock\)"):
         run_together(config, out)
-    assert asked(tmp_path) == []
+    assert asked_ids(tmp_path / "asked") == []
     monkeypatch.delenv("RANK")
     run_alone(config, out)
     is_whole(out, single)
