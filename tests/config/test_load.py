@@ -188,7 +188,6 @@ def test_a_number_in_scientific_notation_is_one() -> None:
         ({"data": {"fields": {"question": []}}}, "data.fields.question: [] is not text"),
         ({"training": {"report_to": [{}]}}, "training.report_to.0: {} is not text"),
         ({"training": {"report_to": True}}, "training.report_to: True is not a list"),
-        ({"prompt": True}, "config key prompt: True is not text"),
         ({"generation": {"top_p": 2}}, "config key generation.top_p: 2 is not at most 1"),
         ({"data": []}, "config key data: [] is not a mapping of keys to values"),
     ],
@@ -223,6 +222,7 @@ TEXTS = {
     "1:30": "1:30",
     "no": "no",
     "on": "on",
+    "true": "true",
     "'7'": "7",
 }
 
@@ -243,7 +243,7 @@ def test_texts_stay_texts_as_they_were_written(
         assert as_raw(built(as_raw(config))) == as_raw(config)
 
 
-@pytest.mark.parametrize("written", ["7", "2024-10-21", "no", "1.50"])
+@pytest.mark.parametrize("written", ["true", "7", "2024-10-21", "no", "1.50"])
 def test_texts_within_lists_and_mappings_stay_texts(tmp_path: Path, written: str) -> None:
     text = (
         f"data: {{fields: {{question: {written}}}}}\n"
