@@ -1,7 +1,7 @@
 """The report's tables with a picture in each row, and its counts of mistakes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from markupsafe import Markup
@@ -71,13 +71,15 @@ def difference_panels(
 ) -> Iterator[Panel]:
     """Yield a panel per score, with each pair's difference in each group relative to zero.
 
-    The shaded range is what fewer than four in five such comparisons would detect.
+    Without groups, what fewer than four in five such comparisons would detect is shaded.
     """
-    heads = [*texts(rows_are), *figures(*_DIFFERENCE)]
+    is_whole = rows_are == "pair"  # in groups there is no room for what is detectable
+    columns = _DIFFERENCE if is_whole else _DIFFERENCE[:-1]
+    heads = [*texts(rows_are.replace("_", " ")), *figures(*columns)]
     for name in dict.fromkeys(one.metric for found in groups.values() for one in found):
         met = [(key, one) for key, found in groups.items() for one in found if one.metric == name]
-        rows = [_difference(group, one) for group, one in met]
-        found = [one for _, one in met]
+        rows = [_difference(group, one, len(heads)) for group, one in met]
+        found = [one if is_whole else replace(one, detectable=None) for _, one in met]
         table = Table(heads, rows, metric_label(name))
         yield _of_differences(table, found, _around_zero(found))
 
@@ -119,11 +121,12 @@ def mistake_kinds(report: Report) -> dict[str, list[int]]:
     return {name: own for name, own in counts.items() if any(own)}
 
 
-def _difference(group: str, found: Comparison) -> Row:
+def _difference(group: str, found: Comparison, columns: int) -> Row:
     label = f"{group}: {found.b} \N{MINUS SIGN} {found.a}".removeprefix(": ")
     counts = f"{found.wins:,} / {found.ties:,} / {found.losses:,}"
     detectable = "none" if found.detectable is None else f"{found.detectable:.1f}"
-    return beside([label], found, 2, [counts, detectable])
+    row = beside([label], found, 2, [counts, detectable])
+    return replace(row, cells=row.cells[:columns])
 
 
 def _of_differences(
