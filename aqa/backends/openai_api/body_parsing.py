@@ -35,6 +35,7 @@ STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 KEPT = ("model", "usage", "service_tier")  # the last of each
 DONE = "[DONE]"  # the last event in a stream of chat completions
 WHOLE = ("response.completed", "response.incomplete", "response.failed")  # have the whole response
+TEXT_DELTA = "response.output_text.delta"
 
 Json = dict[str, Any]
 
@@ -135,12 +136,15 @@ def _body_of(content: bytes) -> Json:
         whole: Json = found[0] if isinstance(found, list) and len(found) == 1 else found
         return whole
     body: Json = {}
+    text = ""
     done = False
     for event in _events(content.decode("utf-8-sig")):
         if event is None:
             done = True
         elif event.get("type") in WHOLE:
-            return dict(event["response"])
+            return _whole(event["response"], text)
+        elif event.get("type") == TEXT_DELTA:
+            text += event["delta"]
         elif error := _error_of(event):
             return {"error": error}
         else:
@@ -148,6 +152,14 @@ def _body_of(content: bytes) -> Json:
     if not done and not body.get("choices", [{}])[0].get("finish_reason"):
         raise BadBodyError("the server's stream broke off")
     return body
+
+
+def _whole(response: Json, text: str) -> Json:
+    """Return a streamed response; some servers send its text in pieces only, and no output."""
+    if response.get("output") or not text:
+        return dict(response)
+    content = [{"type": "output_text", "text": text}]
+    return {**response, "output": [{"type": "message", "content": content}]}
 
 
 def in_utf8(content: bytes, charset: str | None) -> bytes:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.connection import why_unreachable
@@ -187,11 +188,18 @@ def classify_status(  # long: a table of statuses
     if 300 <= status < 400:
         return Failure(
             "fatal",
-            f"{access.url} redirects to another address, to which the key is not sent; set"
-            " backend.base_url to the right one",
+            f"{access.url} redirects to {access.shown(_target(headers))}, to which the key is not"
+            " sent; set backend.base_url to the right address",
         )
     params = (own["param"] for own in layers(error) if isinstance(own.get("param"), str))
     return Failure("own", message, param=next(params, None), refused=status in (400, 422))
+
+
+def _target(headers: Mapping[str, str]) -> str:
+    """Return the scheme and host of a redirect, without a login, path or query."""
+    parts = urlsplit(headers.get("location", ""))
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if host else "another path"
 
 
 def words_of(error: Any, access: Access) -> str:

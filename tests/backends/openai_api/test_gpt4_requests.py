@@ -356,10 +356,12 @@ def test_a_redirect_is_not_followed_with_the_key(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with serving(Server()) as other:
         for status in (301, 307, 308):
-            elsewhere = {"Location": f"{other.url}/chat/completions"}
+            elsewhere = {"Location": f"{other.url}/chat/completions?key=secret"}
             server.script = lambda number, body, s=status, e=elsewhere: Fault(s, {}, e)  # type: ignore[misc]
-            with pytest.raises(ModelError, match="another address"):
+            with pytest.raises(ModelError, match="redirects to") as error:
                 run(configured(tmp_path, server, 4), tmp_path / f"out{status}")
+            assert other.url.removesuffix("/v1") in str(error.value)
+            assert "secret" not in str(error.value)
         assert other.requests == other.connections == 0
     assert {key for key, _ in server.keys} == {KEY}
 

@@ -12,7 +12,7 @@ from gpt4_runs import USAGE, completion, configured, predictions, run
 from aqa.backends.openai_api.access import Access
 from aqa.backends.openai_api.body_parsing import in_utf8, read_reply, read_response
 from aqa.backends.openai_api.failures import Kind, classify_body
-from aqa.backends.openai_api.replies import BadBodyError
+from aqa.backends.openai_api.replies import BadBodyError, ErrorInBodyError
 from aqa.backends.openai_api.schemas import READER_ANSWER
 from aqa.spent import Spent
 
@@ -233,6 +233,12 @@ def test_other_streams() -> None:
     assert read_reply(stream({"choices": [in_parts]})).text == "Ann"
     whole = {"type": "response.completed", "response": json.loads(response(message("Ann")))}
     assert read_response(b"event: x\n" + stream({"type": "response.created"}, whole)).text == "Ann"
+    pieces = [{"type": "response.output_text.delta", "delta": text} for text in ("An", "n")]
+    empty = {"type": "response.completed", "response": {"status": "completed", "output": []}}
+    assert read_response(stream(*pieces, empty)).text == "Ann"
+    failed = {"type": "response.failed", "response": {"status": "failed", "error": {"code": 429}}}
+    with pytest.raises(ErrorInBodyError):
+        read_response(stream(failed))
     for broken in (stream(piece("An")), stream(), b"data: {", stream({"type": "response.created"})):
         for read in (read_reply, read_response):
             with pytest.raises(BadBodyError):

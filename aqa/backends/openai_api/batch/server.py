@@ -229,7 +229,7 @@ class BatchServer:
                 if failure is None:
                     raise
                 status = getattr(error, "status_code", None)
-                if status in (404, 410):
+                if status in (404, 405, 410):
                     raise NotThereError(words_of(error, self._access)) from None
             if status == 413:
                 size = "set backend.batch.max_bytes or backend.batch.max_requests lower"

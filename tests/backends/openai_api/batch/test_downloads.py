@@ -78,7 +78,7 @@ def test_a_packed_file_is_read(tmp_path: Path, server: BatchingServer, cancels: 
     assert set(server.answered.values()) == {1}
 
 
-@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("status", [404, 405, 410])
 @pytest.mark.parametrize("first", [0, 1])  # of the answers, or also of the errors
 def test_a_file_that_is_late_is_waited_for(
     tmp_path: Path, server: BatchingServer, status: int, first: int
