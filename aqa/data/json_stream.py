@@ -159,11 +159,17 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
 
 
 def _read_document(path: Path) -> Iterator[Row]:
-    """Read concatenated values, of which the first may be a table."""
-    values = read_values(path)
-    first = next(values)
+    """Read concatenated values, or a table alone."""
+    entries = read_values(path)
+    first = next(entries)
     rows = _table_rows(as_row(first.value, first.place), path)
-    return _rows(chain([first], values) if rows is None else _numbered(path, rows))
+    if rows is None:
+        return _rows(chain([first], entries))
+    if (more := next(entries, None)) is not None:
+        raise DataError(
+            f"{more.place}: another value after a table of columns; write a list of rows"
+        )
+    return _rows(_numbered(path, rows))
 
 
 def _numbered(path: Path, rows: Iterable[object]) -> Iterator[Entry]:
@@ -171,17 +177,19 @@ def _numbered(path: Path, rows: Iterable[object]) -> Iterator[Entry]:
 
 
 def _table_rows(document: Mapping[str, Any], path: Path) -> list[dict[str, Any]] | None:
-    """Return the rows of a table, whose question is a column; None if it is none.
+    """Return the rows of a table: its question is a column, or it has "columns" and "data".
+
+    Returns None for a row.
 
     Raises:
-        DataError: other columns are longer or shorter.
+        DataError: columns are longer or shorter than others.
     """
     asked = [value for key, value in document.items() if fold(key) in QUESTIONS]
     are_columns = any(isinstance(each, list | dict) and "text" not in each for each in asked)
-    if not are_columns and not {"columns", "data"} <= document.keys():
+    if not are_columns and (asked or not {"columns", "data"} <= document.keys()):
         return None
     columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
     rows = table_rows(columns)
-    if rows is None and are_columns:
+    if rows is None:
         raise DataError(f"{path}: its columns don't have the same rows; write a list of rows")
     return rows
