@@ -14,7 +14,6 @@ from aqa.backends.openai_api.logprobs import tokens_of, tokens_of_choice
 from aqa.backends.openai_api.replies import (
     BROKEN_OFF,
     BadBodyError,
-    EmptyBodyError,
     ErrorInBodyError,
     ForeignBodyError,
     RawReply,
@@ -67,7 +66,7 @@ def _of_completion(body: Json) -> RawReply:
             raise ErrorInBodyError(error)
         if "choices" not in body:
             raise ForeignBodyError("a chat completion")
-        raise EmptyBodyError("the server gave no answer (choices holds none)")
+        return RawReply(failure="the server gave no answer (choices holds none)", empty=True)
     ending = ending_of(choice.get("finish_reason"))
     error = choice.get("error") or body.get("error")
     if error and (ending in BROKEN_OFF or (not ending and error_text(error))):
@@ -217,7 +216,8 @@ def _error_of(event: Json) -> object:
 
 def _of_groq(event: Json) -> Json:
     """Return what Groq adds to the last event of a stream: usage, or why it ends."""
-    return event.get("x_groq") or {}
+    added = event.get("x_groq")
+    return added if isinstance(added, dict) else {}
 
 
 def _add(body: Json, event: Json) -> None:

@@ -12,7 +12,6 @@ from aqa.backends.openai_api.connection import why_unreachable
 from aqa.backends.openai_api.error_bodies import error_text, layers, status_in
 from aqa.backends.openai_api.replies import (
     BadBodyError,
-    EmptyBodyError,
     ErrorInBodyError,
     ForeignBodyError,
     PageError,
@@ -25,10 +24,10 @@ from aqa.backends.openai_api.retry_delays import (
 )
 
 # unreachable: nothing could be sent; busy: the server has too much to do; broken: it, or the way to
-# it, failed; late: it took too long; empty: it answered nothing; denied: probably it denies all,
-# but perhaps a gateway this one alone; fatal: all will fail; misfit: the answer does not match its
-# schema; own: it is about the question.
-Kind = Literal["unreachable", "busy", "broken", "late", "empty", "denied", "fatal", "misfit", "own"]
+# it, failed; late: it took too long; denied: probably it denies all, but perhaps a gateway this one
+# alone; fatal: all will fail; misfit: there is no answer or none of the schema, but may be the next
+# time; own: it is about the question.
+Kind = Literal["unreachable", "busy", "broken", "late", "denied", "fatal", "misfit", "own"]
 AGAIN = {408, 409, 424, 425}
 BUSY = {429, 498, 503, 529}  # 498: Groq's capacity, 529: Anthropic's overload
 BAD_KEY = re.compile(
@@ -94,7 +93,7 @@ class Failure:
     @property
     def may_pass(self) -> bool:
         """Whether the same request may be answered a little later."""
-        return self.kind in ("unreachable", "busy", "broken", "late", "empty")
+        return self.kind in ("unreachable", "busy", "broken", "late")
 
     @property
     def group(self) -> str:
@@ -133,8 +132,7 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
     if status := status_in(reported) or _status_by_words(error_text(reported)):
         failure = classify_status(status, {}, reported, access)
         return replace(failure, maybe_paid=status >= 500)
-    kinds: dict[type, Kind] = {EmptyBodyError: "empty", ForeignBodyError: "denied"}
-    kind = kinds.get(type(error), "broken")
+    kind: Kind = "denied" if isinstance(error, ForeignBodyError) else "broken"
     return Failure(kind, access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
 
 

@@ -19,7 +19,6 @@ from aqa.spent import Spent
 # Requests for one question, by how they fail; without a number, the question's deadline decides.
 ATTEMPTS: dict[Kind, int] = {
     "broken": 8,
-    "empty": 3,
     "misfit": 3,
     "late": 2,  # another would take as long, and costs money
     "denied": 2,
@@ -71,7 +70,7 @@ class Policy:
         """`has_answered`: an earlier session of the run had answers."""
         self.pace, self._note, self._has_answered = pace, note, has_answered
         self._answered_now = False  # in this session
-        self._was_reached = False
+        self._was_reached = self._is_away = False
         self._failed = self._fatal = 0  # requests in a row
         self._probing_since, self._probes = math.inf, 0
         self._held: dict[asyncio.Future[bool], Failure] = {}
@@ -145,7 +144,7 @@ class Policy:
 
     def _recover(self) -> None:
         """Note that the server works, whatever it said."""
-        self._was_reached = True
+        self._was_reached, self._is_away = True, False
         self._failed = self._fatal = self._probes = 0
         self._probing_since = math.inf
 
@@ -155,13 +154,13 @@ class Policy:
         self._settle()
         tried.failures[failure.kind] += 1
         tried.last = failure
-        most = ATTEMPTS.get(failure.kind, math.inf)
-        over = tried.is_final or tried.failures[failure.kind] >= most
+        over = tried.failures[failure.kind] >= ATTEMPTS.get(failure.kind, math.inf)
         if failure.kind == "misfit":  # it is paid for, so a server that may only give misfits waits
             again = self._has_answered and not over
         else:
             pause = 0.0 if self._is_probing else back_off(tried.failures.total())
             tried.ready = time.monotonic() + max(failure.wait or 0.0, pause)
+            over |= tried.is_final and failure.kind in ATTEMPTS
             again = not over and not self.is_down and tried.ready <= tried.until
         return again or await self.give_up(tried)
 
@@ -170,7 +169,8 @@ class Policy:
         if failure.is_own:
             self._recover()
             return
-        self._was_reached |= failure.kind != "unreachable"
+        self._is_away = failure.kind == "unreachable"
+        self._was_reached |= not self._is_away
         self._fatal += failure.kind == "fatal"
         if self._fatal >= FATAL:
             self.stop(ModelError(f"{failure.reason}; {KEPT}"))
@@ -202,7 +202,7 @@ class Policy:
         """
         assert tried.last is not None
         failure = tried.last
-        if failure.kind == "unreachable":
+        if failure.kind == "unreachable" and self._is_away:
             advice = f" any more; {KEPT}" if self._was_reached else "; is backend.base_url right?"
             self.stop(ModelError(failure.reason + advice))
         self.raise_if_stopped()
@@ -212,9 +212,9 @@ class Policy:
             self._settle()
             return False
         others_are_answered = await self._hold(failure)
-        may_pass = failure.kind not in ("own", "late") and time.monotonic() < tried.until
-        was_final, tried.is_final = tried.is_final, True
-        return others_are_answered and may_pass and not was_final
+        may_pass = not tried.is_final and failure.kind not in ("own", "late")
+        tried.is_final |= not failure.is_own
+        return others_are_answered and may_pass and time.monotonic() < tried.until
 
     async def _hold(self, failure: Failure) -> bool:
         """Wait until it is known whether a question failed alone; True if another was answered."""

@@ -59,10 +59,6 @@ class ForeignBodyError(BadBodyError):
         super().__init__(f"the server's answer is not {kind}; see backend.base_url and backend.api")
 
 
-class EmptyBodyError(BadBodyError):
-    """A body has no place for an answer."""
-
-
 class ErrorInBodyError(BadBodyError):
     """A body contains an error although its status is that of an answer.
 
@@ -83,7 +79,7 @@ class Reply:
     model: str
     spent: Spent | None  # includes the cost if the server reports it; None without token counts
     tier: str = ""  # the service tier used
-    misfit: bool = False  # the text should match the schema but does not
+    misfit: bool = False  # no text at all, or not of the schema: it may be the next time
     rejected: str | None = None  # a text that is not an answer
     structured: StructuredAnswer | None = None  # what matters in an object of the schema
     cut: bool = False  # the answer reached its limit
@@ -100,6 +96,7 @@ class RawReply:
     thought: bool = False  # the reply also has the model's reasoning
     tokens: tuple[Token, ...] = ()
     failure: str = ""
+    empty: bool = False  # the reply has no place for a text
 
     @property
     def end(self) -> End | None:
@@ -135,7 +132,7 @@ def make_reply(said: RawReply, body: Mapping[str, Any], schema: ResponseSchema |
         spent = None  # text without output tokens: as wrong as a prompt without tokens
     reason = _why_none(said, text)
     model, tier = (str(body.get(name) or "") for name in ("model", "service_tier"))
-    misfit = schema is not None and said.end is None and not said.failure
+    misfit = said.empty or (schema is not None and said.end is None and not said.failure)
     failed = Reply(None, reason, model, spent, tier, misfit, text or None)
     if reason is not None:
         return failed
@@ -226,7 +223,7 @@ def joined_parts(content: object, name: Literal["text", "refusal"] = "text") -> 
 
     Cloudflare sends an object that follows a schema as such.
     """
-    if isinstance(content, Mapping) and not content.keys() & {"type", name}:
+    if content and isinstance(content, Mapping) and not content.keys() & {"type", name}:
         return json.dumps(content, ensure_ascii=False)
     parts = [content] if isinstance(content, Mapping) else content
     return "".join(_of_part(part, name) for part in parts) if isinstance(parts, list) else content

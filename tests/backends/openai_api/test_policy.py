@@ -3,18 +3,22 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from calls import Call
 from fault_server import FAULTS, NO_MODEL, QUOTA, Fault, Server, failure
-from gpt4_runs import completion, configured, predictions, run, write_questions
+from gpt4_runs import USAGE, completion, configured, predictions, run, write_questions
 
-from aqa.backends.openai_api.policy import ALIKE, PROBES, Policy
+from aqa.backends.openai_api.failures import Failure
+from aqa.backends.openai_api.pacing import Pace
+from aqa.backends.openai_api.policy import ALIKE, PROBES, Attempts, Policy
 from aqa.errors import ModelError
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import PREDICTIONS
+from aqa.spent import Spent
 from aqa.verbs.predict import Resume
 
 pytestmark = pytest.mark.usefixtures("hurried")
@@ -27,6 +31,8 @@ BUSY = Fault(529, failure("Overloaded"))
 DAY = Fault(429, failure("Limit on requests per day (RPD). Try again in 7m."))
 HOUR = Fault(503, failure("maintenance"), {"Retry-After": "3600"})
 CUT = completion("", "length")
+BLOCKED = Fault(200, {"choices": [], "model": "m", "usage": {**USAGE, "completion_tokens": 0}})
+GOOD = '{"answer": "Ann", "passages": [], "answerable": true}'
 
 
 def asked(body: Body) -> int:
@@ -168,6 +174,62 @@ def test_a_short_outage_fails_no_question(tmp_path: Path, server: Server) -> Non
     assert (result.answered, result.failed) == (20, 0)
 
 
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [FORBIDDEN, FORBIDDEN, FAULTS["429"]],  # its last attempt comes when the server is busy
+        [FORBIDDEN, FORBIDDEN, BLOCKED],
+        [completion("no object"), completion("no object")],  # before the first answer
+    ],
+)
+def test_a_question_has_all_its_attempts(
+    tmp_path: Path, server: Server, faults: list[Fault]
+) -> None:
+    left = iter(faults)
+
+    def script(number: int, body: Body) -> Fault:
+        answer = completion(GOOD)
+        return replace(answer, hang=0.2) if asked(body) else next(left, answer)
+
+    server.script = script
+    result = run(configured(tmp_path, server, 4, structured=True), tmp_path / "out")
+    assert (result.answered, result.failed) == (4, 0)
+
+
+def test_questions_without_a_place_for_an_answer_fail(tmp_path: Path, server: Server) -> None:
+    """Gemini's that are blocked stopped the run, and cost as much as the longest answers."""
+    server.script = of(range(12, 20), BLOCKED)
+    result = run(configured(tmp_path, server, 20, max_concurrency=4), tmp_path / "out")
+    assert (result.answered, result.failed) == (12, 8)
+    spent = read_manifest(tmp_path / "out")["served"]["spent"]
+    assert spent["output_tokens"] == 12
+    assert spent["input_tokens"] == server.prompt_tokens + 8 * 3 * USAGE["prompt_tokens"]
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_server_that_is_back_stops_nothing(is_back: bool) -> None:
+    """A question whose time ended after it was refused a connection is only one that failed."""
+    policy = Policy(Pace(1, None, None), lambda note: None, False)
+    tried = Attempts(Spent(), until=0.0, last=Failure("unreachable", "no connection"))
+
+    async def ends() -> bool:
+        assert tried.last is not None
+        policy._observe(tried.last, 0.0)
+        if is_back:
+            policy.answered()
+        waits = asyncio.create_task(policy.give_up(tried))
+        await asyncio.sleep(0)
+        policy.answered()
+        return await waits
+
+    if is_back:
+        assert not asyncio.run(ends())
+        policy.raise_if_stopped()
+    else:
+        with pytest.raises(ModelError, match="no connection; is backend"):
+            asyncio.run(ends())
+
+
 @pytest.mark.slow
 def test_a_server_that_fails_all_is_asked_for_less(tmp_path: Path, server: Server) -> None:
     server.latency = 0.02
@@ -189,8 +251,7 @@ def test_empty_answers_stop_a_run_before_many_are_paid(tmp_path: Path, server: S
 @pytest.mark.parametrize("fault", [CUT, Fault(400, failure("not that")), completion("no object")])
 @pytest.mark.slow
 def test_so_do_many_in_a_row_after_an_answer(tmp_path: Path, server: Server, fault: Fault) -> None:
-    good = '{"answer": "Ann", "passages": [], "answerable": true}'
-    server.script = lambda number, body: fault if number >= 5 else completion(good)
+    server.script = lambda number, body: fault if number >= 5 else completion(GOOD)
     options = {"structured": fault.status == 200 and fault is not CUT, "max_concurrency": 8}
     config = configured(tmp_path, server, 400, **options)
     with pytest.raises(ModelError, match=r"\d+ questions in a row failed with the same") as told:
@@ -198,7 +259,7 @@ def test_so_do_many_in_a_row_after_an_answer(tmp_path: Path, server: Server, fau
     assert "--retry-errors" in str(told.value)
     failed = read_manifest(tmp_path / "out")["counts"]["failed"]
     assert 40 <= failed < 40 + 20
-    server.script = lambda number, body: completion(good)
+    server.script = lambda number, body: completion(GOOD)
     result = run(config, tmp_path / "out", Resume(retry_errors=True))
     assert (result.answered, result.failed) == (400, 0)
 

@@ -139,6 +139,8 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat("", reasoning_details=[{"text": "hm"}]), "the model thought, but gave no answer"),
         (chat([{"type": "reasoning", "text": "hm"}]), "the model gave no answer"),
         (chat([{"type": "refusal", "refusal": "No."}]), "the model refused: No."),
+        (chat({}), "the model gave no answer"),
+        (b'{"choices": [], "model": "m"}', "gave no answer (choices holds none)"),
         (response(message("I look.", phase="commentary")), "thought, but gave no answer"),
         (response({"type": "reasoning"}), "thought, but gave no answer"),
         (response({"type": "reasoning"}, {"type": "function_call"}), "called a tool"),
@@ -227,6 +229,7 @@ def test_other_streams() -> None:
     assert read_reply(stream(piece("An"), piece("n", "length"))).cut
     of_groq = {**piece("Ann", "stop"), "x_groq": {"id": "r", "usage": USAGE}}
     assert read_reply(stream(of_groq, "[DONE]")).spent == Spent(10, 2)
+    assert read_reply(stream({**of_groq, "x_groq": "r"}, "[DONE]")).text == "Ann"
     assert read_reply(b"\xef\xbb\xbf" + stream(piece("Ann", "stop"))).text == "Ann"
     assert read_reply(b"id: 1\r\nevent: x\r\n" + stream(piece("Ann", "stop"))).text == "Ann"
     in_parts = {"delta": {"content": [{"type": "text", "text": "Ann"}]}, "finish_reason": "stop"}
@@ -385,7 +388,6 @@ def test_an_answer_that_came_to_its_end_is_one_beside_an_error() -> None:
         (b'{"code": 401, "message": "who are you", "success": false}', "fatal", "who are you"),
         (b'{"status": {"code": "40102", "message": "Invalid access token"}}', "fatal", "the key"),
         (b'{"choices": null, "base_resp": {"status_msg": "busy"}}', "broken", "an error: busy"),
-        (b'{"choices": [], "model": "m"}', "empty", "gave no answer .choices holds none"),
         (b'{"done": true, "response": "Ann"}', "denied", "is not a chat completion; see backend"),
         (b'{"error": "Unexpected endpoint or method. (POST /chat)"}', "denied", "model or address"),
         (b"<html><title>Sign in</title></html>", "broken", "a web page .*: Sign in"),
