@@ -25,9 +25,9 @@ from aqa.backends.openai_api.retry_delays import (
 
 # unreachable: nothing could be sent; busy: the server has too much to do; broken: it, or the way to
 # it, failed; late: it took too long; denied: probably it denies all, but perhaps a gateway this one
-# alone; fatal: all will fail; misfit: there is no answer or none of the schema, but may be the next
-# time; own: it is about the question.
-Kind = Literal["unreachable", "busy", "broken", "late", "denied", "fatal", "misfit", "own"]
+# alone; fatal: all will fail. About the question: empty: there is no place for an answer; misfit:
+# the answer does not match its schema; own: anything else, which would not change.
+Kind = Literal["unreachable", "busy", "broken", "late", "denied", "fatal", "empty", "misfit", "own"]
 AGAIN = {408, 409, 424, 425}
 BUSY = {429, 498, 503, 529}  # 498: Groq's capacity, 529: Anthropic's overload
 BAD_KEY = re.compile(
@@ -88,7 +88,7 @@ class Failure:
     @property
     def is_own(self) -> bool:
         """Whether it is about the question, and not about the server."""
-        return self.kind in ("own", "misfit")
+        return self.kind in ("empty", "misfit", "own")
 
     @property
     def may_pass(self) -> bool:

@@ -19,6 +19,7 @@ from aqa.spent import Spent
 # Requests for one question, by how they fail; without a number, the question's deadline decides.
 ATTEMPTS: dict[Kind, int] = {
     "broken": 8,
+    "empty": 3,
     "misfit": 3,
     "late": 2,  # another would take as long, and costs money
     "denied": 2,
@@ -155,8 +156,8 @@ class Policy:
         tried.failures[failure.kind] += 1
         tried.last = failure
         over = tried.failures[failure.kind] >= ATTEMPTS.get(failure.kind, math.inf)
-        if failure.kind == "misfit":  # it is paid for, so a server that may only give misfits waits
-            again = self._has_answered and not over
+        if failure.is_own:  # answers are paid for, so a server that may only give misfits waits
+            again = not over and (self._has_answered or failure.kind == "empty")
         else:
             pause = 0.0 if self._is_probing else back_off(tried.failures.total())
             tried.ready = time.monotonic() + max(failure.wait or 0.0, pause)

@@ -79,7 +79,8 @@ class Reply:
     model: str
     spent: Spent | None  # includes the cost if the server reports it; None without token counts
     tier: str = ""  # the service tier used
-    misfit: bool = False  # no text at all, or not of the schema: it may be the next time
+    empty: bool = False  # the reply has no place for a text
+    misfit: bool = False  # the text should match the schema but does not
     rejected: str | None = None  # a text that is not an answer
     structured: StructuredAnswer | None = None  # what matters in an object of the schema
     cut: bool = False  # the answer reached its limit
@@ -96,7 +97,7 @@ class RawReply:
     thought: bool = False  # the reply also has the model's reasoning
     tokens: tuple[Token, ...] = ()
     failure: str = ""
-    empty: bool = False  # the reply has no place for a text
+    empty: bool = False
 
     @property
     def end(self) -> End | None:
@@ -132,8 +133,8 @@ def make_reply(said: RawReply, body: Mapping[str, Any], schema: ResponseSchema |
         spent = None  # text without output tokens: as wrong as a prompt without tokens
     reason = _why_none(said, text)
     model, tier = (str(body.get(name) or "") for name in ("model", "service_tier"))
-    misfit = said.empty or (schema is not None and said.end is None and not said.failure)
-    failed = Reply(None, reason, model, spent, tier, misfit, text or None)
+    misfit = schema is not None and said.end is None and not said.failure
+    failed = Reply(None, reason, model, spent, tier, said.empty, misfit, text or None)
     if reason is not None:
         return failed
     found, cut = Reply(text, None, model, spent, tier, tokens=said.tokens), said.end == "length"

@@ -19,7 +19,7 @@ from aqa.backends.openai_api.access import (
 )
 from aqa.backends.openai_api.apis import APIS
 from aqa.backends.openai_api.cache import ResponseCache
-from aqa.backends.openai_api.failures import Failure
+from aqa.backends.openai_api.failures import Failure, Kind
 from aqa.backends.openai_api.ledger import Ledger
 from aqa.backends.openai_api.parameters import Parameters
 from aqa.backends.openai_api.prices import Price, find_context, priced
@@ -233,7 +233,8 @@ class Service:
     def as_failure(self, reply: Reply) -> Failure:
         """Return a reply without an answer as a failure."""
         reason, said = (self.access.shown(text or "") for text in (reply.error, reply.rejected))
-        return Failure("misfit" if reply.misfit else "own", reason, said=said)
+        kind: Kind = "empty" if reply.empty else "misfit" if reply.misfit else "own"
+        return Failure(kind, reason, said=said)
 
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         """Return the prediction for an example that is given up."""

@@ -113,7 +113,7 @@ class Results:
         if reply.error is not None:
             self._failures[prompt.index] = self._service.as_failure(reply)
             self.attempts[prompt.index] += 1
-            if reply.misfit and self.attempts[prompt.index] < ATTEMPTS:
+            if (reply.empty or reply.misfit) and self.attempts[prompt.index] < ATTEMPTS:
                 self.lost += spent
                 return None
         return self._service.prediction(prompt, reply, spent)
