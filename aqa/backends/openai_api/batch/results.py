@@ -95,9 +95,9 @@ class Results:
         """Return why asking the rest would be pointless; None if it may not be."""
         failures = list(self._failures.values())
         for_all = {"fatal"} if self.has_answered else {"fatal", "denied"}
-        reasons = [failure.reason for failure in failures if failure.kind in for_all]
-        if len(reasons) >= FATAL:
-            return reasons[0]
+        found = {i: own.reason for i, own in self._failures.items() if own.kind in for_all}
+        if sum(self.attempts[index] for index in found) >= FATAL:
+            return next(iter(found.values()))
         if len(failures) >= ALIKE and not self.has_answered:
             return f"no answer yet, and {len(failures)} questions failed: {failures[0].reason}"
         return None

@@ -155,6 +155,20 @@ def test_what_may_pass_is_asked_again(tmp_path: Path, server: BatchingServer, fa
     assert len(server.batches) == 3 + 3
 
 
+@pytest.mark.parametrize("answered", [0, 4])
+def test_what_fails_all_stops_also_the_last_question(
+    tmp_path: Path, server: BatchingServer, answered: int
+) -> None:
+    """It was recorded as failed after three batches, and not asked again by the next run."""
+    server.line = lambda body: None if int(body["messages"][-1]["content"][-1]) else BAD_KEY
+    config = configured(tmp_path, server, 1 + answered)
+    with pytest.raises(ModelError, match="refuses the key"):
+        run(config, tmp_path / "out")
+    assert [len(batch.requests) for batch in server.batches.values()] == [1 + answered, 1]
+    server.line = lambda body: None
+    assert run(config, tmp_path / "out").answered == 1 + answered
+
+
 def test_an_unusable_answer_counts_at_its_worst(tmp_path: Path, server: BatchingServer) -> None:
     server.line = at_first(FAULTS["empty"])
     run(configured(tmp_path, server, 5, price={"input": 1, "output": 2}), tmp_path / "out")
