@@ -195,7 +195,10 @@ def classify_status(  # long: a table of statuses
 
 def _target(headers: Mapping[str, str]) -> str:
     """Return the scheme and host of a redirect, without a login, path or query."""
-    parts = urlsplit(headers.get("location", ""))
+    try:
+        parts = urlsplit(headers.get("location", ""))
+    except ValueError:  # no address at all
+        return "nowhere"
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}" if host else "another path"
 

@@ -503,3 +503,17 @@ def test_thoughts_that_only_the_total_counts_are_paid_for() -> None:
     assert read_usage(USAGE | {"total_tokens": 90}) == Spent(10, 80)
     assert read_usage(USAGE | {"total_tokens": 12}) == Spent(10, 2)
     assert read_usage(USAGE | {"total_tokens": 3}) == Spent(10, 2)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://user:password@elsewhere/v1?key=1", "https://elsewhere"),
+        ("/login", "another path"),
+        ("https://[", "nowhere"),
+    ],
+)
+def test_a_redirect_tells_where_to(address: str, said: str) -> None:
+    access = Access("https://x/v1", False, "k")
+    failure = classify_status(302, {"location": address}, None, access)
+    assert failure.reason.startswith(f"https://x/v1 redirects to {said}, to which the key is not")

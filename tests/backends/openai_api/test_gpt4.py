@@ -128,7 +128,7 @@ def test_a_question_that_takes_too_long_is_not_paid_for_again_and_again(
         (BAD_KEY, "refuses the key of OPENAI_API_KEY"),
         (NO_MODEL, "does not know this model"),
         (Fault(403, failure("no")), "refuses access"),
-        (Fault(302, {}, {"Location": "http://localhost:9/v1"}), "another address"),
+        (Fault(302, {}, {"Location": "http://localhost:9/v1"}), "to http://localhost:9, "),
     ],
 )
 @pytest.mark.slow
