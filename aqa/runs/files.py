@@ -96,7 +96,12 @@ class Facts:
 
     def to_json(self) -> dict[str, Any]:
         """Return what metrics.json or a manifest contains."""
-        return asdict(self, dict_factory=lambda fields: known(dict(fields)))
+        return asdict(self, dict_factory=lambda fields: known(_with_lists(dict(fields))))
+
+
+def _with_lists(fields: dict[str, Any]) -> dict[str, Any]:
+    """Make tuples the lists that they are in JSON."""
+    return {name: list(own) if isinstance(own, tuple) else own for name, own in fields.items()}
 
 
 def write_json(path: Path, value: object, locked: bool = True) -> None:
