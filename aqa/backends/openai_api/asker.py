@@ -5,10 +5,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from aqa.backends.openai_api.attempts import Attempts
 from aqa.backends.openai_api.body_parsing import in_utf8
 from aqa.backends.openai_api.failures import Failure, classify
 from aqa.backends.openai_api.pacing import Pace
-from aqa.backends.openai_api.policy import Attempts, Policy
+from aqa.backends.openai_api.policy import Policy
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.service import Service
@@ -28,7 +29,9 @@ class Asker:
         self._parameters = service.parameters
         self._timeout, self._deadline = options.request_timeout, options.example_deadline
         # An earlier session may have had answers from this server.
-        self.policy = Policy(pace, service.note, bool(self._service.requests["answered"]))
+        self.policy = Policy(
+            pace, service.note, bool(self._service.requests["answered"]), self._timeout
+        )
 
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
         """Answer one prompt, or record why that failed; `sample` counts from 0.

@@ -5,27 +5,15 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from aqa.backends.event_loop import Ask, answers
-from aqa.backends.openai_api.failures import Failure, Kind
+from aqa.backends.openai_api.attempts import ATTEMPTS, Attempts
+from aqa.backends.openai_api.failures import Failure
 from aqa.backends.openai_api.pacing import Pace
-from aqa.backends.openai_api.replies import Reply
 from aqa.backends.openai_api.retry_delays import back_off, format_duration
 from aqa.errors import AqaError, ModelError
 from aqa.records import Prediction, Prompt
-from aqa.spent import Spent
 
-# Requests for one question, by how they fail; without a number, the question's deadline decides.
-ATTEMPTS: dict[Kind, int] = {
-    "broken": 8,
-    "empty": 3,
-    "misfit": 3,
-    "late": 2,  # another would take as long, and costs money
-    "denied": 2,
-    "fatal": 2,
-    "own": 1,
-}
 FATAL = 2  # failures in a row that concern all requests, before the run stops
 FEWEST = 4  # the fewest failures in a row before a server is probed
 PROBES = 10  # failed probes after which a server is down; about two minutes, with their pauses
@@ -40,26 +28,12 @@ OPTIONS = "see --model and the options of the backend"
 LATER = "try again later, or see whether backend.base_url and the limits of the account are right"
 
 
-@dataclass(slots=True)
-class Attempts:
-    """The attempts at one question, or at one `sample` of its answer, and their cost."""
-
-    spent: Spent
-    sample: int = 0
-    until: float = math.inf  # its deadline
-    ready: float = 0.0  # when it may be asked again
-    failures: Counter[Kind] = field(default_factory=Counter)
-    last: Failure | None = None
-    reply: Reply | None = None  # to the last request
-    is_final: bool = False  # asked once more because others were answered
-    seconds: float = 0.0  # that the reply took
-
-
 class Policy:
     """What the requests of a run reveal about its server, and what to do about failures.
 
     After a round of failures without an answer, the server is probed: one request at a time, with
-    growing pauses. After `PROBES` failures it is down, and questions give up.
+    growing pauses. After `PROBES` failures it is down, and questions give up; one that was reached
+    and can't be any more has `patience` seconds to start again.
 
     A question that gives up is held until it is known whether it is the only one. If another is
     answered, it is asked once more. If `ALIKE` are held and nothing else is in flight, the run
@@ -67,9 +41,12 @@ class Policy:
     records them as failed, or every later run would stop there too.
     """
 
-    def __init__(self, pace: Pace, note: Callable[[str], None], has_answered: bool) -> None:
+    def __init__(
+        self, pace: Pace, note: Callable[[str], None], has_answered: bool, patience: float
+    ) -> None:
         """`has_answered`: an earlier session of the run had answers."""
         self.pace, self._note, self._has_answered = pace, note, has_answered
+        self._patience = patience
         self._answered_now = False  # in this session
         self._was_reached = self._is_away = False
         self._failed = self._fatal = 0  # requests in a row
@@ -121,6 +98,8 @@ class Policy:
     @property
     def is_down(self) -> bool:
         """Whether the server has failed so often that questions need no further attempts."""
+        if self._is_away and self._was_reached:  # it may start again
+            return time.monotonic() > self._probing_since + self._patience
         return self._probes >= (PROBES if self._was_reached else FIRST_PROBES)
 
     @property

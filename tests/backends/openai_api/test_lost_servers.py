@@ -43,7 +43,6 @@ def leaving(folder: Path, **backend: object) -> Iterator[tuple[Server, "Future[P
 def test_a_server_that_comes_back_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aqa.backends.openai_api.policy.PROBES", 10**6)
     monkeypatch.setattr("aqa.backends.openai_api.retry_delays.LONGEST_BACK_OFF", 0.5)
     with leaving(tmp_path) as (before, result):
         time.sleep(2)

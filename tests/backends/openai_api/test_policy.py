@@ -12,9 +12,10 @@ from calls import Call
 from fault_server import FAULTS, NO_MODEL, QUOTA, Fault, Server, failure
 from gpt4_runs import USAGE, completion, configured, predictions, run, write_questions
 
+from aqa.backends.openai_api.attempts import Attempts
 from aqa.backends.openai_api.failures import Failure
 from aqa.backends.openai_api.pacing import Pace
-from aqa.backends.openai_api.policy import ALIKE, PROBES, Attempts, Policy
+from aqa.backends.openai_api.policy import ALIKE, PROBES, Policy
 from aqa.errors import ModelError
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import PREDICTIONS
@@ -209,7 +210,7 @@ def test_questions_without_a_place_for_an_answer_fail(tmp_path: Path, server: Se
 @pytest.mark.parametrize("is_back", [False, True])
 def test_a_server_that_is_back_stops_nothing(is_back: bool) -> None:
     """A question whose time ended after it was refused a connection is only one that failed."""
-    policy = Policy(Pace(1, None, None), lambda note: None, False)
+    policy = Policy(Pace(1, None, None), lambda note: None, False, 120.0)
     tried = Attempts(Spent(), until=0.0, last=Failure("unreachable", "no connection"))
 
     async def ends() -> bool:
