@@ -100,8 +100,9 @@ def as_object(value: Any) -> Row:
 def as_objects(value: Any) -> list[Row]:
     """Return the objects in a list, or in an object of lists as in hub data sets."""
     if isinstance(value, dict):
-        lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
-        return list(table_rows(lists) or [])
+        columns = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+        rows = zip(*columns.values(), strict=False)
+        return [dict(zip(columns, cells, strict=False)) for cells in rows]
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 

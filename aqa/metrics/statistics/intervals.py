@@ -27,6 +27,7 @@ FEW = 10  # clusters; fewer are never treated as more informative than independe
 _UPPER = (1 + LEVEL) / 2
 _NOTHING = 1e-12  # rounding error in the variance of equal scores
 _HALVINGS = 50  # of the distance from a share to a bound, to find an interval's end
+_USUAL_SIZES = 1.6  # clusters per effective one, if log sizes have a standard deviation of 0.7
 
 
 class Interval(NamedTuple):
@@ -111,7 +112,10 @@ def mean_intervals(
     freedom = spread.freedom / np.maximum(_NOTHING, 1 + tails)
     squares = np.where(is_known, student(freedom), normal) ** 2 / sizes
     growth = np.where(is_known, growth, 0.0)
-    lows, highs = (_end(shares, bound, squares, growth, widest) for bound in (0.0, 1.0))
+    evenness = min(1.0, _USUAL_SIZES * alike / clusters.count)  # low where few outweigh others
+    lows, highs = (
+        _end(shares, bound, squares, (growth, growth * evenness), widest) for bound in (0.0, 1.0)
+    )
     span = high - low
     lows, highs, effects = low + span * lows, low + span * highs, spread.effects
     if clusters.sequence is not None:
@@ -161,18 +165,22 @@ def student(freedom: Matrix | np.float64) -> Matrix:
     return np.where(freedom > 0, points, np.inf)
 
 
-def _end(shares: Matrix, bound: float, squares: Matrix, growth: Matrix, widest: Matrix) -> Matrix:
+def _end(
+    shares: Matrix, bound: float, squares: Matrix, powers: tuple[Matrix, Matrix], widest: Matrix
+) -> Matrix:
     """Find the end of each interval towards a bound: the last mean that the share agrees with.
 
-    For a mean m it may be off by the root of m(1 - m) times `squares`, which grow with a power of
-    m(1 - m), up to `widest`. If they don't grow, this is Wilson's interval.
+    For a mean m it may be off by the root of m(1 - m) times `squares`. These grow with m(1 - m) to
+    the first of the powers, up to `widest`, and fall with it to the second. If both powers are 0,
+    this is Wilson's interval.
     """
     known = np.maximum(_NOTHING, shares * (1 - shares))
     inside, outside = shares, np.full_like(shares, bound)
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
         binomial = middle * (1 - middle)
-        allowed = binomial * np.minimum(squares * (binomial / known) ** growth, widest)
+        power = np.where(binomial < known, powers[1], powers[0])
+        allowed = binomial * np.minimum(squares * (binomial / known) ** power, widest)
         agrees = (middle - shares) ** 2 <= allowed
         inside, outside = np.where(agrees, middle, inside), np.where(agrees, outside, middle)
     return outside

@@ -249,6 +249,15 @@ def test_few_clusters_that_go_wrong_as_a_whole_are_covered(
     assert 0.92 < np.mean((found.lows <= truth) & (found.highs >= truth)) < 0.98
 
 
+@pytest.mark.parametrize("sizes", [[200, *[10] * 10], [100, *[10] * 20], [200, *[1] * 100]])
+def test_one_cluster_that_decides_the_mean_is_covered(sizes: list[int]) -> None:
+    generator = np.random.default_rng(14)
+    clusters = Clusters.of(np.repeat(np.arange(len(sizes)), sizes).tolist(), "title")
+    shares = generator.beta(4 * 0.95, 4 * 0.05, (len(sizes), 4000))[clusters.codes]
+    found = mean_intervals(100.0 * (generator.random(shares.shape) < shares), clusters)
+    assert 0.93 < np.mean((found.lows <= 95) & (found.highs >= 95)) < 0.98
+
+
 def test_large_clusters_move_mean_and_variance_together() -> None:
     """So the ratio of both varies less than for equal clusters of as many degrees of freedom."""
     generator = np.random.default_rng(13)
