@@ -27,9 +27,8 @@ class BackendOptions(Section):
 
     default_prompt: ClassVar[str] = "eng_v1"
     shipped_config: ClassVar[str] = "llama_smollm2"  # suggested if no model is given
-    by_effect: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # options that a reader's identity accounts for
+    # Options that a reader's identity accounts for.
+    by_effect: ClassVar[frozenset[str]] = frozenset()
 
     name: str
     model: str

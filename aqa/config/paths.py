@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aqa.errors import UsageError
 
-SHOWN = 60  # characters of it in messages
+SHOWN = 60  # characters of a too long path
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:

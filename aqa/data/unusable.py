@@ -14,8 +14,8 @@ AS_UTF_8 = "save it as UTF-8 (in Excel: CSV UTF-8; or iconv -f utf-16 -t utf-8)"
 WEB_PAGE, DOWNLOAD = "a web page", "download the file itself"
 PACK_WITH_GZIP = "unpack it first, or pack it with gzip"
 UNPACK = "unpack it and give the file itself"
-# How a file begins, what it is, and what to do; what texts begin with, too, needs a control
-# character after it.
+# How a file begins, what it is, and what to do. Letters that an answer may also begin with count
+# only with a control character after them.
 BEGINNINGS = (
     (rb"\xff\xfe\0\0|\0\0\xfe\xff", "UTF-32 text", "save it as UTF-8 (iconv -f utf-32 -t utf-8)"),
     (rb"\xff\xfe|\xfe\xff|(\0[^\0]){4}|([^\0]\0){4}", "UTF-16 text", AS_UTF_8),

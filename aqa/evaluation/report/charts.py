@@ -40,11 +40,6 @@ class Interval:
     detectable: float | None = None
 
     @property
-    def ends(self) -> tuple[float, float, float]:
-        """What a scale has to contain."""
-        return self.low, self.value, self.high
-
-    @property
     def spoken(self) -> str:
         """The figures in words, for screen readers."""
         return f"{self.value:.1f}, 95 % interval {self.low:z.1f} to {self.high:z.1f}"

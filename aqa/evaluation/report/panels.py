@@ -152,7 +152,8 @@ def _of_values(
     table: Table, intervals: Sequence[Sequence[Interval]], systems: Literal["rows", "columns"]
 ) -> Panel:
     """Draw the values of each row."""
-    scale = fit_scale(end for own in intervals for one in own for end in one.ends)
+    ends = [end for own in intervals for one in own for end in (one.low, one.value, one.high)]
+    scale = fit_scale(ends)
     return Panel(table, [dots(own, scale) for own in intervals], axis(scale), systems)
 
 

@@ -10,7 +10,8 @@ Wilson (1927), JASA 22, with the effective sample size: Korn & Graubard (1998), 
 and stays within the bounds, even if all answers are right. The clusters' scores are taken to follow
 a beta distribution: its tails change the degrees of freedom, and its variance grows the faster
 towards the middle, the less clusters are right or wrong as a whole. So readers whose few wrong
-answers may be a matter of luck get long intervals, as Johnson (1978), JASA 73, has for skewness.
+answers may be a matter of luck get long intervals; Johnson (1978), JASA 73, corrects Student's t
+for skewness to the same end.
 """
 
 from collections.abc import Sequence
@@ -100,19 +101,19 @@ def mean_intervals(
     binomial = shares * (1 - shares)
     variances_of_shares = variances / (high - low) ** 2
     is_known = (variances_of_shares > _NOTHING) & (binomial > _NOTHING)
-    sizes = np.full_like(values, clusters.count)
-    np.divide(binomial, variances_of_shares, out=sizes, where=is_known)
+    effective = np.full_like(values, clusters.count)  # sample sizes
+    np.divide(binomial, variances_of_shares, out=effective, where=is_known)
     if clusters.are_examples:
-        sizes[is_binary] = clusters.examples
+        effective[is_binary] = clusters.examples
         is_known &= ~is_binary
     # The spread is never wider than that of clusters that are right or wrong as a whole.
-    normal, alike = student(np.float64(np.inf)), clusters.examples**2 / (clusters.sizes**2).sum()
-    widest = normal**2 / np.minimum(sizes, alike)
-    tails, growth = _beta_shape(shares, np.maximum(0.0, sizes / alike - 1))
+    normal, whole = student(np.float64(np.inf)), clusters.examples**2 / (clusters.sizes**2).sum()
+    widest = normal**2 / np.minimum(effective, whole)
+    tails, growth = _beta_shape(shares, np.maximum(0.0, effective / whole - 1))
     freedom = spread.freedom / np.maximum(_NOTHING, 1 + tails)
-    squares = np.where(is_known, student(freedom), normal) ** 2 / sizes
+    squares = np.where(is_known, student(freedom), normal) ** 2 / effective
     growth = np.where(is_known, growth, 0.0)
-    evenness = min(1.0, _USUAL_SIZES * alike / clusters.count)  # low where few outweigh others
+    evenness = min(1.0, _USUAL_SIZES * whole / clusters.count)  # low where few outweigh others
     lows, highs = (
         _end(shares, bound, squares, (growth, growth * evenness), widest) for bound in (0.0, 1.0)
     )
@@ -130,17 +131,18 @@ def difference_intervals(columns: Matrix, clusters: Clusters) -> Estimates:
 
     Two more examples, one each way and as large as typical differences, are added to the spread,
     as Bonett & Price (2012), Journal of Educational and Behavioral Statistics 37(4), do for
-    proportions. So no difference among a few examples is not taken for certainty.
+    proportions; without any difference, two whole clusters with the largest possible one. So no
+    difference among a few examples is not taken for certainty.
     """
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
     variances, freedom = spread.variances, spread.freedom
     count, examples = clusters.count, clusters.examples
     reach = max(100.0, float(np.abs(columns).max(initial=0.0)))
-    sizes = np.abs(columns).sum(axis=0)
-    typical = np.divide((columns**2).sum(axis=0), sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    sums, differs = np.abs(columns).sum(axis=0), columns.any(axis=0)
+    typical = np.divide((columns**2).sum(axis=0), sums, out=np.zeros_like(sums), where=differs)
     added = 2 * typical**2 / examples**2
-    added[sizes == 0] = 2 * reach**2 / count**2
+    added[~differs] = 2 * reach**2 / count**2
     if clusters.are_examples:
         shrunk = (examples / (examples + 2)) ** 2
         variances, added = variances * shrunk, added * shrunk
@@ -170,9 +172,10 @@ def _end(
 ) -> Matrix:
     """Find the end of each interval towards a bound: the last mean that the share agrees with.
 
-    For a mean m it may be off by the root of m(1 - m) times `squares`. These grow with m(1 - m) to
-    the first of the powers, up to `widest`, and fall with it to the second. If both powers are 0,
-    this is Wilson's interval.
+    For a mean m it may be off by the root of m(1 - m) times `squares`, which are squared quantiles
+    divided by effective sample sizes at m = share. They are multiplied by m(1 - m) relative to the
+    share's, to the first of the `powers` if it is larger there, up to `widest`, and to the second
+    if it is smaller. If both powers are 0, this is Wilson's interval.
     """
     known = np.maximum(_NOTHING, shares * (1 - shares))
     inside, outside = shares, np.full_like(shares, bound)
@@ -189,10 +192,11 @@ def _end(
 def _beta_shape(shares: Matrix, size: Matrix) -> tuple[Matrix, Matrix]:
     """Describe how the effective sample size varies with beta-distributed scores of clusters.
 
-    That size is p(1 - p) divided by the variance; `size` is the sum of the distribution's
-    parameters, p being their ratio. Returns how much more its logarithm varies than for normal
-    scores with a known mean, from -1 up, and the power of p(1 - p) with which it falls with p: by
-    the delta method, from the kurtosis and the skewness.
+    That size is p(1 - p) divided by the variance; `size` is the sum a + b of the distribution's
+    parameters, and p = a / (a + b) its mean: clusters count 1 + a + b times as much as if they were
+    right or wrong as a whole. By the delta method, from the kurtosis and the skewness, returns by
+    what share the variance of the estimated variance, at a given sample mean, exceeds that of
+    normal scores, from -1 up; and with which power of p(1 - p) the size falls as sample means vary.
     """
     binomial = shares * (1 - shares)
     lean = np.zeros_like(shares)
@@ -252,15 +256,17 @@ def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, M
     """Return the unbiased CR2 variance of a mean, and its degrees of freedom.
 
     `sums` are squared sums of centred scores, (clusters, k). With weights c, and S the covariance
-    of those sums under the correlation, the variance estimate is sum(c * sums), its mean
-    trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S). They are more if the
-    squared mean varies with the estimate, as it does if large clusters weigh in both: so many that
-    the mean of their ratio is that of Student's t.
+    of the plain sums under the correlation, the variance estimate is sum(c * sums), its mean
+    trace(c S), and its degrees of freedom trace(c S)² / trace(c S c S). Large clusters weigh in the
+    squared mean, too, so its ratio to the estimate varies less: 1 / freedom is lowered by half
+    their relative covariance, at most to that of equal clusters. By the delta method the ratio's
+    mean is then that of Student's t².
     """
     examples = sizes.sum()
     weights = 1 / (examples**2 * (1 - sizes / examples))
-    alike = correlation[:, None]
-    own = sizes * (1 - alike) + sizes**2 * alike  # variance of each cluster's sum, (k, clusters)
+    correlation = correlation[:, None]
+    # Variance of each cluster's sum of scores, (k, clusters).
+    own = sizes * (1 - correlation) + sizes**2 * correlation
     total = own.sum(axis=1)
     shared = -2 * sizes * own / examples + sizes**2 * total[:, None] / examples**2
     expected = (weights * (own + shared)).sum(axis=1)
@@ -276,7 +282,7 @@ def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, M
         + ((weights * (own + shared)) ** 2).sum(axis=1)
     )
     bias = total / examples**2 / expected
-    with_mean = own / examples - sizes * total[:, None] / examples**2
+    with_mean = own / examples - sizes * total[:, None] / examples**2  # covariance of each sum
     together = (weights * with_mean**2).sum(axis=1) / (total / examples**2 * expected)
     freedom = 1 / np.maximum(1 / (len(sizes) - 1), squared / expected**2 - together)
     return (weights[:, None] * sums).sum(axis=0) * bias, freedom
