@@ -53,6 +53,12 @@ def run(
             notes += progress.notes
 
 
+def command_line(server: Server) -> list[str]:
+    """The words of a run on the written questions."""
+    words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
+    return [*words, "--set", f"backend.base_url={server.url}"]
+
+
 def predictions(folder: Path) -> dict[str, Any]:
     return json.loads((folder / PREDICTIONS).read_bytes())  # type: ignore[no-any-return]
 

@@ -28,10 +28,7 @@ class Asker:
         self._access, self._ledger = service.access, service.ledger
         self._parameters = service.parameters
         self._timeout, self._deadline = options.request_timeout, options.example_deadline
-        # An earlier session may have had answers from this server.
-        self.policy = Policy(
-            pace, service.note, bool(self._service.requests["answered"]), self._timeout
-        )
+        self.policy = Policy(pace, service.note, service.has_answered, self._timeout)
 
     async def ask(self, prompt: Prompt, sample: int = 0) -> Prediction:
         """Answer one prompt, or record why that failed; `sample` counts from 0.

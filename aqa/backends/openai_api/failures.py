@@ -68,9 +68,7 @@ TOO_LARGE = re.compile(r"\brequest too large\b", re.I)  # for the limit per minu
 # From Groq, whose model wrote something else than an object; it may not the next time.
 BAD_OUTPUT = re.compile(r"json_validate_failed|tool_use_failed")
 FLAGGED = "flagged_input"  # OpenRouter's moderation blocked the prompt
-
-
-VARYING = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)  # ids and numbers in a message
+VARYING = re.compile(r"[0-9a-f]{8,}|\d+", re.I)  # ids and numbers in a message
 
 
 @dataclass(frozen=True, slots=True)

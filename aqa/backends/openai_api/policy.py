@@ -45,7 +45,7 @@ class Policy:
         self, pace: Pace, note: Callable[[str], None], has_answered: bool, patience: float
     ) -> None:
         """`has_answered`: an earlier session of the run had answers."""
-        self.pace, self._note, self._has_answered = pace, note, has_answered
+        self._pace, self._note, self._has_answered = pace, note, has_answered
         self._patience = patience
         self._answered_now = False  # in this session
         self._was_reached = self._is_away = False
@@ -145,7 +145,7 @@ class Policy:
         return again or await self.give_up(tried)
 
     def _observe(self, failure: Failure, started: float) -> None:
-        """Send less if the server is overloaded, probe it if it fails, stop if all is in vain."""
+        """Send less if the server is overloaded, probe it if it fails, stop if it refuses all."""
         if failure.is_own:
             self._recover()
             return
@@ -155,9 +155,9 @@ class Policy:
         if self._fatal >= FATAL:
             self.stop(ModelError(f"{failure.reason}; {KEPT}"))
         if failure.kind in ("busy", "late"):
-            self.pace.slow_down(started)
+            self._pace.slow_down(started)
         if failure.kind == "busy" and (wait := failure.wait):
-            self.pace.hold(wait)
+            self._pace.hold(wait)
             now = time.monotonic()
             if wait >= SHOWN_WAIT and now > self._shown_until:
                 self._shown_until = now + wait
@@ -170,10 +170,10 @@ class Policy:
         self._failed += 1
         if self._is_probing:
             self._probes += started >= self._probing_since
-        elif failure.kind == "unreachable" or self._failed >= max(self.pace.limit, FEWEST):
+        elif failure.kind == "unreachable" or self._failed >= max(self._pace.limit, FEWEST):
             self._probing_since = time.monotonic()
         if self._is_probing and not self.is_down:
-            self.pace.hold(back_off(self._probes + 1))
+            self._pace.hold(back_off(self._probes + 1))
 
     async def give_up(self, tried: Attempts) -> bool:
         """Return whether to ask a question once more whose attempts, or whose time, are over.
@@ -187,8 +187,9 @@ class Policy:
             self.stop(ModelError(failure.reason + advice))
         self.raise_if_stopped()
         if failure.is_own and self._has_answered:
-            alike = [own for own in self._row[:1] if own.group == failure.group]
-            self._row = [*self._row, failure] if alike else [failure]
+            if self._row and self._row[0].group != failure.group:
+                self._row.clear()
+            self._row.append(failure)
             self._settle()
             return False
         others_are_answered = await self._hold(failure)
@@ -226,7 +227,7 @@ class Policy:
         goes_on = self._in_vain and self._all_read and not are_all
         self._is_doubtful = is_doubtful and not goes_on
         if self._is_doubtful:
-            if not self.pace.active:
+            if not self._pace.active:
                 error = ModelError(self._reason(alike))
                 if self._in_vain or (are_all and self._has_answered):
                     self._release(False)

@@ -62,12 +62,12 @@ class ForeignBodyError(BadBodyError):
 class ErrorInBodyError(BadBodyError):
     """A body contains an error although its status is that of an answer.
 
-    `words` is the error as the server wrote it.
+    `reported` is the error as the server wrote it.
     """
 
-    def __init__(self, words: object) -> None:
-        super().__init__(f"the server's answer is an error: {error_text(words)}")
-        self.reported = words
+    def __init__(self, reported: object) -> None:
+        super().__init__(f"the server's answer is an error: {error_text(reported)}")
+        self.reported = reported
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,11 @@ class Service:
             left_out if isinstance(left_out, list) else [],
         )
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether there was an answer, perhaps in an earlier session."""
+        return bool(self.requests["answered"])
+
     def facts(self) -> dict[str, object]:
         """Return the statistics and what was learnt, for the manifest."""
         return {

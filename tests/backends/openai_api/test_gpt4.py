@@ -21,7 +21,7 @@ from fault_server import (
     serving,
 )
 from forked import Forked, wait_until
-from gpt4_runs import KEY, completion, configured, predictions, run, write_questions
+from gpt4_runs import KEY, command_line, completion, configured, predictions, run, write_questions
 from pydantic import BaseModel, ConfigDict
 
 from aqa.backends.base import Remote, Trainable
@@ -608,8 +608,7 @@ def test_the_key_is_nowhere(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     caplog.set_level("DEBUG")
     write_questions(tmp_path, 12)
-    words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
-    words += ["--set", f"backend.base_url={server.url}"]
+    words = command_line(server)
     server.answer = lambda body: f"it is {KEY} [bold]red[/] \x1b[2J"
     server.script = lambda number, body: (
         Fault(400, failure(f"bad {KEY}")) if number == 3 else BAD_KEY if number > 7 else None
@@ -632,8 +631,7 @@ def test_the_command_line_stops_at_a_cap_with_3(
     tmp_path: Path, server: Server, call_aqa: Call
 ) -> None:
     write_questions(tmp_path, 50)
-    words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
-    words += ["--set", f"backend.base_url={server.url}"]
+    words = command_line(server)
     stopped = call_aqa(*words, "--max-tokens-total", "1000", code=3)
     assert "stopped at" in stopped.stderr
     call_aqa(*words, code=0)

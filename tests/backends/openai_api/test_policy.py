@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from calls import Call
 from fault_server import FAULTS, NO_MODEL, QUOTA, Fault, Server, failure
-from gpt4_runs import USAGE, completion, configured, predictions, run, write_questions
+from gpt4_runs import USAGE, command_line, completion, configured, predictions, run, write_questions
 
 from aqa.backends.openai_api.attempts import Attempts
 from aqa.backends.openai_api.failures import Failure
@@ -304,8 +304,7 @@ def test_a_run_without_an_answer_ends_with_1(
     tmp_path: Path, server: Server, call_aqa: Call
 ) -> None:
     write_questions(tmp_path, 3)
-    words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
-    words += ["--set", f"backend.base_url={server.url}"]
+    words = command_line(server)
     server.script = lambda number, body: CUT
     done = call_aqa(*words, code=1)
     assert "none of 3 examples was answered: no token was left for the answer; raise" in done.stderr
@@ -319,8 +318,7 @@ def test_failed_and_cut_ones_are_told(tmp_path: Path, server: Server, call_aqa: 
     write_questions(tmp_path, 9)
     replies = {1: CUT, 2: CUT, 3: Fault(400, failure("[red]no[/]")), 4: completion("An", "length")}
     server.script = lambda number, body: replies.get(asked(body))
-    words = ["predict", "gpt4", "-d", "questions.jsonl", "-o", "out"]
-    done = call_aqa(*words, "--set", f"backend.base_url={server.url}", code=0)
+    done = call_aqa(*command_line(server), code=0)
     assert "9 examples: 6 answered, 3 failed" in done.stdout
     assert "most common failure (2 of 3): no token was left" in done.stdout
     assert '1 answers reached the token limit and are marked "cut"' in done.stdout

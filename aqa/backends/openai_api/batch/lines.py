@@ -21,8 +21,6 @@ ALIKE = 3  # identical well-formed downloads, after which the files are final
 ESCAPED = str.maketrans({"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 Json = dict[str, Any]
-
-
 Request = tuple[bytes, Spent]  # a line of a file of requests, and the most its answer may cost
 
 

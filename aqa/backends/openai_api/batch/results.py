@@ -86,19 +86,14 @@ class Results:
             return None
         return self.failed(prompt, f"gave up after {tried} attempts: {outcome.reason}")
 
-    @property
-    def has_answered(self) -> bool:
-        """Whether there was an answer, perhaps in an earlier session."""
-        return bool(self._service.requests["answered"])
-
     def why_in_vain(self) -> str | None:
         """Return why asking the rest would be pointless; None if it may not be."""
         failures = list(self._failures.values())
-        for_all = {"fatal"} if self.has_answered else {"fatal", "denied"}
+        for_all = {"fatal"} if self._service.has_answered else {"fatal", "denied"}
         found = {i: own.reason for i, own in self._failures.items() if own.kind in for_all}
         if sum(self.attempts[index] for index in found) >= FATAL:
             return next(iter(found.values()))
-        if len(failures) >= ALIKE and not self.has_answered:
+        if len(failures) >= ALIKE and not self._service.has_answered:
             return f"no answer yet, and {len(failures)} questions failed: {failures[0].reason}"
         return None
 

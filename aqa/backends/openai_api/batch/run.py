@@ -197,7 +197,7 @@ class BatchRun:
             prediction = self._results.read(prompt, answers.get(prompt.index), completed, asked)
             if prediction is not None:
                 found.append((prompt, prediction))
-            if self._results.has_answered:
+            if self._service.has_answered:
                 yield from self._take(found)
         if self._ending or self._results.why_in_vain() is None:
             yield from self._take(found)
