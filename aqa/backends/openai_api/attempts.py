@@ -11,7 +11,7 @@ from aqa.spent import Spent
 # Requests for one question, by how they fail; without a number, the question's deadline decides.
 ATTEMPTS: dict[Kind, int] = {
     "broken": 8,
-    "empty": 3,
+    "empty": 5,  # by chance, one question of thousands gets some in a row
     "misfit": 3,
     "late": 2,  # another would take as long, and costs money
     "denied": 2,

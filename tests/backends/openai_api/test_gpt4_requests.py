@@ -284,12 +284,12 @@ def test_a_broken_body_is_asked_for_again(tmp_path: Path, server: Server, fault:
 
 
 @pytest.mark.parametrize("choices", [[], None, [None], [{}], [{"message": None, "index": 0}]])
-def test_who_never_gives_an_answer_is_paid_three_times_for_it(
+def test_who_never_gives_an_answer_is_paid_five_times_for_it(
     tmp_path: Path, server: Server, choices: object
 ) -> None:
     server.script = lambda number, body: Fault(200, {"choices": choices}) if number else None
     result = run(configured(tmp_path, server, 2, max_concurrency=1), tmp_path / "out")
-    assert (result.answered, result.failed, server.requests) == (1, 1, 4)
+    assert (result.answered, result.failed, server.requests) == (1, 1, 6)
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_questions_without_a_place_for_an_answer_fail(tmp_path: Path, server: Se
     assert (result.answered, result.failed) == (12, 8)
     spent = read_manifest(tmp_path / "out")["served"]["spent"]
     assert spent["output_tokens"] == 12
-    assert spent["input_tokens"] == server.prompt_tokens + 8 * 3 * USAGE["prompt_tokens"]
+    assert spent["input_tokens"] == server.prompt_tokens + 8 * 5 * USAGE["prompt_tokens"]
 
 
 @pytest.mark.parametrize("is_back", [False, True])
