@@ -7,11 +7,11 @@ from typing import Any
 
 from aqa.config.in_memory_data import InMemoryData
 from aqa.data.columns import COLUMNS, fold
+from aqa.data.documents import rows_in
 from aqa.data.files import Row
 from aqa.data.json_stream import describe
 from aqa.data.passages import GOLD_IDS, GOLD_PASSAGES
 from aqa.data.rows import chosen_split
-from aqa.data.shape import are_objects, table_rows
 from aqa.data.strict_json import check_whole
 from aqa.errors import DataError
 from aqa.records import Example, Passage
@@ -48,10 +48,7 @@ def _items(data: InMemoryData, split: str | None) -> Iterable[object]:
             items = items[chosen_split(str(data), list(items), split)]
             split = None
         else:
-            rows = items.get("data")
-            if len(items) > 1 and not are_objects(rows):
-                rows = table_rows(items) or rows
-            items = rows if isinstance(rows, list) else [items]
+            items = rows_in(items, data)
     if split is not None:
         raise DataError(f"{data}: there are no splits; leave the split out")
     found: Iterable[object] = items.with_format(None) if _is_dataset(items) else items

@@ -1,29 +1,20 @@
 """Read rows from JSON Lines, or from one large document of any structure that has rows."""
 
 import json
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aqa.data.columns import COLUMNS, fold
+from aqa.data.documents import QUESTIONS, are_keyed, list_key, refuse_another, table_of
 from aqa.data.files import Row, open_bytes
 from aqa.data.json_scanner import scanning
-from aqa.data.shape import table_rows
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
 
 FIRST_LINE_BYTES = 1 << 20
 SPACES_BEFORE = 1 << 12  # bytes at most before a document
-KEYS_LOOKED_AT = 100  # of an object that may be a row, or rows keyed by id
-# Keys under which a document has its rows.
-LISTS = (
-    "data", "rows", "examples", "questions", "goldens", "results", "items", "dataset", "records",
-    "samples",
-)  # fmt: skip
-QUESTIONS = COLUMNS["question"][:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +99,7 @@ def _list_key(path: Path) -> str | None:
                 f'{path.name} begins with "{one_line(document.line())}", where JSON has a row or'
                 " a list of rows; is it the right file?"
             )
-        if opening == "[":
-            return ""
-        for key, first in document.members():
-            if fold(key) in QUESTIONS:
-                return None  # later lists are columns of this row
-            if fold(key) not in LISTS or first != "[":
-                document.value()
-                continue
-            items = document.items()
-            if isinstance(next(items, {}), dict):
-                return key
-            deque(items, maxlen=0)
-    return None
+        return "" if opening == "[" else list_key(document)
 
 
 def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
@@ -128,19 +107,11 @@ def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
 
     That is, its first keys are not columns of a row, and each has a list or an object.
     """
-    count = 0
     with open_bytes(path) as file:
         if file.read(SPACES_BEFORE).lstrip()[:1] != b"{":
             return False
     with scanning(path) as document:
-        for key, first in document.members():
-            if fold(key) in columns or first not in opening:
-                return False
-            document.value()
-            count += 1
-            if count == KEYS_LOOKED_AT:
-                break
-    return count > 0
+        return are_keyed(document, columns, opening)
 
 
 def _read_list(path: Path, key: str) -> Iterator[object]:
@@ -154,7 +125,7 @@ def _read_list(path: Path, key: str) -> Iterator[object]:
             if name == key:
                 yield from document.items()
             else:
-                document.value()
+                refuse_another(path.name, key, name, document.value())
         document.end()
 
 
@@ -162,7 +133,7 @@ def _read_document(path: Path) -> Iterator[Row]:
     """Read concatenated values, or a table alone."""
     entries = read_values(path)
     first = next(entries)
-    rows = _table_rows(as_row(first.value, first.place), path)
+    rows = table_of(as_row(first.value, first.place), path)
     if rows is None:
         return _rows(chain([first], entries))
     if (more := next(entries, None)) is not None:
@@ -174,22 +145,3 @@ def _read_document(path: Path) -> Iterator[Row]:
 
 def _numbered(path: Path, rows: Iterable[object]) -> Iterator[Entry]:
     return (Entry(f"{path.name}, row {number}", row) for number, row in enumerate(rows, 1))
-
-
-def _table_rows(document: Mapping[str, Any], path: Path) -> list[dict[str, Any]] | None:
-    """Return the rows of a table: its question is a column, or it has "columns" and "data".
-
-    Returns None for a row.
-
-    Raises:
-        DataError: columns are longer or shorter than others.
-    """
-    asked = [value for key, value in document.items() if fold(key) in QUESTIONS]
-    are_columns = any(isinstance(each, list | dict) and "text" not in each for each in asked)
-    if not are_columns and (asked or not {"columns", "data"} <= document.keys()):
-        return None
-    columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
-    rows = table_rows(columns)
-    if rows is None:
-        raise DataError(f"{path}: its columns don't have the same rows; write a list of rows")
-    return rows

@@ -46,6 +46,11 @@ def read(items: Any, **options: Any) -> list[Example]:
         {"version": "1", "data": [ARTICLE]},
         {"licences": ["MIT"], "data": [ARTICLE]},
         {"columns": ["all"], "data": [ROW]},
+        {"meta": {"n": 1}, "questions": [ROW]},
+        {"name": "mine", "질문들": [ROW]},
+        {"articles": [ARTICLE]},
+        {"1": {name: value for name, value in ROW.items() if name != "id"}},
+        ARTICLE["paragraphs"][0],  # type: ignore[index]
     ],
 )
 def test_each_shape_gives_the_same_example(items: Any) -> None:
@@ -53,6 +58,21 @@ def test_each_shape_gives_the_same_example(items: Any) -> None:
     assert (example.id, example.question, example.answers) == ("1", "Who?", ("Ada",))
     assert [passage.text for passage in example.passages] == ["Ada wrote it."]
     assert survey(Source(InMemoryData(items))).count == 1
+
+
+@pytest.mark.parametrize("store", ["a file", "memory"])
+def test_a_document_has_one_list_of_questions(tmp_path: Path, store: str) -> None:
+    def source(document: Any) -> Source:
+        (tmp_path / "f.json").write_text(json.dumps(document), encoding="utf-8")
+        return Source(str(tmp_path / "f.json") if store == "a file" else InMemoryData(document))
+
+    told = 'questions under "data" and under "examples"; write those to be read into their own'
+    with pytest.raises(DataError, match=told):
+        survey(source({"data": [ROW], "examples": [{**ROW, "id": "2"}]}))
+    assert survey(source({"data": [ROW], "examples": [{"text": "x"}]})).count == 1
+    about = {"questions": [{"id": "1", "question": "Who?"}], "context": "Ada wrote it."}
+    (example,) = read_examples(source(about))
+    assert example.passages[0].text == "Ada wrote it."
 
 
 def test_the_columns_of_a_table_may_have_any_names() -> None:

@@ -24,6 +24,8 @@ READ = {
     "a sequence of JSON texts": ("f.json", f"\x1e{FIRST}\n\x1e{SECOND}\n"),
     "objects over several lines": ("f.json", f"{json.dumps(ROW, indent=1)}\n{SECOND}"),
     "lines that end with commas": ("f.jsonl", f"{FIRST},\n{SECOND},\n"),
+    "a list below any name": ("f.json", json.dumps({"n": 2, "목록": [ROW, OTHER], "tags": ["x"]})),
+    "the only split": ("f.json", json.dumps({"validation": [ROW, OTHER]})),
     "questions of a text": ("f.json", json.dumps([{"context": "c", "qa_pairs": [ROW, OTHER]}])),
     "questions of a text, by themselves": (
         "f.jsonl",

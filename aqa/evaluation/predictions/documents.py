@@ -10,10 +10,10 @@ from aqa.data.columns import fold
 from aqa.data.files import text_lines
 from aqa.data.in_memory import plain
 from aqa.data.json_stream import Entry, describe, read_values
-from aqa.data.shape import as_object, table_rows
+from aqa.data.shape import are_objects, as_object, table_rows
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
-from aqa.evaluation.predictions.answers import ANSWER_NAMES
+from aqa.evaluation.predictions.answers import ANSWER_NAMES, QUESTIONS
 from aqa.evaluation.predictions.columns import IDS
 from aqa.evaluation.predictions.unsupported import DOCUMENTS, refuse
 from aqa.records import Prediction
@@ -112,6 +112,8 @@ def keyed_by_ids(
     is_plain = any(each.key is None for each in entries) or ANSWER_NAMES & {*map(fold, names)}
     if is_plain or not all(value and _is_simple(value.values()) for value in values):
         return entries
+    if all(isinstance(text, int | float) for value in values for text in value.values()):
+        return entries  # such as the start and end of each answer
     by_id = not {each.key for each in entries}.isdisjoint(ids)
     of_ids, of_systems = (values, names) if by_id else (names, values)
     is_mixed = len(of_systems) > 1 and sum(map(len, values)) == len(of_ids)  # none overlap
@@ -150,14 +152,23 @@ def _is_row(document: Mapping[str, Any], alike: bool) -> bool:
 
 
 def _container(document: Mapping[str, Any]) -> str | None:
-    """The key of the answers, preferably of a list; None if the keys are ids."""
+    """The key of the answers, preferably of a list; None if the keys are ids.
+
+    A list of rows may have any key if it is the only one.
+    """
     by_name = {fold(key): key for key in document}
     keys = [by_name[name] for name in CONTAINERS if name in by_name]
     for kind in (list, dict):
         for key in keys:
             if isinstance(document[key], kind) and document[key]:
                 return key
-    return None
+    lists = [key for key, value in document.items() if are_objects(value) and _are_rows(value)]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _are_rows(listed: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether all items say what they answer, which candidates for an answer don't."""
+    return all({*IDS[:-1], *QUESTIONS} & {*map(fold, item)} for item in listed)
 
 
 def entries_in_memory(name: str, predictions: Mapping[Any, Any] | Iterable[Any]) -> list[Entry]:

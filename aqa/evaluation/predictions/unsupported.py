@@ -67,6 +67,11 @@ DOCUMENTS = (
         knows=lambda found: isinstance(found["results"], dict),
     ),
     unreadable(
+        "conversations of simple-evals, which do not say what each answers; write the last turn of"
+        ' each with its id, as {"id": ..., "prediction": ...}',
+        "convos", "htmls",
+    ),
+    unreadable(
         "scores of another tool; give the file of answers that they were computed from",
         knows=_are_scores,
     ),

@@ -1,0 +1,149 @@
+"""Find where a JSON document, in a file or in memory, has its rows."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol
+
+from aqa.data.columns import COLUMNS, MAY_HOLD_PASSAGES, columns_called, fold
+from aqa.data.shape import are_objects, table_rows
+from aqa.errors import DataError
+from aqa.records import Example
+
+KEYS_LOOKED_AT = 100  # of an object that may be a row, or rows keyed by id
+# Keys under which a document has its rows; of a text, "questions" are those about it.
+LISTS = (
+    "data", "rows", "examples", "goldens", "results", "items", "dataset", "records", "samples",
+    "questions",
+)  # fmt: skip
+QUESTIONS = COLUMNS["question"][:3]
+TEXTS = {*COLUMNS["passages"], *MAY_HOLD_PASSAGES}
+
+
+class Walked(Protocol):
+    """An object whose members are read one after the other, each once."""
+
+    def members(self) -> Iterator[tuple[str, str]]:
+        """Yield each key, with the first character of its value in JSON."""
+
+    def value(self) -> Any:
+        """Read the value of the current key."""
+
+    def items(self) -> Iterator[Any]:
+        """Read the list at the current key, item by item."""
+
+
+class Held:
+    """An object in memory, walked as a file's is."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self._value: Any = None
+
+    def members(self) -> Iterator[tuple[str, str]]:
+        """Yield the keys, as `Walked` says."""
+        openings = (("{", Mapping), ("[", list), ('"', str))
+        for key, value in self._document.items():
+            self._value = value
+            found = (mark for mark, kind in openings if isinstance(value, kind))
+            yield str(key), next(found, "")
+
+    def value(self) -> Any:
+        """Return the value of the current key."""
+        return self._value
+
+    def items(self) -> Iterator[Any]:
+        """Iterate over the list at the current key."""
+        return iter(self._value)
+
+
+def list_key(document: Walked) -> str | None:
+    """Return the key of a document's list of rows, whatever its name; None without one.
+
+    The columns of a row, and the questions about a text, are no such lists.
+    """
+    found: list[str] = []
+    is_row = False
+    for key, first in document.members():
+        name = fold(key)
+        if name in QUESTIONS:
+            return None  # later lists are columns of this row
+        is_row = is_row or (first == '"' and name in TEXTS)
+        if first != "[":
+            document.value()
+            continue
+        items = document.items()
+        item: Any = next(items, {} if name in LISTS else None)
+        if name in LISTS[:-1] and isinstance(item, dict | Example):
+            return key
+        if isinstance(item, dict) and (name == LISTS[-1] or _is_asked(name, item)):
+            found.append(key)
+        deque(items, maxlen=0)
+    named = [key for key in found if fold(key) in LISTS]
+    return None if is_row or len(named or found) != 1 else (named or found)[0]
+
+
+def _is_asked(name: str, item: Mapping[str, Any]) -> bool:
+    """Whether an item of a list is a question or an article, rather than a part of one."""
+    is_whole = name not in ("paragraphs", "predictions")
+    return is_whole and bool(_asks(item) or {"paragraphs", "qas"} & item.keys())
+
+
+def _asks(row: Mapping[str, Any]) -> bool:
+    return bool(columns_called(COLUMNS["question"], tuple(row)))
+
+
+def are_keyed(document: Walked, columns: Collection[str], opening: str) -> bool:
+    """Whether an object's first keys are ids: no `columns`, with values that begin so."""
+    count = 0
+    for key, first in islice(document.members(), KEYS_LOOKED_AT):
+        if fold(key) in columns or first not in opening:
+            return False
+        document.value()
+        count += 1
+    return count > 0
+
+
+def refuse_another(name: object, key: str, other: str, value: Any) -> None:
+    """Raise DataError for a second list of questions, of which one would be lost."""
+    if fold(other) in LISTS and are_objects(value) and all(map(_asks, value)):
+        raise DataError(
+            f'{name} has questions under "{key}" and under "{other}"; write those to be read into'
+            " their own file"
+        )
+
+
+def table_of(document: Mapping[str, Any], name: object) -> list[dict[str, Any]] | None:
+    """Return the rows of a table: columns of the same length, or "columns" and "data".
+
+    Returns None for a row.
+
+    Raises:
+        DataError: the question is a column, but others are longer or shorter.
+    """
+    if len(document) > 1 and (rows := table_rows(document)) is not None:
+        return rows
+    asked = [value for key, value in document.items() if fold(key) in QUESTIONS]
+    are_columns = any(isinstance(each, list | dict) and "text" not in each for each in asked)
+    if not are_columns and (asked or not {"columns", "data"} <= document.keys()):
+        return None
+    columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
+    rows = table_rows(columns)
+    if rows is None:
+        raise DataError(f"{name}: its columns don't have the same rows; write a list of rows")
+    return rows
+
+
+def rows_in(document: Mapping[str, Any], name: object) -> Iterable[object]:
+    """Return the rows of a document in memory, found as in a file."""
+    if (key := list_key(Held(document))) is not None:
+        for other, value in document.items():
+            if other != key:
+                refuse_another(name, key, other, value)
+        rows: Iterable[object] = document[key]
+        return rows
+    values = list(document.values())
+    if are_keyed(Held(document), QUESTIONS, "{") and _asks(values[0]):
+        return [{"id": key, **value} for key, value in document.items()]
+    table = table_of(document, name)
+    return [document] if table is None else table
