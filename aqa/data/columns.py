@@ -11,8 +11,8 @@ from aqa.errors import DataError
 # Names as folded by `fold`; of a field's columns, the first with a value is used.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": (
-        "id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "번호", "문항번호",
-        "질문번호",
+        "id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "sampleid",
+        "interactionid", "번호", "문항번호", "질문번호",
     ),
     "question": (
         "question", "query", "userinput", "questiontext", "querytext", "질문", "질의", "문제",
@@ -29,8 +29,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "groundtruthanswers", "groundtruthanswer", "referenceanswers", "referenceanswer",
         "reference", "expectedanswers", "expectedanswer", "expectedoutput", "correctanswers",
         "correctanswer", "possibleanswers", "generationgt", "gtanswer", "targetanswer", "정답",
-        "모범답안", "answers", "answer", "answertext", "답변", "답", "target", "expected", "ideal",
-        "goldtext", "references", "shortanswers", "shortanswer", "rightanswer", "output",
+        "모범답안", "answers", "answer", "answertext", "답변", "답", "target", "targets",
+        "expected", "ideal", "goldtext", "references", "shortanswers", "shortanswer", "rightanswer",
+        "output",
     ),
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip

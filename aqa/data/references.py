@@ -22,8 +22,11 @@ from aqa.errors import DataError
 
 TEXTS = ("text", "answer", "value", "answertext")
 SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
-ALIASES = ("aliases", "answeraliases", "altans")
-UNANSWERABLE = ("isimpossible", "unanswerable", "isunanswerable", "impossible", "noanswer")
+ALIASES = ("aliases", "answeraliases", "altans", "answersadditional")
+UNANSWERABLE = (
+    "isimpossible", "unanswerable", "isunanswerable", "notanswerable", "isnotanswerable",
+    "nonanswerable", "impossible", "noanswer",
+)  # fmt: skip
 ANSWERABLE = ("answerable", "isanswerable")
 # Unlisted names that look like references, next to a system's answers.
 LIKE_REFERENCES = re.compile(
@@ -150,12 +153,10 @@ class ReferenceReader:
         value = read_literal(value, f'"{column}"', place)
         if value is None or _is_nan(value):
             return None
-        if isinstance(value, dict):
-            listed = first_called(value, TEXTS)
-            aliases = first_called(value, ALIASES)
-            value = listed if isinstance(listed, list) else [value]
-            value = [*value, *(aliases if isinstance(aliases, list) else [])]
+        if isinstance(value, dict) and isinstance(listed := first_called(value, TEXTS), list):
+            value = [*listed, *_aliases(value)]
         items = value if isinstance(value, list) else [value]
+        items = [each for item in items for each in (item, *_aliases(item))]
         if was_text:
             items = [item for item in items if item is not None]
         found = [self._text(item, place) for item in items]
@@ -178,6 +179,12 @@ class ReferenceReader:
             return None  # KILT lists the supporting pages like references
         if isinstance(text, int | float) and not isinstance(text, bool) and math.isfinite(text):
             return composed(text)
+        if isinstance(text, list):
+            raise DataError(
+                f"{place}: a list within the list of gold answers; if all of them are needed"
+                ' (QAMPARI), write each complete answer as one text, ["Ann, Bo"]; if they are forms'
+                ' of the same answer, write a single list, ["Ann", "A."]'
+            )
         if not isinstance(text, str):
             raise DataError(
                 f"{place}: {describe(item)} among the gold answers where a text is needed; write a "
@@ -187,6 +194,12 @@ class ReferenceReader:
 
     def _is_none(self, text: str) -> bool:
         return _words(text) in NO_ANSWER
+
+
+def _aliases(answer: object) -> list[object]:
+    """Return the other forms of an answer that an object lists."""
+    aliases = first_called(answer, ALIASES) if isinstance(answer, dict) else None
+    return aliases if isinstance(aliases, list) else []
 
 
 def _words(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_shapes import BUILT, BURNED, QUESTIONS_ALONE, ROW, SHAPES, WHEN, lines
+from data_shapes import ASKED, BUILT, BURNED, QUESTIONS_ALONE, ROW, SHAPES, WHEN, lines
 from files import write
 
 from aqa.data import Source, read_examples, survey
@@ -71,6 +71,10 @@ def test_options_within_the_question_are_fine(tmp_path: Path) -> None:
 
 
 def test_named_columns_stay(tmp_path: Path) -> None:
+    forms = {**ASKED, "answers": ["1874", "in 1874", "year 1874"], "label": 1}
+    path = stored(tmp_path, "f.json", [forms])
+    (example,) = read_examples(Source(path, fields={"answers": "answers"}))
+    assert example.answers == ("1874", "in 1874", "year 1874")
     path = stored(tmp_path, *SHAPES["BioASQ"][:2])
     source = Source(path, fields={"answers": "ideal_answer"}, on_duplicate_id="number")
     assert next(read_examples(source)).answers == ("x",)
@@ -115,6 +119,26 @@ HELPED: list[tuple[str, Any, str]] = [
     ("RACE",
         lines({"article": BUILT, "question": WHEN, "options": ["1874", "1900"], "answer": "A"}),
         "this is a multiple-choice question"),
+    ("RACE as published",
+        {"article": BUILT, "questions": [WHEN], "options": [["1874", "1900"]], "answers": ["A"]},
+        "this is a multiple-choice question"),
+    ("ReClor", [{**ROW, "context": BUILT, "answers": ["a", "b", "c", "d"], "label": 1}],
+        "this is like a multiple-choice question (ReClor, QuAIL), with options for answers"),
+    ("QuAIL", lines({**ASKED, "answers": ["a", "b", "c"], "correct_answer_id": 2}),
+        "say so with --field answers=answers"),
+    ("candidates", lines({**ASKED, "candidates": ["1874", "1900"], "label": 0}),
+        "this is a multiple-choice question"),
+    ("the letter in a list", lines({**ASKED, "options": ["1874", "1900"], "answer": ["A"]}),
+        "this is a multiple-choice question"),
+    ("ARES", "Query\tDocument\tAnswer\tAnswer_Relevance_Label\nq\tIt is.\ta\t0\n",
+        "keep those whose Answer_Relevance_Label is 1"),
+    ("TopiOCQA",
+        [{"Conversation_no": 1, "Turn_no": 2, "Question": "q", "Context": ["Who?", "Ann."]}],
+        "this is a conversation (CoQA, QuAC)"),
+    ("QAMPARI of ALCE", [{**ASKED, "answers": [["1874", "in 1874"], ["1910"]]}],
+        'if all of them are needed (QAMPARI), write each complete answer as one text, ["Ann, Bo"]'),
+    ("ConditionalQA", [{**ASKED, "answers": [["yes", ["<p>if</p>"]]]}],
+        "a list within the list of gold answers"),
     ("CosmosQA", lines({**ROW, "context": BUILT, "answer0": "1874", "answer1": "1900", "label": 0}),
         "this is a multiple-choice question"),
     ("Social IQA",
@@ -201,8 +225,9 @@ HELPED: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("name", "content", "message"), HELPED)
 def test_what_is_refused(tmp_path: Path, name: str, content: Any, message: str) -> None:
+    suffix = "tsv" if isinstance(content, str) and "\t" in content else "json"
     with pytest.raises(DataError) as caught:
-        survey(Source(stored(tmp_path, "f.json", content)))
+        survey(Source(stored(tmp_path, f"f.{suffix}", content)))
     assert message in str(caught.value)
 
 

@@ -18,12 +18,23 @@ from aqa.data.shape import (
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
 # Folded names of the right option and of the options.
+PLACES_OF_THE_RIGHT_ONE = (
+    "label",
+    "gold",
+    "correct",
+    "correctanswerid",
+    "correctanswernum",
+    "correctanswerindex",
+)
 OF_CHOICES = (
     "answer", "answerkey", "goldlabel", "label", "정답", "correctanswer", "correctoption",
-    "answeridx", "answerindex",
+    "answeridx", "answerindex", *PLACES_OF_THE_RIGHT_ONE,
 )  # fmt: skip
-OPTIONS = ("options", "choices", "선택지", "보기")
-LETTERED = re.compile(r"(?:answer|choice|option|op|alternative|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
+OPTIONS = ("options", "choices", "candidates", "선택지", "보기")
+LEAST_OPTIONS = 3  # in a list of "answers", since two may be the forms of one
+LETTERED = re.compile(
+    r"(?:(?:mc_)?answer|choice|option|op|alternative|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]"
+)
 MANY_COLUMNS = 20  # more texts than a row of data has named columns
 PLACES = set("ABCDEFGHIJ0123456789①②③④⑤")
 OF_A_CORPUS = {
@@ -42,9 +53,12 @@ CONVERSATION = (
 
 def _is_choice(row: Row) -> bool:
     """Whether the answer is one of several options, which the question does not list."""
-    if "questions" in row and are_objects(row["questions"], "options"):
+    asked = row.get("questions")
+    if are_objects(asked, "options") or (asked and isinstance(row.get("options"), list)):
         return True
     answer = first_called(row, OF_CHOICES)
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
     question = row.get("question", "")
     is_place = isinstance(answer, int) or (
         isinstance(answer, str) and answer.strip(" ().") in PLACES
@@ -60,11 +74,37 @@ def _is_choice(row: Row) -> bool:
     return (
         isinstance(texts, list)
         and len(texts) > 1
+        and not ("candidates" in row and answer in texts)  # WikiHop names the text
         and not all(str(text) in question for text in texts)
     )
 
 
+def _are_options(row: Row) -> bool:
+    """Whether the "answers" are options, of which a column holds the place of the right one."""
+    answers, place = row.get("answers"), first_called(row, PLACES_OF_THE_RIGHT_ONE)
+    return (
+        isinstance(answers, list)
+        and isinstance(place, int)
+        and not isinstance(place, bool)
+        and all(isinstance(text, str) for text in answers)
+        and max(LEAST_OPTIONS, place + 1) <= len(answers)
+    )
+
+
 SHAPES: tuple[Shape, ...] = (
+    unreadable(
+        "a multiple-choice question (RACE, QuALITY): write the options into the question, and the"
+        " text of the right one into answers",
+        knows=_is_choice,
+    ),
+    unreadable(
+        "like a multiple-choice question (ReClor, QuAIL), with options for answers: write them into"
+        " the question, and the text of the right one into answers; or, if all of them are right,"
+        " say so with --field answers=answers",
+        "question", "answers",
+        knows=_are_options,
+    ),
+    unreadable(CONVERSATION, "Conversation_no", "Turn_no", knows=lambda row: "Rewrite" not in row),
     unreadable(
         CONVERSATION,
         "questions", "answers",
@@ -75,17 +115,17 @@ SHAPES: tuple[Shape, ...] = (
         ),
     ),
     unreadable(
-        "a multiple-choice question (RACE, QuALITY): write the options into the question, and the"
-        " text of the right one into answers",
-        knows=_is_choice,
-    ),
-    unreadable(
         "a candidate answer that a label calls right or wrong (WikiQA, MultiRC): keep only the"
         " right ones, and say so with --field answers=answer",
         "question", "answer", "label",
         knows=lambda row: (
             row.keys() <= OF_CANDIDATES and str(row["label"]).lower() in RIGHT_OR_WRONG
         ),
+    ),
+    unreadable(
+        "answers that labels judge (ARES): keep those whose Answer_Relevance_Label is 1, and leave"
+        " the labels out",
+        "Answer", "Answer_Relevance_Label",
     ),
     unreadable(
         "Prodigy's annotations, whose \"answer\" says whether they are right; write the text of"

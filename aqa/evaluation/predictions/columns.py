@@ -30,8 +30,8 @@ from aqa.evaluation.predictions.texts import as_text
 IDS = (
     "referenceexampleid", "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid",
     "instanceid", "topicid", "narrativeid", "qaid", "itemid", "recordid", "caseid", "testid",
-    "customid", "uid", "uuid", "key", "name", "docid", "testidx", "idx", "index", "rowid", "number",
-    "번호", "문항번호", "질문번호", "unnamed0", "indexlevel0", "",
+    "customid", "interactionid", "uid", "uuid", "key", "name", "docid", "testidx", "idx", "index",
+    "rowid", "number", "번호", "문항번호", "질문번호", "unnamed0", "indexlevel0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn
