@@ -6,7 +6,8 @@ from math import ceil
 
 from aqa.evaluation.comparison import Comparison
 from aqa.metrics.statistics.clusters import Clusters
-from aqa.metrics.statistics.power import needed_clusters
+from aqa.metrics.statistics.power import needed_clusters, needed_examples
+from aqa.metrics.statistics.sign_flips import root
 from aqa.runs.files import Facts
 
 
@@ -50,9 +51,21 @@ class Sensitivity:
         """Plan for another difference; Miller (2024), "Adding Error Bars to Evals", section 5."""
         if self.detectable is None or self.detectable >= 100:
             return Need(a, b, metric, difference)
-        count = needed_clusters(self.clusters, self.detectable, difference, self.differing)
+        if self.differing is not None and self.clusters == self.questions:
+            count = needed_examples(self.questions, self.detectable, difference, self.differing)
+        else:
+            count = needed_clusters(self.clusters, self.detectable, difference, self.differing)
         questions = ceil(count * self.questions / self.clusters)
         return Need(a, b, metric, difference, questions, count)
+
+    def seen_by(self, questions: int) -> float | None:
+        """The difference, in points, that so many questions can show; None if they show none."""
+
+        def suffice(difference: float) -> float:
+            needed = self.need("", "", "", min(difference, 100.0)).questions
+            return -1.0 if needed is None else questions - needed
+
+        return None if suffice(100.0) < 0 else root(suffice)
 
 
 def plan(

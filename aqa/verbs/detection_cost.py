@@ -1,7 +1,6 @@
 """Estimate what it costs to detect a difference from another run, and what a budget detects."""
 
 from dataclasses import dataclass
-from math import inf, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +72,14 @@ def estimate_detection(
     need = sensitivity.need(test.a, test.b, test.score, points)
     affordable = _affordable(config, estimate, Spent() if resume.fresh else spent_in(folder))
     capacity = min(estimate.answered + affordable, test.questions)
-    if need.questions is None or sensitivity.detectable is None:
+    if need.questions is None:
         return estimate, DetectionCost(need, is_paired, None, capacity, None)
     more = max(0, need.questions - estimate.answered)
     cost = None
     if estimate.cost is not None and estimate.examples:
         least, most = (one * more / estimate.examples for one in estimate.cost)
         cost = (least, most)
-    sees = sensitivity.detectable * sqrt(sensitivity.questions / capacity) if capacity else inf
-    return estimate, DetectionCost(need, is_paired, cost, capacity, sees if sees < 100 else None)
+    return estimate, DetectionCost(need, is_paired, cost, capacity, sensitivity.seen_by(capacity))
 
 
 def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:

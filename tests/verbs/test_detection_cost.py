@@ -13,6 +13,7 @@ from gpt4_runs import configured, run, write_questions
 from aqa.evaluation.comparison import compare
 from aqa.evaluation.planning import plan
 from aqa.metrics.statistics.clusters import Clusters
+from aqa.metrics.statistics.power import detectable_share
 from aqa.runs.spending import SpendingRecord
 from aqa.spent import Spent
 
@@ -73,7 +74,18 @@ def test_a_cap_pays_for_fewer(ask: Call) -> None:
     cap = whole["cost"][1] / 4
     found = told(ask("--to-see", "5", "--against", "a.json", "--json", "--max-cost", str(cap)))
     assert found["to_see"]["capacity"] == COUNT // 4
-    assert found["to_see"]["sees"] == pytest.approx(2 * whole["to_see"]["sees"])
+    assert found["to_see"]["sees"] == pytest.approx(2 * whole["to_see"]["sees"], rel=0.05)
+
+
+def test_a_few_affordable_questions_show_what_their_test_can(ask: Call, tmp_path: Path) -> None:
+    """Six wins to none need more of 25 questions than a quarter of 200's share, doubled twice."""
+    answers = {f"q{n}": {"predicted_answer": str(n)} for n in range(COUNT)}
+    (tmp_path / "a.json").write_text(json.dumps(answers))
+    words = ("--to-see", "20", "--against", "a.json", "--json")
+    cap = told(ask(*words))["cost"][1] / 8
+    seen = told(ask(*words, "--max-cost", str(cap)))["to_see"]
+    assert seen["capacity"] == COUNT // 8
+    assert seen["sees"] == pytest.approx(100 * (detectable_share(25, 0) or 0), rel=0.1)
 
 
 def test_what_the_reference_was_not_asked_shows_nothing(ask: Call, tmp_path: Path) -> None:

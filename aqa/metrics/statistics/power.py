@@ -1,5 +1,6 @@
 """Power analysis: which true differences are detected in four of five tests."""
 
+from bisect import bisect_left
 from functools import lru_cache
 from math import ceil, sqrt
 
@@ -11,6 +12,8 @@ from aqa.metrics.statistics.sign_flips import least_p, root
 
 POWER = 0.8
 LEAST = 6  # clusters; fewer show no difference at a level of 5 %
+_NORMAL = 1000  # examples, from which on plans are as exact without McNemar's test
+_WIDEST = 3  # above the squared ratio of `_standard_errors` of the fewest clusters and of many
 _MOST_TAILS = 0.4  # more means that one or two clusters dominate, which says nothing in general
 
 
@@ -80,14 +83,41 @@ def needed_clusters(
 ) -> int:
     """The clusters needed to detect `wanted` points if `clusters` detect `detected` points.
 
-    A standard error falls with the square root of their number. For right or wrong answers, of
-    which the share `differing` differs, no fewer can differ than the difference.
+    A standard error falls with the square root of their number, and tests of fewer clusters detect
+    fewer differences of as many standard errors. For right or wrong answers, of which the share
+    `differing` differs, no fewer can differ than the difference.
     """
     found, sought = detected / 100, wanted / 100
     times = (found / sought) ** 2
     if differing is not None:  # the variance depends on the difference
         times *= (max(differing, sought) - sought**2) / (max(differing, found) - found**2)
-    return max(LEAST, ceil(times * clusters))
+    usual, most = _standard_errors(clusters), ceil(_WIDEST * times * clusters)
+
+    def worth(count: int) -> float:
+        # A few clusters don't shorten the plan for more: their spread may be small by chance.
+        return count / max(1.0, _standard_errors(count) / usual) ** 2
+
+    return LEAST + bisect_left(range(LEAST, most), times * clusters, key=worth)
+
+
+def needed_examples(examples: int, detected: float, wanted: float, differing: float) -> int:
+    """As `needed_clusters`, for right or wrong answers to independent questions.
+
+    At least so many that McNemar's exact test finds the difference at a level of 5 %.
+    """
+    count = needed_clusters(examples, detected, wanted, differing)
+    share = wanted / 100
+    while count < _NORMAL and _power(count, max(differing, share), share, 0.05) < POWER:
+        count += 1
+    return count
+
+
+@lru_cache(maxsize=4096)
+def _standard_errors(clusters: int) -> float:
+    """The detectable difference of so many clusters, in standard errors."""
+    found = detectable_difference(1.0, max(LEAST, clusters))
+    assert found is not None
+    return found
 
 
 def _power(examples: int, differing: float, difference: float, level: float) -> float:

@@ -59,12 +59,9 @@ def mcnemar(wins: int, losses: int) -> float:
     McNemar (1947), Psychometrika 12(2); the exact form is the binomial test of the discordant
     pairs against 1/2.
     """
-    discordant = wins + losses
-    tail = ways = 1
-    for count in range(min(wins, losses)):
-        ways = ways * (discordant - count) // (count + 1)
-        tail += ways
-    return max(_LEAST, min(1.0, 2 * tail / (1 << discordant)))
+    from scipy import special
+
+    return max(_LEAST, min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5))))
 
 
 def least_p(clusters: int) -> float:

@@ -55,6 +55,12 @@ def test_mcnemar_is_the_binomial_test(wins: int, losses: int) -> None:
         assert mcnemar(wins, losses) == pytest.approx(expected, rel=1e-6)
 
 
+def test_mcnemar_counts_millions() -> None:
+    """By the normal law with a continuity correction; exact integers would take an hour."""
+    normal = 2 * stats.norm.sf((4000 - 1) / 6_000_000**0.5)
+    assert mcnemar(3_002_000, 2_998_000) == pytest.approx(normal, rel=1e-4)
+
+
 def test_five_wins_and_a_small_loss_of_eight_questions() -> None:
     assert chance([100.0] * 5 + [-6.0, 0.0, 0.0]) == Chance(0.0625, "sign-flip-exact")
 
