@@ -110,9 +110,11 @@ def test_a_plan_for_few_clusters_has_the_power_it_says() -> None:
     assert needed_clusters(1000, 2.8 / 1000**0.5, 2.8 / 9**0.5) == 12
     few = detectable_difference(1.0, 15)
     assert needed_clusters(15, few or 0, (few or 0) / 10) == 1500
-    assert Sensitivity(2.8 / 1000**0.5, 1000, 1000).seen_by(12) == pytest.approx(
-        2.8 / 9**0.5, rel=0.04
+    seen = Sensitivity(2.8 / 1000**0.5, 1000, 1000).seen_by(12) or 0.0
+    at_most, beyond = (
+        needed_clusters(1000, 2.8 / 1000**0.5, size) for size in (1.001 * seen, 0.999 * seen)
     )
+    assert (at_most, beyond) == (12, 13)
 
 
 def test_too_few_to_plan_from() -> None:
