@@ -253,10 +253,10 @@ class Remote(Backend[OptionsT_co]):
         """Count what other runs have spent towards this run's caps."""
 
     @abstractmethod
-    def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
+    def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path) -> None:
         """Restore what earlier sessions spent (by the journal) and learnt (their `facts`).
 
-        The `folder` holds what a killed session may have spent; `fresh` discards it.
+        The `folder` holds what a killed session may have spent.
         """
 
     @abstractmethod

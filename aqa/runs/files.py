@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from errno import EISDIR
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -161,8 +162,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    with explain_write_errors(folder.parent):
-        discard(folder)
+    with explain_write_errors(folder.parent), _set_aside(folder):
         draft.replace(folder)
 
 
@@ -172,14 +172,45 @@ def is_gone(file: BinaryIO, path: Path) -> bool:
     return not own.st_nlink and not (path.exists() and os.path.samestat(own, path.stat()))
 
 
-def discard(path: Path) -> None:
-    """Remove a file or folder; a half-removed folder never keeps its name."""
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    gone = path.with_name(f".{path.name}.discarded")
-    shutil.rmtree(gone, ignore_errors=True)
-    shutil.rmtree(path.rename(gone), ignore_errors=True)
+def discard(*paths: Path) -> None:
+    """Remove files and folders: all of them or, if one can't be removed, none.
+
+    A folder with the name of a file, such as predictions.json, is somebody else's.
+    """
+    for path in paths:
+        if path.suffix and path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
+    with _set_aside(*paths):
+        pass
+
+
+@contextmanager
+def _set_aside(*paths: Path) -> Iterator[None]:
+    """Rename files and folders, and remove them after the work inside; if it fails, restore all.
+
+    A half-removed folder never keeps its name.
+    """
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for path in filter(os.path.lexists, paths):
+            gone = path.with_name(f".{path.name}.discarded")
+            _remove(gone)
+            moved.append((path.rename(gone), path))
+        yield
+    except BaseException:
+        for gone, path in moved:
+            gone.rename(path)
+        raise
+    for gone, _ in moved:
+        _remove(gone)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,10 +192,9 @@ def check_previous(run: Run, fingerprint: Mapping[str, Any], resume: bool, fresh
     if not run.previous:
         return
     if fresh:
-        for name in (*OF_TRAINING, JOURNAL, PREDICTIONS):
-            discard(run.folder / name)
-        for file in run.folder.glob(f"{MERGED}-*.gguf"):
-            discard(file)
+        names = (*OF_TRAINING, JOURNAL, PREDICTIONS)
+        exported = run.folder.glob(f"{MERGED}-*.gguf")
+        discard(*(run.folder / name for name in names), *exported)
         return
     if not resume:
         raise RunError(

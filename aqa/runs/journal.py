@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aqa.errors import RunError
 from aqa.records import AnswerPart, Prediction, Prompt
-from aqa.runs.files import atomic, explain_read_errors, explain_write_errors, is_gone
+from aqa.runs.files import atomic, discard, explain_read_errors, explain_write_errors, is_gone
 from aqa.runs.fingerprints import TOKEN_LIMITS, another_run, differences, flat
 from aqa.runs.journal_rows import cleaned_again, withheld
 from aqa.runs.names import JOURNAL, PREDICTIONS
@@ -67,8 +67,7 @@ class Journal:
         header = {"kind": JOURNAL_KIND, "version": 1, "fingerprint": dict(fingerprint)}
         with explain_write_errors(folder):
             if fresh:
-                self.path.unlink(missing_ok=True)
-                (folder / PREDICTIONS).unlink(missing_ok=True)
+                discard(self.path, folder / PREDICTIONS)
             if not self._resume(header, awaits):
                 with atomic(self.path) as file:
                     file.write(_line(header))

@@ -7,13 +7,13 @@ The process holds the lock while it is alive; the system releases it when the pr
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from aqa.errors import FolderInUseError, RunError
-from aqa.runs.files import explain_write_errors
+from aqa.runs.files import discard, explain_write_errors
 from aqa.runs.fingerprints import another_run, differences
 from aqa.runs.folder import hold
 from aqa.runs.journal import Journal, read_header, whole_lines
@@ -40,8 +40,10 @@ def segments_of(folder: Path) -> list[Path]:
     return sorted(path.parent for path in (folder / SEGMENTS).glob(f"*/{JOURNAL}"))
 
 
-def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool) -> bool:
-    """Whether an earlier launch left segments to merge; a `fresh` run removes them.
+def take_over_segments(
+    folder: Path, fingerprint: Mapping[str, Any], unwanted: Iterable[str] = ()
+) -> bool:
+    """Whether an earlier launch left segments to merge; `unwanted` files are removed, or none is.
 
     Raises:
         FolderInUseError: their processes are still alive.
@@ -52,8 +54,7 @@ def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool
         if time.monotonic() > end:
             raise FolderInUseError(folder)
         time.sleep(POLL_SECONDS)
-    if fresh:
-        remove_segments(folder)
+    discard(*(folder / name for name in unwanted))
     for segment in segments_of(folder):
         header = read_header(segment / JOURNAL)
         if header and (different := differences(header["fingerprint"], fingerprint)):
@@ -62,7 +63,7 @@ def take_over_segments(folder: Path, fingerprint: Mapping[str, Any], fresh: bool
 
 
 def remove_segments(folder: Path) -> None:
-    """Remove segments that were merged or are not wanted."""
+    """Remove segments that were merged."""
     with explain_write_errors(folder), contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder / SEGMENTS)
         (folder / QUEUE_LOCK).unlink(missing_ok=True)

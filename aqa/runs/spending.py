@@ -21,11 +21,9 @@ OLD_NAMES = {  # in earlier versions
 class SpendingRecord:
     """The highest sum of spending and the worst case of pending requests, in the run folder."""
 
-    def __init__(self, folder: Path, fresh: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self._path = folder / SPENDING
         self._file: BinaryIO | None = None
-        if fresh:
-            self._path.unlink(missing_ok=True)
 
     def read(self) -> Spent:
         """Return what earlier sessions recorded, if anything; RunError if the file was edited."""

@@ -23,6 +23,7 @@ from aqa.runs.fingerprints import TOKEN_LIMITS
 from aqa.runs.folder import open_run
 from aqa.runs.journal import Journal, done_before
 from aqa.runs.journal_rows import withheld
+from aqa.runs.names import BATCHES, JOURNAL, OF_PREDICTION, SEGMENTS
 from aqa.runs.segments import join_segments, take_over_segments
 from aqa.spent import CostEstimate
 from aqa.verbs.launch import answering_reader, check_single
@@ -243,14 +244,17 @@ def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> 
     with open_run(folder, "predict") as run:
         reader.folder = folder
         batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
+        # Another reader's batches may still be at a server.
+        own = (BATCHES,) if isinstance(reader, Remote) else ()
+        unwanted = (SEGMENTS, JOURNAL, *OF_PREDICTION, *own) if resume.fresh else ()
         may_change = TOKEN_LIMITS if resume.retry_errors else ()
-        awaits = take_over_segments(folder, fingerprint, resume.fresh) or batches
-        with Journal(folder, fingerprint, resume.fresh, awaits, may_change) as journal:
+        awaits = take_over_segments(folder, fingerprint, unwanted) or batches
+        with Journal(folder, fingerprint, False, awaits, may_change) as journal:
             join_segments(journal, config.generation.window)
             manifest["fingerprint"] = journal.fingerprint
             if isinstance(reader, Remote):
                 known = {} if resume.fresh else run.previous.get("served")
-                reader.resume(journal.spent, known or {}, folder, resume.fresh)
+                reader.resume(journal.spent, known or {}, folder)
                 # In the manifest from the start, so that it survives being killed.
                 manifest["served"] = dict(reader.facts(journal.spent))
             run.start(manifest)

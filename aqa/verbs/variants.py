@@ -171,7 +171,7 @@ def spent_in(folder: Path) -> Spent:
     """What a run has spent according to its manifest, or may have spent if it was killed."""
     served = read_manifest(folder).get("served") or {}
     kept = Spent.read(served.get("spent"))
-    return kept.highest(SpendingRecord(folder, fresh=False).read())
+    return kept.highest(SpendingRecord(folder).read())
 
 
 def dry_run_variants(

@@ -54,6 +54,40 @@ def test_a_folder_is_the_old_one_or_the_whole_new_one(
     assert not folder.exists()
 
 
+def test_files_go_together_or_stay_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in ("a.json", "b.json", "c.json")]
+    for path in files:
+        path.write_text(path.name)
+    rename = Path.rename
+
+    def refused(self: Path, target: Path) -> Path:
+        if self == files[1]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(PermissionError):
+        discard(*files)
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == {
+        path: path.name for path in files
+    }
+    monkeypatch.undo()
+    discard(*files)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_stays_if_the_new_one_can_not_take_its_name(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").touch()
+    with pytest.raises(RunError, match="does not exist"), atomic_folder(tmp_path / "model"):
+        pass  # no draft is made
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == [
+        "model", "model/old",
+    ]  # fmt: skip
+
+
 def test_a_link_leads_to_the_file_and_stays(tmp_path: Path) -> None:
     (tmp_path / "real.json").write_text("old", encoding="utf-8")
     link = tmp_path / "link.json"

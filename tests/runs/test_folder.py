@@ -45,8 +45,8 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "opened"),
     [
-        (SPENDING, lambda folder: SpendingRecord(folder, fresh=False).read()),
-        (SAMPLES, lambda folder: SampleRecord(folder, fresh=False)),
+        (SPENDING, lambda folder: SpendingRecord(folder).read()),
+        (SAMPLES, lambda folder: SampleRecord(folder)),
     ],
 )
 def test_a_file_of_the_run_that_can_not_be_used_is_named(
@@ -106,6 +106,17 @@ def test_a_fresh_start_leaves_nothing_of_another_training(resume: bool, tmp_path
         check_previous(run, {}, resume, fresh=not resume)
     kept = [*names, *files] if resume else ["predict-dev", "notes.txt"]
     assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {MANIFEST, *kept}
+
+
+def test_a_fresh_start_that_can_not_remove_all_keeps_the_weights(tmp_path: Path) -> None:
+    write_json(tmp_path / MANIFEST, {"verb": "train", "status": "done"})
+    (tmp_path / ADAPTER).mkdir()
+    (tmp_path / ADAPTER / "weights").touch()
+    (tmp_path / PREDICTIONS).mkdir()
+    told = r"predictions\.json: can't be used"
+    with pytest.raises(RunError, match=told), open_run(tmp_path, "train") as run:
+        check_previous(run, {}, resume=False, fresh=True)
+    assert (tmp_path / ADAPTER / "weights").exists()
 
 
 @pytest.mark.parametrize("exists", [True, False])

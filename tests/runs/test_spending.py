@@ -14,7 +14,7 @@ from aqa.spent import Spent
 
 
 def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
-    record = SpendingRecord(tmp_path, fresh=False)
+    record = SpendingRecord(tmp_path)
     assert record.read() == Spent()
     (tmp_path / SPENDING).touch()
     assert record.read() == Spent()
@@ -24,7 +24,7 @@ def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
     budget.reserve(Spent(999, 9))  # for a batch, which has its own record
     worst = priced(Spent(1000, 64), budget.price)
     budget.start(worst)
-    again = SpendingRecord(tmp_path, fresh=False)
+    again = SpendingRecord(tmp_path)
     assert again.read() == worst
     budget.end(worst, priced(Spent(100, 5, 50, cache_writes=20), budget.price))
     record.close()
@@ -33,19 +33,11 @@ def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
     assert told.cost == pytest.approx(90e-6)
 
 
-def test_a_fresh_run_forgets_it(tmp_path: Path) -> None:
-    record = SpendingRecord(tmp_path, fresh=False)
-    record.write(Spent(1, 2))
-    record.close()
-    assert SpendingRecord(tmp_path, fresh=False).read() == Spent(1, 2)
-    assert SpendingRecord(tmp_path, fresh=True).read() == Spent()
-
-
 @pytest.mark.parametrize("content", ["[]", "{", '{"input": 1}'])
 def test_a_changed_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / SPENDING).write_text(content, encoding="utf-8")
     with pytest.raises(RunError, match=r"spending\.json: this file should record what was spent"):
-        SpendingRecord(tmp_path, fresh=False).read()
+        SpendingRecord(tmp_path).read()
 
 
 @pytest.mark.parametrize(

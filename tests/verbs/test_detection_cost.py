@@ -101,7 +101,7 @@ def test_what_was_spent_without_an_answer_counts_against_a_cap(ask: Call, tmp_pa
     words = ("--to-see", "5", "--against", "a.json", "--json")
     cap = told(ask(*words))["cost"][1] / 2
     (tmp_path / "out").mkdir()
-    killed = SpendingRecord(tmp_path / "out", fresh=False)
+    killed = SpendingRecord(tmp_path / "out")
     killed.write(Spent(10, 10, cost=cap / 2))
     killed.close()
     capped = (*words, "--max-cost", str(cap))

@@ -23,7 +23,7 @@ from aqa.errors import ConfigError, ModelError, RunError
 from aqa.progress import SilentProgress
 from aqa.records import Prediction
 from aqa.runs.folder import open_run, read_manifest
-from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS
+from aqa.runs.names import JOURNAL, LOCK, MANIFEST, PREDICTIONS, SAMPLES, SEGMENTS, SPENDING
 from aqa.verbs.predict import PredictResult, Resume, predict
 
 KILLS = 20
@@ -258,6 +258,29 @@ def test_another_run_is_not_gone_on_with(
         run(configured(path, layer), tmp_path / "out")
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == kept
     assert run(configured(path, layer), tmp_path / "out", Resume(fresh=True)).answered == 3
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", [PREDICTIONS, SPENDING])
+def test_a_fresh_run_removes_nothing_if_it_can_not_remove_all(name: str, tmp_path: Path) -> None:
+    config, folder = configured(write_rivers(tmp_path, 3)), tmp_path / "out"
+    run(config, folder)
+    (folder / SEGMENTS).mkdir()
+    (folder / SEGMENTS / "answers").touch()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).mkdir()
+    before = contents(folder)
+    with pytest.raises(RunError, match=rf"{name}: can't be used \(Is a directory\)"):
+        run(config, folder, Resume(fresh=True))
+    assert contents(folder) == before
+    (folder / name).rmdir()
+    for left in (SPENDING, SAMPLES):
+        (folder / left).touch()
+    assert run(config, folder, Resume(fresh=True)).resumed == 0
+    assert contents(folder).keys() == {MANIFEST, LOCK, JOURNAL, PREDICTIONS}
 
 
 def test_other_data_is_another_run(tmp_path: Path) -> None:

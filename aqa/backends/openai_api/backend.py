@@ -178,11 +178,11 @@ class Gpt4Backend(Remote[Gpt4Options]):
         """Count what other runs have spent towards this run's caps."""
         self._service.ledger.elsewhere = spent
 
-    def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path, fresh: bool) -> None:
+    def resume(self, spent: Spent, facts: Mapping[str, object], folder: Path) -> None:
         """Count what earlier sessions spent towards the caps, and continue their statistics."""
         self._service.resume(facts)
-        self._spending = SpendingRecord(folder, fresh)
-        self._samples = SampleRecord(folder, fresh)
+        self._spending = SpendingRecord(folder)
+        self._samples = SampleRecord(folder)
         self._service.ledger.resume(self._kept(spent), facts, self._spending)
 
     def _kept(self, spent: Spent) -> Spent:

@@ -27,13 +27,11 @@ class SampleRecord:
     line's offset is kept in memory.
     """
 
-    def __init__(self, folder: Path, fresh: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self._path = folder / SAMPLES
         self._places: dict[tuple[str, str], int] = {}
         self._file: BinaryIO | None = None
-        if fresh:
-            self._path.unlink(missing_ok=True)
-        elif self._path.exists():
+        if self._path.exists():
             self._read()
 
     def _read(self) -> None:

@@ -145,7 +145,7 @@ class Judging:
             keys: dict[tuple[str, str], list[str]] = {}
             for repeat in range(self._repeats):
                 reader = self._reader(repeat)
-                reader.resume(journal.spent, served, self.folder, fresh=False)
+                reader.resume(journal.spent, served, self.folder)
                 todo = self._missing(cases, reader, repeat, known, keys)
                 with run.recording(partial(_served, reader, journal)):
                     self._ask(reader, todo, known, journal)

@@ -55,7 +55,8 @@ class _Content(BaseModel):
 class BatchRecord:
     """The record in a run folder, and the files next to it."""
 
-    def __init__(self, folder: Path, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, fresh: bool) -> None:
+        """Read the record; a `fresh` run forgets it, which RunError refuses while some are open."""
         self._folder = folder / BATCHES
         self._path = self._folder / BATCH_RECORD
         self._content = self._read()
@@ -67,8 +68,6 @@ class BatchRecord:
                 " it (see run.json) without --fresh to collect them, or with --cancel to end them"
             )
         if fresh:
-            with explain_write_errors(folder):
-                self._path.unlink(missing_ok=True)
             self._content = _Content()
         self._content.run = self._content.run or uuid.uuid4().hex
 
