@@ -89,11 +89,11 @@ def evaluate(
     from aqa.display import console
 
     if verify:
-        from aqa.verbs.verify import verify as run_verify
+        from aqa.verbs.verify import verify_runs
 
         others = context.params.keys() - {"verify", "files", "as_json", "quiet"}
         refuse_idle(context, sorted(others), "with --verify; leave one of them out")
-        score_tables.show_verifications([run_verify(file) for file in files], as_json)
+        score_tables.show_verifications(verify_runs(files), as_json)
         return
     from aqa.errors import UsageError
     from aqa.evaluation.contracts import parse_promise

@@ -1,6 +1,6 @@
 """Check that a run's inputs and outputs are still what its manifest says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from aqa.prompting.templates import find_template
 from aqa.runs.files import hash_files
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import ADAPTER, MANIFEST, MERGED, MODEL, PREDICTIONS
+from aqa.runs.variants import prompt_runs, stress_runs
 
 Status = Literal["same", "changed", "missing", "unchecked"]
 
@@ -50,6 +51,16 @@ class Verification:
             "is_sound": not self.wrong,
             "files": [asdict(each) for each in self.checked],
         }
+
+
+def verify_runs(named: Iterable[Path]) -> list[Verification]:
+    """Verify run folders, with the runs of several prompts or stress conditions in them.
+
+    Raises:
+        RunError: one of them has no manifest.
+    """
+    runs = [run for folder in named for run in prompt_runs(folder).values() or (folder,)]
+    return [verify(each) for run in runs for each in (run, *stress_runs(run).values())]
 
 
 def verify(folder: Path) -> Verification:

@@ -11,7 +11,7 @@ from aqa.errors import RunError
 from aqa.runs.files import write_json
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import MANIFEST
-from aqa.verbs.verify import verify
+from aqa.verbs.verify import verify, verify_runs
 
 FILES = {
     "data": "questions.jsonl",
@@ -46,6 +46,19 @@ def test_nothing_has_changed(run: Path, call_aqa: Call) -> None:
     (found,) = json.loads(done.stdout)["runs"]
     assert (found["folder"], found["run_status"], found["is_sound"]) == ("out", "done", True)
     assert found["files"][0] == {"what": "data", "name": "questions.jsonl", "status": "same"}
+
+
+def test_a_folder_of_several_runs_names_each(run: Path, tmp_path: Path, call_aqa: Call) -> None:
+    words = ["--data", "questions.jsonl", "--passages", "bm25.trec", "--corpus", "corpus.jsonl"]
+    prompts = ["--prompt", "eng_v1", "--prompt", "eng_v2", "--stress", "duplicate"]
+    call_aqa("predict", "stub", *words, *prompts, "-o", "all", "-q", code=0)
+    runs = [Path("all", name, *inner) for name in ("eng_v1", "eng_v2")
+            for inner in ((), ("stress", "duplicate"))]  # fmt: skip
+    assert [found.folder for found in verify_runs([Path("all")])] == runs
+    (tmp_path / runs[3] / "predictions.json").write_text("{}", encoding="utf-8")
+    (tmp_path / runs[0] / "predictions.json").unlink()
+    done = call_aqa("evaluate", "--verify", "all", code=1)
+    assert done.stderr == f"error: {runs[0]}: predictions missing; {runs[3]}: predictions changed\n"
 
 
 @pytest.mark.parametrize(("what", "name"), FILES.items())
