@@ -1,6 +1,7 @@
 """Show the verbs' results on standard output: tables for people, JSON for programs."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from shlex import quote
@@ -228,9 +229,13 @@ def plan_table(prompt: "Prompt") -> Table:
 
 
 def describe(preview: "Preview") -> str:
-    """Summarise token counts and what was cut of the passages used, in one line."""
+    """Summarise in one line which passages were left out and why, what was cut, and tokens."""
     evidence = preview.prompt.evidence
     parts = [f"passages used: {len(evidence.passages)}"]
+    if evidence.dropped:
+        reasons = Counter(LEFT_OUT[drop.reason] for drop in evidence.dropped)
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        parts[0] += f" of {len(evidence.passages) + len(evidence.dropped)} ({why})"
     if evidence.cut_characters:
         parts.append(f"{evidence.cut_characters} characters cut from the last one")
     if evidence.reader_cut_characters:

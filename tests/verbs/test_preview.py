@@ -109,7 +109,9 @@ def test_what_is_shown_of_a_reader_of_text(config: RunConfig) -> None:
             "gold_in_evidence": True,
         },
     }
-    assert describe(first) == "passages used: 2; the answer is in the evidence"
+    assert describe(first) == (
+        "passages used: 2 of 3 (1 too much for the reader); the answer is in the evidence"
+    )
     assert [each.prompt.target for each in (second, third)] == ["none", None]
 
 
