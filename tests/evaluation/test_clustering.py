@@ -128,7 +128,7 @@ def test_the_data_tell_and_the_intervals_follow(tmp_path: Path) -> None:
     assert apart.to_json()["cluster"] == {"by": "none", "clusters": 60}
     score = found.systems[0].scores["em"]
     assert score.design_effect == pytest.approx(EACH, rel=0.1)  # articles are all right or wrong
-    assert score.signature.endswith("|ci:wilson-t|cluster:title|clusters:12|deff:5.36")
+    assert score.signature.endswith("|ci:wilson-beta-t|cluster:title|clusters:12|deff:5.36")
     assert width(found) > 1.7 * width(apart)
     assert found.sample == "60 questions in 12 clusters by title"
     assert apart.sample == "60 questions"

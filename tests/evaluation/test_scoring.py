@@ -68,7 +68,7 @@ def test_the_shape_of_metrics_json(tmp_path: Path) -> None:
     assert 0 <= scores["f1"]["low"] < scores["f1"]["value"] < scores["f1"]["high"] <= 100
     assert scores["f1"]["signature"] == (
         f"f1|profile:squad|refs:max|missing:1|failed:1|v:{__version__}"
-        "|ci:wilson-t|cluster:none|clusters:5"
+        "|ci:wilson-beta-t|cluster:none|clusters:5"
     )
     assert system == {
         "name": "reader",
@@ -445,7 +445,7 @@ def test_corpus_bleu_has_an_interval_and_no_parts(tmp_path: Path) -> None:
     assert found.low is not None
     assert found.high is not None
     assert 0 <= found.low < found.value < found.high <= 100
-    assert found.signature.endswith("|ci:wilson-t|cluster:none|clusters:30")
+    assert found.signature.endswith("|ci:wilson-beta-t|cluster:none|clusters:30")
     assert "bleu1" not in system.groups["has_answer"]
     assert all("bleu1" not in group for group in system.slices["answer_length"].values())
     assert {one.metric for one in report.comparisons} == {"bleu1", "em"}

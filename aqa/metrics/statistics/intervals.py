@@ -65,11 +65,11 @@ class Estimates:
 
 
 def interval_signature(clusters: Clusters, effect: float | None) -> str:
-    """Describe how an interval was computed."""
+    """Describe how an interval was computed; `wilson-t` was an earlier method's name."""
     if clusters.sequence is not None:
         return f"ci:confidence-sequence|cluster:{clusters.by}|clusters:{clusters.count}"
     design = "" if effect is None or clusters.are_examples else f"|deff:{effect:.2f}"
-    return f"ci:wilson-t|cluster:{clusters.by}|clusters:{clusters.count}{design}"
+    return f"ci:wilson-beta-t|cluster:{clusters.by}|clusters:{clusters.count}{design}"
 
 
 def mean_interval(values: Sequence[float], clusters: Clusters) -> Interval:
