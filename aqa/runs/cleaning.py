@@ -3,6 +3,7 @@
 import json
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,12 +52,13 @@ _CHANNEL = "<|channel|>"
 _FINAL = re.compile(r"<\|channel\|>final\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _BARE_CHANNELS = re.compile(r"\s*analysis.*assistantfinal", re.DOTALL)
 _END_OF_TURN = re.compile(r"<\|(?:return|end)\|>")
-_FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```\w*[^\S\n]*\n(.*?)```", re.DOTALL)
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
-# A single quotation mark between letters is an apostrophe and may be inside a quotation.
+# A single quotation mark between letters is an apostrophe and may be inside a quotation. The
+# possessive ++ saves the memory for going back, which can't find more.
 _QUOTED = re.compile(
     r'"([^"]+)"|“([^“”]+)”|`([^`]+)`'
-    r"|'((?:[^']|(?<=\w)'(?=\w))+)'|‘((?:[^‘’]|(?<=\w)’(?=\w))+)’"
+    r"|'((?:[^']|(?<=\w)'(?=\w))++)'|‘((?:[^‘’]|(?<=\w)’(?=\w))++)’"
 )
 _PUNCTUATION = re.compile(r"[\W_]+")
 HALF = "\ufffd"  # what remains of a character whose bytes were cut in the middle
@@ -80,10 +82,10 @@ def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") 
     the lines after it if the whole text is kept; remove bold marks and then one pair of quotation
     marks around all of it. If the first line is a no-answer phrase, the answer is "".
     """
-    lines = (strip_thoughts(raw) or "").splitlines(keepends=True)
+    lines = deque((strip_thoughts(raw) or "").splitlines(keepends=True))
     opening = line = ""
     while lines and not line:
-        opening = _without_label(lines.pop(0).strip())
+        opening = _without_label(lines.popleft().strip())
         line = _unwrap(opening)
     abstained = means_no_answer(line, no_answer)
     text = _unwrap("\n".join([opening, "".join(lines)]).strip()) if kept == "text" else line
@@ -96,9 +98,10 @@ def strip_thoughts(raw: str) -> str | None:
     Reasoning ends with "</think>" and the like, or where the final channel begins. An answer tag
     around the rest and template marks at its end are removed.
     """
-    said = raw
+    begin = 0
     for end in _THOUGHT_ENDS.finditer(raw):
-        said = raw[end.end() :]
+        begin = end.end()
+    said = raw[begin:]
     if _THOUGHT_BEGINS.match(said.lstrip()):
         return None
     if said.lstrip().startswith(_CHANNEL) or _FINAL.search(said):

@@ -1,9 +1,13 @@
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from aqa.backends.openai_api.error_bodies import error_text
+from aqa.metrics.normalize import PROFILES
 from aqa.records import AnswerPart
-from aqa.runs.cleaning import CleanAnswer, clean_answer, means_no_answer
+from aqa.runs.cleaning import CleanAnswer, clean_answer, means_no_answer, object_in
 from aqa.runs.journal_rows import cleaned_again
 
 
@@ -169,3 +173,34 @@ def test_decomposed_phrases_are_known() -> None:
 )
 def test_rows_of_other_tools_are_cleaned_again(columns: dict[str, Any], text: str | None) -> None:
     assert cleaned_again({"raw": "Answer: Paris\nbecause", **columns}, "line") == text
+
+
+def seconds(work: Callable[[str], object], text: str) -> float:
+    """The processor's time for the work."""
+    start = time.process_time()
+    work(text)
+    return time.process_time() - start
+
+
+BEGIN = ["", "Answer: '"]
+MARKS = [
+    "Answer:", "Answer:\n", "a: ", "\n", " ", "**", "'a", "a'", '"', "‘a", "```", "```\n```x",
+    "<think>", "</think>", "<|channel|>final", "<|channel|>final<|constrain|>", "analysis",
+    "assistantfinal", "<answer>", "</answer>", "<|im_end|>", "<|end|>", "{", "[", '{"a":', "{}\n",
+    '\\"', "the ", "《", "<", "<title>",
+]  # fmt: skip
+WORKS: list[Callable[[str], object]] = [
+    lambda text: clean_answer(text, ["unknown"], "text"),
+    object_in,
+    PROFILES["squad"].normalize,
+    error_text,
+]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_ten_times_the_text_takes_about_ten_times_as_long(mark: str) -> None:
+    for begin in BEGIN:
+        short, long = (begin + mark * (size // len(mark)) + "x" for size in (100_000, 1_000_000))
+        for work in WORKS:
+            usual = min(seconds(work, short) for _ in range(3))
+            assert seconds(work, long) < 50 * usual, begin

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-TAG = re.compile(r"<[^>]*>")
+TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
+TAG = re.compile(r"<[^<>]*>")
 # Fields with an error's message, in lower case, and with more than a general one.
 MESSAGES = (
     "message", "error", "detail", "error_msg", "status_msg", "errors", "title", "status",
