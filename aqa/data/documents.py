@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from aqa.data.columns import COLUMNS, MAY_HOLD_PASSAGES, columns_called, fold
-from aqa.data.shape import are_objects, table_rows
+from aqa.data.shape import are_objects, column_rows, table_rows
 from aqa.errors import DataError
 from aqa.records import Example
 
@@ -128,7 +128,7 @@ def table_of(document: Mapping[str, Any], name: object) -> list[dict[str, Any]] 
     if not are_columns and (asked or not {"columns", "data"} <= document.keys()):
         return None
     columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
-    rows = table_rows(columns)
+    rows = column_rows(columns) if are_columns else table_rows(columns)
     if rows is None:
         raise DataError(f"{name}: its columns don't have the same rows; write a list of rows")
     return rows

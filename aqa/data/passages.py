@@ -17,7 +17,7 @@ from aqa.data.columns import (
 from aqa.data.json_stream import describe
 from aqa.data.literals import LIST_OPENING, flag, read_literal
 from aqa.data.ranks import are_consecutive, are_ranks, list_ranks, read_rank, read_score
-from aqa.data.shape import table_rows
+from aqa.data.shape import column_rows
 from aqa.errors import DataError
 
 # Names as folded by `fold`.
@@ -275,7 +275,7 @@ def one_each(columns: Mapping[str, object], place: str) -> list[object]:
     lists = {column: value for column, value in columns.items() if isinstance(value, list)}
     if not isinstance(first_called(columns, (*PASSAGE_TEXT, *PASSAGE_ID)), list):
         return [columns]
-    rows = table_rows(lists)
+    rows = column_rows(lists)
     if rows is None:
         lengths = ", ".join(f"{len(values)} of {column}" for column, values in lists.items())
         raise DataError(f"{place}: lists of passages that differ in length, {lengths}")

@@ -112,11 +112,23 @@ def table_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     It has lists next to the columns' names ("split"), or columns with the same places or keys.
     """
     names, data = document.get("columns"), document.get("data")
-    if isinstance(names, list) and isinstance(data, list):
-        are_rows = all(isinstance(row, list) and len(row) == len(names) for row in data)
-        if not are_rows or not all(isinstance(name, str) for name in names):
-            return None  # such as rows that are objects, next to the names of their columns
-        return [dict(zip(names, row, strict=True)) for row in data]
+    if not (isinstance(names, list) and isinstance(data, list)):
+        return column_rows(document)
+    if not are_objects(data) and any(
+        isinstance(value, list) and key not in ("columns", "data", "index")
+        for key, value in document.items()
+    ):
+        rows = column_rows(document)  # with columns of these names
+        if rows is not None:
+            return rows
+    are_rows = all(isinstance(row, list) and len(row) == len(names) for row in data)
+    if not are_rows or not all(isinstance(name, str) for name in names):
+        return None  # such as rows that are objects, next to the names of their columns
+    return [dict(zip(names, row, strict=True)) for row in data]
+
+
+def column_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the rows of columns with the same places or keys; None if they differ."""
     kind: Any = type(next(iter(document.values()), None))
     if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
         return None

@@ -12,6 +12,7 @@ import pytest
 from data_shapes import ASKED, BUILT, BURNED, QUESTIONS_ALONE, ROW, SHAPES, WHEN, lines
 from files import write
 
+from aqa.config.in_memory_data import InMemoryData
 from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
 from aqa.evaluation.predictions import read_predictions
@@ -62,6 +63,19 @@ def test_a_table_needs_the_names_of_its_columns(tmp_path: Path) -> None:
     path = stored(tmp_path, "queries.tsv", f"1\t{WHEN}\n2\tWho?\n")
     with pytest.raises(DataError, match="put a line with the columns' names before the first"):
         survey(Source(path))
+
+
+@pytest.mark.parametrize("cells", [["p", "q"], [["p"], ["q"]], [["p", "q"], ["r", "s"]]])
+def test_columns_may_have_the_names_of_a_split_table(cells: list[Any], tmp_path: Path) -> None:
+    own = {"columns": ["x", "y"], "data": cells}
+    passages = {"text": [BUILT, BURNED], **own}
+    table = {"question": [WHEN, "Who?"], "ctxs": [passages, passages], **own}
+    path = stored(tmp_path, "table.json", table)
+    for source in (Source(path), Source(InMemoryData(table))):
+        examples = list(read_examples(source))
+        assert [example.question for example in examples] == [WHEN, "Who?"]
+        for example in examples:
+            assert [passage.text for passage in example.passages] == [BUILT, BURNED]
 
 
 def test_options_within_the_question_are_fine(tmp_path: Path) -> None:
