@@ -102,7 +102,7 @@ VALUE = (
 FLAG = re.compile(
     r"`[^`]*`|\baqa (?:train|predict|evaluate|prompt-preview) [^,;)]*"
     r"|(?P<key>[\w.]+) \(--[a-z][a-z-]*\)"
-    r"|\A--(?P<first>[a-z][a-z-]*) (?P<its>[^\s:]+)(?=: )"
+    r"|\A--(?P<first>[a-z][a-z-]*) (?P<its>[^\s:]+)(?=: | has no effect)"
     r"|(?<![\w-])--(?P<flag>[a-z][a-z-]*)(?![\w-])"
     rf"(?: (?P<values>{VALUE}(?: --(?P=flag) {VALUE})*))?"
 )

@@ -39,7 +39,7 @@ def preview(
         AqaError: something is wrong with data, config or prompt, or there is no such example.
     """
     PROMPTS.check("number", number)
-    config = resolve(reader, model, settings, data)
+    config = resolve(reader, model, settings, data, trains=training)
     found = run_preview(config, SilentProgress(), number, example_id, training)
     return Previews(found)
 

@@ -17,7 +17,7 @@ from aqa.errors import UsageError
 from aqa.progress import Progress
 from aqa.runs.fingerprints import differences
 from aqa.verbs.launch import KeepLoaded, answering_reader
-from aqa.verbs.run_config import Setting, make_config
+from aqa.verbs.run_config import Setting, make_config, refuse_training_options
 
 AnyReader: TypeAlias = Union[str, RunConfig, "Reader"]
 OF_A_RUN = {"data", "prompt", "evidence", "output_dir"}  # sections that may change per call
@@ -112,12 +112,18 @@ def resolve(
     settings: Settings | None,
     data: Data | None,
     dev_data: Data | None = None,
+    trains: bool = False,
 ) -> RunConfig:
-    """Make a verb's config from a backend's name, or from a config changed by settings."""
+    """Make a verb's config from a backend's name, or from a config changed by settings.
+
+    Where nothing `trains`, settings that only a training reads are an error; configs serve both.
+    """
     if isinstance(reader, Reader):
         reader = reader.config
     check_kind("reader", reader, (str, RunConfig), f"{READERS}, or an aqa.load_config of one")
     changes = as_settings(model, settings)
+    if not trains:
+        refuse_training_options(changes)
     if isinstance(reader, str):
         config = make_config(reader, None, changes)
     else:

@@ -45,7 +45,7 @@ def train(
         AqaError: something is wrong with data, config, prompt or model, before anything is
             written; or the run folder is in use, or holds a training that is not resumed.
     """
-    config = resolve(reader, None, settings, data, dev_data)
+    config = resolve(reader, None, settings, data, dev_data, trains=True)
     folder = as_path(
         config.output_dir or f"runs/train-{config.backend.name}"
         if output_dir is None

@@ -12,20 +12,18 @@ if TYPE_CHECKING:
     from aqa.config.options import RunConfig
 
 
-OF_TRAINING = ("training.", "backend.lora.", "evidence.train.", "data.dev_", "merge.", "export.")
-
-
 def configure(params: Mapping[str, Any], trains: bool = True) -> "RunConfig":
     """Make the config that a command's parameters ask for.
 
-    Where nothing `trains`, --set of an option that only a training reads is an error.
+    Where nothing `trains`, --set of an option that only a training reads is an error; config files
+    serve both.
     Uses the parameters that are config options, --config, --set and --field. Later sources win:
     run folder, config file, flags, --set.
     """
     from aqa.config.load import parse_assignment
     from aqa.errors import ConfigError, UsageError
     from aqa.processes import join_slurm_step
-    from aqa.verbs.run_config import make_config
+    from aqa.verbs.run_config import make_config, refuse_training_options
 
     join_slurm_step()
     given = [(flag, params.get(flag.parameter)) for flag in FLAGS]
@@ -33,6 +31,8 @@ def configure(params: Mapping[str, Any], trains: bool = True) -> "RunConfig":
     said = [(flag, value) for flag, value in given if value is not None and value is not False]
     settings = [(each.key, str(it) if isinstance(it, Path) else it) for each, it in said]
     assigned = [*map(parse_assignment, params["settings"] or ())]
+    if not trains:
+        refuse_training_options(assigned)
     fields = column_names(params["fields"])
     settings += [*assigned, *((f"data.fields.{ours}", column) for ours, column in fields.items())]
     try:
@@ -48,9 +48,6 @@ def configure(params: Mapping[str, Any], trains: bool = True) -> "RunConfig":
             backend = params["backend"]
             raise UsageError(f"{names[0]} is for other backends, not for {backend}") from error
         raise UsageError(error.of(names[0])) from error
-    for key, _ in assigned:
-        if not trains and f"{key}.".startswith(OF_TRAINING):
-            raise UsageError(f"--set {key} has no effect without a training; leave it out")
     return found
 
 

@@ -1,18 +1,37 @@
 """Merge a run folder's config, a config file and explicit settings into one config."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aqa.backends import find_backend
 from aqa.backends.base import Remote
 from aqa.config.backend_options import RawConfig
-from aqa.config.load import build_config, find_config, gives, place_of, read_config, set_value
+from aqa.config.load import (
+    build_config,
+    find_config,
+    gives,
+    keys_of,
+    place_of,
+    read_config,
+    set_value,
+)
 from aqa.config.options import RunConfig
-from aqa.errors import ConfigError
+from aqa.errors import ConfigError, UsageError
 from aqa.runs.folder import inherited_config
 
+OF_TRAINING = ("training.", "backend.lora.", "evidence.train.", "data.dev_", "merge.", "export.")
+
 Setting = tuple[str, Any]  # a dotted config key and its value
+
+
+def refuse_training_options(settings: Iterable[Setting]) -> None:
+    """Raise UsageError for an option that only a training reads."""
+    for key, value in settings:
+        inner = keys_of({key: value}) if isinstance(value, Mapping) else ()
+        for each in (key, *inner):
+            if f"{each}.".startswith(OF_TRAINING):
+                raise UsageError(f"--set {each} has no effect without a training; leave it out")
 
 
 def make_config(backend: str, config: str | None, settings: Iterable[Setting]) -> RunConfig:

@@ -196,7 +196,8 @@ def test_settings_are_checked_and_change_a_config() -> None:
 def test_settings_may_make_what_a_config_holds_idle() -> None:
     mixed = {"evidence.train": {"passages": "mixed", "distractors": 2}}
     config = aqa.load_config("stub", settings=mixed)
-    assert list(aqa.predict(config, DATA, settings={"evidence.train.passages": "gold"}))
+    assert aqa.preview(config, DATA, settings={"evidence.train.passages": "gold"}, training=True)
+    assert list(aqa.predict(config, DATA))  # one config serves training and prediction
     with pytest.raises(aqa.AqaError, match="distractors = 3 has no effect"):
         aqa.load_config("stub", settings={"evidence.train.distractors": 3})
 

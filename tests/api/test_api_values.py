@@ -56,6 +56,14 @@ REFUSED: list[tuple[Call, Mapping[str, object], str]] = [
     (predict, {"decide_by": "em"}, "stop_when_decided; give it the run"),
     (predict, {"allow_other_reader": True}, "name a contract"),
     (predict, {"settings": {"workers.count": 2}}, "workers.count only works with the command"),
+    *(
+        (call, {"settings": asked}, rf"^{key} \(settings\) has no effect without a training")
+        for call in (predict, estimate, preview, lambda **asked: aqa.Reader("stub", **asked))
+        for asked, key in (
+            ({"training.max_steps": 3}, r"training\.max_steps"),
+            ({"data": {"dev_path": "dev.json"}}, r"data\.dev_path"),
+        )
+    ),
     *((estimate, {"against": "half", "to_see": it}, "to_see") for it in (0, -1, nan, "2")),
     (estimate, {"decide_by": "em"}, "decide_by only with them"),
     (preview, {"number": 0}, "number=0"),

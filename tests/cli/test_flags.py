@@ -135,6 +135,7 @@ def test_what_has_no_effect_is_refused(words: str, told: str, call_aqa: Call) ->
         "training={}",
         "backend.lora.r=4",
         "evidence.train={}",
+        "evidence={train: {distractors: 1}}",
         "data.dev_path=dev.json",
         "merge=true",
         "export=gguf",
@@ -144,5 +145,7 @@ def test_options_of_a_training_are_refused_where_there_is_none(
     setting: str, call_aqa: Call
 ) -> None:
     """The manifest named them, though they had no effect on the answers."""
-    asked = call_aqa("predict", "llama", "-m", "m", "--data", "d.json", "--set", setting, code=2)
-    assert f"--set {setting.partition('=')[0]} has no effect without" in asked.stderr
+    for verb in ("predict", "prompt-preview"):
+        asked = call_aqa(verb, "llama", "-m", "m", "--data", "d.json", "--set", setting, code=2)
+        assert f"--set {setting.partition('=')[0]}" in asked.stderr
+        assert "has no effect without a training; leave it out" in " ".join(asked.stderr.split())
