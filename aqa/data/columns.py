@@ -23,6 +23,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "retrievedcontents", "retpsg", "context", "sourcedocuments", "retrievedcontext", "passage",
         "paragraph", "referencecontexts", "referencecontext", "문맥", "지문", "문서", "본문",
         "문단", "참고문서", "근거문서", "docs", "support", "supports", "knowledge",
+        "retrievalcontext",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths", "groundtruth",
@@ -36,7 +37,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "title": ("title", "제목", "doctitle", "documenttitle"),
 }  # fmt: skip
 # Where a row with a question and answers may have its passages, if only one of these has text.
-MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story")
+MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story", "plot")
 # Names of references that systems' answers may have, too; the others are unambiguous.
 AMBIGUOUS = COLUMNS["answers"][COLUMNS["answers"].index("answers") :]
 DOCUMENT_ID = "document_id"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Protocol
 
-from aqa.data.columns import COLUMNS, MAY_HOLD_PASSAGES, columns_called, fold
+from aqa.data.columns import COLUMNS, MAY_HOLD_PASSAGES, fold
 from aqa.data.shape import are_objects, column_rows, table_rows
 from aqa.errors import DataError
 from aqa.records import Example
@@ -90,7 +90,10 @@ def _is_asked(name: str, item: Mapping[str, Any]) -> bool:
 
 
 def _asks(row: Mapping[str, Any]) -> bool:
-    return bool(columns_called(COLUMNS["question"], tuple(row)))
+    """Whether a row has a question, or passages of a question by its id."""
+    names = {*map(fold, row)}
+    is_found = names & {*COLUMNS["id"]} and names & {*COLUMNS["passages"]}
+    return bool(is_found or names & {*COLUMNS["question"]})
 
 
 def are_keyed(document: Walked, columns: Collection[str], opening: str) -> bool:

@@ -16,16 +16,15 @@ from aqa.data.passages import (
     Listed,
     content_id,
     find_gold,
-    generic_passages,
     in_ranked_order,
     list_passages,
-    other_passages,
     read_written,
     short_hash,
 )
 from aqa.data.references import ReferenceReader
 from aqa.data.shapes.unsupported import are_predictions, what_to_do
 from aqa.data.strict_json import one_line
+from aqa.data.unnamed import generic_passages, other_passages
 from aqa.errors import DataError
 from aqa.records import Example, Passage
 
@@ -59,6 +58,7 @@ class RowParser:
         self._needs_question = needs_passages  # otherwise, references suffice
         self._joined_texts = 0
         self._unread: Counter[tuple[str, str]] = Counter()  # (column read, column ignored)
+        self._guessed: Counter[str] = Counter()  # columns of passages that no name shows
         self.generated_ids = 0
 
     def example(self, place: str, row: Mapping[str, object]) -> Example:
@@ -81,7 +81,7 @@ class RowParser:
         if self._needs_passages and not any(passage.text.strip() for passage in passages):
             self._refuse("passages", passages_column, row.get(passages_column), row, place)
         gold, gold_ids = find_gold(row, listed, place)
-        is_ranked = fold(passages_column).startswith(("retrieved", "source")) or any(
+        is_ranked = fold(passages_column).startswith(("retriev", "source")) or any(
             item.score is not None or item.rank is not None for item in listed
         )
         if not gold and not is_ranked and (self._joined or len(listed) == 1):
@@ -112,6 +112,9 @@ class RowParser:
                 f'Examples with passages in two columns: {count}; "{read}" is read, not "{other}":'
                 " name the right one with --field passages=NAME."
             )
+        for column, count in self._guessed.items():
+            if count:
+                yield f'Examples whose passages are taken from "{column}": {count}.'
         if self._joined_texts:
             yield (
                 f"Examples whose only passage looks like several in one text: {self._joined_texts};"
@@ -132,6 +135,7 @@ class RowParser:
             found = generic_passages(row, place)
             if len(found) == 1:
                 column, value = found[0]
+                self._guessed[column] += isinstance(value, list)
             elif found and self._needs_passages:
                 raise DataError(
                     f"{place}: {' and '.join(name for name, _ in found)} may both hold passages;"

@@ -16,6 +16,10 @@ LONGEST = 10_000_000  # characters to pass to Python's parser
 LIST = r"""(?:array\(\s*)?\[\s*(?:[uUbB]?['"\[{\]]|nan\b|None\b|array\(|np\.|[A-Z]\w*\(\w+=)"""
 LIST_OPENING = re.compile(LIST)
 OPENING = re.compile(LIST + r"""|\{\s*['"}]""")
+# An object as Python prints it, such as a client's reply or LangChain's documents and messages.
+PRINTED = re.compile(
+    r"\[?(?:\w+\.)*[A-Z]\w+\([a-z_]\w*=.*\)\]?|(?:page_)?content=(['\"]).*\1(?: \w+=.*)?", re.DOTALL
+)
 NAMES = {"nan": "None", "NaN": "None", "null": "None", "true": "True", "false": "False"}
 NAMES |= {name: name for name in NAMES.values()}
 CLOSING = {"]": "[", "}": "{", ")": "("}
@@ -57,6 +61,11 @@ def read_literal(
             " object; write it as JSON"
         )
     return value
+
+
+def is_printed(text: str) -> bool:
+    """Whether a text is an object as Python prints it."""
+    return PRINTED.fullmatch(text.strip()) is not None
 
 
 def _python(text: str) -> object:

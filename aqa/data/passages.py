@@ -6,16 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aqa.data.columns import (
-    MAY_HOLD_PASSAGES,
-    candidates,
-    columns_called,
-    composed,
-    first_called,
-    fold,
-)
+from aqa.data.columns import columns_called, composed, first_called
 from aqa.data.json_stream import describe
-from aqa.data.literals import LIST_OPENING, flag, read_literal
+from aqa.data.literals import LIST_OPENING, flag, is_printed, read_literal
 from aqa.data.ranks import are_consecutive, are_ranks, list_ranks, read_rank, read_score
 from aqa.data.shape import column_rows
 from aqa.errors import DataError
@@ -25,13 +18,15 @@ PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
     "segment", "chunktext", "chunk", "snippet", "abstract", "evidencetext",
+    "fact",
 )  # fmt: skip
 DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
 PASSAGE_ID = ("id", *DOCUMENT_IDS, "uuid")
-# Where LlamaIndex, Cohere, Elasticsearch, Qdrant, RankLLM, Milvus, Weaviate and Pinecone have the
-# text within a passage.
+# Where LlamaIndex, Cohere, Elasticsearch, Qdrant, RankLLM, Milvus, Weaviate, Pinecone, Dify and
+# LangChain have the text within a passage.
 WITHIN = (
-    "node", "document", "source", "payload", "doc", "entity", "properties", "fields", "metadata",
+    "node", "document", "source", "payload", "doc", "entity", "properties", "fields", "segment",
+    "textresource", "kwargs", "metadata",
 )  # fmt: skip
 TITLES = ("title",)
 ABOUT = ("meta", "metadata")  # where Haystack and LangChain have a title
@@ -39,15 +34,12 @@ GOLD_MARKS = ("isgold", "isselected", "issupporting", "ispositive", "isrelevant"
 GOLD_IDS = ("gold_ids", "positive_ids")
 GOLD_PASSAGES = ("positive_passages", "positive_ctxs")
 GOLD_TEXTS = "reference_contexts"  # in RAGAS and LlamaIndex: never ids
-OF_GOLD = "referencecontext"  # the prefix of such columns' names
 # A URL, a file name or an id, in place of a text.
 DOCUMENT_NAME = re.compile(
     r"https?://\S+|[\w./-]+\.(?:txt|md|html?|pdf|docx?|json|hwpx?)"
     r"|(?=\S*[A-Za-z])(?=\S*\d)[\w.:#/-]{2,80}",
     re.ASCII,
 )
-LONGEST_NAME = 200  # characters in a title or a URL
-SENTENCE_ENDS = (".", "!", "?", "。", "…", '."', ".”", ".'")
 
 
 def short_hash(text: str) -> str:
@@ -88,11 +80,7 @@ def list_passages(
         if value is None:
             return []
         raise DataError(f"{place}: {describe(value)} where passages are needed")
-    if value and not ids_suffice and all(map(_names_document, value)):
-        raise DataError(
-            f'{place}: "{value[0]:.60}" names a document, where its text is needed; give the texts,'
-            " or the retriever's output and its --corpus FILE"
-        )
+    _refuse_no_texts(value, place, ids_suffice)
     only = only if only is not None and len(value) == 1 else Listed()
     passages = []
     for number, item in enumerate(value, 1):
@@ -104,6 +92,9 @@ def list_passages(
             case list([str() | int() as own, int() | float() as figure]) if ids_suffice:
                 score = read_score(figure, f"score of passage {number}", place)
                 passages.append(Listed(id=composed(own), score=score))
+            case list([dict() as document, int() | float() as figure]):  # LangChain
+                scored = {**document, "score": figure}
+                passages.append(_listed(scored, number, place, only, ids_suffice))
             case str():
                 passages.append(Listed(item, only.title, only.id))
             # HotpotQA: a title and a list of sentences.
@@ -115,6 +106,20 @@ def list_passages(
                     " text and title, is needed"
                 )
     return passages
+
+
+def _refuse_no_texts(listed: list[Any], place: str, ids_suffice: bool) -> None:
+    """Raise DataError for texts that name documents, or are objects as Python prints them."""
+    if listed and not ids_suffice and all(map(_names_document, listed)):
+        raise DataError(
+            f'{place}: "{listed[0]:.60}" names a document, where its text is needed; give the texts'
+            ", or the retriever's output and its --corpus FILE"
+        )
+    if listed and all(isinstance(item, str) and is_printed(item) for item in listed):
+        raise DataError(
+            f'{place}: the passage "{listed[0]:.40}..." is an object as Python prints it; write its'
+            " text, such as document.page_content"
+        )
 
 
 def _by_ids(value: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -131,33 +136,6 @@ def _by_ids(value: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _names_document(item: object) -> bool:
     return isinstance(item, str) and DOCUMENT_NAME.fullmatch(item) is not None
-
-
-def generic_passages(row: Mapping[str, object], place: str) -> list[tuple[str, object]]:
-    """Return the columns with generic names that contain sentences, and their values."""
-    columns = columns_called(MAY_HOLD_PASSAGES, tuple(row))
-    found = [(name, read_written(row[name], f'"{name}"', place)) for name in columns]
-    return [(name, value) for name, value in found if _holds_sentences(value)]
-
-
-def other_passages(row: Mapping[str, object], column: str, place: str) -> list[str]:
-    """Return further columns that contain sentences like passages, besides the one read."""
-    names = candidates("passages", tuple(row))
-    others = [name for name in names if name != column and not fold(name).startswith(OF_GOLD)]
-    return [
-        name for name in others if _holds_sentences(read_written(row[name], f'"{name}"', place))
-    ]
-
-
-def _holds_sentences(value: object) -> bool:
-    """Whether a value has texts that are more than names, ids or URLs."""
-    parts = value if isinstance(value, list) else [value]
-    texts = [first_called(part, PASSAGE_TEXT) if isinstance(part, dict) else part for part in parts]
-    return bool(texts) and all(
-        isinstance(text, str)
-        and (len(text) > LONGEST_NAME or text.rstrip().endswith(SENTENCE_ENDS))
-        for text in texts
-    )
 
 
 def read_written(value: object, what: str, place: str) -> object:
@@ -224,6 +202,7 @@ def _listed(
 ) -> Listed:
     item = unfolded(item)
     text, passage_id = _text(first_called(item, PASSAGE_TEXT)), first_called(item, PASSAGE_ID)
+    passage_id = passage_id if isinstance(passage_id, str | int | float) else None
     if text is None and (not ids_suffice or passage_id is None):
         raise DataError(
             f"{place}: passage {number} has no text under text, contents, content or the like; "
@@ -241,11 +220,13 @@ def _listed(
 
 def unfolded(item: Mapping[str, object]) -> Mapping[str, object]:
     """Merge in the columns of a nested object that holds the passage's text, if any."""
-    inner = [item[name] for name in columns_called(WITHIN, tuple(item))]
-    found = next((each for each in inner if isinstance(each, dict)), None)
-    if found is None or first_called(item, PASSAGE_TEXT) is not None:
+    if isinstance(first_called(item, PASSAGE_TEXT), str | list):
         return item
-    return {**item, **found}
+    names = columns_called(WITHIN, tuple(item))
+    for name in names:
+        if isinstance(found := item[name], dict):
+            return unfolded({**{own: item[own] for own in item if own != name}, **found})
+    return item
 
 
 def _title(item: Mapping[str, object]) -> str:
@@ -275,6 +256,8 @@ def one_each(columns: Mapping[str, object], place: str) -> list[object]:
     lists = {column: value for column, value in columns.items() if isinstance(value, list)}
     if not isinstance(first_called(columns, (*PASSAGE_TEXT, *PASSAGE_ID)), list):
         return [columns]
+    if all(len(value) == 1 and isinstance(value[0], list) for value in lists.values()):
+        lists = {column: value[0] for column, value in lists.items()}  # RAFT
     rows = column_rows(lists)
     if rows is None:
         lengths = ", ".join(f"{len(values)} of {column}" for column, values in lists.items())

@@ -18,13 +18,13 @@ from aqa.data.passages import (
     first,
     list_passages,
     read_written,
-    unfolded,
 )
 from aqa.data.ranks import read_rank, read_score
 from aqa.data.replies import REPLIES, UNNAMED, hits, usual_row
 from aqa.data.retrieval_runs import JUDGEMENTS, is_number, read_run, run_kind
 from aqa.data.rows import read_row_file
-from aqa.data.shape import are_objects
+from aqa.data.shapes.evidence import numbered
+from aqa.data.unnamed import nested_passages
 from aqa.errors import DataError
 
 RETRIEVED = "retrieved"  # a prefix of columns of passages
@@ -105,7 +105,7 @@ def _keyed(number: str, entry: Entry, with_corpus: bool) -> Ranking:
     place, key, value = entry.place, entry.key or "", entry.value
     if isinstance(value, dict):
         value = usual_row(value)
-        if _passages_column(value):
+        if _passages_in(value)[0]:
             asks = isinstance(first_called(value, COLUMNS["question"]), str)
             own = {} if asks and key == number else {"id": key}
             return _ranking(place, {**value, **own}, "id", with_corpus)
@@ -143,30 +143,16 @@ def _is_of_retrieved(column: object) -> bool:
     return fold(column).startswith(RETRIEVED)
 
 
-def _passages_column(row: Mapping[str, object]) -> str:
-    """Return the column with a list of passages, or ""."""
+def _passages_in(row: Mapping[str, object]) -> tuple[str, object]:
+    """Return the column with a list of passages and the list; "" and None without one."""
     retrieved = [column for column in row if _is_of_retrieved(column)]
     # Ids come last: they are used only if no other column has the texts.
     retrieved.sort(key=lambda column: fold(column).removeprefix(RETRIEVED) in IDS_OF_RETRIEVED)
     columns = (*retrieved, *candidates("passages", tuple(row)))
     kept = (column for column in columns if isinstance(row[column], list | dict))
     column = next((column for column in kept if not _holds_numbers(row[column])), "")
-    others = [] if column else [other for other in row if _holds_passages(other, row[other])]
-    return others[0] if len(others) == 1 else column
-
-
-def _holds_passages(column: str, value: object) -> bool:
-    """Whether a column with an unknown name lists passages with their texts."""
-    name = fold(column)
-    if (
-        name in KNOWN | LISTS
-        or "negative" in name
-        or not are_objects(value)
-        or not isinstance(value, list)
-    ):
-        return False
-    texts = (first_called(unfolded(each), PASSAGE_TEXT) for each in value)
-    return all(texts) and not any("role" in each for each in value)  # chat turns have a role
+    others = [] if column else [*nested_passages(row)]
+    return others[0] if len(others) == 1 else (column, row.get(column))
 
 
 def _holds_numbers(value: object) -> bool:
@@ -179,7 +165,8 @@ def _ranking(
 ) -> Ranking:
     names = tuple(row)
     ids = [*filter(row.__contains__, [id_column or ""]), *candidates("id", names)]
-    column, documents = _passages_column(row), first_called(row, DOCUMENT_IDS)
+    row = next(iter(numbered.plain(row))) if numbered.knows(row) else row
+    (column, found), documents = _passages_in(row), first_called(row, DOCUMENT_IDS)
     # A cell may be empty, so the columns show what kind of row it is.
     ranked = any(isinstance(row[name], Scalar | None) for name in columns_called(FIGURES, names))
     partial = ranked and not column and not isinstance(documents, list)
@@ -196,7 +183,7 @@ def _ranking(
     gold_ids: tuple[str, ...] = ()
     joined = False
     if column:
-        passages = list_passages(row[column], f'{place}, "{column}"', ids_suffice=with_corpus)
+        passages = list_passages(found, f'{place}, "{column}"', ids_suffice=with_corpus)
         passages = _with_ids(passages, row, column, place)
         _, gold_ids = find_gold(row, passages, place)
     elif with_corpus and documents is not None and not partial:

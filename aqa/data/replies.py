@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.passages import one_each
 from aqa.data.shape import are_objects, as_objects
+from aqa.data.unnamed import nested_passages
 
 # Keys under which replies have their results: Elasticsearch, Qdrant, Weaviate, Pinecone, Milvus.
 # Chroma's reply is an object of lists.
@@ -34,8 +35,8 @@ def usual_row(row: Mapping[str, object]) -> Mapping[str, object]:
         row = {**row, "documents": [texts[index] for index in order], "results": None}
     if isinstance(output, dict) and "retrieval_result" in output:
         return {**row, "output": None, "passages": output["retrieval_result"]}
-    if isinstance(query, dict) and "text" in query:
-        return {**row, "query": query["text"], "qid": query.get("qid")}
+    if isinstance(query, dict) and {"text", "content"} & query.keys():  # the latter in Dify
+        return {**row, "query": query.get("text", query.get("content")), "qid": query.get("qid")}
     return row
 
 
@@ -50,6 +51,9 @@ def hits(value: object) -> object:
             inner = value[next(iter(names or value))]
     elif are_objects(_only(value)):  # Milvus: a list per question
         inner = _only(value)
+    if inner is value and isinstance(value, dict):
+        found = [listed for _, listed in nested_passages(value)]
+        return found[0] if len(found) == 1 else value
     return value if inner is value else hits(inner)
 
 

@@ -370,3 +370,11 @@ def test_a_line_may_name_the_delimiter(mark: str, tmp_path: Path) -> None:
         path.write_text(text)
         (example,) = read_examples(Source(str(path)))
         assert (example.id, example.place) == ("1", f"rows.csv, line {line}")
+
+
+def test_texts_that_excel_keeps_by_formulas(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('id,question,context,answers\n="001",When?,"=""In """"1874"""".""",="1874"\n')
+    (example,) = read_examples(Source(str(path)))
+    assert (example.id, example.answers) == ("001", ("1874",))
+    assert example.passages[0].text == 'In "1874".'

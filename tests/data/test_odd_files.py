@@ -68,6 +68,10 @@ TOLD = {
     "several answers in a text": ({"answers": "a /// b"}, '"|" or the like in a reference: 1;'),
     "passages in one text": ({"context": "c ||| d"}, "looks like several in one text: 1; it is"),
     "numbered passages": ({"context": ["문서 1: c\n문서 2: d"]}, "looks like several in one text"),
+    "a column of any name": (
+        {"context": None, "quotes": [{"text": "It is c."}]},
+        'Examples whose passages are taken from "quotes": 1.',
+    ),
     "two columns": (
         {"context": "It is c.", "passages": ["It is d."]},
         'in two columns: 1; "passages" is read, not "context": name the right one with --field',

@@ -149,6 +149,12 @@ REPLIES: dict[str, Callable[[list[Any]], dict[str, Any]]] = {
         "usage": {"read_units": 1},
     },
     "Milvus": lambda found: {"results": [within("entity")(found)]},
+    "Solr": lambda found: {"responseHeader": {"status": 0}, "response": {"n": 3, "docs": found}},
+    "Vespa": lambda found: {"root": {"id": "top", "relevance": 1.0, "children": found}},
+    "RAGFlow": lambda found: {"code": 0, "data": {"chunks": found, "total": 3}},
+    "Azure AI Search": lambda found: {"@odata.context": "u", "value": found},
+    "Dify": lambda found: {"records": within("segment")(found)},
+    "Haystack": lambda found: {"retriever": {"documents": found}},
 }
 WITH_TEXTS = {
     "lines": lines(rows("passages")),
@@ -216,6 +222,11 @@ WITH_TEXTS = {
     "FlashRAG": lines(
         {"id": q, "output": {"retrieval_result": hits(q)}, "golden_answers": []} for q in FOUND
     ),
+    "LangChain's pairs with scores": lines(
+        {"id": q, "docs": [[{**hit, "score": None}, hit["score"]] for hit in hits(q)]}
+        for q in FOUND
+    ),
+    "below any name": json.dumps({"retriever": "bm25", "retrievals": rows("passages")}),
     "long CSV, id beside qid": long_form().replace("docid", "id"),
 }
 WITH_CORPUS = {
@@ -504,6 +515,19 @@ def test_lists_of_chroma(join: Join) -> None:
         assert {q: [(p.id, p.text) for p in passages] for q, passages in found.items()} == {
             q: [(p.id, p.text) for p in passages] for q, passages in EXPECTED.items()
         }
+
+
+def test_a_column_for_each_passage(join: Join) -> None:
+    examples = read(join("id,passage_2,passage_1\na,It is y.,It is x.\nb,,It is z.\n"))
+    texts = [[passage.text for passage in example.passages] for example in examples]
+    assert texts == [["It is x.", "It is y."], ["It is z."]]
+
+
+def test_printed_objects_are_no_passages(join: Join) -> None:
+    printed = "Document(metadata={'source': 'a'}, page_content='It is x.')"
+    for text in (printed, "page_content='It is x.' metadata={'source': 'a'}"):
+        with pytest.raises(DataError, match="as Python prints it; write its text, such as doc"):
+            survey(join(lines([{"id": "a", "documents": [text]}])))
 
 
 def test_a_reranking_by_places_gives_the_order(join: Join) -> None:

@@ -23,6 +23,8 @@ NUMBERED = re.compile(r"(context|passage|document|paragraph|문맥|지문|문서
 # DPR's lists of passages, in the order in which a question gets them.
 DPR_LISTS = ("positive_ctxs", "hard_negative_ctxs", "negative_ctxs")
 TEVATRON_LISTS = ("positive_passages", "negative_passages")
+RGB_LISTS = ("positive", "negative")
+GOLD_LISTS = (DPR_LISTS[0], TEVATRON_LISTS[0], RGB_LISTS[0])
 # Columns of texts in TriviaQA's pages from Wikipedia and the web, and in SearchQA's results.
 PAGES = ("wiki_context", "search_context", "snippets")
 # Yes-no answers of Natural Questions; other values mean neither.
@@ -56,24 +58,27 @@ def hotpotqa(row: Row) -> Iterator[Row]:
     yield {**row, "context": marked}
 
 
-@shape(
-    any_of=("positive_ctxs", "positive_passages"),
-    knows=lambda row: (
-        ("positive_ctxs" in row or are_objects(row["positive_passages"], "text"))
-        and lacks(row, "passages")
-    ),
-)
+def _marks_passages(row: Row) -> bool:
+    of_rgb = all(
+        isinstance(row.get(name), list) and all(isinstance(text, str) for text in row[name])
+        for name in RGB_LISTS
+    )
+    are_texts = are_objects(row.get("positive_passages"), "text")
+    return ("positive_ctxs" in row or are_texts or of_rgb) and lacks(row, "passages")
+
+
+@shape(any_of=GOLD_LISTS, knows=_marks_passages)
 def dpr(row: Row) -> Iterator[Row]:
     yield {**row, "ctxs": list(_of_dpr(row))}
 
 
 def _of_dpr(row: Row) -> Iterator[object]:
-    for column in (*DPR_LISTS, *TEVATRON_LISTS):
+    for column in (*DPR_LISTS, *TEVATRON_LISTS, *RGB_LISTS):
         value = row.get(column)
         listed = one_each(value, column) if isinstance(value, dict) else value
         for item in listed if isinstance(listed, list) else []:
-            is_gold = column in (DPR_LISTS[0], TEVATRON_LISTS[0])
-            yield {**item, "is_gold": is_gold, "score": None} if isinstance(item, dict) else item
+            passage = {"text": item} if isinstance(item, str) else as_object(item)
+            yield {**passage, "is_gold": column in GOLD_LISTS, "score": None}
 
 
 @shape(

@@ -10,6 +10,7 @@ from typing import Any
 from aqa.data.columns import MISSING, composed, look_up
 from aqa.data.files import Row, complete, open_bytes
 from aqa.data.json_stream import Entry
+from aqa.data.literals import is_printed
 from aqa.data.rows import is_saved_dataset, read_binary, read_saved_dataset
 from aqa.data.shape import plain_by
 from aqa.data.strict_json import one_line
@@ -102,10 +103,21 @@ def _read_entries(
         entries = [*keyed_by_ids(entries, asked.ids, asked.questions)]
     read = list(_chosen(file, entries, fields))
     read = unlisted(read) if _suffix(file) in TABLES else read
+    _refuse_printed(read)
     found = join(file, read, asked, note) if read else {}
     if not found:
         raise DataError(f"{file} holds no predictions")
     return found
+
+
+def _refuse_printed(read: Sequence[Found]) -> None:
+    """Raise DataError if all answers are a client's objects instead of their texts."""
+    said = [row for row in read if row.said.prediction]
+    if said and all(is_printed(row.said.prediction or "") for row in said):
+        raise DataError(
+            f'{said[0].place}: the answer "{said[0].said.prediction:.40}..." is an object as Python'
+            " prints it; write its text, such as reply.choices[0].message.content"
+        )
 
 
 def check_there(file: Path) -> None:

@@ -74,6 +74,10 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
         {"score": 0.8, "metrics": {}, "htmls": ["<p>"],
             "convos": [[{"role": "assistant", "content": "Paris"}]], "metadata": None},
         "conversations of simple-evals, .*write the last turn of each with its id"),
+    "replies as Python prints them": ("p.json",
+        {"q1": "content='Paris' additional_kwargs={} id='x'",
+            "q2": "ChatCompletion(id='x', choices=[Choice(index=0)])"},
+        'id "q1": the answer "content=.*as Python prints it; write its text, such as reply'),
     "likelihoods of lm-eval": ("samples.jsonl",
         '{"doc": {"id": "q1"}, "filtered_resps": [[-1.5, false], [-2.5, true]]}',
         "likelihoods of choices, .*generate_until"),
@@ -166,7 +170,9 @@ def test_unusable_files_are_named(kind: str, tmp_path: Path) -> None:
     assert "UTF-8" not in message or "CSV (UTF-8)" in message
 
 
-@pytest.mark.parametrize("answer", ["ORCA whales", "BZh91AY", "GGUF", "FEA1", "Rar!", "%PDF"])
+@pytest.mark.parametrize(
+    "answer", ["ORCA whales", "BZh91AY", "GGUF", "FEA1", "Rar!", "%PDF", "Lens(f=2)"]
+)
 def test_answers_may_begin_as_other_files_do(answer: str, tmp_path: Path) -> None:
     path = write(tmp_path, "p.txt", f"{answer}\nRome\n")
     found = read_predictions(path, ["q1", "q2"])
