@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from aqa.backends.base import Backend
+from aqa.config.backend_options import ALIASES
 from aqa.config.options import RunConfig
 from aqa.errors import UsageError
 from aqa.progress import Progress
@@ -15,7 +16,6 @@ BACKENDS = {
     "llama-qlora": "aqa.backends.llama_qlora.backend:LlamaQloraBackend",
     "ensemble": "aqa.backends.ensemble.backend:EnsembleBackend",
 }
-ALIASES = {"llama": "llama-qlora"}
 GROUP = "aqa.backends"
 
 

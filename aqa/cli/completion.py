@@ -20,7 +20,8 @@ def offering(names: Callable[[], Iterable[str]], several: bool = False) -> Compl
 
 def _backends() -> list[str]:
     """Backends, including those of other packages."""
-    from aqa.backends import ALIASES, backend_names
+    from aqa.backends import backend_names
+    from aqa.config.backend_options import ALIASES
 
     return [*backend_names(), *ALIASES]
 

@@ -113,10 +113,13 @@ def evaluate(
     if "bertscore" not in evaluated.scoring.metrics:
         of_bert = [name for name in context.params if name.startswith("bert_")]
         refuse_idle(context, of_bert, "without BERTScore; add bertscore to --metrics")
+    if data is None:
+        refuse_idle(context, ["fields", "split", "on_duplicate_id"], "without --data; add it")
     promise = parse_promise(choose_threshold, level, wrong_under)
     outputs = _outputs(files, context.params)
     limits = parse_limits(fail_under or ())
-    with console.open_progress(quiet) as progress:
+    again = console.AGAIN if evaluated.asks_a_judge and not dry_run else ""
+    with console.open_progress(quiet, again) as progress:
         if dry_run:
             tables.show_cost(estimate_cost(evaluated, outputs, progress, limits), as_json)
             return

@@ -1,5 +1,6 @@
 """Show the results of evaluations and trainings on standard output."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -137,10 +138,9 @@ def show_training(result: "TrainResult", as_json: bool) -> None:
         " --data YOUR_QUESTIONS.json"
     )
     shared = result.weights if result.merged is None else result.merged.folder
-    say(
-        f"to share it: hf upload YOUR_NAME/{quote(result.folder.resolve().name)}"
-        f" {quote(str(shared))}"
-    )
+    # The hub allows no other characters.
+    name = re.sub(r"[^A-Za-z0-9_.]+", "-", result.folder.resolve().name).strip("-.")
+    say(f"to share it: hf upload YOUR_NAME/{name or 'YOUR_MODEL'} {quote(str(shared))}")
 
 
 def _facts(result: "TrainResult") -> dict[str, object]:

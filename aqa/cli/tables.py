@@ -204,7 +204,7 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
                 say(Text.assemble((role, "bold"), turn.content))
         draw(plan_table(prompt))
         say(Text(describe(preview), style="cyan"))
-    if tokens:
+    if tokens and any(preview.trained for preview in previews):
         say(Text.assemble(("green", "green"), " is trained on, the rest is masked"))
 
 

@@ -1,6 +1,7 @@
 """`aqa train`."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,22 @@ def train(
             needs = run_dry(found, progress)
         tables.show_dry_run(needs, as_json)
         return
-    with console.open_progress(quiet, "run the same command again with --resume") as progress:
+    with console.open_progress(quiet, _how_to_continue(folder, fresh)) as progress:
         result = run_train(found, folder, progress, resume, fresh, command)
     if is_first_process():
         show_training(result, as_json)
+
+
+def _how_to_continue(folder: Path, fresh: bool) -> Callable[[], str]:
+    """Return what says how to continue: only a training that has begun can be resumed."""
+    from aqa.runs.folder import read_manifest
+
+    before = read_manifest(folder).get("started")
+
+    def advice() -> str:
+        started = read_manifest(folder).get("started")
+        if started is None or (fresh and started == before):
+            return "run the same command again"
+        return "run the same command again with --resume" + " instead of --fresh" * fresh
+
+    return advice

@@ -20,6 +20,8 @@ from aqa.config.vllm_options import VllmOptions
 
 # A config before it is checked: nested mappings of plain values.
 RawConfig = dict[str, Any]
+# Other names of backends.
+ALIASES = {"llama": "llama-qlora"}
 
 
 class BackendOptions(Section):

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from aqa.config.backend_options import BackendOptions, RawConfig
+from aqa.config.backend_options import ALIASES, BackendOptions, RawConfig
 from aqa.config.legacy import FLAT_KEYS, translate
 from aqa.config.options import RunConfig
 from aqa.config.paths import expand_home
@@ -167,12 +167,16 @@ def build_config(
     if not isinstance(backend, dict):
         raise ConfigError(f"backend is a mapping of options, not a {_kind(backend)}")
     name = options.model_fields["name"].default
-    if backend.setdefault("name", name) != name:
+    for_backend = str(backend.get("name", name))
+    if ALIASES.get(for_backend, for_backend) != name:
         raise ConfigError(
-            f"this config is for the backend {backend['name']}, not {name}; name that one, or"
+            f"this config is for the backend {for_backend}, not {name}; name that one, or"
             " another config"
         )
+    backend["name"] = name
     if options.model_fields["model"].is_required() and not backend.get("model"):
+        _refuse_unknown_keys(backend, options, "backend")  # perhaps a misspelt model
+        _refuse_unknown_keys(merged, RunConfig)
         raise ConfigError(
             "no model is named; give --model NAME or --config FILE (a shipped one:"
             f" {options.shipped_config})"
@@ -189,6 +193,14 @@ def build_config(
     check_idle(config, asked)
     config.note_asked(keys_of(asked), (*keys_of(inherited), *keys_of(layers[-1] if layers else {})))
     return config
+
+
+def _refuse_unknown_keys(values: RawConfig, model: type[BaseModel], prefix: str = "") -> None:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        if any(each["type"] == "extra_forbidden" for each in error.errors()):
+            raise explain(error, model, prefix) from error
 
 
 def _merge(layers: Iterable[RawConfig]) -> RawConfig:

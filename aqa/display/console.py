@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -37,10 +37,10 @@ def say_warning(text: str) -> None:
 
 
 @contextmanager
-def open_progress(quiet: bool, go_on: str = "") -> Iterator[Progress]:
+def open_progress(quiet: bool, go_on: str | Callable[[], str] = "") -> Iterator[Progress]:
     """Show bars on a terminal, occasional plain lines elsewhere, and nothing when quiet.
 
-    `go_on` says how to continue interrupted work, if possible.
+    `go_on` says how to continue interrupted work, if possible; it is called once that stops.
 
     Of several processes that work together, only the first shows anything. Everything goes to
     standard error, since standard output is for data.
@@ -52,7 +52,8 @@ def open_progress(quiet: bool, go_on: str = "") -> Iterator[Progress]:
     try:
         yield RichProgress(console) if console.is_terminal else PlainProgress(console)
     except KeyboardInterrupt:
-        console.print("; ".join(filter(None, ["interrupted", go_on])))
+        advice = go_on if isinstance(go_on, str) else go_on()
+        console.print("; ".join(filter(None, ["interrupted", advice])))
         raise
 
 

@@ -110,8 +110,8 @@ def clusters_note(clusters: Clusters) -> str:
     """Describe the clusters that intervals and tests use."""
     if clusters.by == NONE:
         return (
-            "Clusters: none, as there are fewer than 10 titles or passages; each question counts as"
-            " independent."
+            "Clusters: none, as questions share fewer than 10 titles or passages; each question"
+            " counts as independent."
         )
     return (
         f"Clusters: {clusters.examples:,} questions in {clusters.count:,} by {clusters.by};"

@@ -136,7 +136,9 @@ def make_contract(report: Report, promise: Promise) -> Contract:
     if all(confidence is None for confidence in confidences):
         again = "predict again with backend.logprobs=true, or generation.samples at a temperature"
         way_out = again if system.manifest else "add a column confidence, higher where it is surer"
-        raise DataError(f"{system.name}: no answer has a confidence, so none is chosen; {way_out}")
+        raise DataError(
+            f"{system.name}: no answer has a confidence, so there is no threshold; {way_out}"
+        )
     found = choose_threshold(confidences, _wrong(system, promise), clusters, promise)
     fingerprint = system.manifest.get("fingerprint")
     return Contract(

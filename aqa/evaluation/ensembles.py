@@ -89,13 +89,13 @@ def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> 
     If only one is `wanted`, it is used regardless of its gain.
 
     Raises:
-        DataError: there are too few groups.
+        DataError: there are too few clusters.
     """
     clusters = answered.clusters
     if clusters.count < FEW:
-        groups = "questions" if clusters.are_examples else f"groups by {clusters.by}"
+        kind = "questions" if clusters.are_examples else f"clusters by {clusters.by}"
         raise DataError(
-            f"an ensemble is learned from {FEW} {groups} or more, and there are {clusters.count};"
+            f"an ensemble is learned from {FEW} {kind} or more, and there are {clusters.count};"
             " give answers to more"
         )
     is_forced = len(wanted) == 1

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from aqa.evaluation.comparison import Comparison
+from aqa.evaluation.comparison import Comparison, metric_label
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.power import needed_clusters, needed_examples
 from aqa.metrics.statistics.sign_flips import root
@@ -28,7 +28,8 @@ class Need(Facts):
 
     def __str__(self) -> str:
         systems = f"{self.a} and {self.b}"
-        what = f"to see a difference of {self.difference:g} {self.metric} between {systems}"
+        points = f"{self.difference:g} {metric_label(self.metric)}"
+        what = f"to see a difference of {points} between {systems}"
         if self.questions is None:
             return f"{what}: these questions are too few to plan from"
         by = f" in {self.clusters:,} clusters" if self.clusters != self.questions else ""

@@ -6,7 +6,7 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-from aqa.evaluation.comparison import Comparison, measure
+from aqa.evaluation.comparison import Comparison, measure, metric_label
 from aqa.evaluation.slices import corrected_groups
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
@@ -54,7 +54,7 @@ class Ranked(Facts):
 
     def __str__(self) -> str:
         mean = self.of_means
-        pair = f"{mean.a} and {mean.b} by {mean.metric}"
+        pair = f"{mean.a} and {mean.b} by {metric_label(mean.metric)}"
         doubt = "" if mean.is_real else ", which chance may explain"
         difference = f"{mean.difference:+z.1f} ({mean.interval}){doubt}"
         if self.verdict is None:

@@ -72,7 +72,7 @@ def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None
     for name in limits:
         if known is not None and name not in known:
             raise UsageError(
-                f"--fail-under {name}: there is no such score; there are {', '.join(known)}"
+                f"--fail-under {name}: there is no such score; the scores are {', '.join(known)}"
             )
 
 

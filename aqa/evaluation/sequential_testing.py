@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from aqa.errors import DataError, UsageError
-from aqa.evaluation.comparison import compare
+from aqa.evaluation.comparison import compare, metric_label
 from aqa.evaluation.inputs import Aligned
 from aqa.evaluation.planning import Sensitivity
 from aqa.metrics import load_metric
@@ -81,11 +81,12 @@ class Decision(Facts):
         return self.verdict != UNDECIDED
 
     def __str__(self) -> str:
+        score = metric_label(self.score)
         words = {
             "b better": f"{self.b} is better than {self.a}",
             "a better": f"{self.a} is better than {self.b}",
             "no difference above the margin": (
-                f"{self.a} and {self.b} differ by less than {self.margin or 0:g} {self.score}"
+                f"{self.a} and {self.b} differ by less than {self.margin or 0:g} {score}"
             ),
             UNDECIDED: f"it is not decided whether {self.a} or {self.b} is better",
         }[self.verdict]
@@ -93,7 +94,7 @@ class Decision(Facts):
         failed = " and ".join(f"{count:,} of {name}" for name, count in pairs if count)
         return (
             f"after {self.asked:,} of {self.questions:,} questions: {words} ({self.b} - {self.a}:"
-            f" {self.difference:+z.1f} {self.score}; 95 %, valid at any time: {self.low:z.1f} to"
+            f" {self.difference:+z.1f} {score}; 95 %, valid at any time: {self.low:z.1f} to"
             f" {self.high:z.1f}{f'; failed answers count 0: {failed}' if failed else ''})"
         )
 

@@ -26,8 +26,9 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turn a refused write into a one-sentence RunError."""
     try:
         yield
-    except FileExistsError as error:
-        raise RunError(f"{folder} is a file, where a folder is needed; name another") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(each for each in (folder, *folder.parents) if each.exists())
+        raise RunError(f"{file} is a file, where a folder is needed; name another") from error
     except FileNotFoundError as error:
         raise RunError(
             f"{folder}: can't write there, since it does not exist (any more); make it, move it"

@@ -269,7 +269,8 @@ def different_run(
     folder: Path, fingerprint: Mapping[str, Any], retry_errors: bool
 ) -> dict[str, str]:
     """Describe how the run in a folder, if any, differs from the one to resume."""
-    theirs = read_header(folder / JOURNAL).get("fingerprint")
+    with explain_write_errors(folder):
+        theirs = read_header(folder / JOURNAL).get("fingerprint")
     if not isinstance(theirs, dict):
         return {}
     found = differences(theirs, fingerprint)

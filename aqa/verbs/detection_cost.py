@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aqa.config.options import RunConfig
+from aqa.evaluation.comparison import metric_label
 from aqa.evaluation.planning import Need
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
@@ -46,10 +47,10 @@ class DetectionCost:
         if self.sees is not None:
             sentence += (
                 f"; the {self.capacity:,} available, or affordable under the cap, can show"
-                f" {self.sees:.1f} {self.need.metric}"
+                f" {self.sees:.1f} {metric_label(self.need.metric)}"
             )
         if not self.is_paired:
-            sentence += " (if both vary alike and independently; fewer are likely enough)"
+            sentence += " (if both vary alike and independently; fewer will probably do)"
         return sentence
 
 

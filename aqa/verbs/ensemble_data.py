@@ -206,8 +206,8 @@ class Learning:
     def sample(self) -> str:
         """Describe the questions that the scores are computed on."""
         clusters = self.answered.clusters
-        groups = "" if clusters.are_examples else f" in {clusters.count:,} groups by {clusters.by}"
-        return f"{clusters.examples:,} questions{groups}"
+        by = "" if clusters.are_examples else f" in {clusters.count:,} clusters by {clusters.by}"
+        return f"{clusters.examples:,} questions{by}"
 
 
 def read_answers(

@@ -10,6 +10,9 @@ import pytest
 from calls import Call
 
 import aqa
+from aqa.cli.score_tables import show_training
+from aqa.runs.names import MANIFEST
+from aqa.verbs.train import TrainResult
 
 ROW = {"id": "q1", "question": "어디?", "context": "서울 은 크다.", "answers": ["서울"]}
 PREDICT = ("predict", "stub", "--data", "data.jsonl", "-o", "out")
@@ -80,7 +83,7 @@ BAD_WORDS = {
     "a template's unknown variable": (["--prompt", "odd.txt"], "unknown variable {passages}"),
     "an unknown field": (["--field", "text=body"], 'no field "text"'),
     "an unknown column": (["--field", "question=Frage"], 'no column "Frage"'),
-    "below a file": (["-o", "data.jsonl/out"], "can't write there (Not a directory)"),
+    "below a file": (["-o", "data.jsonl/out"], "data.jsonl is a file, where a folder is needed"),
 }
 
 
@@ -429,3 +432,55 @@ def test_a_shell_is_offered_values(
     monkeypatch.setenv("COMP_CWORD", str(len(words.split(" "))))
     assert offered <= set(run_aqa(code=0).stdout.split())
     assert offered or not run_aqa(code=0).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("flags", "before", "written", "advice"),
+    [
+        ([], None, None, "run the same command again"),
+        ([], None, "now", "run the same command again with --resume"),
+        (["--fresh"], "then", None, "run the same command again"),
+        (["--fresh"], "then", "now", "run the same command again with --resume instead of --fresh"),
+    ],
+)
+def test_only_a_training_that_has_begun_is_to_be_resumed(
+    flags: list[str],
+    before: str | None,
+    written: str | None,
+    advice: str,
+    call_aqa: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def write(started: str | None) -> None:
+        if started is not None:
+            (tmp_path / "run" / MANIFEST).write_text(json.dumps({"started": started}))
+
+    def interrupted(*_: object) -> None:
+        write(written)
+        raise KeyboardInterrupt
+
+    (tmp_path / "run").mkdir()
+    write(before)
+    monkeypatch.setattr("aqa.verbs.train.train", interrupted)
+    words = ["--data", "data.jsonl", "--dev-data", "data.jsonl", "-o", "run"]
+    done = call_aqa("train", "llama", "-m", "m", *words, *flags, code=130)
+    assert done.stderr == f"interrupted; {advice}\n"
+
+
+def test_tokens_that_are_not_known_are_not_explained(call_aqa: Call) -> None:
+    shown = call_aqa("prompt-preview", "gpt4", "--data", "data.jsonl", "--tokens", code=0)
+    assert "서울 은 크다." in shown.stdout
+    assert "is trained on" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("llama.v2_x", "llama.v2_x"), ("t5 mine (한국)", "t5-mine"), ("한국", "YOUR_MODEL")],
+)
+def test_the_hub_is_given_a_name_that_it_allows(
+    folder: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / folder
+    show_training(TrainResult("t5", run, run / "model", {}, None), as_json=False)
+    assert f"hf upload YOUR_NAME/{name} " in capsys.readouterr().out

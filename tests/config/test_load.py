@@ -39,6 +39,12 @@ def write(folder: Path, content: str | bytes, name: str = "config.yaml") -> Path
     return path
 
 
+def test_a_config_may_name_its_backend_by_an_alias() -> None:
+    assert built({"backend": {"name": "llama"}}).backend.name == "llama-qlora"
+    with pytest.raises(ConfigError, match="for the backend llamas, not llama-qlora"):
+        built({"backend": {"name": "llamas"}})
+
+
 FLAT_VALUES = {
     "model_name": "some/model",
     "data_path": "dev.json",
@@ -180,6 +186,8 @@ def test_a_number_in_scientific_notation_is_one() -> None:
         ({"backend": "t5"}, "backend is a mapping of options, not a text"),
         ({"backend": {"model": ""}}, "no model is named"),
         ({"backend": {"model": []}}, "no model is named"),
+        ({"model": "x", "backend": {"model": ""}}, "key model; did you mean backend.model?"),
+        ({"backend": {"modl": "x", "model": ""}}, "backend.modl; did you mean backend.model?"),
         ({"prompt": ["x"]}, "config key prompt: ['x'] is not text"),
         (
             {"training": {"gradient_checkpointing": "x"}},

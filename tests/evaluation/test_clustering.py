@@ -72,8 +72,10 @@ def test_what_is_said_of_them() -> None:
     assert clusters_note(titles) == (
         "Clusters: 60 questions in 12 by title; intervals and tests use them."
     )
-    assert clusters_note(Clusters.apart(60)).startswith(
-        "Clusters: none, as there are fewer than 10"
+    own_passages = choose_clusters("auto", Labels(labelled(60, 60)))  # many, but none shared
+    assert clusters_note(own_passages) == (
+        "Clusters: none, as questions share fewer than 10 titles or passages; each question counts"
+        " as independent."
     )
     for enough in (titles, Clusters.apart(3)):
         assert list(cluster_warnings("auto", Labels(), enough)) == []

@@ -129,7 +129,7 @@ def test_the_best_member_is_a_reader_not_what_else_it_would_have_said() -> None:
 
 def test_too_few_groups_are_refused(random: np.random.Generator) -> None:
     few = answered(random.random((90, 2)) < 0.5)
-    with pytest.raises(DataError, match=r"10 groups by title or more, and there are 9"):
+    with pytest.raises(DataError, match=r"10 clusters by title or more, and there are 9"):
         learn(few, "f1", ["majority"], 42)
     alone = answered(random.random((9, 2)) < 0.5, per_group=1)
     with pytest.raises(DataError, match="10 questions or more, and there are 9"):

@@ -46,7 +46,7 @@ def test_whether_a_ranking_turns(
     assert set(ranked.by_prompt) == {"p0", "p1"}
     told = found.to_json()
     assert told["rankings"][0]["verdict"] == verdict
-    assert "a and b by f1: " in str(ranked)
+    assert "a and b by F1: " in str(ranked)
     tables = list(prompt_tables(found))
     assert [len(table.rows) for table in tables] == [2, 3]
 
@@ -77,7 +77,7 @@ def test_one_common_prompt_has_no_ranking_that_could_turn() -> None:
     assert ranked.of_means == ranked.by_prompt["p"]
     assert ranked.of_means.p_holm == ranked.of_means.p
     assert "verdict" not in ranked.to_json()
-    assert "a and b by f1, with p, the prompt of both: b - a: +" in str(ranked)
+    assert "a and b by F1, with p, the prompt of both: b - a: +" in str(ranked)
     assert [len(table.rows) for table in prompt_tables(found)] == [2, 1]
 
 

@@ -153,7 +153,7 @@ def test_limits(report: Report) -> None:
     assert str(error.value) == (
         "a_1&b: em 50.00 is under 60; =b|c: em 0.00 is under 60; =b|c: f1 0.00 is under 70"
     )
-    with pytest.raises(UsageError, match="--fail-under f2: there is no such score; there are em, "):
+    with pytest.raises(UsageError, match="f2: there is no such score; the scores are em, "):
         check_limit_names({"f2": 1}, report.systems[0].scores)
     check_limit_names({"f2": 1}, None)
 

@@ -16,7 +16,7 @@ from aqa.runs.folder import (
     open_run,
     read_manifest,
 )
-from aqa.runs.journal import Journal
+from aqa.runs.journal import Journal, different_run
 from aqa.runs.names import (
     ADAPTER,
     CHECKPOINTS,
@@ -36,7 +36,7 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     file.touch()
     for folder, told in (
         (file, "is a file, where a folder"),
-        (file / "below", "can't write there"),
+        (file / "below", "file is a file, where a folder"),
     ):
         with pytest.raises(RunError, match=told), open_run(folder, "predict"):
             pass
@@ -218,3 +218,11 @@ def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None
         open_run(tmp_path, "predict"),
     ):
         pass
+
+
+def test_a_dry_run_refuses_a_file_as_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "below"):
+        with pytest.raises(RunError, match="file is a file, where a folder is needed"):
+            different_run(folder, {}, retry_errors=False)
