@@ -133,7 +133,7 @@ def test_the_command(call_aqa: Call, tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps(rows))
     done = call_aqa("evaluate", "a.json", "b.json", "--metrics", "em", "--plan", "2", code=0)
     said = " ".join(done.stdout.split())
-    assert "of 2 em between a and b in four of five tests of fixed size: about " in said
+    assert "of 2 EM between a and b in four of five tests of fixed size: about " in said
     found = json.loads((tmp_path / "metrics.json").read_bytes())["plan"][0]
     assert f"about {found['questions']:,} questions" in said
     alone = call_aqa("evaluate", "a.json", "--plan", "2", code=2)
