@@ -9,8 +9,10 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from aqa.backends.llama_qlora.models import check_order
 from aqa.backends.local.loading import check_keys, damaged, placement
 from aqa.backends.model_errors import explained
+from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ModelError
 from aqa.library_output import quiet
@@ -57,14 +59,21 @@ def check_supported(folder: Path, note: Callable[[str], None]) -> None:
         )
 
 
-def prepare_model(model: Any, adapter: Path | None, options: LlamaQloraOptions, packs: bool) -> Any:
-    """Prepare a model for prediction, with its adapter; `packs` must be False to save weights."""
+def prepare_model(model: Any, files: ModelFiles, options: LlamaQloraOptions, packs: bool) -> Any:
+    """Prepare a model for prediction, with its adapter; `packs` must be False to save weights.
+
+    Raises:
+        ModelError: the adapter does not fit, or it makes the model see later tokens.
+    """
     from aqa.backends.llama_qlora.attention import attend_in_blocks
     from aqa.backends.llama_qlora.prepacked_linear import pack
 
     attend_in_blocks(model, options)
-    if adapter is not None:
-        model = load_adapter(model, adapter, options)
+    if files.adapter is not None:
+        model = load_adapter(model, files.adapter, options)
+        configs = model.peft_config.values()
+        if not any(each.is_prompt_learning or each.peft_type == "LORA" for each in configs):
+            check_order(model, files)  # those two never mix tokens
     if packs and options.device_map is None:
         pack(model)
     return model

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MethodType
 from typing import Any
 
 import torch
@@ -119,21 +120,22 @@ def _map_last_tokens(layer: Any) -> None:
     """Let the last MLP map only each row's last token, since no later layer reads the others."""
     if not hasattr(layer, "down_proj"):  # an attention layer or a mixture of experts
         return
-    whole: Callable[..., Any] = layer.forward
+    whole: Callable[..., Any] = type(layer).forward
 
-    def forward(states: torch.Tensor, *others: Any, **named: Any) -> Any:
+    def forward(self: Any, states: torch.Tensor, *others: Any, **named: Any) -> Any:
         apart = _APART.get()
         if apart is None or others or named:
-            return whole(states, *others, **named)
+            return whole(self, states, *others, **named)
         last = apart.indices[:, -1]
-        mapped = whole(states[:, last])
+        mapped = whole(self, states[:, last])
         if not isinstance(mapped, torch.Tensor):
-            return whole(states)
+            return whole(self, states)
         found = torch.zeros_like(states)
         found[:, last] = mapped
         return found
 
-    layer.forward = forward
+    # A method, which is bound to the copy if peft copies the layer (modules_to_save).
+    layer.forward = MethodType(forward, layer)
 
 
 def can_continue(model: Any) -> bool:

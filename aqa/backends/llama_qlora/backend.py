@@ -283,5 +283,5 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
             self._take_over_generation()
             if not training:
                 packs = not self._dequantizes
-                self.model = prepare_model(self.model, files.adapter, self.options, packs)
+                self.model = prepare_model(self.model, files, self.options, packs)
             task.advance()

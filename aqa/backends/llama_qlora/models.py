@@ -21,7 +21,7 @@ from aqa.backends.local.loading import (
     own_quantization,
     placement,
 )
-from aqa.backends.model_errors import is_out_of_memory
+from aqa.backends.model_errors import explained, is_out_of_memory
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.errors import ConfigError, ModelError
@@ -80,22 +80,25 @@ def load_model(
         lambda _, inputs: (inputs[0].contiguous(), *inputs[1:])
     )
     if not (training and sharded_by()):
-        _check_order(model, files.title)
+        check_order(model, files)
     return model
 
 
-def _check_order(model: Any, title: str) -> None:
-    """Check that a model does not read ahead, in one batch so that both rows are rounded equally.
+def check_order(model: Any, files: ModelFiles) -> None:
+    """Check that a model, perhaps with an adapter, does not read ahead.
+
+    Each row is read alone, since some adapters mix the tokens of a batch (Lily).
 
     Raises:
-        ModelError: the logits of the first token depend on the last one.
+        ModelError: the logits of the first token depend on the last one, or the model fails.
     """
     import torch
 
-    rows = torch.tensor([[5, 6, 7], [5, 6, 8]], device=input_device(model))
-    with torch.no_grad():  # the model may cache tensors that training uses
-        found = model(input_ids=rows, use_cache=False).logits
-    check_causal(model, title, *found[:, 0])
+    rows = torch.tensor([[[5, 6, 7]], [[5, 6, 8]]], device=input_device(model))
+    with explained(files.spec, files.title), torch.no_grad():  # it may cache what training uses
+        found = [model(input_ids=row, use_cache=False).logits[0, 0] for row in rows]
+    title = str(files.adapter) if hasattr(model, "peft_config") else files.title
+    check_causal(model, title, *found)
 
 
 def linear_4bit(model: Any) -> Iterator[Any]:

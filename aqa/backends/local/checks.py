@@ -84,9 +84,9 @@ def check_vocabulary(
 def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
     """Check that two logits of one token, with different tokens after it, are the same.
 
-    Encoders have causal classes too, and a few decoders omit their mask or mix up positions when
-    they read a whole answer. Trained that way, a model sees each answer in advance, or learns what
-    it cannot use when writing.
+    Encoders have causal classes too, a few decoders omit their mask or mix up positions when they
+    read a whole answer, and a few adapters mix all tokens read at once. Trained that way, a model
+    sees each answer in advance, or learns what it cannot use when writing.
 
     Raises:
         ModelError: they differ, or are not finite.
@@ -97,8 +97,9 @@ def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
             " source, or choose another backend.compute_dtype"
         )
     if (one.float() - other.float()).abs().max() > AHEAD * one.abs().max():
+        adapters = getattr(model, "peft_config", {}).values()
+        kind = " with ".join([model.config.model_type, *(each.peft_type for each in adapters)])
         raise ModelError(
-            f"{title}: in transformers, this kind of model ({model.config.model_type}) sees later"
-            " tokens, or reads otherwise than it writes, so it can't learn to write answers; use"
-            " another model"
+            f"{title}: in transformers, this kind of model ({kind}) sees later tokens, or reads"
+            " otherwise than it writes, so it can't learn to write answers; use another model"
         )

@@ -13,6 +13,8 @@ from aqa.config.backend_options import LocalModelOptions
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import local_rank, process_count
 
+# Messages of CUDA and HIP if PyTorch was not compiled for a GPU of this age.
+_NO_CODE = ("no kernel image is available", "invalid device function")
 FSDP, ZERO = "FSDP", "DeepSpeed's ZeRO stage 3"  # what shards weights over processes
 
 
@@ -99,7 +101,8 @@ def ready_device() -> str:
     holes between fixed ones. The user's own settings stay; Windows and AMD's GPUs lack this.
 
     Raises:
-        ModelError: others have reserved the GPU, or use all of its memory.
+        ModelError: others have reserved the GPU, or use all of its memory, or this build of PyTorch
+            has no code for it.
     """
     import torch
 
@@ -112,9 +115,13 @@ def ready_device() -> str:
     try:
         torch.cuda.set_device(device)
         torch.cuda.mem_get_info()
+        torch.zeros(1, device=device)
     except RuntimeError as error:
+        has_code = not any(words in str(error) for words in _NO_CODE)
+        advice = "see what else runs on it (nvidia-smi)"
         raise ModelError(
-            f"{device} can't be used: {said_by(error)}; see what else runs on it (nvidia-smi), or"
+            f"{device} can't be used: {said_by(error)};"
+            f" {advice if has_code else 'install a build of PyTorch that supports this GPU'}, or"
             " choose another GPU with CUDA_VISIBLE_DEVICES"
         ) from error
     return device

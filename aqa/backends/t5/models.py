@@ -10,6 +10,7 @@ from aqa.backends.local.devices import (
     weights_device,
 )
 from aqa.backends.local.loading import load_whole, placement
+from aqa.backends.model_errors import explained
 from aqa.backends.model_files import ModelFiles
 from aqa.config.backend_options import FromScratchOptions, T5Options
 from aqa.library_output import quiet
@@ -43,7 +44,7 @@ def check_decoder(model: Any, title: str) -> None:
     """Check that training, which reads an answer at once, and decoding compute the same logits.
 
     Raises:
-        ModelError: they do not.
+        ModelError: they do not, or the model fails.
     """
     import torch
 
@@ -52,7 +53,7 @@ def check_decoder(model: Any, title: str) -> None:
     text = torch.tensor([[5, 6, 7]], device=input_device(model))
     read, mask, past = text.clone(), torch.ones_like(text), None
     read[:, 0] = model.generation_config.decoder_start_token_id
-    with torch.no_grad():
+    with explained(title), torch.no_grad():
         states = encode(model, text, mask)
         whole = decode(model, states, mask, read)[0]
         for place in range(2):

@@ -49,8 +49,9 @@ def answers(folder: Path, template: Template) -> tuple[list[str | None], list[An
         (wider_tokenizer, OVER_BOTH),
         (chat_tokenizer, ACTIVATED),
         (chat_tokenizer, ADALORA),
+        (chat_tokenizer, {"modules_to_save": ["mlp"]}),
     ],
-    ids=["template", "wider", "wider-saved-twice", "wider-adapted", "activated", "adalora"],
+    ids=["template", "wider", "saved-twice", "wider-adapted", "activated", "adalora", "saved-mlp"],
 )
 def test_an_adapter_answers_with_its_own_tokenizer_as_by_peft(
     tokenizer: Any, options: Any, tiny_no_template: Path, template: Template, tmp_path: Path
@@ -198,6 +199,13 @@ def test_an_adapter_of_an_unknown_kind_is_refused(tiny: Path, tmp_path: Path) ->
     with pytest.raises(
         ModelError, match=r"does not support adapters of kind NEWEST; run pip install -U"
     ):
+        make_reader(folder).__enter__()
+
+
+def test_an_adapter_that_mixes_all_tokens_of_a_batch_is_refused(tiny: Path, tmp_path: Path) -> None:
+    """An answer would depend on the other prompts."""
+    folder = save_adapter(tiny, tmp_path / "adapter", kind="LilyConfig")
+    with pytest.raises(ModelError, match=r"adapter: .*\(llama with LILY\) sees later tokens"):
         make_reader(folder).__enter__()
 
 

@@ -101,6 +101,17 @@ def test_an_encoder_is_no_reader(
         pass
 
 
+def test_a_model_that_fails_at_its_first_tokens_is_one_sentence(tmp_path: Path) -> None:
+    """Zamba's attention reads twice the hidden size, whatever its config says."""
+    tokenizer = make_tokenizer()
+    odd = {"vocab_size": len(tokenizer), "attention_hidden_size": 32, "attention_head_dim": 8}
+    sizes = {**SIZES, "num_hidden_layers": 6, "attn_layer_period": 3, "attn_layer_offset": 2}
+    shape = transformers.ZambaConfig(**sizes, **odd, mamba_dt_rank=8, n_mamba_heads=2)
+    reader = make_reader(save_model("AutoModelForCausalLM", shape, tokenizer, tmp_path))
+    with pytest.raises(ModelError, match=r"can't be loaded \(RuntimeError: .*check that its JSON"):
+        reader.__enter__()
+
+
 def test_a_model_without_layers_for_4_bits_is_refused(tmp_path: Path) -> None:
     """Falcon's layers have their own class; transformers would leave them all in 16 bits."""
     model = save_causal("falcon", tmp_path)

@@ -45,6 +45,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> FakeGpus:
         properties = SimpleNamespace(major=major)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+        monkeypatch.setattr(torch, "zeros", lambda *sizes, **_: torch.ones(*sizes))
 
     return fake
 
@@ -138,6 +139,29 @@ def test_a_gpu_that_others_fill_is_no_fault_of_the_model(
     options = llama_config("x/y", "backend.quantization='4bit'").backend
     with pytest.raises(ModelError, match=r"^cuda:0 can't be used: CUDA .*CUDA_VISIBLE_DEVICES"):
         check_quantization(options, PreTrainedConfig())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "CUDA error: no kernel image is available for execution on the device\nmore",
+        "HIP error: invalid device function",
+    ],
+)
+def test_a_gpu_that_this_pytorch_has_no_code_for_is_named(
+    error: str, gpus: FakeGpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a V100 with a build for CUDA 13: only the first computation fails."""
+
+    def fail(*sizes: object, device: str) -> None:
+        raise RuntimeError(error)
+
+    gpus(1)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "backend:native")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 9), raising=False)
+    monkeypatch.setattr(torch, "zeros", fail)
+    with pytest.raises(ModelError, match=r"^cuda:0 can't be used: .* install a build of PyTorch"):
+        ready_device()
 
 
 @pytest.mark.parametrize(

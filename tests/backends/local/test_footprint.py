@@ -98,6 +98,7 @@ def test_segments_grow_on_cuda_unless_told(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 9), raising=False)
+    monkeypatch.setattr(torch, "zeros", lambda *sizes, **_: None)
     monkeypatch.setattr(torch.version, "cuda", built)
     monkeypatch.setattr(devices.sys, "platform", "linux")
     devices.ready_device()
