@@ -16,9 +16,10 @@ CLOSING = "\n{}\n\n"  # how templates close an empty thought
 class AssistantTurn:
     """The text that a chat template writes before (`head`) and after (`tail`) an answer.
 
-    `head` follows the generation prompt. `trims`: the template strips the answer. `thought` is the
-    mark that closes the thought left open by the generation prompt, "" if none is open. `known` is
-    False if the template does not show how it writes an answer.
+    `head` follows the generation prompt, whose text after the user's message is `opening`. `trims`:
+    the template strips the answer. `thought` is the mark that closes the thought left open by the
+    generation prompt, "" if none is open. `known` is False if the template does not show how it
+    writes an answer.
     """
 
     head: str = ""
@@ -26,6 +27,7 @@ class AssistantTurn:
     trims: bool = False
     thought: str = ""
     known: bool = True
+    opening: str = "\n"
 
     def around(self, answer: str) -> str:
         """Return an answer as the template writes it after the generation prompt."""
@@ -39,6 +41,7 @@ def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
     user = [{"role": "user", "content": "?"}]
     padded = f"  {PROBE}  "
     opened = template.render(user, opens_answer=True)
+    opening = opened.rpartition("?")[2]
     thought = next((end for start, end in THOUGHTS if opened.rstrip().endswith(start)), "")
     try:
         whole = template.render([*user, {"role": "assistant", "content": padded}], False)
@@ -48,8 +51,10 @@ def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
         place = whole.rfind(content)
         if place >= 0:
             head = _head(opened, whole[:place], thought)
-            return AssistantTurn(head, whole[place + len(content) :], content is PROBE, thought)
-    return AssistantTurn(CLOSING.format(thought) if thought else "", thought=thought, known=False)
+            tail = whole[place + len(content) :]
+            return AssistantTurn(head, tail, content is PROBE, thought, opening=opening)
+    head = CLOSING.format(thought) if thought else ""
+    return AssistantTurn(head, thought=thought, known=False, opening=opening)
 
 
 def _head(opened: str, before: str, thought: str) -> str:

@@ -1,10 +1,12 @@
 """What chat templates put around an answer is detected, trained on and removed again."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from calls import Call
+from model_kinds import CAUSAL_KINDS
 from tiny_llama import (
     AT_THE_END,
     BEGIN,
@@ -129,6 +131,21 @@ def test_prompt_and_label_are_what_transformers_makes_of_the_chat(chat_template:
     )
     assert made.tokenizer.decode(encoding.prompt_ids) == prompt_text
     assert made.tokenizer.decode((*encoding.prompt_ids, *encoding.target_ids)) == whole
+
+
+@pytest.mark.parametrize("name", ["llama-2", "zephyr", "phi3", "gemma2"])
+def test_a_label_begins_with_no_space_that_the_chat_lacks(name: str) -> None:
+    """SentencePiece adds one to a text that is tokenized alone, such as an answer."""
+    kind = CAUSAL_KINDS[name]
+    made = encoder(kind.chat_template, kind.tokenizer())
+    template = Template("t", (Message("user", "{context} {question}"),))
+    encoding = made.encode(replace(prompt_of("Where?", "Ostry"), template=template))
+    chat = [("user", "Rain. Where?"), ("assistant", "Ostry")]
+    whole = made.tokenizer.apply_chat_template(
+        [{"role": role, "content": content} for role, content in chat], return_dict=False
+    )
+    learnt = [*encoding.prompt_ids, *encoding.target_ids]
+    assert learnt == whole[: len(learnt)]
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,8 @@ class ChatAlone:
         if self.kind.chat_template is None:
             opened = "\n\n".join(turn["content"] for turn in turns) + "\n"
             begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-            return begin + self.ids(opened), [*self.ids(answer), tokenizer.eos_token_id]
+            read, whole = self.ids(opened), self.ids(opened + answer)
+            return begin + read, [*whole[len(read) :], tokenizer.eos_token_id]
         if "raise_exception" in self.kind.chat_template:  # no system role
             turns = [{"role": "user", "content": "\n\n".join(turn["content"] for turn in turns)}]
         # The fixed date that aqa uses instead of today.
@@ -110,10 +111,13 @@ class ChatAlone:
         if self.kind.variables.get("enable_thinking") is False:
             behind = f"{answer}<|im_end|>\n"  # this template repeats its empty reasoning
         assert behind != whole
-        learnt = self.ids(behind)
+        read = self.ids(opened)
+        learnt = self.ids(opened + behind)
+        assert learnt[: len(read)] == read
+        learnt = learnt[len(read) :]
         ended = until_end(learnt, self.ends)
         end = learnt[len(ended)] if len(ended) < len(learnt) else tokenizer.eos_token_id
-        return self.ids(opened), [*ended, end]
+        return read, [*ended, end]
 
     def ids(self, text: str) -> list[int]:
         found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
