@@ -61,6 +61,12 @@ _QUOTED = re.compile(
     r"|'((?:[^']|(?<=\w)'(?=\w))++)'|‘((?:[^‘’]|(?<=\w)’(?=\w))++)’"
 )
 _PUNCTUATION = re.compile(r"[\W_]+")
+# White space, controls, and what Unicode calls default ignorable; then a blank of Braille.
+_BLANKS = re.compile(
+    "[\\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff\u2800]*"
+)
 HALF = "\ufffd"  # what remains of a character whose bytes were cut in the middle
 MOST_MARKS = 4  # nested around an answer
 MOST_BRACES = 64  # positions at which to look for an object
@@ -77,16 +83,18 @@ class CleanAnswer:
 def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") -> CleanAnswer:
     """Reduce generated text to the answer itself.
 
-    In this order: remove reasoning (see `strip_thoughts`); take the first line that has more
+    In this order: remove reasoning (see `strip_thoughts`); take the first line that shows more
     than a label ("Answer:", "답변:", "답:", "정답:", "A:", bold or not), without its label, and
     the lines after it if the whole text is kept; remove bold marks and then one pair of quotation
     marks around all of it. If the first line is a no-answer phrase, the answer is "".
     """
     lines = deque((strip_thoughts(raw) or "").splitlines(keepends=True))
     opening = line = ""
-    while lines and not line:
-        opening = _without_label(lines.popleft().strip())
+    while lines and is_blank(line):
+        opening = _without_label(_without_blanks(lines.popleft()).rstrip())
         line = _unwrap(opening)
+    if is_blank(line):
+        return CleanAnswer("", abstained=False)
     abstained = means_no_answer(line, no_answer)
     text = _unwrap("\n".join([opening, "".join(lines)]).strip()) if kept == "text" else line
     return CleanAnswer("" if abstained else text, abstained)
@@ -101,12 +109,12 @@ def strip_thoughts(raw: str) -> str | None:
     begin = 0
     for end in _THOUGHT_ENDS.finditer(raw):
         begin = end.end()
-    said = raw[begin:]
-    if _THOUGHT_BEGINS.match(said.lstrip()):
+    said = _without_blanks(raw[begin:])
+    if _THOUGHT_BEGINS.match(said):
         return None
-    if said.lstrip().startswith(_CHANNEL) or _FINAL.search(said):
+    if said.startswith(_CHANNEL) or _FINAL.search(said):
         *_, said = _FINAL.split(said)
-        return None if said.lstrip().startswith(_CHANNEL) else _END_OF_TURN.split(said)[0]
+        return None if said.startswith(_CHANNEL) else _END_OF_TURN.split(said)[0]
     if _BARE_CHANNELS.match(said):
         said = _BARE_CHANNELS.sub("", said, count=1)
     return _unmarked(said)
@@ -118,11 +126,22 @@ def _unmarked(said: str) -> str:
         without = _without_end(said, _TURN_ENDS)
         said = without if without.strip() else said
     for _ in range(MOST_MARKS):
-        begin = _WRAPS.match(said.lstrip())
+        shown = _without_blanks(said)
+        begin = _WRAPS.match(shown)
         if begin is None:
             break
-        said = _without_end(said.lstrip()[begin.end() :], _WRAP_ENDS)
+        said = _without_end(shown[begin.end() :], _WRAP_ENDS)
     return said
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: it has only white space and invisible characters."""
+    return _BLANKS.fullmatch(text) is not None
+
+
+def _without_blanks(text: str) -> str:
+    """Remove blanks from the start; at the end, some belong to the character before them."""
+    return _BLANKS.sub("", text, count=1)
 
 
 def _without_end(text: str, ends: Iterable[str]) -> str:

@@ -7,8 +7,9 @@ import pytest
 from aqa.backends.openai_api.error_bodies import error_text
 from aqa.metrics.normalize import PROFILES
 from aqa.records import AnswerPart
-from aqa.runs.cleaning import CleanAnswer, clean_answer, means_no_answer, object_in
+from aqa.runs.cleaning import CleanAnswer, clean_answer, is_blank, means_no_answer, object_in
 from aqa.runs.journal_rows import cleaned_again
+from aqa.runs.tool_calls import is_tool_call
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,15 @@ from aqa.runs.journal_rows import cleaned_again
         ("", ""),
         (" \n\t\n", ""),
         ("Answer:", ""),
+        ("\u200b", ""),
+        ("\u200b\n\ufeffAnswer: Paris", "Paris"),
+        ("Answer: \u2060\nParis", "Paris"),
+        ("\ufeff<think>Lyon? Or", ""),
+        ("<think>Lyon?</think>\u200b<answer>\u200bParis</answer>", "Paris"),
+        ("Is it?</think>\u200b", ""),
+        ('"\u00ad"', ""),
+        ("\u2764\ufe0f", "\u2764\ufe0f"),  # the second makes the first an emoji
+        ("\u0645\u06cc\u200c\u0631\u0648\u062f", "\u0645\u06cc\u200c\u0631\u0648\u062f"),
     ],
 )
 def test_clean_up(raw: str, text: str) -> None:
@@ -107,6 +117,8 @@ def test_clean_up(raw: str, text: str) -> None:
         ("- one\n- two", "- one\n- two"),
         ("**Paris**", "Paris"),
         (" \n\t\n", ""),
+        ("\u200b\n\u2060\n", ""),
+        ("\ufeffParis\nand Rome", "Paris\nand Rome"),
     ],
 )
 def test_the_whole_text_is_kept(raw: str, text: str) -> None:
@@ -140,6 +152,15 @@ def test_who_begins_with_a_no_answer_phrase_abstains(kept: AnswerPart) -> None:
 )
 def test_no_answer_phrases_become_empty(raw: str) -> None:
     assert clean_answer(raw, ("No answer.", "모름")) == CleanAnswer("", abstained=True)
+
+
+def test_what_no_reader_sees_is_blank() -> None:
+    """What Unicode calls default ignorable; the others have a glyph, if the font has it."""
+    hidden = (
+        "\u00ad\u034f\u061c\u115f\u180e\u200b\u200d\u200f\u202e\u2060\u2069\u3164\ufe0f\ufeff\uffa0"
+    )
+    assert all(map(is_blank, ("", " \n", "\x00", *hidden, hidden, "\U000e0020", "\U000e01ef")))
+    assert not any(map(is_blank, (".", "\u0301", "\u0600", "\ue000", "\ufffd", f"{hidden}a")))
 
 
 def test_a_phrase_within_an_answer_is_an_answer() -> None:
@@ -187,11 +208,13 @@ MARKS = [
     "Answer:", "Answer:\n", "a: ", "\n", " ", "**", "'a", "a'", '"', "‘a", "```", "```\n```x",
     "<think>", "</think>", "<|channel|>final", "<|channel|>final<|constrain|>", "analysis",
     "assistantfinal", "<answer>", "</answer>", "<|im_end|>", "<|end|>", "{", "[", '{"a":', "{}\n",
-    '\\"', "the ", "《", "<", "<title>",
+    '\\"', "the ", "《", "<", "<title>", "\u200b", "<tool_call>{}</tool_call>",
+    "[TOOL_CALLS]a[b]{}", "<|python_tag|>{}", "<function=a><",
 ]  # fmt: skip
 WORKS: list[Callable[[str], object]] = [
     lambda text: clean_answer(text, ["unknown"], "text"),
     object_in,
+    is_tool_call,
     PROFILES["squad"].normalize,
     error_text,
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from aqa.config.options import GenerationOptions
 from aqa.records import MEAN_LOGPROB, MIN_LOGPROB, Prediction
+from aqa.runs.tool_calls import CALLED, is_tool_call
 
 UniformDraws = Sequence[Sequence[float]]  # the `uniform_draws` of each answer
 
@@ -56,17 +57,19 @@ def as_prediction(
 ) -> Prediction:
     """Make a prediction of the best of a prompt's answers, with all of them if several were asked.
 
-    `decode` returns a text and whether it is an answer; an unfinished thought is not.
+    `decode` returns a text and whether it is an answer; an unfinished thought is not. Nor is a
+    tool call.
     """
     if not all(isfinite(answer.log_probability) for answer in answers):
         return Prediction(prompt_id, None, NO_NUMBERS, prompt_tokens)
     ranked = sorted(answers, key=lambda a: a.score(options.length_penalty), reverse=True)
     pairs = [(answer, decode(answer.ids)) for answer in ranked]
-    nbest = [(a, text) for a, (text, is_answer) in pairs if is_answer]
+    nbest = [(a, text) for a, (text, is_answer) in pairs if is_answer and not is_tool_call(text)]
     if not nbest:
-        first, (text, _) = pairs[0]
+        first, (text, is_answer) = pairs[0]
         tokens = len(first.ids)
-        return Prediction(prompt_id, text, UNFINISHED.format(tokens), prompt_tokens, tokens)
+        error = CALLED if is_answer else UNFINISHED.format(tokens)
+        return Prediction(prompt_id, text, error, prompt_tokens, tokens)
     best, text = nbest[0]
     scored = tuple((text, a.score(options.length_penalty)) for a, text in nbest)
     return Prediction(

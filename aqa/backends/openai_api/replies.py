@@ -10,7 +10,8 @@ from aqa.backends.openai_api.error_bodies import error_text
 from aqa.backends.openai_api.logprobs import Token
 from aqa.backends.openai_api.schemas import BadObjectError, ResponseSchema
 from aqa.records import StructuredAnswer
-from aqa.runs.cleaning import strip_thoughts
+from aqa.runs.cleaning import is_blank, strip_thoughts
+from aqa.runs.tool_calls import CALLED, is_tool_call
 from aqa.spent import Spent
 
 LARGEST_COUNT = 10**8  # tokens; higher counts are wrong
@@ -138,15 +139,16 @@ def make_reply(said: RawReply, body: Mapping[str, Any], schema: ResponseSchema |
     if reason is not None:
         return failed
     found, cut = Reply(text, None, model, spent, tier, tokens=said.tokens), said.end == "length"
+    called = is_tool_call(text, cut)
     if schema is None:
-        return replace(found, cut=cut)
+        return replace(failed, error=CALLED) if called else replace(found, cut=cut)
     try:
         return replace(found, structured=schema.read(text))
     except BadObjectError as error:
         reason = f"the answer does not match the schema {schema.name}: {error}"
         if cut:
             reason = f"the answer was cut off inside its JSON object; {ROOM}"
-        return replace(failed, error=reason)
+        return replace(failed, error=CALLED if called else reason)
 
 
 def _why_none(said: RawReply, text: str) -> str | None:
@@ -154,16 +156,15 @@ def _why_none(said: RawReply, text: str) -> str | None:
         return said.failure
     if said.end == "filter":
         return "the server's content filter blocked the answer"
-    spoke = strip_thoughts(text)
-    if spoke is not None and spoke.strip():
+    if not is_blank(strip_thoughts(text) or ""):
         return None
     if said.refusal:
         return f"the model refused: {_whole(str(said.refusal))}"
-    thought = said.thought or bool(text.strip())
+    thought = said.thought or not is_blank(text)
     if said.end == "length":
         return f"the model's thought was cut off; {ROOM}" if thought else f"{NO_ROOM}; {ROOM}"
     if ending_of(said.ending) in TOOLS:
-        return "the model called a tool instead of answering"
+        return CALLED
     return "the model thought, but gave no answer" if thought else "the model gave no answer"
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aqa.config.validation_errors import not_what
 from aqa.records import StructuredAnswer
-from aqa.runs.cleaning import object_in
+from aqa.runs.cleaning import is_blank, object_in
 
 Answered = TypeVar("Answered", bound=BaseModel)
 
@@ -93,7 +93,7 @@ class ReaderAnswer(BaseModel):
 def _reader_answer(found: ReaderAnswer) -> StructuredAnswer:
     if not found.answerable:
         return StructuredAnswer("", abstained=True)
-    if not found.answer.strip():
+    if is_blank(found.answer):
         raise BadObjectError("answerable is true, but answer is empty")
     return StructuredAnswer(found.answer, passages=tuple(dict.fromkeys(found.passages)))
 

@@ -16,6 +16,7 @@ from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.label_sampling import correct
 from aqa.metrics.verdicts import VERDICTS, Verdicts, most_given
 from aqa.records import Evidence, Example
+from aqa.runs.cleaning import is_blank
 
 if TYPE_CHECKING:
     from aqa.evaluation.judge.panel import Panel
@@ -110,7 +111,9 @@ def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cas
             for system in systems:
                 own = pairs[system.name]
                 answer = own.predictions[place]
-                if answer is not None and answer.strip() and not own.abstention_scores[place]:
+                if answer is None or is_blank(answer):
+                    continue
+                if not own.abstention_scores[place]:
                     yield Case(
                         system.name,
                         example.id,

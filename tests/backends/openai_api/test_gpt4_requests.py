@@ -300,6 +300,8 @@ def test_who_never_gives_an_answer_is_paid_five_times_for_it(
         (completion("x", "content_filter"), None, "content filter blocked the answer"),
         (completion(None, refusal="I won't"), None, "the model refused: I won't"),
         (completion(" \n"), None, "the model gave no answer"),
+        (completion("\u200b\ufeff"), None, "the model gave no answer"),
+        (completion("[TOOL_CALLS]search[ARGS]{}"), None, "the model called a tool"),
     ],
 )
 def test_how_an_answer_ends(

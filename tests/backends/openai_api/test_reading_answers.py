@@ -21,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("hurried")
 Body = dict[str, Any]
 OBJECT = '{"answer": "Ann", "passages": [1], "answerable": true}'
 THOUGHT = "<think>Is it Bob?"
+CALL = '<tool_call>{"name": "search", "arguments": {}}</tool_call>'
+HIDDEN = "\u200b\ufeff\u202e\u00ad"  # a zero-width space, a BOM, a bidi control, a soft hyphen
 
 
 def chat(content: object, finish: object = "stop", **message: object) -> bytes:
@@ -92,6 +94,25 @@ def test_no_object_is_guessed(text: str) -> None:
     assert reply.misfit
 
 
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (CALL, "the model called a tool instead of answering"),
+        (HIDDEN, "the model gave no answer"),
+        (OBJECT.replace("Ann", HIDDEN), "answerable is true, but answer is empty"),
+    ],
+)
+def test_what_is_no_answer_is_none_of_the_schema_either(text: str, error: str) -> None:
+    reply = read_reply(chat(text), READER_ANSWER)
+    assert reply.misfit
+    assert error in (reply.error or "")
+
+
+def test_an_object_within_a_call_of_a_tool_is_an_answer() -> None:
+    text = f"<tool_call>{OBJECT}</tool_call>"
+    assert read_reply(chat(text), READER_ANSWER).structured is not None
+
+
 def test_the_answer_within_a_fence_is_that_of_the_run(tmp_path: Path, server: Server) -> None:
     text = f"```json\n{OBJECT}\n```"
     server.answer = lambda body: text
@@ -136,6 +157,16 @@ def test_a_failure_keeps_what_was_said(tmp_path: Path, server: Server, structure
         (chat(None, "tool_calls"), "called a tool"),
         (chat(None, "stop", tool_calls=[{"id": "t"}]), "called a tool"),
         (chat(None, "function_call"), "called a tool"),
+        (chat(CALL), "called a tool"),
+        (chat(f"{THOUGHT}</think>{CALL}"), "called a tool"),
+        (chat(CALL[:30], "length"), "called a tool"),
+        (response(message(CALL)), "called a tool"),
+        (chat(HIDDEN), "the model gave no answer"),
+        (response(message(HIDDEN)), "the model gave no answer"),
+        (chat(f"{THOUGHT}</think>{HIDDEN}"), "the model thought, but gave no answer"),
+        (chat(f"{HIDDEN}{THOUGHT}"), "the model thought, but gave no answer"),
+        (chat(HIDDEN, refusal="No."), "the model refused: No."),
+        (chat(HIDDEN, "length"), "no token was left"),
         (chat("", reasoning_details=[{"text": "hm"}]), "the model thought, but gave no answer"),
         (chat([{"type": "reasoning", "text": "hm"}]), "the model gave no answer"),
         (chat([{"type": "refusal", "refusal": "No."}]), "the model refused: No."),
@@ -157,6 +188,8 @@ def test_a_thought_is_no_answer(content: bytes, error: str) -> None:
     ("content", "text"),
     [
         (chat("Ann", None), "Ann"),
+        (chat(f"{HIDDEN}Ann"), f"{HIDDEN}Ann"),  # the text as it came
+        (chat(f"It writes {CALL}"), f"It writes {CALL}"),
         (chat("Ann", "eos_token"), "Ann"),
         (chat(1801), "1801"),
         (b'{"choices": [{"index": 1, "text": "Bo"}, {"index": 0, "text": "Ann"}]}', "Ann"),

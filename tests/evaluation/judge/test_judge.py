@@ -322,6 +322,16 @@ def test_a_judge_that_gives_no_verdict_gives_no_score(
     assert "the judge gave no verdict on a: " in done.stderr
 
 
+def test_an_answer_that_shows_nothing_is_not_judged(
+    call_aqa: Call, tmp_path: Path, server: Server
+) -> None:
+    write(tmp_path, count=3)
+    files.write(tmp_path, "a.json", {"q0": "right 0", "q1": "", "q2": "\u200b\ufeff"})
+    call_aqa(*words(server, "a.json"), code=0)
+    assert server.requests == 1
+    assert scored(tmp_path)["systems"][0]["scores"]["judge"]["value"] == pytest.approx(200 / 3)
+
+
 def test_an_answer_too_long_for_the_judge(call_aqa: Call, tmp_path: Path, server: Server) -> None:
     write(tmp_path, count=3)
     (tmp_path / "a.json").write_text(json.dumps({"q0": "right", "q2": "wrong " * 2000}))
