@@ -63,9 +63,7 @@ class Asker:
             found = self._service.prediction(prompt, tried.reply, tried.spent)
             return replace(found, seconds=round(tried.seconds, 3))
         assert tried.last is not None
-        reason, count = tried.last.reason, tried.failures.total()
-        if not tried.last.is_own:
-            reason = f"gave up after {count} attempt{'s' * (count > 1)}: {reason}"
+        reason = tried.last.after(tried.failures.total())
         return self._service.failure(prompt, reason, tried.spent)
 
     async def _start(self, likely: float, worst: Spent, tried: Attempts) -> float | None:

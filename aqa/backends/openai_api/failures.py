@@ -93,6 +93,12 @@ class Failure:
         """Whether the same request may be answered a little later."""
         return self.kind in ("unreachable", "busy", "broken", "late")
 
+    def after(self, attempts: int) -> str:
+        """Return why a question failed whose last one of so many attempts ended like this."""
+        if self.is_own:
+            return self.reason
+        return f"gave up after {attempts} attempt{'s' * (attempts > 1)}: {self.reason}"
+
     @property
     def group(self) -> str:
         """Equal for failures that probably have one cause."""

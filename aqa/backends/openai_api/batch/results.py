@@ -1,12 +1,13 @@
 """Turn lines of a batch's answers into predictions, by the same rules as live answers."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
+from aqa.backends.openai_api.attempts import ATTEMPTS
 from aqa.backends.openai_api.batch.lines import RequestLines, answer_of
 from aqa.backends.openai_api.error_bodies import status_in
-from aqa.backends.openai_api.failures import Failure, classify_body, classify_status
+from aqa.backends.openai_api.failures import Failure, Kind, classify_body, classify_status
 from aqa.backends.openai_api.policy import ALIKE, FATAL
 from aqa.backends.openai_api.prices import priced
 from aqa.backends.openai_api.replies import BadBodyError, Reply
@@ -14,7 +15,7 @@ from aqa.backends.openai_api.service import Service
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
-ATTEMPTS = 3  # batches in which an example is asked before it counts as failed
+BATCHES = 5  # in which a question may fail for one reason that is not its own
 UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before it was answered
 LACKING = Failure("broken", "the server's answers lack it", maybe_paid=True)
 
@@ -24,8 +25,7 @@ Json = dict[str, Any]
 class Results:
     """Reads the lines of all batches of a run.
 
-    `attempts` counts how often an example failed although it may be answered later, `lost` what was
-    paid for unusable lines.
+    `lost` is what was paid for unusable lines.
     """
 
     def __init__(self, service: Service) -> None:
@@ -33,14 +33,14 @@ class Results:
         self._service, self._price = service, service.ledger.batch_price
         self._access, self._parameters = service.access, service.parameters
         self._samples = service.config.generation.samples
-        self.attempts: Counter[int] = Counter()
+        self._attempts: defaultdict[int, Counter[Kind]] = defaultdict(Counter)  # failed ones
         self._failures: dict[int, Failure] = {}  # of examples without an answer
         self.lost = Spent()
 
     @property
     def progress(self) -> int:
         """A number that grows with whatever was learnt or has failed, so that more may follow."""
-        return len(self._parameters.learnt) + self.attempts.total()
+        return len(self._parameters.learnt) + sum(own.total() for own in self._attempts.values())
 
     @property
     def endpoint(self) -> str:
@@ -77,21 +77,16 @@ class Results:
             outcome = self._parameters.learn(body, outcome)
             if json.loads(json.dumps(self.body(prompt))) != body:
                 return None
-        self._failures[prompt.index] = outcome
-        self.attempts[prompt.index] += 1
-        tried = self.attempts[prompt.index]
-        if outcome.is_own:
-            return self.failed(prompt, outcome.reason)
-        if tried < ATTEMPTS:
+        if self._may_follow(prompt.index, outcome):
             return None
-        return self.failed(prompt, f"gave up after {tried} attempts: {outcome.reason}")
+        return self.failed(prompt, outcome.after(self._attempts[prompt.index].total()))
 
     def why_in_vain(self) -> str | None:
         """Return why asking the rest would be pointless; None if it may not be."""
         failures = list(self._failures.values())
         for_all = {"fatal"} if self._service.has_answered else {"fatal", "denied"}
         found = {i: own.reason for i, own in self._failures.items() if own.kind in for_all}
-        if sum(self.attempts[index] for index in found) >= FATAL:
+        if sum(self._attempts[index].total() for index in found) >= FATAL:
             return next(iter(found.values()))
         if len(failures) >= ALIKE and not self._service.has_answered:
             return f"no answer yet, and {len(failures)} questions failed: {failures[0].reason}"
@@ -105,13 +100,19 @@ class Results:
         worst = self._service.worst(prompt, self._price)
         spent = self._service.counted(reply, worst, self._price)
         self._failures.pop(prompt.index, None)
-        if reply.error is not None:
-            self._failures[prompt.index] = self._service.as_failure(reply)
-            self.attempts[prompt.index] += 1
-            if (reply.empty or reply.misfit) and self.attempts[prompt.index] < ATTEMPTS:
-                self.lost += spent
-                return None
+        if reply.error is None:
+            return self._service.prediction(prompt, reply, spent)
+        if self._may_follow(prompt.index, self._service.as_failure(reply)):
+            self.lost += spent
+            return None
         return self._service.prediction(prompt, reply, spent)
+
+    def _may_follow(self, index: int, failure: Failure) -> bool:
+        """Note a failed attempt; return whether there may be another one."""
+        self._failures[index] = failure
+        tried = self._attempts[index]
+        tried[failure.kind] += 1
+        return tried[failure.kind] < (ATTEMPTS[failure.kind] if failure.is_own else BATCHES)
 
     def _outcome(self, line: Json | None, completed: bool) -> Reply | Failure | None:
         if line is None:

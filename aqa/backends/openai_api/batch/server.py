@@ -244,8 +244,8 @@ class BatchServer:
                 if not self._was_there:
                     raise ModelError(f"{failure.reason}; is backend.base_url right?")
                 raise ModelError(
-                    f"gave up after {attempts} attempts: {failure.reason}; batches keep running at"
-                    " the server; run the same command again to resume"
+                    f"{failure.after(attempts)}; batches keep running at the server; run the same"
+                    " command again to resume"
                 )
             await asyncio.sleep(pause)
 
