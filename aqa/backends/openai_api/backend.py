@@ -183,7 +183,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self._service.resume(facts)
         self._spending = SpendingRecord(folder)
         self._samples = SampleRecord(folder)
-        self._service.ledger.resume(self._kept(spent), facts, self._spending)
+        service, kept = self._service, self._kept(spent)
+        service.ledger.resume(kept, facts, self._spending, service.unlimited)
 
     def _kept(self, spent: Spent) -> Spent:
         """Add what the record of batches knows to what the journal does."""

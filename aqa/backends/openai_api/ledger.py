@@ -12,6 +12,7 @@ from aqa.runs.spending import SpendingRecord
 from aqa.spent import CostEstimate, Spent
 
 LEAST = 1e-6  # dollars; less is rounding
+SLACK = 16  # tokens; servers count the marks of an answer's end differently
 UNKNOWN_PRICE = "not known; set backend.price.input and backend.price.output"
 
 
@@ -20,8 +21,8 @@ class Ledger:
 
     `price` is what this process pays: `live_price`, or `batch_price` with the Batch API; None if
     unknown. Nothing starts that could exceed a cap. If an answer took more than its worst case,
-    by this `excess`, because the server ignores the limit on answers, all others are assumed to
-    do so too.
+    because the server ignores the limit on answers, all others are assumed to take as much more,
+    or as much as the model's context has room for: this is `excess`.
     """
 
     def __init__(self, options: Gpt4Options) -> None:
@@ -52,7 +53,13 @@ class Ledger:
         met = dict.fromkeys(price.shown() for price in self._by_tier.values() if price)
         return "; ".join(met) or UNKNOWN_PRICE
 
-    def resume(self, kept: Spent, facts: Mapping[str, object], record: SpendingRecord) -> None:
+    def resume(
+        self,
+        kept: Spent,
+        facts: Mapping[str, object],
+        record: SpendingRecord,
+        unlimited: Spent,
+    ) -> None:
         """Count what earlier sessions spent: on kept answers, and on others by their `to_json`.
 
         `record` holds the total that a killed session may have spent. What may be spent is written
@@ -60,6 +67,8 @@ class Ledger:
         """
         known = self._in_money(kept) + Spent.read(facts.get("unfinished"))
         self.spent += known.highest(self._in_money(record.read()))
+        if "excess" in facts:
+            self._distrust(Spent.read(facts["excess"]), unlimited)
         self._record = record
 
     def may_start(self, worst: Spent) -> bool:
@@ -97,12 +106,21 @@ class Ledger:
         self.spent += used
         self.write()
 
-    def learn(self, worst: Spent, used: Spent) -> bool:
-        """Note what an answer took; True if it is the first longer one that matters for a cap."""
+    def learn(self, worst: Spent, used: Spent, unlimited: Spent) -> bool:
+        """Note what an answer took; True if it is the first longer one that matters for a cap.
+
+        `unlimited` is the most that an answer can take beyond its limit.
+        """
         is_first = self._has_caps and used.output > worst.output and not self.excess.output
-        self.excess = self.excess.highest(used - worst)
-        self.is_untried = False
+        self._distrust(used - worst, unlimited)
         return is_first
+
+    def _distrust(self, excess: Spent, unlimited: Spent) -> None:
+        """Expect so much more of each request; without a limit, as much as there can be."""
+        self.excess = self.excess.highest(excess)
+        if excess.output > SLACK:
+            self.excess = self.excess.highest(unlimited)
+        self.is_untried = False
 
     def write(self) -> None:
         """Record on disk what is spent, and the worst case of what is in flight."""
@@ -133,6 +151,8 @@ class Ledger:
         unfinished = self.spent - self._in_money(kept)
         is_some = unfinished.input or unfinished.output or (unfinished.cost or 0.0) > LEAST
         found: dict[str, object] = {"spent": self.spent.to_json()}
+        if self._has_caps and (self.excess.output or self.excess.cost):
+            found["excess"] = self.excess.to_json()
         return {**found, "unfinished": unfinished.to_json()} if is_some else found
 
     def _in_money(self, spent: Spent) -> Spent:

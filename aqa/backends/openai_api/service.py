@@ -172,17 +172,26 @@ class Service:
         cost = None if price is None else price.highest(read, self.room)
         return Spent(read, self.room, cost=cost)
 
+    @cached_property
+    def unlimited(self) -> Spent:
+        """The most that an answer can take beyond its limit, within the model's context."""
+        price, most = self.ledger.price, max(self.limit, self.room)
+        cost = None
+        if price is not None:
+            cost = price.highest(most, most) - price.highest(most, self.room)
+        return Spent(output=most - self.room, cost=cost)
+
     def counted(self, reply: Reply, worst: Spent, price: Price | None) -> Spent:
         """Count a reply and return its cost, which is the worst case if the server reports none."""
         kind = "misfit" if reply.misfit else "unanswered" if reply.error else "answered"
         self.requests[kind] += 1
         self.models[self.access.shown(reply.model)] += 1
         used = worst if reply.spent is None else priced(reply.spent, price)
-        if self.ledger.learn(worst, used):
+        if self.ledger.learn(worst, used, self.unlimited):
             self.note(
                 f"the server ignores the limit of an answer's length: one took {used.output:,}"
                 f" tokens, where {worst.output:,} were requested; for the cap, each is counted with"
-                " as many from now on"
+                f" {self.room + self.ledger.excess.output:,} from now on"
             )
         return used
 

@@ -341,7 +341,8 @@ def test_a_server_that_heeds_no_limit_passes_no_cap(
     tmp_path: Path, server: Server, told: dict[str, object]
 ) -> None:
     server.usage = {"prompt_tokens": 10, "completion_tokens": 2, **told}
-    config = configured(tmp_path, server, 30, max_cost=0.1, max_concurrency=16, reasoning_tokens=0)
+    options = {"max_cost": 0.1, "max_concurrency": 16, "reasoning_tokens": 0}
+    config = configured(tmp_path, server, 30, max_seq_length=5010, **options)
     notes: list[str] = []
     with pytest.raises(StoppedError, match="max-cost"):
         run(config, tmp_path / "out", notes=notes)
@@ -350,6 +351,28 @@ def test_a_server_that_heeds_no_limit_passes_no_cap(
         "cost" not in told
     )
     assert 0.09 <= read_manifest(tmp_path / "out")["served"]["spent"]["usd"] <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("told", "requests"), [({"completion_tokens": 50}, 2), ({"cost": 0.06}, 1)]
+)
+def test_nor_by_an_answer_longer_than_any_before(
+    tmp_path: Path, server: Server, told: dict[str, object], requests: int
+) -> None:
+    """Nor in a later session, since what the server did is remembered."""
+
+    def script(number: int, body: object) -> None:
+        first = told if number == 0 else {"completion_tokens": 29_000}
+        server.usage = {"prompt_tokens": 10, "completion_tokens": 2, **first}
+
+    server.script = script
+    options = {"max_concurrency": 4, "reasoning_tokens": 0, "max_seq_length": 30_000}
+    config = configured(tmp_path, server, 30, max_cost=0.1, **options)
+    for _ in range(2):
+        with pytest.raises(StoppedError, match="max-cost"):
+            run(config, tmp_path / "out")
+        assert server.requests == requests
+    assert 0.05 < read_manifest(tmp_path / "out")["served"]["spent"]["usd"] <= 0.1
 
 
 def test_a_redirect_is_not_followed_with_the_key(

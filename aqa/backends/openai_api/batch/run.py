@@ -24,7 +24,7 @@ from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
 EXPIRED = 3  # rounds with expired batches, before the run stops
-TRIED = 10  # requests of a first batch, which shows whether a server heeds limits
+TRIED = 10  # most requests of a first batch, which shows whether a server heeds limits
 CAPPED = 5  # rounds limited by a cap, before the run stops
 NOTHING = Spent()
 FULL = "token_limit_exceeded"  # more than the account may queue
@@ -273,18 +273,21 @@ class BatchRun:
                 reason = f"its request of {len(line):,} bytes is more than a file may hold"
                 self._too_long.append((prompt, self._results.failed(prompt, reason)))
                 continue
-            if self._ledger.is_untried and planned == TRIED:
-                self._progress.note(
-                    f"{planned} requests first, to see if the server heeds the limit on answers"
-                )
-                return
             worst = self._service.worst(prompt, self._ledger.batch_price) + self._ledger.excess
+            if self._ledger.is_untried and planned and not self._may_try(planned, worst):
+                first = f"{planned} request{'s' * (planned > 1)} first"
+                self._progress.note(f"{first}, to see if the server heeds the limit on answers")
+                return
             if not self._ledger.has_room(worst):
                 self._capped = True
                 return
             self._ledger.reserve(worst)
             planned += 1
             yield line, worst
+
+    def _may_try(self, planned: int, worst: Spent) -> bool:
+        more = worst + self._service.unlimited * (planned + 1)
+        return planned < TRIED and self._ledger.has_room(more)
 
 
 def _show(task: Task, seen: dict[int, tuple[int, str]], part: Part, batch: Batch) -> None:

@@ -143,16 +143,16 @@ AGAIN = {"500": FAULTS["500"], "429": FAULTS["429"], "no answer": FAULTS["empty"
 
 @pytest.mark.parametrize("fault", AGAIN.values(), ids=AGAIN)
 def test_what_may_pass_is_asked_again(tmp_path: Path, server: BatchingServer, fault: Fault) -> None:
-    server.line = at_first(fault, times=2)
+    server.line = at_first(fault, times=4)
     result = run(configured(tmp_path, server), tmp_path / "out")
     assert (result.answered, result.failed) == (20, 0)
-    assert [len(batch.requests) for batch in server.batches.values()] == [20, 1, 1]
+    assert [len(batch.requests) for batch in server.batches.values()] == [20, 1, 1, 1, 1]
     assert set(server.answered.values()) == {1}
     server.line = at_first(fault, times=9)
     assert run(configured(tmp_path, server), tmp_path / "never").failed == 1
     told = errors(tmp_path / "never")["q3"]
-    assert told.startswith(("gave up after 3 attempts: ", "the server gave no answer"))
-    assert len(server.batches) == 3 + 3
+    assert told.startswith(("gave up after 5 attempts: ", "the server gave no answer"))
+    assert len(server.batches) == 5 + 5
 
 
 @pytest.mark.parametrize("answered", [0, 4])
@@ -585,7 +585,7 @@ def test_a_cap_is_never_passed_and_the_run_goes_on(tmp_path: Path, server: Batch
     manifest = read_manifest(tmp_path / "out")
     assert manifest["status"] == "stopped"
     assert 20 < manifest["counts"]["answered"] == len(server.answered) < 50
-    assert len(server.batches) == 5
+    assert len(server.batches) == 1 + 5  # the first tries the server
     assert run(configured(tmp_path, server, 100, price=price), tmp_path / "out").answered == 100
     assert set(server.answered.values()) == {1}
 
@@ -593,17 +593,38 @@ def test_a_cap_is_never_passed_and_the_run_goes_on(tmp_path: Path, server: Batch
 def test_a_server_that_heeds_no_limit_passes_no_cap(tmp_path: Path, server: BatchingServer) -> None:
     """A first batch shows it; what is known of it, such as OpenAI, needs none."""
     server.answer = lambda body: "word " * 1000
-    price = {"input": 1, "output": 2}
     notes: list[str] = []
-    config = configured(tmp_path, server, 100, price=price, max_cost=0.06)
+    config = capped(tmp_path, server, 0.06)
     with pytest.raises(StoppedError, match="--max-cost"):
         run(config, tmp_path / "out", notes=notes)
     assert 0.05 < server.cost(1, 2) / 2 <= 0.06
-    assert [len(batch.requests) for batch in server.batches.values()] == [10, 49]
+    assert [len(batch.requests) for batch in server.batches.values()] == [10, 37, 9, 2]
     assert "10 requests first" in "".join(notes)
     options = Gpt4Options.model_validate({"base_url": "https://api.openai.com/v1", "max_cost": 1})
     assert not Ledger(options).is_untried
     assert Ledger(options.model_copy(update={"base_url": server.url})).is_untried
+
+
+def test_nor_does_a_first_batch_or_an_answer_longer_than_any_before(
+    tmp_path: Path, server: BatchingServer
+) -> None:
+    """As many are tried as the cap has room for if they all reach the end of the context."""
+    lengths = iter([8, *[1000] * 99])
+    server.answer = lambda body: "word " * next(lengths)
+    notes: list[str] = []
+    config = capped(tmp_path, server, 0.0045)
+    for _ in range(2):
+        with pytest.raises(StoppedError, match="--max-cost"):
+            run(config, tmp_path / "out", notes=notes)
+        assert 0.001 < server.cost(1, 2) / 2 <= 0.0045
+    assert [len(batch.requests) for batch in server.batches.values()] == [3, 1, 1]
+    assert "3 requests first" in "".join(notes)
+
+
+def capped(folder: Path, server: BatchingServer, cap: float) -> RunConfig:
+    price = {"input": 1, "output": 2}
+    limits = {"max_seq_length": 1200, "reasoning_tokens": 0, "max_cost": cap}
+    return configured(folder, server, 100, price=price, **limits)
 
 
 def test_other_runs_know_of_what_is_collected_before_this_one_ends(
