@@ -216,29 +216,47 @@ class Policy:
         self._is_doubtful = len(self._row) >= MANY
 
     def _settle(self) -> None:
-        """Draw conclusions from the questions that are held or in flight."""
-        held = list(self._held.values())
-        sizes = Counter(failure.group for failure in held)
-        largest = max(sizes, key=sizes.__getitem__, default="")
-        alike = [failure for failure in held if failure.group == largest]
-        are_all = self._all_read and 0 < len(held) == self._read - self._done
-        is_doubtful = len(alike) >= ALIKE or len(self._row) >= MANY
+        """Decide whether what is held goes on waiting for an answer to another question.
+
+        If too many failed alike, nothing starts until no request is in flight; then the run stops.
+        """
+        alike, all_are_held = self._alike(), self._all_are_held()
+        too_many = len(alike) >= ALIKE or len(self._row) >= MANY
         # At the end of a run that was resumed in vain, all are tried.
-        goes_on = self._in_vain and self._all_read and not are_all
-        self._is_doubtful = is_doubtful and not goes_on
+        tries_the_rest = self._in_vain and self._all_read and not all_are_held
+        self._is_doubtful = too_many and not tries_the_rest
         if self._is_doubtful:
             if not self._pace.active:
-                error = ModelError(self._reason(alike))
-                if self._in_vain or (are_all and self._has_answered):
-                    self._release(False)
-                self.stop(error)
-        elif are_all:
-            denied = [failure.reason for failure in held if failure.kind == "denied"]
-            if denied and not self._has_answered:
-                self.stop(ModelError(f"{denied[0]}; {KEPT}"))
+                self._stop_for(alike, all_are_held)
+        elif all_are_held:
+            self._end_with_held()
+        elif self._held and len(self._held) >= self._room:  # they differ, and block others
             self._release(False)
-        elif held and len(held) >= self._room:  # they differ, and block others
+
+    def _alike(self) -> list[Failure]:
+        """Return the failures of the largest group of held questions that failed alike."""
+        held = self._held.values()
+        sizes = Counter(failure.group for failure in held)
+        largest = max(sizes, key=sizes.__getitem__, default="")
+        return [failure for failure in held if failure.group == largest]
+
+    def _all_are_held(self) -> bool:
+        """Whether some are held, and all others of the run have an answer or a failure."""
+        return self._all_read and 0 < len(self._held) == self._read - self._done
+
+    def _stop_for(self, alike: list[Failure], all_are_held: bool) -> None:
+        """Stop the run; unless the next one should ask what is held again, that has failed."""
+        error = ModelError(self._reason(alike))
+        if self._in_vain or (all_are_held and self._has_answered):
             self._release(False)
+        self.stop(error)
+
+    def _end_with_held(self) -> None:
+        """End the run with what is held as failed; if access was denied before any answer, stop."""
+        denied = [own.reason for own in self._held.values() if own.kind == "denied"]
+        if denied and not self._has_answered:
+            self.stop(ModelError(f"{denied[0]}; {KEPT}"))
+        self._release(False)
 
     def _reason(self, alike: list[Failure]) -> str:
         """Say why the run stops: because of questions that failed alike, or so many in a row."""
