@@ -28,6 +28,7 @@ class StubOptions(BackendOptions):
     seconds_per_answer: float = 0.0
     fail_ids: tuple[str, ...] = ()
     asked: str | None = None  # a file to append every prompt's id to
+    held_by: str | None = None  # a file: as long as it exists, only two prompts are answered
     up_to: str | None = None  # a file with the index of the first prompt that has to wait
 
 
@@ -35,6 +36,7 @@ class StubBackend(Backend[StubOptions]):
     """Answers each window's prompts in reverse order."""
 
     Options: ClassVar[type[BackendOptions]] = StubOptions
+    _asked = 0
 
     @property
     def limit(self) -> int:
@@ -57,10 +59,13 @@ class StubBackend(Backend[StubOptions]):
                     time.sleep(self.options.seconds_per_answer)
                 while self._waits(prompt):
                     time.sleep(0.01)
+                self._asked += 1
                 yield prompt, self.answer(prompt)
 
     def _waits(self, prompt: Prompt) -> bool:
-        file = self.options.up_to
+        held_by, file = self.options.held_by, self.options.up_to
+        if held_by is not None and self._asked >= 2 and Path(held_by).exists():
+            return True
         return file is not None and prompt.index >= int(Path(file).read_text() or 0)
 
     def _note(self, window: list[Prompt]) -> None:

@@ -36,6 +36,7 @@ class Fault:
     cut: bool = False  # send only half of the answer's bytes
     close: bool = False  # close the connection before answering
     hang: float = 0.0  # seconds of silence
+    until: Callable[[], bool] = lambda: True  # silence until then, while the request is in flight
     reset: bool = False  # break the connection within the body
     drip: float = 0.0  # seconds before each byte of the body
     large: int = 0  # bytes of an endless body
@@ -125,6 +126,8 @@ class Server:
             fault = scripted or limited or Fault()
             if limited is None:  # a limiter in front of the model refuses at once
                 await asyncio.sleep(self.latency + fault.hang)
+                while not fault.until():
+                    await asyncio.sleep(0.005)
         finally:
             self.active -= 1
         if fault.wire is not None:

@@ -40,6 +40,7 @@ from aqa.verbs.predict import Resume, predict
 GO_ON = Resume()
 COUNT, SIZE = 90, 16  # questions, and how many of them a process takes at a time
 SLOW = {"seconds_per_answer": 0.02}
+HELD = "held"  # a file, while which all launched processes wait after two answers
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,15 @@ def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
         time.sleep(0.005)
 
 
+def launched(folder: Path, count: int) -> Launch:
+    """Processes that have two answers each, and wait until `HELD` is deleted."""
+    (folder / HELD).touch()
+    launch = Launch(configured(folder, held_by=str(folder / HELD)), folder / "out", count)
+    names = [str(rank) for rank in range(count)]
+    wait_until(lambda: all(answered(folder / "out", name) >= 2 for name in names))
+    return launch
+
+
 def answered(folder: Path, name: str) -> int:
     """The number of answers in a process's segment."""
     path = folder / SEGMENTS / name / JOURNAL
@@ -116,11 +126,10 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_others_do_the_part_of_one_that_dies(
     victims: list[int], single: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "out"
-    launch = Launch(configured(tmp_path, **SLOW), folder, 3)
-    wait_until(lambda: all(answered(folder, name) >= 2 for name in "012"))
+    folder, launch = tmp_path / "out", launched(tmp_path, 3)
     for victim in victims:
         launch.kill(victim)
+    (tmp_path / HELD).unlink()
     codes = launch.exit_codes()
     assert [code for rank, code in enumerate(codes) if rank not in victims] == [0] * (
         3 - len(victims)
@@ -141,9 +150,7 @@ def test_another_leads_where_the_first_never_came(single: Path, tmp_path: Path) 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.slow
 def test_any_number_of_processes_resumes(count: int, single: Path, tmp_path: Path) -> None:
-    config, folder = configured(tmp_path, **SLOW), tmp_path / "out"
-    launch = Launch(config, folder, 3)
-    wait_until(lambda: all(answered(folder, name) >= 2 for name in "012"))
+    config, folder, launch = configured(tmp_path), tmp_path / "out", launched(tmp_path, 3)
     for rank in launch.living():
         launch.kill(rank)
     kept = sum(answered(folder, name) for name in "012")
@@ -160,9 +167,7 @@ def test_while_one_of_them_lives_the_folder_is_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aqa.runs.segments.GONE_SECONDS", 0.1)
-    config, folder = configured(tmp_path, seconds_per_answer=0.1), tmp_path / "out"
-    launch = Launch(config, folder, 2)
-    wait_until(lambda: all(answered(folder, name) for name in "01"))
+    config, folder, launch = configured(tmp_path), tmp_path / "out", launched(tmp_path, 2)
     with pytest.raises(FolderInUseError, match="another process is using"):
         run_alone(config, folder)
     launch.kill(0)

@@ -328,11 +328,17 @@ def many_prompts(config: RunConfig, reader: Gpt4Backend, read: list[str]) -> Ite
 
 @pytest.mark.slow
 def test_concurrency_adapts(tmp_path: Path, server: Server) -> None:
-    server.latency = 0.25  # long compared with the time to send a request, even if busy
+    many = Fault(until=lambda: server.most_active > 16)
+    server.script = lambda number, body: many if number >= 16 else None
     run(configured(tmp_path, server, 200, max_concurrency=32), tmp_path / "a")
     assert 16 < server.most_active <= 32
-    server.most_active = 0
-    server.script = lambda number, body: FAULTS["503"] if server.active > 4 else None
+    server.most_active, server.latency = 0, 0.05
+    before, few = server.requests, Fault(until=lambda: server.most_active > 4)
+
+    def script(number: int, body: dict[str, Any]) -> Fault | None:
+        return FAULTS["503"] if server.active > 4 else few if number < before + 4 else None
+
+    server.script = script
     result = run(configured(tmp_path, server, 100, max_concurrency=32), tmp_path / "b")
     assert result.answered == 100
     assert server.most_active <= 16

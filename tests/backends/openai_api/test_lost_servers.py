@@ -1,5 +1,6 @@
 """Servers that go away, come back, refuse everything, or answer sequentially."""
 
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,11 +28,13 @@ def count_lines(path: Path) -> int:
 
 @contextmanager
 def leaving(folder: Path, **backend: object) -> Iterator[tuple[Server, "Future[PredictResult]"]]:
-    """Start a run and stop its server once a dozen answers were stored."""
-    server = Server(latency=0.05)
-    with ThreadPoolExecutor() as pool:
-        with serving(server):
-            config = configured(folder, server, QUESTIONS, **backend)
+    """Start a run and stop its server, which answers only some, once a dozen were stored."""
+    server = Server(script=lambda number, body: Fault(hang=3600) if number >= 24 else None)
+    with ThreadPoolExecutor() as pool, socket.socket() as held:  # so that nobody takes its port
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        with serving(server, held.getsockname()[1]):
+            config = configured(folder, server, QUESTIONS, max_concurrency=8, **backend)
             result = pool.submit(run, config, folder / "out")
             until = time.monotonic() + 300
             while count_lines(folder / "out" / JOURNAL) <= 12 and time.monotonic() < until:

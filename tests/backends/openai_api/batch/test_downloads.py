@@ -136,7 +136,8 @@ def test_files_that_are_never_named_stop_the_run(tmp_path: Path, server: Batchin
     with pytest.raises(ModelError, match="batch_1 hold 0 of the 20 answers that the server"):
         run(config, tmp_path / "out")
     assert len(server.batches) == 1
-    assert cancel(config, tmp_path / "out", SilentProgress()).answered == 0
+    patient = configured(tmp_path, server)
+    assert cancel(patient, tmp_path / "out", SilentProgress()).answered == 0
 
 
 @pytest.mark.parametrize("spoilt", ["a page", "nothing", "cut within a line"])
@@ -172,7 +173,7 @@ def test_cancelling_takes_what_there_is(tmp_path: Path, server: BatchingServer) 
     config = configured(tmp_path, server, example_deadline=0.3)
     with pytest.raises(ModelError, match="--cancel"):
         run(config, tmp_path / "out")
-    found = cancel(config, tmp_path / "out", SilentProgress())
+    found = cancel(configured(tmp_path, server), tmp_path / "out", SilentProgress())
     assert 0 < found.answered < 20
     assert len(server.batches) == 1
 
