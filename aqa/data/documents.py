@@ -42,7 +42,7 @@ class Held:
 
     def members(self) -> Iterator[tuple[str, str]]:
         """Yield the keys, as `Walked` says."""
-        openings = (("{", Mapping), ("[", list), ('"', str))
+        openings = (("{", Mapping), ("[", list | tuple), ('"', str))
         for key, value in self._document.items():
             self._value = value
             found = (mark for mark, kind in openings if isinstance(value, kind))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -96,7 +97,12 @@ _ANSWERS = set(COLUMNS["answers"])  # not references if they are in an example's
 
 
 def plain(value: Any) -> Any:
-    """Convert a value to what JSON has; DataError for half a surrogate pair."""
+    """Convert a value to what JSON has; DataError for half a surrogate pair.
+
+    The missing values of pandas, which can't be compared, become NaN.
+    """
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return math.nan
     if isinstance(value, str):
         check_whole(value)
     if isinstance(value, Passage):

@@ -69,7 +69,9 @@ def as_row(value: object, place: str) -> dict[str, object]:
 def describe(value: object) -> str:
     """Return a value's type in JSON's terms, for messages."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
-    return names.get(type(value), "null" if value is None else f"the value {value!r:.40}")
+    return names.get(
+        type(value), "null" if value is None else f"the value {one_line(repr(value)):.40}"
+    )
 
 
 def read_members(path: Path, kind: str = "") -> Iterator[Entry]:

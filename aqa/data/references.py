@@ -23,6 +23,7 @@ from aqa.errors import DataError
 TEXTS = ("text", "answer", "value", "answertext")
 SURE = tuple(name for name in COLUMNS["answers"] if name not in AMBIGUOUS)
 ALIASES = ("aliases", "answeraliases", "altans", "answersadditional")
+CORRECT = ("correct", "iscorrect")  # marks of answers, some of which may be wrong
 UNANSWERABLE = (
     "isimpossible", "unanswerable", "isunanswerable", "notanswerable", "isnotanswerable",
     "nonanswerable", "impossible", "noanswer",
@@ -35,8 +36,11 @@ LIKE_REFERENCES = re.compile(
 )
 # References of MS MARCO and QuAC that say there is no answer.
 NO_ANSWER = {"no answer present", "cannotanswer"}
-# Separators of answers in some tables.
-BAR = re.compile(r"[^|\s]\s*\|+\s*[^|\s]|\s//+\s|\[SEP\]|<sep>", re.IGNORECASE)
+# Separators of answers in some tables; an "&" may begin an HTML entity, which ends with ";".
+BAR = re.compile(
+    r"[^|\s]\s*\|+\s*[^|\s]|\s//+\s|\[SEP\]|<sep>|^[^&;]*[^&;\s]\s*;\s*[^&;\s]|^\[[^][]+,[^][]+\]$",
+    re.IGNORECASE,
+)
 # Texts that may mean no answer, or yes and no.
 IN_WORDS = {
     "none", "n/a", "no answer", "unanswerable", "not answerable", "true", "false", "없음",
@@ -155,7 +159,9 @@ class ReferenceReader:
             return None
         if isinstance(value, dict) and isinstance(listed := first_called(value, TEXTS), list):
             value = [*listed, *_aliases(value)]
-        items = value if isinstance(value, list) else [value]
+        items = [
+            item for item in (value if isinstance(value, list) else [value]) if _is_right(item)
+        ]
         items = [each for item in items for each in (item, *_aliases(item))]
         if was_text:
             items = [item for item in items if item is not None]
@@ -194,6 +200,11 @@ class ReferenceReader:
 
     def _is_none(self, text: str) -> bool:
         return _words(text) in NO_ANSWER
+
+
+def _is_right(answer: object) -> bool:
+    """Whether an answer is not marked as wrong."""
+    return not isinstance(answer, dict) or flag(first_called(answer, CORRECT)) is not False
 
 
 def _aliases(answer: object) -> list[object]:

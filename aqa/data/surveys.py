@@ -26,6 +26,8 @@ from aqa.runs.files import hash_files
 
 HANGUL = re.compile("[가-힣ᄀ-ᇿ]")
 MANY = 10  # examples; more than a coincidence
+EXCEL_CELL = 32_767  # characters at most
+UNDECODED = "\ufffd"  # what a program writes for a character that it can't decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def _facts(example: Example) -> list[str]:
         "unlabelled": answers is None,
         "unanswerable": answers is not None and not answers,
         "decomposed": any(map(_is_decomposed, texts)),
+        "undecoded": any(UNDECODED in text for text in texts),
+        "cut by Excel": any(len(text) == EXCEL_CELL for text in texts),
         "without passages": not passages,
         "conflicts": scores != sorted(scores, reverse=True),
         "gold named": example.gold_ids,
@@ -207,6 +211,16 @@ def _notes(source: Source, tally: Counter[str], duplicate_ids: frozenset[str]) -
         yield (
             f"Examples in decomposed Unicode (NFD): {tally['decomposed']}; such text never matches"
             " composed text when scored; --normalize nfc composes it."
+        )
+    if tally["undecoded"]:
+        yield (
+            f"Examples with {UNDECODED}, which stands for a lost character: {tally['undecoded']};"
+            " a program read the text in the wrong encoding: save the original as UTF-8."
+        )
+    if tally["cut by Excel"]:
+        yield (
+            f"Examples with a text of {EXCEL_CELL:,} characters: {tally['cut by Excel']}; Excel"
+            " cuts longer texts there: take the data from the original file."
         )
     if tally["without passages"]:
         yield f"Examples without passages: {tally['without passages']} of {tally['examples']}."

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas
 import pytest
 
 from aqa.config.in_memory_data import InMemoryData
@@ -49,6 +50,8 @@ def read(items: Any, **options: Any) -> list[Example]:
         {"meta": {"n": 1}, "questions": [ROW]},
         {"name": "mine", "질문들": [ROW]},
         {"articles": [ARTICLE]},
+        {"data": (ROW,)},
+        [{**ROW, "title": pandas.NA, "date": pandas.NaT}],
         {"1": {name: value for name, value in ROW.items() if name != "id"}},
         ARTICLE["paragraphs"][0],  # type: ignore[index]
     ],

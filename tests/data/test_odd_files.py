@@ -27,6 +27,11 @@ READ = {
     "a list below any name": ("f.json", json.dumps({"n": 2, "목록": [ROW, OTHER], "tags": ["x"]})),
     "the only split": ("f.json", json.dumps({"validation": [ROW, OTHER]})),
     "questions of a text": ("f.json", json.dumps([{"context": "c", "qa_pairs": [ROW, OTHER]}])),
+    "questions of a chunk": ("f.jsonl", json.dumps({"chunk": "c", "qa_pairs": [ROW, OTHER]})),
+    "questions of a document, alone": (
+        "f.json",
+        json.dumps({"document": "c", "title": "", "qa_pairs": [ROW, OTHER]}, indent=1),
+    ),
     "questions of a text, by themselves": (
         "f.jsonl",
         "".join(json.dumps({"context": "c", "Questions": [q]}) + "\n" for q in (ROW, OTHER)),
@@ -66,6 +71,16 @@ TOLD = {
     "a text for no answer": ({"answers": "N/A"}, 'a reference such as "None" or "True": 1; it is'),
     "a text for yes": ({"answers": ["FALSE"]}, "and yes or no where these are meant"),
     "several answers in a text": ({"answers": "a /// b"}, '"|" or the like in a reference: 1;'),
+    "several answers after semicolons": ({"answers": "a; b"}, '"|" or the like in a reference: 1'),
+    "a list without quotes": ({"answers": "[Paris, Rome]"}, '"|" or the like in a reference: 1'),
+    "lost characters": (
+        {"question": "\ufffd\ufffd?"},
+        "which stands for a lost character: 1; a program read the text in the wrong encoding",
+    ),
+    "a text cut by Excel": (
+        {"context": "c" * 32_767},
+        "Examples with a text of 32,767 characters: 1; Excel cuts longer texts there: take",
+    ),
     "passages in one text": ({"context": "c ||| d"}, "looks like several in one text: 1; it is"),
     "numbered passages": ({"context": ["문서 1: c\n문서 2: d"]}, "looks like several in one text"),
     "a column of any name": (
@@ -93,6 +108,10 @@ def test_what_may_not_be_meant_is_told(tmp_path: Path, kind: str) -> None:
 
 
 def test_of_usual_rows_nothing_is_told(tmp_path: Path) -> None:
-    rows = [{**ROW, "has_answer": True}, {**OTHER, "answers": [], "is_impossible": True}]
+    rows = [
+        {**ROW, "has_answer": True},
+        {**OTHER, "answers": [], "is_impossible": True},
+        {**ROW, "id": "3", "answers": "Q&amp;A; R&amp;D", "context": "c" * 32_768},
+    ]
     (tmp_path / "f.json").write_text(json.dumps(rows), encoding="utf-8")
     assert survey(Source(str(tmp_path / "f.json"))).notes == ()

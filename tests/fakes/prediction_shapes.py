@@ -457,7 +457,7 @@ ID_NAMES = [
 ANSWER_NAMES = [
     "prediction", "pred", "predict", "predicted_answer", "output", "response", "generated_text",
     "Generated Answer", "answer", "model_output", "completion", "actual_output", "final_answer",
-    "hypothesis", "text",
+    "hypothesis", "text", "completions",
 ]  # fmt: skip
 SHAPES |= {
     f"the id as {name}": (

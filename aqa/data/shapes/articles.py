@@ -15,6 +15,8 @@ from aqa.errors import DataError
 NOT_INHERITED = {"paragraphs", "qas", "rawhtml", "contexttokens"}.union(*COLUMNS.values())
 
 CONTEXT = ("context", "contexttext")
+# With questions under one of ASKED, as people and models write them, a text may have other names.
+TEXT = (*CONTEXT, "passage", "paragraph", "chunk", "text", "content", "document", "article")
 ASKED = ("questions", "qapairs", "qalist", "qa")
 
 
@@ -33,7 +35,7 @@ def _asked(row: Mapping[str, object]) -> object:
     if "qas" in row:
         return row["qas"]
     listed: Any = first_called(row, ASKED)
-    is_a_text = isinstance(first_called(row, CONTEXT), str) and are_objects(listed)
+    is_a_text = isinstance(first_called(row, TEXT), str) and are_objects(listed)
     asks = is_a_text and columns_called(COLUMNS["question"], tuple(listed[0]))
     return listed if asks and first_called(row, COLUMNS["question"]) is None else None
 
@@ -60,7 +62,7 @@ def _paragraph(
     place: str, paragraph: Mapping[str, object], title: str, inherited: Mapping[str, object]
 ) -> Iterator[Row]:
     """Read a text with its questions: SQuAD's paragraph, or a row of MRQA or KorQuAD 2."""
-    context = first_called(paragraph, CONTEXT)
+    context = first_called(paragraph, CONTEXT if "qas" in paragraph else TEXT)
     if context is None:
         raise DataError(f'{place}: no "context" among its members {", ".join(paragraph)}')
     passage = {"text": context, "title": title, "id": content_id(title, context)}

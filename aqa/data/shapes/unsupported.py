@@ -45,6 +45,7 @@ OF_CANDIDATES = {
     "question_id", "question", "document_title", "paragraph", "answer", "label", "idx",
 }  # fmt: skip
 RIGHT_OR_WRONG = ("0", "1", "true", "false")
+HEADERLESS = "put a line with the columns' names before the first, which holds a question"
 CONVERSATION = (
     "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
     " question each that can be answered by itself"
@@ -197,7 +198,7 @@ ADVICE: tuple[Shape, ...] = (
     unreadable(
         "these are chats, whose passages lie in the prompts: give the data from which they were"
         " made, with a question, passages and answers in each row",
-        any_of=("messages", "conversations"),
+        any_of=("messages", "conversations", "conversation", "chosen"),
     ),
     unreadable(
         "this is TriviaQA, whose evidence is in separate files: give the passages with --passages"
@@ -240,5 +241,5 @@ def are_predictions(row: Row) -> bool:
 def what_to_do(row: Row) -> str:
     """Say what to do with a recognised row without a question or passages; "" for others."""
     if any(name.rstrip().endswith("?") for name in row):
-        return "put a line with the columns' names before the first, which holds a question"
+        return HEADERLESS
     return text_of(ADVICE, {fold(name): value for name, value in row.items()})

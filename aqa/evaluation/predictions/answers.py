@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from aqa.data.columns import COLUMNS, fold
 from aqa.data.json_stream import Entry
 from aqa.data.references import SURE
+from aqa.data.shapes.unsupported import HEADERLESS
 from aqa.errors import DataError
 from aqa.evaluation.predictions.fields import Fields, take_named
 from aqa.evaluation.predictions.texts import list_columns
@@ -23,9 +24,9 @@ ANSWERS = (
      "예측정답", "예상답변"),
     ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
-     "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "response", "output",
-     "outputs", "taskoutput", "agentresponse", "outputtext", "responsetext", "responses", "reply",
-     "replies", "bestspanstr", "생성답변", "생성결과", "모델답변", "모델응답",
+     "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "completions",
+     "response", "output", "outputs", "taskoutput", "agentresponse", "outputtext", "responsetext",
+     "responses", "reply", "replies", "bestspanstr", "생성답변", "생성결과", "모델답변", "모델응답",
      "모델출력", "응답"),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
@@ -148,6 +149,8 @@ def refuse_without_answer(
 ) -> NoReturn:
     """Raise a DataError saying that a row has no answer, or what it is instead."""
     refuse(ROWS, row, f"{entry.place}: this is")
+    if any(name.rstrip().endswith("?") for name in row):
+        raise DataError(f"{entry.place}: no answer among the columns; {HEADERLESS}")
     columns = list_columns(row)
     problem = f"no answer among the columns {columns}; name the right one"
     is_data = ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas
 import pytest
 from files import write
 
@@ -78,6 +79,8 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
         {"q1": "content='Paris' additional_kwargs={} id='x'",
             "q2": "ChatCompletion(id='x', choices=[Choice(index=0)])"},
         'id "q1": the answer "content=.*as Python prints it; write its text, such as reply'),
+    "a table without names": ("p.csv", "q1,Who wrote it?,Ann\nq2,Who else?,Bo\n",
+        "line 2: no answer among the columns; put a line with the columns' names before"),
     "likelihoods of lm-eval": ("samples.jsonl",
         '{"doc": {"id": "q1"}, "filtered_resps": [[-1.5, false], [-2.5, true]]}',
         "likelihoods of choices, .*generate_until"),
@@ -180,9 +183,10 @@ def test_answers_may_begin_as_other_files_do(answer: str, tmp_path: Path) -> Non
 
 
 def test_nan_alone_is_no_second_answer() -> None:
-    rows = [{"id": "q1", "prediction": float("nan")}]
-    with pytest.raises(DataError, match="the answer is NaN, which pandas makes of an empty cell"):
-        read_predictions(NamedPredictions("mine", rows))
+    for missing in (float("nan"), pandas.NA):
+        rows = [{"id": "q1", "prediction": missing}]
+        with pytest.raises(DataError, match="the answer is NaN, which pandas makes of an empty"):
+            read_predictions(NamedPredictions("mine", rows))
 
 
 @pytest.mark.parametrize("given", [{"q1": "Rome\ud83d"}, [{"id": "q1", "answer": "Rome\ud83d"}]])
