@@ -10,6 +10,7 @@ from typing import Any
 from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.abstention import Rate, confidence_kinds, confidence_of
 from aqa.evaluation.inputs import Predicted, file_of
+from aqa.evaluation.partial_runs import check_whole
 from aqa.evaluation.results import Report, SystemScores
 from aqa.evaluation.risk_control import ContractResult, Promise, choose_threshold
 from aqa.metrics.statistics.clusters import Clusters
@@ -125,6 +126,7 @@ def make_contract(report: Report, promise: Promise) -> Contract:
         for row, is_given in zip(system.rows, given, strict=True)
     ]
     _check_run(system)
+    check_whole(system.file, system.manifest, len(report.ids))
     if not any(given):
         raise DataError(f"{system.name} answers nothing, so there is nothing to promise")
     kinds = confidence_kinds(system.rows)

@@ -39,8 +39,8 @@ class StoppedRun:
         return (
             f"{self.system.name} was to stop as soon as it was decided ({verdict}, against"
             f" {reference}), so intervals and p values come from the same confidence sequence"
-            f" ({self.plan['method']}); the interval of the calibration error and a contract assume"
-            f" a fixed size, and promise too much{part * (count < questions)}"
+            f" ({self.plan['method']}); the interval of the calibration error assumes a fixed size,"
+            f" and is too narrow{part * (count < questions)}"
         )
 
 
@@ -59,6 +59,17 @@ def stopped_runs(systems: Sequence[System]) -> list[StoppedRun]:
             )
         found.append(one)
     return found
+
+
+def check_whole(file: str, manifest: Mapping[str, Any], asked: int) -> None:
+    """Raise DataError for a run that stopped early, at a moment that its scores chose."""
+    deciding = manifest.get(DECIDING)  # checked when the predictions were read
+    if deciding is not None and asked < (planned := deciding["plan"]["questions"]):
+        raise DataError(
+            f"{file} was stopped by its scores after {asked:,} of {planned:,} questions, so they"
+            " can't promise a share of wrong answers; run its command (see run.json) again without"
+            " --stop-when-decided to ask the rest, and choose the threshold then"
+        )
 
 
 def _read(system: System, stored: Any) -> StoppedRun | None:

@@ -113,6 +113,18 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
     assert "valid at any time" in told
 
 
+def test_a_stopped_run_promises_nothing(call_aqa: Call, tmp_path: Path) -> None:
+    call_aqa(*STOP, code=0)
+    asked = result(tmp_path / "b")["asked"]
+    choose = ("evaluate", "b", "--choose-threshold", "risk=60", "--output", "silence.json")
+    done = call_aqa(*choose, code=1)
+    assert f"b was stopped by its scores after {asked} of 240 questions" in done.stderr
+    assert not (tmp_path / "silence.json").exists()
+    call_aqa("predict", "stub", "--data", "dev.jsonl", "-o", "b", code=0)
+    done = call_aqa(*choose, code=1)
+    assert "no answer has a confidence" in done.stderr  # which the stub never gives
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("clusters", None), ("largest_cluster", "many"), ("reference", "a"), ("questions", 0)],
