@@ -91,12 +91,16 @@ def join_segments(journal: Journal, window: int, since: int = 0) -> None:
 
 
 class Segment(Journal):
-    """The journal of one of several processes, which reports each of its lines."""
+    """The journal of one of several processes, which reports each of its lines.
+
+    It continues what a process of the same name left there: it may join again after its leader
+    died, before the next one has merged the answers.
+    """
 
     def __init__(
         self, folder: Path, fingerprint: Mapping[str, Any], kept: Callable[[int], object]
     ) -> None:
-        super().__init__(folder, fingerprint, fresh=True)
+        super().__init__(folder, fingerprint, fresh=False)
         self._kept = kept
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:

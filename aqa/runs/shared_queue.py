@@ -54,12 +54,6 @@ def read_queue(folder: Path) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def is_taken(folder: Path, launch: str) -> bool:
-    """Whether living processes of another launch work on the folder's queue."""
-    other = read_queue(folder).get("launch")
-    return other not in (None, launch) and any(map(is_alive, segments_of(folder)))
-
-
 def take_part(folder: Path, name: str, launch: str) -> "Share | None":
     """Join this launch's queue under a name; None if there is no such queue (any more)."""
     if read_queue(folder).get("launch") != launch:
@@ -156,8 +150,8 @@ class Share:
             owner = owners[-1]
             if owner not in dead:
                 dead[owner] = not is_alive(self.folder / SEGMENTS / owner)
-            if dead[owner]:
-                return window
+            if dead[owner] or (owner == self._name and window not in self._left):
+                return window  # its own are those of an earlier process of this name
         return None
 
     def _absorb(self, owner: str) -> None:

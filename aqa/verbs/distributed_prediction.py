@@ -1,6 +1,7 @@
 """The verb predict in several processes launched together."""
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,12 @@ from aqa.config.options import RunConfig
 from aqa.errors import FolderInUseError
 from aqa.processes import is_first_process
 from aqa.progress import Progress
-from aqa.runs.folder import read_manifest
-from aqa.runs.segments import POLL_SECONDS
-from aqa.runs.shared_queue import is_taken
+from aqa.runs.folder import hold, read_manifest
+from aqa.runs.names import LOCK
 from aqa.verbs.launch import refuse_several
 from aqa.verbs.predict import PredictResult, Questions, Resume, checked_inputs, kept_answers
 from aqa.verbs.session import result_of
 from aqa.verbs.shared_work import follow
-
-SAY_SECONDS = 60.0  # that a new leader may need to read the journal and announce itself
 
 
 def predict_distributed(
@@ -43,20 +41,30 @@ def predict_distributed(
             return None
         is_open = read_manifest(folder).get("launch") == launch
         going_on = replace(resume, fresh=False) if is_open else resume
-        try:
-            return result_of(kept_answers(questions, folder, progress, going_on, command))
-        except FolderInUseError:
-            # Perhaps another process took the lead; otherwise another launch is working there.
-            if not follows and not _is_led(folder, launch):
-                raise
-            follows = True
+        with _leading(folder, launch) as leads:
+            try:
+                if leads:
+                    return result_of(kept_answers(questions, folder, progress, going_on, command))
+            except FolderInUseError:
+                if not follows:  # otherwise another follower may just have looked for a leader
+                    raise
+        follows = True
 
 
-def _is_led(folder: Path, launch: str) -> bool:
-    """Whether this launch has a leader; a new one may need a moment to announce itself."""
-    end = time.monotonic() + SAY_SECONDS
-    while read_manifest(folder).get("launch") != launch:
-        if is_taken(folder, launch) or time.monotonic() > end:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
+@contextmanager
+def _leading(folder: Path, launch: str) -> Iterator[bool]:
+    """Yield whether this process may lead: False if another one of its launch does, or will.
+
+    So if the folder is in use nevertheless, it is not by this launch.
+    """
+    name = f"{LOCK}.{launch}"
+    try:
+        lock = hold(folder, name)
+    except FolderInUseError:
+        lock = None
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            (folder / name).unlink(missing_ok=True)
+            lock.release()

@@ -29,8 +29,9 @@ from aqa.processes import (
     process_rank,
 )
 from aqa.progress import SilentProgress
+from aqa.runs.files import write_json
 from aqa.runs.folder import hold, read_manifest
-from aqa.runs.names import JOURNAL, MANIFEST, PREDICTIONS, SEGMENTS
+from aqa.runs.names import JOURNAL, LOCK, MANIFEST, PREDICTIONS, SEGMENTS
 from aqa.runs.segments import segments_of
 from aqa.runs.shared_queue import CLAIMS, open_queue, take_part
 from aqa.verbs.distributed_prediction import predict_distributed
@@ -182,41 +183,51 @@ def test_while_one_of_them_lives_the_folder_is_in_use(
     assert not segments_of(folder)
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_the_first_waits_until_who_leads_has_said_so(
-    own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_first_follows_another_one_that_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It came late; it is an error only if another launch is working in the folder."""
+    """It came late: the other one is still reading the journal."""
     folder, waited = tmp_path / "out", []
 
     def begin(seconds: float) -> None:
         waited.append(seconds)
-        if own:
-            (folder / MANIFEST).write_text(json.dumps({"launch": "l", "status": "done"}))
+        (folder / MANIFEST).write_text(json.dumps({"launch": "l", "status": "done"}))
 
-    monkeypatch.setattr("aqa.verbs.distributed_prediction.time.sleep", begin)
+    monkeypatch.setattr("aqa.verbs.shared_work.time.sleep", begin)
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    lock = hold(folder)
+    locks = [hold(folder, f"{LOCK}.l"), hold(folder)]
     try:
-        if own:
-            assert run_together(configured(tmp_path), folder) is None
-        else:
-            monkeypatch.setattr("aqa.verbs.distributed_prediction.SAY_SECONDS", -1.0)
-            with pytest.raises(FolderInUseError, match="another process is using"):
-                run_together(configured(tmp_path), folder)
+        assert run_together(configured(tmp_path), folder) is None
+    finally:
+        for lock in locks:
+            lock.release()
+    assert len(waited) == 1
+
+
+@pytest.mark.parametrize("status", ["running", "done", None])
+def test_a_folder_that_one_process_holds_is_refused_at_once(
+    status: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waited"))
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    lock = hold(tmp_path / "out")
+    if status is not None:
+        write_json(tmp_path / "out" / MANIFEST, {"verb": "predict", "status": status})
+    try:
+        with pytest.raises(FolderInUseError, match="another process is using"):
+            run_together(configured(tmp_path), tmp_path / "out")
     finally:
         lock.release()
-    assert len(waited) == own
+    assert not [*(tmp_path / "out").glob(f"{LOCK}.*")]
 
 
 def test_a_folder_where_another_launch_answers_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "out"
-    monkeypatch.setattr(
-        "aqa.verbs.distributed_prediction.time.sleep", lambda _: pytest.fail("it waited")
-    )
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waited"))
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     lock = hold(folder)
@@ -286,6 +297,26 @@ def test_windows_are_taken_in_turn(queue: Path) -> None:
         for index in range(5, 8):
             two.journal.append(index, {"id": str(index)})
         assert list(two.rounds()) == []
+
+
+def test_who_joins_again_keeps_its_answers(queue: Path) -> None:
+    """As after a leader's death: the next one has not merged them, and the queue is still open."""
+    first = take_part(queue, "1", "l")
+    assert first is not None
+    with first:
+        assert [first.take(), first.take()] == [range(4, 8), range(8, 10)]
+        for index in (5, 8, 9):
+            first.journal.append(index, {"id": str(index)})
+    again = take_part(queue, "1", "l")
+    assert again is not None
+    with again:
+        assert next(again.rounds()) is True
+        assert again.take() == range(4, 8)
+        assert [index for index in range(4, 8) if again.needs(index)] == [4, 6, 7]
+        for index in (4, 6, 7):
+            again.journal.append(index, {"id": str(index)})
+        assert list(again.rounds()) == []
+    assert answered(queue, "1") == 6
 
 
 @pytest.mark.parametrize(
