@@ -124,11 +124,13 @@ def table_of(document: Mapping[str, Any], name: object) -> list[dict[str, Any]] 
     Raises:
         DataError: the question is a column, but others are longer or shorter.
     """
-    if len(document) > 1 and (rows := table_rows(document)) is not None:
-        return rows
     asked = [value for key, value in document.items() if fold(key) in QUESTIONS]
     are_columns = any(isinstance(each, list | dict) and "text" not in each for each in asked)
-    if not are_columns and (asked or not {"columns", "data"} <= document.keys()):
+    if asked and not are_columns:
+        return None  # even if it is about a table
+    if len(document) > 1 and (rows := table_rows(document)) is not None:
+        return rows
+    if not are_columns and not {"columns", "data"} <= document.keys():
         return None
     columns = {key: value for key, value in document.items() if isinstance(value, list | dict)}
     rows = column_rows(columns) if are_columns else table_rows(columns)

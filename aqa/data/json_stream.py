@@ -1,6 +1,7 @@
 """Read rows from JSON Lines, or from one large document of any structure that has rows."""
 
 import json
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -30,7 +31,8 @@ def read_json(path: Path) -> Iterator[Row]:
     """Read the rows of a JSON file of any structure.
 
     Rows are lines or other concatenated values, in a list, keyed by id, or in a table of columns.
-    Only such a table is held in memory, as its rows are complete only at its end.
+    Only such a table is held in memory, as its rows are complete only at its end; those of pandas'
+    split layout are not.
     """
     if _are_lines(path):
         return _rows(read_values(path))
@@ -39,6 +41,8 @@ def read_json(path: Path) -> Iterator[Row]:
         return _rows(_numbered(path, _read_list(path, key)))
     if is_keyed(path, QUESTIONS, "{"):
         return _rows(read_members(path))
+    if (names := _split_names(path)) is not None:
+        return _rows(_numbered(path, _split_rows(path, names)))
     return _read_document(path)
 
 
@@ -104,6 +108,35 @@ def _list_key(path: Path) -> str | None:
         return "" if opening == "[" else list_key(document)
 
 
+def _split_rows(path: Path, names: list[str]) -> Iterator[object]:
+    return (dict(zip(names, row, strict=True)) for row in _read_list(path, "data"))
+
+
+def _split_names(path: Path) -> list[str] | None:
+    """Return the columns' names of a table in pandas' split layout; None for anything else.
+
+    Its rows can be read one by one if the names come before them.
+    """
+    names: Any = None
+    are_rows = False
+    with scanning(path) as document:
+        for key, first in document.members():
+            if key == "columns" and names is None:
+                names = document.value()
+                if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+                    return None
+            elif key == "data" and first == "[" and names and not are_rows:
+                rows = document.items()
+                are_rows = all(isinstance(row, list) and len(row) == len(names) for row in rows)
+                deque(rows, maxlen=0)
+            elif key == "index" and first == "[":
+                deque(document.items(), maxlen=0)
+            else:
+                return None
+        is_split = are_rows and not document.next()
+    return [*names] if is_split else None
+
+
 def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
     """Whether a JSON file is one object of records keyed by id.
 
@@ -116,7 +149,7 @@ def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
         return are_keyed(document, columns, opening)
 
 
-def _read_list(path: Path, key: str) -> Iterator[object]:
+def _read_list(path: Path, key: str) -> Iterator[Any]:
     """Yield the values of a list that is the document or is under a key in it."""
     with scanning(path) as document:
         if not key:

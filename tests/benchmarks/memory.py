@@ -46,6 +46,7 @@ WAYS = {
     "predict": f"{STUB} predict --data q.jsonl",
     "resume": f"{STUB} predict --data q.jsonl",
     "json": f"{STUB} json --data q.json",
+    "split": f"{STUB} split --data split.json",
     "csv": f"{STUB} csv --data q.csv",
     "parquet": f"{STUB} parquet --data q.parquet",
     "processes": f"{STUB} processes --data q.jsonl {COUNT}",
@@ -107,6 +108,15 @@ def write_document(path: Path, count: int) -> None:
         file.write("]}")
 
 
+def write_split(path: Path, count: int) -> None:
+    """Write them as pandas does with `orient="split"`."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{{"columns": {json.dumps([*next(examples(1))])}, "data": [')
+        for number, row in enumerate(examples(count)):
+            file.write(",\n" * bool(number) + json.dumps([*row.values()]))
+        file.write("]}")
+
+
 def write_csv(path: Path, count: int) -> None:
     """Write them as a CSV table."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -128,7 +138,7 @@ def write_parquet(path: Path, count: int) -> None:
 
 DATA = {
     "q.jsonl": write_examples, "q.json": write_document, "q.csv": write_csv,
-    "q.parquet": write_parquet,
+    "q.parquet": write_parquet, "split.json": write_split,
 }  # fmt: skip
 
 

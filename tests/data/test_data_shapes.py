@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,31 @@ def test_columns_may_have_the_names_of_a_split_table(cells: list[Any], tmp_path:
         assert [example.question for example in examples] == [WHEN, "Who?"]
         for example in examples:
             assert [passage.text for passage in example.passages] == [BUILT, BURNED]
+
+
+@pytest.mark.slow
+def test_a_split_table_is_read_row_by_row(tmp_path: Path) -> None:
+    def peak(count: int) -> int:
+        rows = [[f"q{number}", "x" * 2000] for number in range(count)]
+        table = {"columns": ["question", "context"], "index": [*range(count)], "data": rows}
+        source = Source(stored(tmp_path, f"{count}.json", table))
+        del rows, table
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in read_examples(source)) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(4000) < peak(800) + 3_000_000  # the 3200 additional texts are 6.4 MB
+
+
+def test_a_question_about_a_table_is_no_table(tmp_path: Path) -> None:
+    row = {"question": WHEN, "context": BUILT, "columns": ["year"], "data": [["1874"]]}
+    path = stored(tmp_path, "one.json", row)
+    for source in (Source(path), Source(InMemoryData(row))):
+        (example,) = read_examples(source)
+        assert (example.question, example.passages[0].text) == (WHEN, BUILT)
 
 
 def test_options_within_the_question_are_fine(tmp_path: Path) -> None:
