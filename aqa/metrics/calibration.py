@@ -10,12 +10,13 @@ The plain estimate is biased upwards, since chance alone always adds a positive 
 (Kumar, Liang & Ma 2019, "Verified Uncertainty Calibration", NeurIPS). The error reported is the one
 for which the plain estimate would be the median; its interval contains those for which the plain
 estimate would not be among the 2.5 % largest or smallest. To simulate this, the observed distances
-are scaled by a factor, and normal noise with the clusters' covariance is added. The upper end also
-covers the confidence interval of the mean distance over all answers, which a few answers that are
-all right would not show.
+are scaled by a factor, and normal noise with the clusters' covariance is added, more of it if right
+answers would then be less nearly certain than those observed. The upper end also covers the
+confidence interval of the mean distance over all answers, which a few answers that are all right
+would not show.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp
 
@@ -93,7 +94,9 @@ def calibrate(
     distances = members * (claimed - right)[:, None]
     means = distances.mean(axis=0)
     plain = float(np.abs(means).sum())
-    error, low, high = _interval(means, _noise(distances, right, codes, clusters), plain)
+    by_bin = _Bins.of(claimed, right, codes)
+    noise = _noise(distances, by_bin.sizes * by_bin.spread / count**2, clusters)
+    error, low, high = _interval(means, lambda factor: noise * by_bin.widening(factor), plain)
     # The ECE is at least the absolute difference of mean confidence and share of right answers.
     shares = mean_interval((100 * right).tolist(), clusters)
     sure = float(claimed.mean())
@@ -124,19 +127,47 @@ def _bin(claimed: Matrix, right: Matrix, members: NDArray[np.bool_], clusters: C
     return Bin(len(own), 100 * float(claimed.mean()), 100 * float(own.mean()), low, high)
 
 
-def _noise(distances: Matrix, right: Matrix, codes: NDArray[np.intp], clusters: Clusters) -> Matrix:
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """The number of answers in each bin, their mean confidence, and the share that is right.
+
+    `spread` is a bin's variance of right or wrong, with two more answers of average accuracy, since
+    a few may be alike by chance.
+    """
+
+    sizes: Matrix
+    confidence: Matrix
+    right: Matrix
+    spread: Matrix
+
+    @classmethod
+    def of(cls, claimed: Matrix, right: Matrix, codes: NDArray[np.intp]) -> "_Bins":
+        sizes = np.bincount(codes).astype(np.float64)
+        sums = np.bincount(codes, weights=right)
+        usual = (right.sum() + 1) / (len(right) + 2)
+        shares = (sums + 2 * usual) / (sizes + 2)
+        confidence = np.bincount(codes, weights=claimed) / sizes
+        return cls(sizes, confidence, sums / sizes, shares * (1 - shares))
+
+    def widening(self, factor: float) -> Matrix:
+        """How much larger the noise would be with distances so many times the observed ones.
+
+        As in Wilson's interval: where nearly all answers are right, those of a reader that is only
+        as often right as it says would vary more.
+        """
+        true = np.clip(self.confidence - factor * (self.confidence - self.right), 0.0, 1.0)
+        found: Matrix = np.sqrt(np.maximum(1.0, true * (1 - true) / self.spread))
+        return found
+
+
+def _noise(distances: Matrix, least: Matrix, clusters: Clusters) -> Matrix:
     """Draw the noise in the mean distances: (draws, bins).
 
-    Its covariance is that of the clusters' sums. A bin's variance is at least that of independent
-    answers with two more of average accuracy, since a few may be alike by chance.
+    Its covariance is that of the clusters' sums, with each bin's variance at `least` so large.
     """
     count, groups = len(distances), clusters.count
     sums = clusters.sums(distances - distances.mean(axis=0))
     covariance = sums.T @ sums * groups / max(groups - 1, 1) / count**2
-    sizes = np.bincount(codes)
-    usual = (right.sum() + 1) / (count + 2)
-    shares = (np.bincount(codes, weights=right) + 2 * usual) / (sizes + 2)
-    least = sizes * shares * (1 - shares) / count**2
     factor = np.sqrt(np.maximum(least / np.maximum(covariance.diagonal(), 1e-300), 1.0))
     empty = covariance.diagonal() <= 0
     covariance = covariance * np.outer(factor, factor)
@@ -144,19 +175,21 @@ def _noise(distances: Matrix, right: Matrix, codes: NDArray[np.intp], clusters: 
     covariance[empty, empty] = least[empty]
     random = np.random.default_rng(0)
     values, vectors = np.linalg.eigh(covariance)
-    normal = random.normal(size=(DRAWS, len(sizes))) * np.sqrt(np.maximum(values, 0.0))
+    normal = random.normal(size=(DRAWS, len(least))) * np.sqrt(np.maximum(values, 0.0))
     freedom = max(groups - 1, 1)
     heavy = np.sqrt(freedom / random.chisquare(freedom, DRAWS))
     found: Matrix = (normal @ vectors.T) * heavy[:, None]
     return found
 
 
-def _interval(means: Matrix, noise: Matrix, plain: float) -> tuple[float, float, float]:
+def _interval(
+    means: Matrix, noise: Callable[[float], Matrix], plain: float
+) -> tuple[float, float, float]:
     """The error for which the plain estimate would be the median, and the interval."""
 
     def exceeded(factor: float) -> float:
         """How often the plain estimate would be at least its value, for this factor."""
-        return float((np.abs(factor * means + noise).sum(axis=1) >= plain).mean())
+        return float((np.abs(factor * means + noise(factor)).sum(axis=1) >= plain).mean())
 
     def solve(share: float) -> float:
         """The factor for which that happens in this share of cases; 0 if it always does."""

@@ -49,6 +49,20 @@ def test_the_interval_holds_the_truth_where_questions_hang_together() -> None:
     assert held >= 35
 
 
+@pytest.mark.parametrize(
+    ("right", "count", "is_refuted"), [(39, 40, False), (58, 60, False), (60, 60, True)]
+)
+def test_nearly_all_right_may_be_the_luck_of_a_calibrated_reader(
+    right: int, count: int, is_refuted: bool
+) -> None:
+    """Wilson's interval of the share contains 90 %, or not."""
+    is_right = [at < right for at in range(count)]
+    found = calibrate("probability", [0.9] * count, is_right, Clusters.apart(count))
+    assert found is not None
+    assert (found.low > 0) is is_refuted
+    assert (found.bins[0].low > 90) is is_refuted
+
+
 def test_few_or_equal_answers() -> None:
     few = LEAST - 1
     assert calibrate("agreement", [1.0] * few, [True] * few, Clusters.apart(few)) is None
