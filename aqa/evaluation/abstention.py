@@ -106,8 +106,8 @@ def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCover
         confident,
         fmean(risks),
         fmean(selective_risks(losses, [-loss for loss in losses])),
-        tuple(100 * place / count for place in kept),
-        tuple(risks[place - 1] for place in kept),
+        tuple(100 * index / count for index in kept),
+        tuple(risks[index - 1] for index in kept),
     )
 
 
@@ -121,17 +121,17 @@ def calibration(
     kinds = confidence_kinds(rows)
     kind = kinds[0] if kinds else MEAN_LOGPROB
     found = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         confidence = confidence_of(row)
         if row is not None and confidence is not None:
             is_known = bool(kinds) or "evidence" in row.metadata
             claimed = as_probability(kind, confidence) if is_known else None
-            found.append((place, claimed))
+            found.append((index, claimed))
     if len(kinds) > 1 or not found or any(claimed is None for _, claimed in found):
         return None
-    places = [place for place, _ in found]
-    right = [pairs.agreement[0][place] == 100 for place in places]
-    return calibrate(kind, [claimed or 0.0 for _, claimed in found], right, clusters.at(places))
+    indices = [index for index, _ in found]
+    right = [pairs.agreement[0][index] == 100 for index in indices]
+    return calibrate(kind, [claimed or 0.0 for _, claimed in found], right, clusters.at(indices))
 
 
 def confidence_warnings(name: str, rows: Sequence[AnsweredRow | None]) -> Iterator[str]:
@@ -165,16 +165,16 @@ def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> li
     for _, group in groupby(ranked, key=itemgetter(0)):
         own = [loss for _, loss in group]
         more = sum(own)
-        for place in range(1, len(own) + 1):
-            risks.append((lost + more * place / len(own)) / (len(risks) + 1))
+        for index in range(1, len(own) + 1):
+            risks.append((lost + more * index / len(own)) / (len(risks) + 1))
         lost += more
     return risks
 
 
 def _rate(facts: Sequence[bool], among: Sequence[bool], clusters: Clusters) -> Rate | None:
-    places = [place for place, is_among in enumerate(among) if is_among]
-    values = [100.0 * facts[place] for place in places]
-    return Rate.of(values, clusters.at(places)) if places else None
+    indices = [index for index, is_among in enumerate(among) if is_among]
+    values = [100.0 * facts[index] for index in indices]
+    return Rate.of(values, clusters.at(indices)) if indices else None
 
 
 def confidence_of(row: AnsweredRow | None) -> float | None:

@@ -26,32 +26,32 @@ class Labels:
     def __init__(self, given: Iterable[Own] = ()) -> None:
         self.count = 0
         self.columns: dict[str, array[int]] = {}
-        for place, own in enumerate(given):
-            self.add(place, own)
+        for index, own in enumerate(given):
+            self.add(index, own)
 
-    def add(self, place: int, own: Own) -> None:
+    def add(self, index: int, own: Own) -> None:
         """Add what is known of an example, the last or an earlier one."""
-        self.count = max(self.count, place + 1)
+        self.count = max(self.count, index + 1)
         for name, label in own.items():
             column = self.columns.setdefault(name, array("q"))
             column.extend([0] * (self.count - len(column)))
-            column[place] = column[place] or hash(label) or 1
+            column[index] = column[index] or hash(label) or 1
 
-    def know(self, place: int) -> bool:
+    def know(self, index: int) -> bool:
         """Whether an example has any label."""
-        return any(place < len(own) and own[place] for own in self.columns.values())
+        return any(index < len(own) and own[index] for own in self.columns.values())
 
     def of(self, name: str) -> "array[int]":
         """The labels that are made from one thing."""
         column = self.columns.get(name, array("q"))
         return column + array("q", [0]) * (self.count - len(column))
 
-    def at(self, places: Sequence[int]) -> "Labels":
+    def at(self, indices: Sequence[int]) -> "Labels":
         """Return the labels of some of the examples, by index."""
-        found = Labels({} for _ in places)
+        found = Labels({} for _ in indices)
         for name in self.columns:
             own = self.of(name)
-            found.columns[name] = array("q", [own[place] for place in places])
+            found.columns[name] = array("q", [own[index] for index in indices])
         return found
 
 

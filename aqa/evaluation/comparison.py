@@ -140,13 +140,13 @@ def measure(
     if clusters.sequence is None:
         return measured
     for metric, found in measured.items():
-        for place, one in enumerate(found):
+        for index, one in enumerate(found):
             a, b = (values[name][metric] for name in (one.alone.a, one.alone.b))
             difference = np.subtract(b, a, dtype=np.float64)
             low, high, p, kind = monitored_difference(difference, clusters)
             test = f"{SEQUENCE}-{kind}"
             alone = replace(one.alone, low=low, high=high, p=p, test=test, design_effect=None)
-            found[place] = replace(one, alone=alone)
+            found[index] = replace(one, alone=alone)
     return measured
 
 
@@ -168,25 +168,25 @@ def _measure(
     wins = (columns > _EPSILON).sum(axis=0).tolist()
     losses = (columns < -_EPSILON).sum(axis=0).tolist()
     intervals = found.intervals()
-    for place, (metric, a, b) in enumerate(wanted):
-        low, high, effect = intervals[place]
+    for index, (metric, a, b) in enumerate(wanted):
+        low, high, effect = intervals[index]
         alone = Comparison(
             a=a,
             b=b,
             metric=metric,
-            difference=float(found.values[place]),
+            difference=float(found.values[index]),
             low=low,
             high=high,
-            p=chances[place].p,
-            p_holm=chances[place].p,
-            test=chances[place].test,
-            wins=wins[place],
-            ties=clusters.examples - wins[place] - losses[place],
-            losses=losses[place],
+            p=chances[index].p,
+            p_holm=chances[index].p,
+            test=chances[index].test,
+            wins=wins[index],
+            ties=clusters.examples - wins[index] - losses[index],
+            losses=losses[index],
             detectable=None,
             design_effect=effect,
         )
-        measured[metric].append(Measured(alone, float(found.errors[place]), tails[place], clusters))
+        measured[metric].append(Measured(alone, float(found.errors[index]), tails[index], clusters))
     return measured
 
 
@@ -237,12 +237,12 @@ def _levels(chances: Sequence[float]) -> list[float]:
     while found < total and chances[order[found]] * (total - found) < SIGNIFICANT:
         found += 1
     levels = [SIGNIFICANT / (total - found) if found < total else SIGNIFICANT] * total
-    for step, place in enumerate(order[:found]):
+    for step, index in enumerate(order[:found]):
         # Without this one, the next are tested at stricter levels.
         others = step
         for other in order[step + 1 : found]:
             if chances[other] * (total - others) >= SIGNIFICANT:
                 break
             others += 1
-        levels[place] = SIGNIFICANT / (total - others)
+        levels[index] = SIGNIFICANT / (total - others)
     return levels

@@ -25,12 +25,12 @@ class Contexts:
         self, examples: Iterable[Example], cluster: str, keys: Sequence[str]
     ) -> Iterator[Example]:
         """Yield the examples unchanged, recording what is known of each."""
-        for place, example in enumerate(examples):
+        for index, example in enumerate(examples):
             labels = clustering.example_labels(example, cluster)
             self.questions.append(example.question)
             passages = (passage.text for passage in example.passages)
             self.languages.append(language_of_passages(passages))
-            self.labels.add(place, labels)
+            self.labels.add(index, labels)
             if keys:
                 own = {**labels, **example.metadata}
                 known = ((key, value_called(own, key)) for key in keys)
@@ -45,11 +45,11 @@ class Contexts:
             return Contexts([_own_question(systems, key) for key in expected])
         if len(expected) == len(given):
             return self
-        places = [place for place, key in enumerate(given) if key in expected]
-        questions = [self.questions[place] for place in places]
-        languages = [self.languages[place] for place in places]
-        columns = [self.columns[place] for place in places if self.columns]
-        return Contexts(questions, languages, self.labels.at(places), columns)
+        indices = [index for index, key in enumerate(given) if key in expected]
+        questions = [self.questions[index] for index in indices]
+        languages = [self.languages[index] for index in indices]
+        columns = [self.columns[index] for index in indices if self.columns]
+        return Contexts(questions, languages, self.labels.at(indices), columns)
 
 
 def label_by_rows(
@@ -57,12 +57,12 @@ def label_by_rows(
 ) -> Iterator[str]:
     """Add labels from the predictions if the data have none; yield a warning if files disagree."""
     different = []
-    for place, key in enumerate(expected):
+    for index, key in enumerate(expected):
         rows = (row for system in systems if (row := system.rows.get(key)) is not None)
         found, agree = clustering.agreed_labels(clustering.row_labels(row, cluster) for row in rows)
-        if not agree and not labels.know(place):
+        if not agree and not labels.know(index):
             different.append(key)
-        labels.add(place, found)
+        labels.add(index, found)
     if different:
         ids = counted_ids(different)
         yield f"the files put {ids} into different clusters; the first file's are used"

@@ -51,10 +51,10 @@ class Answered:
     costs: Sequence[float]
     clusters: Clusters
 
-    def at(self, places: Indices) -> "Answered":
+    def at(self, indices: Indices) -> "Answered":
         """Return some of the questions."""
-        votes, clusters = self.votes.at(places), self.clusters.at(places.tolist())
-        return Answered(votes, self.scores[places], self.costs, clusters)
+        votes, clusters = self.votes.at(indices), self.clusters.at(indices.tolist())
+        return Answered(votes, self.scores[indices], self.costs, clusters)
 
     def scored(self, readers: Indices) -> Matrix:
         """Return the score of each chosen answer."""
@@ -134,13 +134,13 @@ def has_confidence(votes: Votes) -> list[bool]:
 def fit(name: str, answered: Answered) -> Rule:
     """Fit the rule with that name."""
     means = answered.scores.mean(axis=0)
-    order = tuple(sorted(range(len(means)), key=lambda place: -means[place]))
+    order = tuple(sorted(range(len(means)), key=lambda index: -means[index]))
     if name == Majority.name:
         return Majority(order)
     if name == MinimumRisk.name:
         return MinimumRisk(order)
     if name == Weighted.name:
-        return Weighted(order, tuple(_curve(answered, place) for place in range(len(means))))
+        return Weighted(order, tuple(_curve(answered, index) for index in range(len(means))))
     if name == Cascade.name:
         return _cascade(answered)
     return Single(max(_apart(answered.costs), key=means.__getitem__))
@@ -206,11 +206,11 @@ def _cascade(answered: Answered) -> Cascade:
         differences = (answered.scores[:, dear] - answered.scores[:, cheap])[order]
         gained = np.concatenate(([0.0], np.cumsum(differences)))[cuts]
         totals = answered.scores[:, cheap].sum() + gained
-        place = int(totals.argmax())
-        if totals[place] > best + _SAME:
-            asked = int(cuts[place])
+        index = int(totals.argmax())
+        if totals[index] > best + _SAME:
+            asked = int(cuts[index])
             limit = _SUREST if asked == count else float(sure[asked])
-            best, found = float(totals[place]), (cheap, dear, limit)
+            best, found = float(totals[index]), (cheap, dear, limit)
     cheap, dear, threshold = found
     return Cascade(cheap, dear, threshold, (_curve(answered, cheap), _curve(answered, dear)))
 
@@ -220,12 +220,12 @@ def _pairs(sure: Sequence[bool], costs: Sequence[float]) -> list[tuple[int, int]
     order = sorted(_apart(costs), key=costs.__getitem__)
     return [
         (cheap, dear)
-        for place, cheap in enumerate(order)
-        for dear in order[place + 1 :]
+        for index, cheap in enumerate(order)
+        for dear in order[index + 1 :]
         if sure[cheap]
     ]
 
 
 def _apart(costs: Sequence[float]) -> list[int]:
     """The readers themselves, without the lower entries of n-best lists."""
-    return [place for place, cost in enumerate(costs) if isfinite(cost)]
+    return [index for index, cost in enumerate(costs) if isfinite(cost)]

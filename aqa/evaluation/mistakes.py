@@ -24,24 +24,24 @@ PARTIAL = 50.0  # character F1 is above 0 for almost any two Korean texts
 
 def categorize(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> tuple[str, ...]:
     """Return the category of each example; `rows` match the pairs."""
-    return tuple(_category(pairs, place, row) for place, row in enumerate(rows))
+    return tuple(_category(pairs, index, row) for index, row in enumerate(rows))
 
 
-def _category(pairs: Pairs, place: int, row: AnsweredRow | None) -> str:
-    prediction, profile = pairs.predictions[place], pairs.profiles[place]
-    exact, second = (values[place] for values in pairs.agreement)
+def _category(pairs: Pairs, index: int, row: AnsweredRow | None) -> str:
+    prediction, profile = pairs.predictions[index], pairs.profiles[index]
+    exact, second = (values[index] for values in pairs.agreement)
     if prediction is None or row is None:
         return "missing"
     if exact == 100:
         return "exact"
-    if not pairs.expected[place]:
+    if not pairs.expected[index]:
         return "answered_unanswerable"
-    if pairs.abstained[place]:
+    if pairs.abstained[index]:
         # Cleaning turned a no-answer phrase into ""; white space and bare marks are just empty.
         was_said = row.metadata.get("abstained") is True or bool(row.prediction and not prediction)
         return "abstained_wrongly" if was_said else "empty"
     answer = profile.normalize(prediction)
-    expected = [text for text in map(profile.normalize, pairs.expected[place]) if text]
+    expected = [text for text in map(profile.normalize, pairs.expected[index]) if text]
     differs_by_spaces = closed(answer) in map(closed, expected)
     if any(holds(answer, text) for text in expected) and not differs_by_spaces:
         return "extra_words"

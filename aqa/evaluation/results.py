@@ -41,8 +41,8 @@ class Disagreement:
     @cached_property
     def order(self) -> tuple[int, ...]:
         """Indices of the examples on which systems differ, widest first, ties as in the data."""
-        places = [place for place, spread in enumerate(self.spreads) if spread > 0]
-        return tuple(sorted(places, key=lambda place: -self.spreads[place]))
+        indices = [index for index, spread in enumerate(self.spreads) if spread > 0]
+        return tuple(sorted(indices, key=lambda index: -self.spreads[index]))
 
     def to_json(self) -> dict[str, Any]:
         """Return what metrics.json contains."""

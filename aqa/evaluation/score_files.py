@@ -31,25 +31,25 @@ def write_per_example(path: Path, report: Report) -> None:
     With two systems or more, also a `disagreement`: the spread of their scores.
     """
     with atomic(path, locked=False) as file:
-        for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
+        for index, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
             systems: dict[str, dict[str, Any]] = {}
             for system in report.systems:
-                prediction = system.predictions[place]
+                prediction = system.predictions[index]
                 systems[system.name] = {
                     **({} if prediction is None else {"prediction": prediction}),
                     "scores": {
-                        name: score.per_example[place]
+                        name: score.per_example[index]
                         for name, score in system.scores.items()
                         if score.per_example
                     },
-                    "category": system.categories[place],
+                    "category": system.categories[index],
                 }
                 if system.verdicts is not None:
-                    given = [verdict.to_json() for verdict in system.verdicts.examples[place]]
+                    given = [verdict.to_json() for verdict in system.verdicts.examples[index]]
                     systems[system.name]["verdicts"] = given
             row: dict[str, Any] = {"id": key, "references": list(references), "systems": systems}
             if report.disagreement is not None:
-                row["disagreement"] = report.disagreement.spreads[place]
+                row["disagreement"] = report.disagreement.spreads[index]
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
@@ -137,8 +137,8 @@ def check_places(written: Mapping[str, Path], read: Sequence[Path]) -> None:
         folder = resolve_path(path).parent if path.is_symlink() else path.parent
         if folder not in folders and not folder.is_dir():
             raise RunError(f"{flag} {path}: there is no folder {folder}; make it first")
-        place = path if path.exists() and not path.is_file() else folder  # e.g. a device
-        if folder.is_dir() and not os.access(place, os.W_OK):
+        target = path if path.exists() and not path.is_file() else folder  # e.g. a device
+        if folder.is_dir() and not os.access(target, os.W_OK):
             raise RunError(f"{flag} {path}: no permission to write there; name another place")
         if (other := taken.setdefault(resolve_path(path), flag)) != flag:
             raise RunError(f"{flag} {path} would overwrite {other}; name another file")

@@ -57,7 +57,7 @@ def profile_warnings(profile: str, languages: Sequence[str]) -> Iterator[str]:
 
 def reference_warnings(pairs: Pairs) -> Iterator[str]:
     """Warn of gold answers that are empty once normalised."""
-    silent = [place for place, found in enumerate(pairs.empty_references) if found]
+    silent = [index for index, found in enumerate(pairs.empty_references) if found]
     if silent:
         count = len(silent)
         yield (
@@ -73,10 +73,10 @@ def system_warnings(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> I
         yield f"{name}: {caution}"
     phrases = _phrases_for_no_answer(pairs, no_answer)
     if phrases:
-        said = ", ".join(f'"{text}" ({count} times)' for text, count in phrases)
+        listed = ", ".join(f'"{text}" ({count} times)' for text, count in phrases)
         options = " ".join(f'--no-answer "{text}"' for text, _ in phrases)
         yield (
-            f"{name}: it answers some unanswerable questions with {said};"
+            f"{name}: it answers some unanswerable questions with {listed};"
             f' if that means "no answer", add {options}'
         )
 
@@ -99,14 +99,14 @@ def _wrapped(pairs: Pairs) -> Iterator[str]:
 
 def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str, int]]:
     """Find frequent answers to unanswerable questions that are no gold answer anywhere."""
-    said: dict[str, list[str]] = {}
+    phrases_by_key: dict[str, list[str]] = {}
     for text, texts, abstained in zip(
         pairs.predictions, pairs.expected, pairs.abstained, strict=True
     ):
         if text is not None and not texts and not abstained:
-            said.setdefault(phrase_key(text), []).append(text)
+            phrases_by_key.setdefault(phrase_key(text), []).append(text)
     least = max(2, SHARE * pairs.answerable.count(False))
-    frequent = {key: texts for key, texts in said.items() if len(texts) >= least}
+    frequent = {key: texts for key, texts in phrases_by_key.items() if len(texts) >= least}
     if frequent:
         meant = [*known, *(text for texts in pairs.expected for text in texts)]
         for key in map(phrase_key, meant):

@@ -113,7 +113,7 @@ class SequentialTest:
             DataError: the reference answered too few questions.
         """
         (system,), (self.a, self.b), self._margin = aligned.systems, names, rule.margin
-        common = [place for place, key in enumerate(aligned.expected) if key in system.rows]
+        common = [index for index, key in enumerate(aligned.expected) if key in system.rows]
         self.questions = len(common)
         self.left_out = len(aligned.expected) - len(common)
         clusters = self._apart = aligned.clusters.at(common)
@@ -161,9 +161,9 @@ class SequentialTest:
 
     def decide(self, answers: Mapping[int, str | None]) -> Decision:
         """Decide after a wave by all answers so far; the answer None has failed."""
-        places = list(answers)
-        self._answered[places] = self._scores(answers)
-        self._lost[places] = [text is None for text in answers.values()]
+        indices = list(answers)
+        self._answered[indices] = self._scores(answers)
+        self._lost[indices] = [text is None for text in answers.values()]
         differences = (self._answered - self._known)[self._order]
         totals = np.add.reduceat(differences, np.append(0, self._ends[:-1])) / 100
         done = ~np.isnan(totals)  # nan: not all of a cluster is answered
@@ -193,11 +193,11 @@ class SequentialTest:
         With too few common answers, both are assumed to vary like the reference, independently.
         """
         known = self._known[self._common]
-        both = [at for at, place in enumerate(self._common.tolist()) if place in answers]
+        both = [at for at, index in enumerate(self._common.tolist()) if index in answers]
         clusters = self._apart.at(both)
         if len(both) >= FEWEST and clusters.count >= FEW:
-            places = self._common[both].tolist()
-            own = self._scores({place: answers[place] for place in places})
+            indices = self._common[both].tolist()
+            own = self._scores({index: answers[index] for index in indices})
             values = {"a": {"score": known[both].tolist()}, "b": {"score": own}}
             (found,) = compare(values, clusters)
             return Sensitivity(found.detectable, len(both), clusters.count, found.differing), True
@@ -210,12 +210,12 @@ class SequentialTest:
         return Sensitivity(detectable, len(known), clusters.count), False
 
     def _scores(self, answers: Mapping[int, str | None]) -> Sequence[float]:
-        all_of, places = self._pairs, list(answers)
+        all_of, indices = self._pairs, list(answers)
         pairs = Pairs(
             list(answers.values()),
-            [all_of.references[place] for place in places],
+            [all_of.references[index] for index in indices],
             all_of.profile,
-            known_languages=[all_of.languages[place] for place in places],
+            known_languages=[all_of.languages[index] for index in indices],
         )
         return self._metric(pairs).per_example
 
@@ -224,14 +224,14 @@ class SequentialTest:
         _, first = np.unique(clusters.codes, return_index=True)
         answerable = np.array(self._pairs.answerable)[self._common]
         most = 2 * np.bincount(clusters.codes, answerable) > clusters.sizes
-        languages = [self._pairs.languages[place] for place in self._common[first].tolist()]
+        languages = [self._pairs.languages[index] for index in self._common[first].tolist()]
         return list(zip(languages, most.tolist(), strict=True))
 
     def _digest(self, ids: Sequence[str]) -> str:
         """Return the SHA-256 of the reference's scores, as JSON of pairs of id and score."""
         digest, mark = hashlib.sha256(), "["
-        for place in self._common.tolist():
-            digest.update((mark + json.dumps([ids[place], float(self._known[place])])).encode())
+        for index in self._common.tolist():
+            digest.update((mark + json.dumps([ids[index], float(self._known[index])])).encode())
             mark = ", "
         digest.update(b"]")
         return digest.hexdigest()

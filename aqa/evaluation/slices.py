@@ -104,13 +104,13 @@ def group_examples(
     for key in keys:
         in_data = any(key in columns for columns in data)
         groups: dict[str, list[int]] = {}
-        for place, (example, columns) in enumerate(zip(examples, data, strict=True)):
+        for index, (example, columns) in enumerate(zip(examples, data, strict=True)):
             if in_data or key not in BUILT_IN:
                 value = columns.get(key) if in_data else _row_value(example.row, key)
                 name = _yes(value) if isinstance(value, bool) else as_label(value)
             else:
                 name = BUILT_IN[key](example)
-            groups.setdefault(UNKNOWN if name is None else name, []).append(place)
+            groups.setdefault(UNKNOWN if name is None else name, []).append(index)
         if len(groups) > MOST_GROUPS:
             raise UsageError(
                 f'"{key}" has {len(groups)} values, too many to be slices; name a column of at'
@@ -142,12 +142,12 @@ def slice_scores(
     """Score the groups of a key: n, and each score with its 95 % interval."""
     found: dict[str, dict[str, Any]] = {}
     known = [score for score in scores.values() if score.per_example]
-    for name, places in groups.items():
-        found[name] = {"n": len(places)}
-        columns = [[score.per_example[place] for place in places] for score in known]
+    for name, indices in groups.items():
+        found[name] = {"n": len(indices)}
+        columns = [[score.per_example[index] for index in indices] for score in known]
         if not known:
             continue
-        intervals = mean_intervals(np.array(columns).T, clusters.at(places)).intervals()
+        intervals = mean_intervals(np.array(columns).T, clusters.at(indices)).intervals()
         for score, values, (low, high, _) in zip(known, columns, intervals, strict=True):
             found[name][score.name] = {"value": fmean(values), "low": low, "high": high}
     return found
@@ -172,11 +172,11 @@ def means_by_answer(pairs: Pairs, scores: Mapping[str, Score]) -> dict[str, dict
     answerable = pairs.answerable
     groups: dict[str, dict[str, float]] = {}
     for name, wanted in (("has_answer", True), ("no_answer", False)):
-        places = [place for place, group in enumerate(answerable) if group is wanted]
-        groups[name] = {"n": len(places)}
+        indices = [index for index, group in enumerate(answerable) if group is wanted]
+        groups[name] = {"n": len(indices)}
         for score in scores.values():
-            if places and score.per_example:
-                groups[name][score.name] = fmean(score.per_example[place] for place in places)
+            if indices and score.per_example:
+                groups[name][score.name] = fmean(score.per_example[index] for index in indices)
     return groups
 
 
@@ -195,16 +195,16 @@ def compare_slices(
     found = {}
     for key in next(iter(groups.values())) if len(values) > 1 else ():
         measured = []
-        for group, systems, places in _of_same_examples({one: groups[one][key] for one in values}):
+        for group, systems, indices in _of_same_examples({one: groups[one][key] for one in values}):
             if len(systems) > 1 and baseline in (None, *systems):
                 part = {
                     system: {
-                        metric: [column[place] for place in places]
+                        metric: [column[index] for index in indices]
                         for metric, column in values[system].items()
                     }
                     for system in systems
                 }
-                measured.append((group, measure(part, clusters.at(places), baseline, seed)))
+                measured.append((group, measure(part, clusters.at(indices), baseline, seed)))
         found[key] = corrected_groups(measured)
     return found
 
@@ -234,4 +234,4 @@ def _of_same_examples(
         for system, own in groups.items():
             if group in own:
                 found.setdefault(tuple(own[group]), []).append(system)
-        yield from ((group, systems, places) for places, systems in found.items())
+        yield from ((group, systems, indices) for indices, systems in found.items())

@@ -151,12 +151,12 @@ def disputed_table(report: Report) -> Table:
     if found is None:
         return Table([], [])
     rows = []
-    for place in found.order[:DISPUTED]:
-        expected = " | ".join(dict.fromkeys(report.references[place])) or "(no answer)"
-        rows.append(Row([report.ids[place], "(gold)", "", _shortened(expected)]))
+    for index in found.order[:DISPUTED]:
+        expected = " | ".join(dict.fromkeys(report.references[index])) or "(no answer)"
+        rows.append(Row([report.ids[index], "(gold)", "", _shortened(expected)]))
         for system in report.systems:
-            value = Figure(system.scores[found.score].per_example[place], 1)
-            answer = system.predictions[place]
+            value = Figure(system.scores[found.score].per_example[index], 1)
+            answer = system.predictions[index]
             listed = "(missing)" if answer is None else _shortened(answer)
             is_last = system is report.systems[-1]
             rows.append(Row(["", system.name, value, listed], ends_section=is_last))

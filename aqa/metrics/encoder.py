@@ -81,16 +81,16 @@ class Encoder:
         import torch
 
         ids = self._token_ids(texts)
-        order = sorted(range(len(texts)), key=lambda place: len(ids[place]), reverse=True)
+        order = sorted(range(len(texts)), key=lambda index: len(ids[index]), reverse=True)
         threads = torch.get_num_threads()
         workers = 1 if self._device == "cuda" else min(threads, MOST_WORKERS)
         each = threads // workers
         room = CUDA_TOKENS if self._device == "cuda" else CPU_TOKENS * each
         try:
             with ThreadPoolExecutor(workers, "encoder", torch.set_num_threads, (each,)) as pool:
-                batches = [[ids[place] for place in batch] for batch in _batches(order, ids, room)]
+                batches = [[ids[index] for index in batch] for batch in _batches(order, ids, room)]
                 found = chain.from_iterable(pool.map(self._embed, batches))
-                yield from zip((texts[place] for place in order), found, strict=True)
+                yield from zip((texts[index] for index in order), found, strict=True)
         finally:
             torch.set_num_threads(threads)  # also for threads created later
 
@@ -142,25 +142,25 @@ def match(pairs: Sequence[tuple[Embedded, Embedded]]) -> list[float]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     lengths = [(len(a.counts), len(b.counts)) for a, b in pairs]
-    order = sorted(range(len(pairs)), key=lambda place: max(lengths[place]))
+    order = sorted(range(len(pairs)), key=lambda index: max(lengths[index]))
     found = [0.0] * len(pairs)
     for start in range(0, len(order), ROWS):
-        places = order[start : start + ROWS]
+        indices = order[start : start + ROWS]
         sides, weights, masks = [], [], []
         for side in (0, 1):
-            texts = [pairs[place][side] for place in places]
+            texts = [pairs[index][side] for index in indices]
             sides.append(pad_sequence([text.states for text in texts], batch_first=True).to(device))
             counts = pad_sequence([text.counts for text in texts], batch_first=True).to(device)
             weights.append(counts.float() / counts.sum(dim=1, keepdim=True).clamp(min=1))
-            sizes = torch.tensor([lengths[place][side] for place in places], device=device)
+            sizes = torch.tensor([lengths[index][side] for index in indices], device=device)
             masks.append(torch.arange(counts.shape[1], device=device) < sizes[:, None])
         likeness = torch.bmm(sides[0], sides[1].transpose(1, 2))
         likeness *= masks[0][:, :, None] & masks[1][:, None, :]
         precision, recall = likeness.amax(2).clamp(min=0), likeness.amax(1).clamp(min=0)
         p, r = (precision * weights[0]).sum(1), (recall * weights[1]).sum(1)
         f1 = torch.where(p + r == 0, 0.0, 2 * p * r / (p + r))
-        for place, value in zip(places, f1.tolist(), strict=True):
-            found[place] = value
+        for index, value in zip(indices, f1.tolist(), strict=True):
+            found[index] = value
     return found
 
 
@@ -230,11 +230,11 @@ def _batches(
 ) -> Iterator[list[int]]:
     """Split a sequence, longest first, into batches of at most `padded_tokens`."""
     batch: list[int] = []
-    for place in order:
+    for index in order:
         full = batch and (len(batch) + 1) * len(ids[batch[0]]) > padded_tokens
         if full or len(batch) == ROWS:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(index)
     if batch:
         yield batch

@@ -110,9 +110,9 @@ class _Module:
         references: list[Texts] = [[text] for text in apart.references]
         if self._takes_all:
             owners = list(dict.fromkeys(apart.owners))
-            said = [pairs.predictions[owner] or "" for owner in owners]
+            texts = [pairs.predictions[owner] or "" for owner in owners]
             references = [pairs.expected[owner] for owner in owners]
-            apart = replace(apart, predictions=said, owners=owners)
+            apart = replace(apart, predictions=texts, owners=owners)
         given = self._pick(self._run(apart.predictions, references), len(references))
         if not isinstance(given, list):
             return None

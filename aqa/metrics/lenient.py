@@ -62,12 +62,12 @@ def lenient(name: str, pairs: Pairs) -> Score:
     forgiving = _graded if is_graded else is_same
     strict = replace(pairs, profile=choose_profile("auto", pairs.languages))
     values = list(strict.agreement[is_graded])
-    for place, (prediction, language) in enumerate(
+    for index, (prediction, language) in enumerate(
         zip(pairs.predictions, pairs.languages, strict=True)
     ):
-        if language == KOREAN and prediction and strict.agreement[0][place] < 100:
-            found = (100.0 * forgiving(prediction, text) for text in strict.expected[place])
-            values[place] = max([values[place], *found])
+        if language == KOREAN and prediction and strict.agreement[0][index] < 100:
+            found = (100.0 * forgiving(prediction, text) for text in strict.expected[index])
+            values[index] = max([values[index], *found])
     details = f"profile:{strict.profile_counts}|particles:forgiven|kiwi:{kiwi_version()}"
     return pairs.score(name, values, details)
 
@@ -81,8 +81,8 @@ def _graded(prediction: str, reference: str) -> float:
 
 def is_same(prediction: str, reference: str) -> bool:
     """Whether two answers are the same apart from spaces and endings."""
-    said, expected = _closed(prediction), _closed(reference)
-    if said[:1] != expected[:1]:  # then no ending can make them equal
+    answered, expected = _closed(prediction), _closed(reference)
+    if answered[:1] != expected[:1]:  # then no ending can make them equal
         return False
     given, gold = parse_answer(prediction), parse_answer(reference)
     if given.whole == gold.whole or given.stem == gold.whole:
@@ -103,7 +103,7 @@ def parse_answer(text: str) -> Reading:
     if not whole or not unicodedata.is_normalized("NFC", answer):
         return Reading(whole)
     tokens = analyse(answer)
-    end = place = _before_copula(tokens)
+    end = copula = _before_copula(tokens)
     while end and tokens[end - 1].tag[0] == "J" and tokens[end - 1].form in (*_PLAIN, *_ROLES):
         end -= 1
     if not 0 < end < len(tokens):
@@ -115,7 +115,7 @@ def parse_answer(text: str) -> Reading:
     is_short = len(ending) < 2
     if not stem or is_part_of_a_letter or (is_short and (is_own_word or len(stem) < 2)):
         return Reading(whole)
-    cut = [token.form for token in tokens[end:place] if token.form in _ROLES]
+    cut = [token.form for token in tokens[end:copula] if token.form in _ROLES]
     if cut and any(_ends_a_word(token, answer) for token in tokens[:end]):
         return Reading(whole)  # in 백두산에서 한라산까지, the particles belong together
     role = "".join(cut).replace("으로", "로")
@@ -138,23 +138,23 @@ def _is_sure(words: Sequence[str], last: Morpheme, particle: Morpheme) -> bool:
 
 def _before_copula(tokens: Sequence[Morpheme]) -> int:
     """Count the tokens before a final copula or verb of saying; all if there is none."""
-    place, found = len(tokens), len(tokens)
-    while place:
-        token = tokens[place - 1]
+    index, found = len(tokens), len(tokens)
+    while index:
+        token = tokens[index - 1]
         is_saying = token.form in _SAYING and token.tag in ("VV", "VX", "NNB")
         if token.tag == "VCP" or (is_saying and token.tag == "VV"):
-            found = place - 1
-        elif not (is_saying or token.tag[0] == "E" or _follows_a_noun(tokens, place - 1)):
+            found = index - 1
+        elif not (is_saying or token.tag[0] == "E" or _follows_a_noun(tokens, index - 1)):
             break
-        place -= 1
+        index -= 1
     return found
 
 
-def _follows_a_noun(tokens: Sequence[Morpheme], place: int) -> bool:
+def _follows_a_noun(tokens: Sequence[Morpheme], index: int) -> bool:
     """Whether a token is a particle after 것, or the polite 요."""
-    if tokens[place].tag[0] != "J":
+    if tokens[index].tag[0] != "J":
         return False
-    return tokens[place].form == "요" or tokens[place - 1].form == "것"
+    return tokens[index].form == "요" or tokens[index - 1].form == "것"
 
 
 def _closed(text: str) -> str:

@@ -161,15 +161,15 @@ class Pairs:
 
     def single(self) -> Single:
         """Pair each prediction with each of its references."""
-        said: list[str] = []
+        answers: list[str] = []
         expected: list[str] = []
         owners: list[int] = []
         for owner, (text, texts) in enumerate(zip(self.predictions, self.expected, strict=True)):
             if text is not None and text.strip():
                 owners += [owner] * len(texts)
-                said += [text] * len(texts)
+                answers += [text] * len(texts)
                 expected += texts
-        return Single(said, expected, owners, self.abstention_scores)
+        return Single(answers, expected, owners, self.abstention_scores)
 
     def score(
         self, name: str, values: Sequence[float], details: str = "", refs: str = "max"

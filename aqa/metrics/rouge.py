@@ -64,10 +64,10 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
         used.add(tokenizer)
         if tokenizer is not None:
             expected = tokenizer(references[at])
-            said = tokenizer(predictions[at])
+            answer = tokenizer(predictions[at])
             if tokenizer is by_morphemes:
-                said = split_like(said, expected)
-            predictions[at], references[at] = _written(said, words), _written(expected, words)
+                answer = split_like(answer, expected)
+            predictions[at], references[at] = _written(answer, words), _written(expected, words)
     found = RougeScorer(list(ROUGE)).score_batch(references, predictions)
     return (
         {name: apart.best([100.0 * own[name].fmeasure for own in found]) for name in ROUGE},
@@ -104,12 +104,12 @@ def split_like(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:
         return tokens
     known = {"".join(run): run for run in _runs(model)}
     found: list[str] = []
-    place = 0
-    while place < len(tokens):
-        ends = range(min(len(tokens), place + _RUN), place, -1)
-        longest = next((end for end in ends if "".join(tokens[place:end]) in known), place)
-        found += known["".join(tokens[place:longest])] if longest > place else [tokens[place]]
-        place = max(longest, place + 1)
+    index = 0
+    while index < len(tokens):
+        ends = range(min(len(tokens), index + _RUN), index, -1)
+        longest = next((end for end in ends if "".join(tokens[index:end]) in known), index)
+        found += known["".join(tokens[index:longest])] if longest > index else [tokens[index]]
+        index = max(longest, index + 1)
     return found
 
 

@@ -95,10 +95,10 @@ class Verdicts:
             for repeat in range(self.repeats)
         ]
         own = [[VERDICTS[each.verdict] for each in ex if each.verdict] for ex in self.examples]
-        spread = [variance(values) for values in own if len(values) > 1]
+        variances = [variance(values) for values in own if len(values) > 1]
         found: dict[str, Any] = {"scores": scores, "variance": variance(scores)}
-        if spread:
-            found["variance_per_example"] = fmean(spread)
+        if variances:
+            found["variance_per_example"] = fmean(variances)
         return found
 
 

@@ -55,13 +55,13 @@ class Votes:
         known = np.array(confidences, dtype=np.float64)  # None becomes NaN
         return cls(answered.reshape(count, width), same, alike, known.reshape(count, width))
 
-    def at(self, places: Indices) -> "Votes":
+    def at(self, indices: Indices) -> "Votes":
         """Return the votes on some of the questions."""
         return Votes(
-            self.answered[places],
-            self.same[places],
-            self.likeness[places],
-            self.confidences[places],
+            self.answered[indices],
+            self.same[indices],
+            self.likeness[indices],
+            self.confidences[indices],
         )
 
 
@@ -155,7 +155,7 @@ class Weighted(Majority):
 
     def _totals(self, votes: Votes) -> Matrix:
         weights = np.column_stack(
-            [curve.at(votes.confidences[:, place]) for place, curve in enumerate(self.curves)]
+            [curve.at(votes.confidences[:, index]) for index, curve in enumerate(self.curves)]
         )
         found: Matrix = np.einsum("nij,nj->ni", votes.same, weights)
         return found
@@ -186,8 +186,8 @@ class Cascade:
         takes_cheap = ~takes_dear & votes.answered[:, self.cheap]
         chosen = np.where(takes_dear, self.dear, np.where(takes_cheap, self.cheap, NOBODY))
         cheap, dear = (
-            curve.at(votes.confidences[:, place])
-            for place, curve in zip((self.cheap, self.dear), self.curves, strict=True)
+            curve.at(votes.confidences[:, index])
+            for index, curve in zip((self.cheap, self.dear), self.curves, strict=True)
         )
         return Choice(chosen, np.where(takes_dear, dear, cheap))
 

@@ -155,10 +155,10 @@ def _reader_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_said(row: AnsweredRow) -> AnsweredRow:
     """Restore an answer that a contract withheld: a member that is asked has no contract."""
-    said = row.metadata.get("withheld")
-    if not isinstance(said, str):
+    withheld = row.metadata.get("withheld")
+    if not isinstance(withheld, str):
         return row
-    return replace(row, prediction=said, metadata={**row.metadata, "abstained": False})
+    return replace(row, prediction=withheld, metadata={**row.metadata, "abstained": False})
 
 
 def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
@@ -255,13 +255,13 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
     for system, own in zip(aligned.systems, answers, strict=True):
         paid = [each.spent.cost for each in own if each.spent and each.spent.cost is not None]
         for number in range(most):
-            said = [
+            numbered = [
                 each.candidates[number] if number < len(each.candidates) else (None, None)
                 for each in own
             ]
-            pairs = replace(aligned.pairs[system.name], predictions=[text for text, _ in said])
+            pairs = replace(aligned.pairs[system.name], predictions=[text for text, _ in numbered])
             scores.append(pairs.agreement[1])
-            candidates.append(said)
+            candidates.append(numbered)
             costs.append(inf if number else fmean(paid) if paid else 0.0)
     rows = list(zip(*candidates, strict=True))
     votes = Votes.of(
@@ -284,8 +284,8 @@ def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) ->
     sure = has_confidence(votes)
     unsure = [
         member.name
-        for place, member in enumerate(dev.members)
-        if not all(sure[place * several : (place + 1) * several])
+        for index, member in enumerate(dev.members)
+        if not all(sure[index * several : (index + 1) * several])
     ]
     why = f"{', '.join(unsure)} gave answers without a confidence"
     if not unsure:

@@ -149,8 +149,8 @@ def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tupl
     gain = [verdict(learned.gain), *explain_power([learned.gain], dev.sample)]
     members = zip(names, dev.answers, strict=True)
     failed = {name: sum(not one.candidates for one in own) for name, own in members}
-    told = " and ".join(f"{count:,} of {name}" for name, count in failed.items() if count)
-    gain += [f"failed answers count 0: {told}"] if told else []
+    failures = " and ".join(f"{count:,} of {name}" for name, count in failed.items() if count)
+    gain += [f"failed answers count 0: {failures}"] if failures else []
     findings = [f"Held out: {'; '.join(gain)}."]
     if isinstance(rule, Single):
         name = names[rule.reader // dev.candidates]

@@ -73,25 +73,25 @@ class AskedMembers:
         named = list(map(Path, self._options.answers))
         fingerprint = self._inputs.fingerprint(questions.reader)
         self._at_hand = ExistingAnswers(self._learned, self._inputs, fingerprint).find(named)
-        for place in self._learned.needed:
-            if missing := self._missing(place, None):
-                self._check(place, missing)
+        for number in self._learned.needed:
+            if missing := self._missing(number, None):
+                self._check(number, missing)
 
-    def ask(self, place: int, wanted: Iterable[int] | None) -> KeptAnswers:
+    def ask(self, number: int, wanted: Iterable[int] | None) -> KeptAnswers:
         """Return a member's answers to the questions at the indices `wanted` (None: all).
 
         The member's run covers the whole data, so it continues when more questions are wanted
         later, because of a higher limit or of failures.
         """
-        found, missing = self._at_hand[place], self._missing(place, wanted)
+        found, missing = self._at_hand[number], self._missing(number, wanted)
         if not missing:
             return found
-        questions = check(self._to_ask(place, missing), self._progress)
+        questions = check(self._to_ask(number, missing), self._progress)
         questions = replace(questions, only=missing)
         if isinstance(questions.reader, Remote):
-            questions.reader.count_elsewhere(self._elsewhere(place))
-        self._begun.add(place)
-        folder = self._folder_of(place)
+            questions.reader.count_elsewhere(self._elsewhere(number))
+        self._begun.add(number)
+        folder = self._folder_of(number)
         asked = (folder, self._progress, self._resume, "aqa predict ensemble")
         result_of(kept_answers(questions, *asked))
         found.take_run(folder / JOURNAL, is_new=True)
@@ -100,18 +100,18 @@ class AskedMembers:
     def estimate(self) -> CostEstimate:
         """Estimate what paid members will cost, without asking; UsageError if none is paid."""
         rule, found = self._learned.rule, dict[str, CostEstimate]()
-        for place in self._learned.needed:
+        for number in self._learned.needed:
             wanted = None
             first = self._learned.needed[0]
-            if isinstance(rule, Cascade) and place != first:
+            if isinstance(rule, Cascade) and number != first:
                 wanted = self._unsure(rule, first)
-            missing = self._missing(place, wanted)
+            missing = self._missing(number, wanted)
             if not missing:
                 continue
-            config = self._to_ask(place, missing)
+            config = self._to_ask(number, missing)
             if isinstance(make_reader(config, self._progress), Remote):
-                folder = self._folder_of(place)
-                name = self._learned.members[place].name
+                folder = self._folder_of(number)
+                name = self._learned.members[number].name
                 asked = (folder, self._progress, self._resume)
                 found[name] = dry_run_alone(config, *asked, only=missing)
         if not found:
@@ -136,21 +136,21 @@ class AskedMembers:
             return None
         return unsure(rule, self._at_hand[first])
 
-    def _missing(self, place: int, wanted: Iterable[int] | None) -> "array[int]":
+    def _missing(self, number: int, wanted: Iterable[int] | None) -> "array[int]":
         """The indices that a member still has to be asked, in the data's order."""
-        at_hand = self._at_hand[place]
+        at_hand = self._at_hand[number]
         wanted = range(self._inputs.total) if wanted is None else wanted
         return array("Q", (index for index in wanted if index not in at_hand))
 
-    def _folder_of(self, place: int) -> Path:
-        return self._folder / MEMBERS / self._learned.members[place].name
+    def _folder_of(self, number: int) -> Path:
+        return self._folder / MEMBERS / self._learned.members[number].name
 
-    def _check(self, place: int, missing: Collection[int]) -> None:
+    def _check(self, number: int, missing: Collection[int]) -> None:
         """Check that a member can be asked and is still the reader that the rule was made for."""
-        member = self._learned.members[place]
+        member = self._learned.members[number]
         if member.config is None:
             return  # a cascade may not need the missing answers
-        questions = check(self._to_ask(place, missing), self._progress)
+        questions = check(self._to_ask(number, missing), self._progress)
         found = questions.inputs.fingerprint(questions.reader)
         changed = different(
             member.reader or {}, {name: found[name] for name in member.reader or {}}
@@ -161,9 +161,9 @@ class AskedMembers:
                 f" {next(iter(changed.values()))}; train the ensemble again"
             )
 
-    def _to_ask(self, place: int, missing: Iterable[int]) -> RunConfig:
+    def _to_ask(self, number: int, missing: Iterable[int]) -> RunConfig:
         """The config of a member's run, with the ensemble's caps."""
-        member = self._learned.members[place]
+        member = self._learned.members[number]
         if member.config is None:
             keys = [example.id for _, example in self._inputs.examples_at(missing)]
             raise DataError(
@@ -178,8 +178,8 @@ class AskedMembers:
         changed["backend"] = backend.model_copy(update=own)
         return config.model_copy(update=changed)
 
-    def _elsewhere(self, place: int) -> Spent:
+    def _elsewhere(self, number: int) -> Spent:
         """What the other members have spent of the budget."""
         # What members spent before doesn't count when their runs start over.
         counted = self._begun if self._resume.fresh else set(self._learned.needed)
-        return sum(map(spent_in, map(self._folder_of, counted - {place})), Spent())
+        return sum(map(spent_in, map(self._folder_of, counted - {number})), Spent())

@@ -70,15 +70,15 @@ class ExistingAnswers:
             AqaError: something named has other data, evidence or readers; or a member that can't
                 be asked has no answers.
         """
-        found = {place: KeptAnswers(self.inputs.total) for place in self.learned.needed}
+        found = {number: KeptAnswers(self.inputs.total) for number in self.learned.needed}
         files = [path for path in named if not (path / JOURNAL).is_file()]
-        for place in sorted(found):
-            member = self.learned.members[place]
+        for number in sorted(found):
+            member = self.learned.members[number]
             if member.reader is None:
-                self._take_file(member, files, found[place])
+                self._take_file(member, files, found[number])
                 continue
             for folder in runs_in(Path(located(member.given, member.directory))):
-                self._take_run(folder, member, found[place])
+                self._take_run(folder, member, found[number])
         if files:
             raise UsageError(
                 f"backend.answers names {files[0]}, which is not a run folder, and no member is a"
@@ -91,12 +91,12 @@ class ExistingAnswers:
 
     def _take(self, folder: Path, found: dict[int, KeptAnswers]) -> None:
         reasons = []
-        for place, member in enumerate(self.learned.members):
+        for number, member in enumerate(self.learned.members):
             if member.reader is not None:
-                own = found.get(place) or KeptAnswers(self.inputs.total)
+                own = found.get(number) or KeptAnswers(self.inputs.total)
                 why = self._take_run(folder, member, own)
                 if not why:
-                    found[place] = own
+                    found[number] = own
                     return
                 reasons.append(why)
         nearest = min(reasons, key=len, default={"": "no member is a run"})
@@ -127,13 +127,13 @@ class ExistingAnswers:
                 " these questions with --set backend.answers='[FILE]'"
             )
         file = files.pop(0)
-        places = {example.id: index for index, example in self.inputs.examples()}
-        rows = read_predictions(file, list(places))
-        if rows.keys().isdisjoint(places):
+        indices = {example.id: index for index, example in self.inputs.examples()}
+        rows = read_predictions(file, list(indices))
+        if rows.keys().isdisjoint(indices):
             raise DataError(
                 f"{file} holds no answer to any of these questions; name the answers of"
                 f" {member.given} to them"
             )
-        for key in rows.keys() & places.keys():
+        for key in rows.keys() & indices.keys():
             row = rows[key]
-            answers.hold(places[key], read_answer(row.prediction, row.metadata))
+            answers.hold(indices[key], read_answer(row.prediction, row.metadata))

@@ -50,7 +50,7 @@ BAD_DATA = {
     "a row without question": (lines(ROW, without("question")), "line 2: no question among"),
     "a row without passages": (lines(without("context")), "line 1: no passages among"),
     "an empty question": (lines(ROW | {"question": " "}), 'line 1: "question" is empty'),
-    "answers of a wrong type": (lines(ROW | {"answers": [[3]]}), "among the gold answers"),
+    "answers of a wrong type": (lines(ROW | {"answers": [[3]]}), "list of gold answers"),
     "an id that stands twice": (lines(ROW, ROW), "line 1 and again at data.jsonl, line 2"),
     "not UTF-8": (lines(ROW).decode().encode("cp949"), "line 1: not UTF-8 at byte 26"),
 }

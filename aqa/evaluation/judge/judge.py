@@ -182,7 +182,7 @@ class Judging:
     ) -> dict[str, tuple[Case, Prompt]]:
         """Find the prompts without a known verdict, and record the key of every case."""
         todo: dict[str, tuple[Case, Prompt]] = {}
-        places = count(1 + max((place for place, _ in known.values()), default=-1))
+        numbers = count(1 + max((number for number, _ in known.values()), default=-1))
         for case in cases():
             template = self._templates[case.language]
             given = "\n".join(case.references or template.no_answer[:1])
@@ -193,9 +193,9 @@ class Judging:
             keys.setdefault((case.system, case.id), []).append(key)
             if key in todo or (key in known and known[key][1].verdict is not None):
                 continue
-            place = known[key][0] if key in known else next(places)
+            number = known[key][0] if key in known else next(numbers)
             try:
-                todo[key] = (case, replace(reader.fit(prompt), id=key, index=place))
+                todo[key] = (case, replace(reader.fit(prompt), id=key, index=number))
             except PromptError as error:
                 known[key] = (-1, Verdict(None, str(error)))
         return todo
@@ -242,10 +242,10 @@ def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
     row = {"id": prediction.id, "example": case.id, "system": case.system, "answer": case.answer}
     if prediction.error is None and prediction.raw is not None:
         found = read_object(prediction.raw, JudgeVerdict)
-        said = Verdict(found.verdict, found.reason).to_json()
+        verdict = Verdict(found.verdict, found.reason).to_json()
     else:
-        said = Verdict(None, prediction.error or "").to_json() | known({"raw": prediction.raw})
-    return row | said | known({"model": prediction.model or None}) | cost_fields(prediction)
+        verdict = Verdict(None, prediction.error or "").to_json() | known({"raw": prediction.raw})
+    return row | verdict | known({"model": prediction.model or None}) | cost_fields(prediction)
 
 
 def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:

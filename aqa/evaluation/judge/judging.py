@@ -78,8 +78,8 @@ def _corrected(
     system: str, verdicts: Verdicts, labels: Labels, ids: Sequence[str], clusters: Clusters
 ) -> Verdicts:
     """Add the score corrected by people's labels, as far as they cover this system."""
-    found = {place: _label(labels, system, key) for place, key in enumerate(ids)}
-    counted = {place: VERDICTS[label] for place, label in found.items() if label is not None}
+    found = {index: _label(labels, system, key) for index, key in enumerate(ids)}
+    counted = {index: VERDICTS[label] for index, label in found.items() if label is not None}
     asked = list(map(bool, verdicts.examples))
     return replace(verdicts, corrected=correct(verdicts.values, asked, counted, clusters))
 
@@ -99,29 +99,29 @@ def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cas
     systems, pairs = aligned.systems, aligned.pairs
     if not joined:
         check_passages({system.name: manifest_of(system) for system in systems})
-    places = {key: place for place, key in enumerate(aligned.expected)}
+    indices = {key: index for index, key in enumerate(aligned.expected)}
 
     def cases() -> Iterator[Case]:
-        for example in (each for each in examples if each.id in places):
+        for example in (each for each in examples if each.id in indices):
             if not example.question:
                 raise DataError(
                     f'the data has no question for "{example.id}", which the judge needs'
                 )
-            place = places[example.id]
+            index = indices[example.id]
             for system in systems:
                 own = pairs[system.name]
-                answer = own.predictions[place]
+                answer = own.predictions[index]
                 if answer is None or is_blank(answer):
                     continue
-                if not own.abstention_scores[place]:
+                if not own.abstention_scores[index]:
                     yield Case(
                         system.name,
                         example.id,
                         example.question,
                         seen(example, system.rows.get(example.id)),
-                        own.expected[place],
+                        own.expected[index],
                         answer,
-                        "en" if own.profiles[place].name == "squad" else "ko",
+                        "en" if own.profiles[index].name == "squad" else "ko",
                     )
 
     return cases

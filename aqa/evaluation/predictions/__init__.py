@@ -112,11 +112,11 @@ def _read_entries(
 
 def _refuse_printed(read: Sequence[Found]) -> None:
     """Raise DataError if all answers are a client's objects instead of their texts."""
-    said = [row for row in read if row.said.prediction]
-    if said and all(is_printed(row.said.prediction or "") for row in said):
+    given = [row for row in read if row.answered.prediction]
+    if given and all(is_printed(row.answered.prediction or "") for row in given):
         raise DataError(
-            f'{said[0].place}: the answer "{said[0].said.prediction:.40}..." is an object as Python'
-            " prints it; write its text, such as reply.choices[0].message.content"
+            f'{given[0].place}: the answer "{given[0].answered.prediction:.40}..." is an object as'
+            " Python prints it; write its text, such as reply.choices[0].message.content"
         )
 
 

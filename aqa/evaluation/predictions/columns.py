@@ -51,12 +51,13 @@ NO_ANSWERS = {*OF_QUESTIONS, *IDS, *PROMPTS}
 class Found:
     """A prediction as its row has it, before the id that joins it to the data is known.
 
-    `said` has no id yet, and its metadata still include the id columns. `ids` holds the possible
-    ids by column, the likeliest first. `prompt` is a text that should contain the question.
+    `answered` has no id yet, and its metadata still include the id columns. `ids` holds the
+    possible ids by column, the likeliest first. `prompt` is a text that should contain the
+    question.
     """
 
     place: str
-    said: AnsweredRow
+    answered: AnsweredRow
     ids: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
     prompt: str = ""
@@ -71,7 +72,7 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
     if column is None and not failed:
         refuse_without_answer(entry, row, by_name)
     used = {column, *(by_name[name] for name in USED if name in by_name)}
-    said = AnsweredRow(
+    answered = AnsweredRow(
         id="",
         prediction=None if failed or column is None else as_text(place, value),
         answers=_references(place, row, by_name, column),
@@ -80,21 +81,21 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
         column=None if fields.answers or fold(column or "") in SURE_ANSWERS else column or "",
     )
     question, prompt = (_text_in(row, by_name, names) for names in (QUESTIONS, PROMPTS))
-    return Found(place, said, _ids(entry, row, by_name, fields), question, prompt)
+    return Found(place, answered, _ids(entry, row, by_name, fields), question, prompt)
 
 
 def unlisted(found: list[Found]) -> list[Found]:
     """Unwrap answers that a table's program wrote, all of them, as lists of one or as objects."""
-    said = [row.said.prediction for row in found if row.said.prediction]
-    if not said or not all(map(WRITTEN.fullmatch, said)):
+    texts = [row.answered.prediction for row in found if row.answered.prediction]
+    if not texts or not all(map(WRITTEN.fullmatch, texts)):
         return found
-    values = [read_literal(row.said.prediction or "", "the answer", row.place) for row in found]
+    values = [read_literal(row.answered.prediction or "", "the answer", row.place) for row in found]
     only = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in values]
     if not all(isinstance(value, str | dict) for value in only):
         return found
     return [
-        replace(row, said=replace(row.said, prediction=as_text(row.place, value)))
-        if row.said.prediction
+        replace(row, answered=replace(row.answered, prediction=as_text(row.place, value)))
+        if row.answered.prediction
         else row
         for row, value in zip(found, only, strict=True)
     ]
@@ -170,8 +171,8 @@ def _text_in(row: Mapping[str, Any], by_name: Mapping[str, str], names: tuple[st
         value = row[by_name[name]] if name in by_name else None
         if isinstance(value, list):
             turns = [turn for turn in value if isinstance(turn, dict)]
-            said = [turn.get("content") for turn in turns if turn.get("role") == "user"]
-            value = said[-1] if said else None
+            asked = [turn.get("content") for turn in turns if turn.get("role") == "user"]
+            value = asked[-1] if asked else None
         if isinstance(value, str) and value.strip():
             return value
     return ""

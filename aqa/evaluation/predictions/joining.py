@@ -158,10 +158,12 @@ def _one_each(
             raise DataError(f'{again}: the id "{one_line(twice)}" appears a second time')
         note(f"{file} holds failed attempts, too, which do not count where there is an answer")
         return {key: rows[0] for key, rows in answered.items()}
-    values = list(dict.fromkeys(one_line(row.said.metadata[column]) for row in found))
+    values = list(dict.fromkeys(one_line(row.answered.metadata[column]) for row in found))
     mixed = f"the answers of several {one_line(column)} ({', '.join(values)})"
     if any(
-        row.said.prediction != rows[0].said.prediction for rows in groups.values() for row in rows
+        row.answered.prediction != rows[0].answered.prediction
+        for rows in groups.values()
+        for row in rows
     ):
         one = quote(f"{column}={values[0]}")
         raise DataError(f"{file} holds {mixed}; take those of one with --prediction-field {one}")
@@ -171,14 +173,14 @@ def _one_each(
 
 def _answered(rows: Sequence[Found]) -> Sequence[Found]:
     """Return the attempts that did not fail, or the last one."""
-    return [row for row in rows if not row.said.failed] or rows[-1:]
+    return [row for row in rows if not row.answered.failed] or rows[-1:]
 
 
 def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
     """The column that differs in all rows of one id, and has the fewest values."""
     counts = {}
-    for column in next(group for group in groups if len(group) > 1)[0].said.metadata:
-        values = [[row.said.metadata.get(column) for row in group] for group in groups]
+    for column in next(group for group in groups if len(group) > 1)[0].answered.metadata:
+        values = [[row.answered.metadata.get(column) for row in group] for group in groups]
         flat = [value for group in values for value in group]
         if (
             not is_score(column)
@@ -193,7 +195,7 @@ def _variant_column(groups: Collection[Sequence[Found]]) -> str | None:
 def _with_ids(rows: Mapping[str, Found], column: str = "") -> dict[str, AnsweredRow]:
     left_out = (column, "id", "guid", "qid")
     return {
-        key: replace(row.said, id=key, metadata=without(row.said.metadata, *left_out))
+        key: replace(row.answered, id=key, metadata=without(row.answered.metadata, *left_out))
         for key, row in rows.items()
     }
 
@@ -266,7 +268,7 @@ def _check_questions(found: Sequence[Found], asked: Asked, positions: Sequence[i
 
 def _numbered(file: Path, found: Sequence[Found], note: Note) -> dict[str, AnsweredRow]:
     """Number the rows of a file that has its own references."""
-    if any(row.said.answers is None for row in found):
+    if any(row.answered.answers is None for row in found):
         raise DataError(
             f"{file} holds answers without ids; give the data with --data, in the same order, or"
             " name the column of the ids with --prediction-field id=COLUMN"

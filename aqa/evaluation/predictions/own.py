@@ -68,4 +68,5 @@ def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
     found = read_row(Entry(place, row), row, AS_USUAL)
     if "id" not in found.ids:
         raise DataError(f"{place}: no id, which each line of a journal has")
-    return replace(found.said, id=found.ids["id"], metadata=without(found.said.metadata, "id"))
+    answered = found.answered
+    return replace(answered, id=found.ids["id"], metadata=without(answered.metadata, "id"))

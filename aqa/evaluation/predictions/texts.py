@@ -61,8 +61,8 @@ def _text_of(place: str, value: Mapping[str, Any]) -> Any:
     texts = [by_name[name] for name in TEXT_NAMES if name in by_name]
     if texts and all(text == texts[0] for text in texts):
         return texts[0]
-    if not texts and (said := reply_text(value)) is not None:
-        return said
+    if not texts and (text := reply_text(value)) is not None:
+        return text
     raise DataError(
         f"{place}: the answer is an object with {list_columns(value)};"
         " name what to take with --prediction-field answer=COLUMN.NAME"
@@ -100,8 +100,8 @@ def reply_text(body: Mapping[str, Any]) -> str | None:
     output = body.get("output")
     if isinstance(output, list):
         messages = [item for item in output if isinstance(item, dict)]
-        said = [_joined(item) for item in messages if item.get("type", "message") == "message"]
-        texts = [text for text in said if text is not None]
+        parts = [_joined(item) for item in messages if item.get("type", "message") == "message"]
+        texts = [text for text in parts if text is not None]
         return "".join(texts) if texts else None
     return _joined(body)
 

@@ -37,9 +37,9 @@ class Clusters:
         """Make each example its own cluster."""
         return cls(np.arange(examples))
 
-    def at(self, places: Sequence[int]) -> "Clusters":
+    def at(self, indices: Sequence[int]) -> "Clusters":
         """Return the clusters of some of the examples."""
-        kept = self.codes[np.asarray(places, dtype=np.intp)]
+        kept = self.codes[np.asarray(indices, dtype=np.intp)]
         return Clusters(np.unique(kept, return_inverse=True)[1], self.by, self.sequence)
 
     @property

@@ -50,11 +50,11 @@ def systematic_sample(probabilities: Matrix, random: Random) -> list[int]:
     order = list(range(len(probabilities)))
     random.shuffle(order)
     found, reached, start = [], 0.0, random.random()
-    for place in order:
+    for index in order:
         before = reached
-        reached += float(probabilities[place])
+        reached += float(probabilities[index])
         if int(reached + start) > int(before + start):
-            found.append(place)
+            found.append(index)
     return sorted(found)
 
 
@@ -69,7 +69,7 @@ class LabelledMean(Facts):
 
 
 def labelled_mean(
-    known: Matrix, places: Indices, errors: Matrix, probabilities: Matrix, clusters: Clusters
+    known: Matrix, indices: Indices, errors: Matrix, probabilities: Matrix, clusters: Clusters
 ) -> LabelledMean | None:
     """Correct the mean of `known` scores by the errors of labelled answers.
 
@@ -87,10 +87,10 @@ def labelled_mean(
     value = float(np.clip(known.mean() + weighed.sum() / total, -100.0, 100.0))
     of_all = mean_intervals(known[:, None], clusters, (-100.0, 100.0))
     alone = float(of_all.errors[0]) ** 2
-    around = 2 * (known[places] - known.mean()) + errors
+    around = 2 * (known[indices] - known.mean()) + errors
     examples = max(alone / 2, alone + float((weighed * around).sum()) / total**2)
-    spread = (1 - probabilities) * (weighed - weighed.mean()) ** 2
-    sampled = n / (n - 1) * float(spread.sum()) / total**2
+    squares = (1 - probabilities) * (weighed - weighed.mean()) ** 2
+    sampled = n / (n - 1) * float(squares.sum()) / total**2
     # Add a label that is half wrong, so that labels without a mistake prove less.
     sampled += float((HALF * weights.sum() / total) ** 2) / (n * (n - 1))
     effective = float(weights.sum() ** 2 / (weights**2).sum())
@@ -117,7 +117,7 @@ def correct(
     entirely wrong label is added to the spread: labels that all agree with the judge don't prove
     that all would.
     """
-    errors = {place: label - judged[place] for place, label in labels.items() if is_asked[place]}
+    errors = {index: label - judged[index] for index, label in labels.items() if is_asked[index]}
     count, total = len(errors), len(judged)
     if count < 4:
         return None
@@ -125,16 +125,16 @@ def correct(
     value = min(100.0, max(0.0, fmean(judged) + error * asked / total))  # clipping only helps
     # Each example's contribution: the judge's verdict and, if labelled, its error.
     by_people = [
-        own + error * is_one + asked / count * (errors[place] - error if place in errors else 0.0)
-        for place, (own, is_one) in enumerate(zip(judged, is_asked, strict=True))
+        own + error * is_one + asked / count * (errors[index] - error if index in errors else 0.0)
+        for index, (own, is_one) in enumerate(zip(judged, is_asked, strict=True))
     ]
     share = asked / total
     doubt = share**2 * DOUBT / ((count - 1) * count)
     labelled = clusters.at(sorted(errors))
-    spread, of_labels = _variance([errors[place] for place in sorted(errors)], labelled)
-    of_errors = share**2 * spread + doubt
-    spread, of_all = _variance(by_people, clusters)
-    variance = spread + doubt
+    of_sample, of_labels = _variance([errors[index] for index in sorted(errors)], labelled)
+    of_errors = share**2 * of_sample + doubt
+    of_clusters, of_all = _variance(by_people, clusters)
+    variance = of_clusters + doubt
     rest = max(0.0, variance - of_errors)
     reach = inf
     if of_labels > 0:

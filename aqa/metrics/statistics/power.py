@@ -124,9 +124,9 @@ def _power(examples: int, differing: float, difference: float, level: float) -> 
     """The power of McNemar's exact test; `differing` and `difference` are shares."""
     from scipy import special
 
-    spread = 8 * np.sqrt(examples * differing * (1 - differing)) + 8
-    first = max(0, int(examples * differing - spread))
-    last = min(examples, int(examples * differing + spread))
+    margin = 8 * np.sqrt(examples * differing * (1 - differing)) + 8
+    first = max(0, int(examples * differing - margin))
+    last = min(examples, int(examples * differing + margin))
     counts = np.arange(first, last + 1)
     ways = special.gammaln(examples + 1) - special.gammaln(counts + 1)
     ways -= special.gammaln(examples - counts + 1)

@@ -43,13 +43,13 @@ def sign_flip_tests(columns: Matrix, clusters: Clusters, seed: int = SEED) -> li
     """
     sums = clusters.sums(columns)
     found: list[Chance | None] = [
-        _exact(sums[:, place], clusters) for place in range(sums.shape[1])
+        _exact(sums[:, index], clusters) for index in range(sums.shape[1])
     ]
-    left = [place for place, tested in enumerate(found) if tested is None]
+    left = [index for index, tested in enumerate(found) if tested is None]
     if left:
         reached = _draws_as_far(sums[:, left], seed)
-        for place, count in zip(left, reached.tolist(), strict=True):
-            found[place] = Chance(_drawn(sums[:, place], count), "sign-flip")
+        for index, count in zip(left, reached.tolist(), strict=True):
+            found[index] = Chance(_drawn(sums[:, index], count), "sign-flip")
     return [tested for tested in found if tested is not None]
 
 
@@ -200,7 +200,7 @@ def holm(probabilities: Sequence[float]) -> list[float]:
     order = sorted(range(len(probabilities)), key=probabilities.__getitem__)
     corrected = [0.0] * len(probabilities)
     highest = 0.0
-    for step, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - step) * probabilities[place]))
-        corrected[place] = highest
+    for step, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - step) * probabilities[index]))
+        corrected[index] = highest
     return corrected

@@ -25,8 +25,8 @@ LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
 def dpr(row: Row) -> Iterator[Row]:
     rest = without(row, "predictions")
     for each in row["predictions"]:
-        said = each.get("prediction")
-        text = as_object(said).get("text", said)
+        given = each.get("prediction")
+        text = as_object(given).get("text", given)
         yield {**rest, "top_k": each.get("top_k"), "prediction": text}
 
 
@@ -86,8 +86,8 @@ def bioasq(row: Row) -> Iterator[Row]:
     if isinstance(exact, list):  # candidates with synonyms; for type "list", all of them count
         texts = [each[0] if isinstance(each, list) and each else each for each in exact]
         exact = joined(texts) if row.get("type") == "list" else texts[:1]
-    said = row.get("ideal_answer") if exact is None else exact
-    yield {"id": row["id"], "question": row.get("body"), "prediction": said}
+    answer = row.get("ideal_answer") if exact is None else exact
+    yield {"id": row["id"], "question": row.get("body"), "prediction": answer}
 
 
 @shape("query", "answer", "result", knows=lambda row: isinstance(row["result"], str))
@@ -107,9 +107,9 @@ def natural_questions(row: Row) -> Iterator[Row]:
     listed = row["short_answers"]
     spans = [span for span in listed if isinstance(span, dict)] if isinstance(listed, list) else []
     texts = [span.get("text") for span in spans]
-    said = str(row.get("yes_no_answer") or "NONE").casefold()
-    if said in ("yes", "no"):
-        texts = [said]
+    verdict = str(row.get("yes_no_answer") or "NONE").casefold()
+    if verdict in ("yes", "no"):
+        texts = [verdict]
     elif any(not isinstance(text, str) for text in texts):
         raise UnreadableError(
             "an answer of Natural Questions as positions of tokens; write each short answer's text"
