@@ -142,7 +142,7 @@ def test_a_ranking_that_turns_with_the_prompt(
     predict(call_aqa, data, "b", "--model", "other", *prompts)
     done = call_aqa("evaluate", "a", "b", "--report", "report.html", code=0)
     told = " ".join(done.stdout.split())
-    assert "a and b by f1: their ranking depends on the prompt" in told
+    assert "a and b by F1: their ranking depends on the prompt" in told
     assert "Readers across prompts" in told
     found = json.loads((tmp_path / "a" / "metrics.json").read_bytes())["prompts"]
     assert {one["verdict"] for one in found["rankings"]} == {"turns"}
