@@ -18,7 +18,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from aqa.metrics import load_metric
 from aqa.metrics.kiwi import load_kiwi, morphemes
 from aqa.metrics.pairs import Pairs
-from aqa.metrics.rouge import split_like
+from aqa.metrics.rouge import by_morphemes, split_like
 
 NAMES = ["rouge1", "rouge2", "rougeL"]
 TARGET = 5
@@ -73,12 +73,14 @@ def usual(pairs: list[Pair], tokenizer: Kiwi | None) -> list[tuple[float, ...]]:
 
 
 def parted_alike(pairs: list[Pair], tokenizer: Kiwi) -> list[int]:
-    """Drop pairs that Kiwi splits differently because of spaces, which aqa corrects for."""
+    """Drop pairs that Kiwi splits differently because of marks or spaces: aqa corrects for both."""
     tokens = {text: tokenizer.tokenize(text) for pair in pairs for text in pair}
+    unmarked = {text for text, found in tokens.items() if list(by_morphemes(text)) == found}
     return [
         at
         for at, (said, expected) in enumerate(pairs)
-        if list(split_like(tokens[said], tokens[expected])) == tokens[said]
+        if {said, expected} <= unmarked
+        and list(split_like(tokens[said], tokens[expected])) == tokens[said]
     ]
 
 
