@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table as RichTable
@@ -60,6 +61,7 @@ def drawn(table: Table) -> RichTable:
     """Convert to a Rich table; texts are wrapped if they are too long."""
     found = RichTable(
         title=table.title or None,
+        min_width=cell_len(table.title),
         show_header=table.has_heads,
         pad_edge=not (table.plain and table.has_heads),
         expand=any(column.fills for column in table.columns),

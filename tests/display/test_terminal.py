@@ -9,7 +9,9 @@ from calls import Call
 from rich.table import Table
 from rich.text import Text
 
-from aqa.display.terminal import SafeConsole, safe_json, safe_text
+from aqa.display.terminal import SafeConsole, drawn, safe_json, safe_text
+from aqa.tables import Row, texts
+from aqa.tables import Table as Columns
 
 LINK = "\x1b]8;;http://example.org\x1b\\here\x1b]8;;\x1b\\"
 EVIL = f"\x1b[2J{LINK}\x9b2Jdrawn\u202e\u2066\x07\x7f[red]kept[/][/no] :bomb:"
@@ -122,3 +124,14 @@ def test_forms_for_papers(tmp_path: Path, call_aqa: Call) -> None:
         printed = call_aqa(*COMMANDS["evaluate"], form).stdout
         check(printed)
         assert "red" in printed
+
+
+@pytest.mark.parametrize(("width", "lines"), [(60, 1), (20, 2)])
+def test_a_title_is_wrapped_only_by_the_terminal(width: int, lines: int) -> None:
+    """Not by a narrow table below it."""
+    file = io.StringIO()
+    console = SafeConsole(file)
+    console.width = width
+    console.print(drawn(Columns(texts("id"), [Row(["q1"])], "Disagreement: 한글, the widest")))
+    titles = file.getvalue().split("┏")[0].splitlines()
+    assert len(titles) == lines

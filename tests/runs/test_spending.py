@@ -20,7 +20,7 @@ def test_what_is_under_way_stands_there_until_it_ended(tmp_path: Path) -> None:
     assert record.read() == Spent()
     price = PriceOptions(input=1.0, output=2.0, cached_input=0.5, cache_write=1.25)
     budget = Ledger(Gpt4Options(price=price))
-    budget.resume(Spent(), {}, record)
+    budget.resume(Spent(), {}, record, Spent())
     budget.reserve(Spent(999, 9))  # for a batch, which has its own record
     worst = priced(Spent(1000, 64), budget.price)
     budget.start(worst)

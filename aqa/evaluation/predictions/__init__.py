@@ -1,7 +1,5 @@
 """Read predictions from files of any common format."""
 
-import errno
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,7 +121,7 @@ def _refuse_printed(read: Sequence[Found]) -> None:
 def check_there(file: Path) -> None:
     """Raise DataError early if there is no such file or folder."""
     if not file.exists():
-        raise DataError(f"{file} can't be read: {os.strerror(errno.ENOENT)}")
+        raise DataError(f"{file}: no such file or folder; check the path")
 
 
 def _file_in(folder: Path) -> Path:
