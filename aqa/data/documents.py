@@ -18,6 +18,7 @@ LISTS = (
 )  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 TEXTS = {*COLUMNS["passages"], *MAY_HOLD_PASSAGES}
+OF_AN_ARTICLE = ("paragraphs", "qas")  # lists of one article's parts
 
 
 class Walked(Protocol):
@@ -46,7 +47,7 @@ class Held:
         for key, value in self._document.items():
             self._value = value
             found = (mark for mark, kind in openings if isinstance(value, kind))
-            yield str(key), next(found, "")
+            yield str(key), next(found, "n")  # a number, null or the like
 
     def value(self) -> Any:
         """Return the value of the current key."""
@@ -63,12 +64,14 @@ def list_key(document: Walked) -> str | None:
     The columns of a row, and the questions about a text, are no such lists.
     """
     found: list[str] = []
-    is_row = False
+    is_text = is_row = False
     for key, first in document.members():
         name = fold(key)
         if name in QUESTIONS:
             return None  # later lists are columns of this row
-        is_row = is_row or (first == '"' and name in TEXTS)
+        is_text = is_text or (first == '"' and name in TEXTS)
+        is_question = first in ('"', "{") and name in COLUMNS["question"]
+        is_row = is_row or is_question or name in OF_AN_ARTICLE
         if first != "[":
             document.value()
             continue
@@ -80,13 +83,13 @@ def list_key(document: Walked) -> str | None:
             found.append(key)
         deque(items, maxlen=0)
     named = [key for key in found if fold(key) in LISTS]
-    return None if is_row or len(named or found) != 1 else (named or found)[0]
+    lists = named if named or is_row else found
+    return None if is_text or len(lists) != 1 else lists[0]
 
 
 def _is_asked(name: str, item: Mapping[str, Any]) -> bool:
     """Whether an item of a list is a question or an article, rather than a part of one."""
-    is_whole = name not in ("paragraphs", "predictions")
-    return is_whole and bool(_asks(item) or {"paragraphs", "qas"} & item.keys())
+    return name != "predictions" and bool(_asks(item) or item.keys() & OF_AN_ARTICLE)
 
 
 def _asks(row: Mapping[str, Any]) -> bool:
@@ -147,8 +150,9 @@ def rows_in(document: Mapping[str, Any], name: object) -> Iterable[object]:
                 refuse_another(name, key, other, value)
         rows: Iterable[object] = document[key]
         return rows
-    values = list(document.values())
-    if are_keyed(Held(document), QUESTIONS, "{") and _asks(values[0]):
-        return [{"id": key, **value} for key, value in document.items()]
+    first = islice(document.values(), KEYS_LOOKED_AT)
+    if are_keyed(Held(document), QUESTIONS, "{") and all(map(_asks, first)):
+        keyed = document.items()
+        return [{"id": key, **row} if isinstance(row, Mapping) else row for key, row in keyed]
     table = table_of(document, name)
     return [document] if table is None else table

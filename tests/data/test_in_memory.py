@@ -78,6 +78,19 @@ def test_a_document_has_one_list_of_questions(tmp_path: Path, store: str) -> Non
     assert example.passages[0].text == "Ada wrote it."
 
 
+def test_rows_keyed_by_id_are_rows_in_memory_too() -> None:
+    keyed = {str(number): {"question": "Who?", "context": "Ada."} for number in range(101)}
+    assert [example.id for example in read(keyed)] == [*keyed]
+    with pytest.raises(DataError, match="item 102: null where an Example or an object"):
+        read({**keyed, "x": None})
+    for document in ({"data": None}, {"idx": 0, "passage": {"text": "x"}}):
+        with pytest.raises(DataError, match="item 1: no question among the columns"):
+            read(document)
+    asked = {"question": "Who?", "context": "Ada."}
+    (example,) = read({"input": asked, "expectedOutput": {"answer": "Ada"}, "metadata": {}})
+    assert (example.question, example.answers) == ("Who?", ("Ada",))
+
+
 def test_the_columns_of_a_table_may_have_any_names() -> None:
     table = {"Frage": ["Who?", "When?"], "Text": ["Ada wrote it.", "In 1843."]}
     first, second = read(table, fields={"question": "Frage", "passages": "Text"})

@@ -3,9 +3,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aqa.config.in_memory_data import InMemoryData
 from aqa.data import Source, read_examples, survey
 from aqa.errors import DataError
 
@@ -37,6 +39,25 @@ READ = {
         "".join(json.dumps({"context": "c", "Questions": [q]}) + "\n" for q in (ROW, OTHER)),
     ),
 }
+
+
+PART = [{"id": 1, "question": "Which part?", "answer": "a"}]
+ONE_ROW = [
+    {"id": "1", "질문": "q", "관련": PART, "context": ["c"], "answers": ["a"]},
+    {"id": "1", "parts": PART, "input": {"question": "q", "context": "c"}, "expected": "a"},
+    {"context_text": "c", "qas": [{"query_id": "1", "query_text": "q", "answers": ["a"]}]},
+    {"title": "t", "paragraphs": [{"context": "c", "qas": [ROW]}], "parts": PART},
+]
+
+
+@pytest.mark.parametrize("store", ["a file", "memory"])
+@pytest.mark.parametrize("row", ONE_ROW)
+def test_a_list_in_a_row_is_not_the_rows(row: dict[str, Any], store: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    (example,) = read_examples(Source(str(path) if store == "a file" else InMemoryData(row)))
+    found = (example.id, example.question, example.passages[0].text, example.answers)
+    assert found == ("1", "q", "c", ("a",))
 
 
 @pytest.mark.parametrize("kind", READ)

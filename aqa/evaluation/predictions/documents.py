@@ -27,6 +27,10 @@ CONTAINERS = (
     "responses", "evaluations", "instances", "details", "runs", "entries", "requeststates",
     "questions",
 )  # fmt: skip
+# Columns that say which question a row answers; a candidate, too, may have a name or a place.
+OF_A_ROW = {*QUESTIONS, *(name for name in IDS if name.endswith(("id", "번호")))} - {
+    "docid", "rowid",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,10 @@ def keyed_by_ids(
     is_plain = any(each.key is None for each in entries) or ANSWER_NAMES & {*map(fold, names)}
     if is_plain or not all(value and _is_simple(value.values()) for value in values):
         return entries
-    if all(isinstance(text, int | float) for value in values for text in value.values()):
-        return entries  # such as the start and end of each answer
     by_id = not {each.key for each in entries}.isdisjoint(ids)
+    kinds = {type(text) for value in values for text in value.values()}
+    if kinds <= {int, float, bool} and (by_id or float in kinds):
+        return entries  # such as the start and end of each answer, or scores
     of_ids, of_systems = (values, names) if by_id else (names, values)
     is_mixed = len(of_systems) > 1 and sum(map(len, values)) == len(of_ids)  # none overlap
     if by_id != names.isdisjoint(ids) or is_mixed:
@@ -162,13 +167,13 @@ def _container(document: Mapping[str, Any]) -> str | None:
         for key in keys:
             if isinstance(document[key], kind) and document[key]:
                 return key
-    lists = [key for key, value in document.items() if are_objects(value) and _are_rows(value)]
-    return lists[0] if len(lists) == 1 else None
+    found = [key for key, value in document.items() if _are_rows(value) or _are_rows([value])]
+    return found[0] if len(found) == 1 and isinstance(document[found[0]], list) else None
 
 
-def _are_rows(listed: Iterable[Mapping[str, Any]]) -> bool:
+def _are_rows(value: Any) -> bool:
     """Whether all items say what they answer, which candidates for an answer don't."""
-    return all({*IDS[:-1], *QUESTIONS} & {*map(fold, item)} for item in listed)
+    return are_objects(value) and all(OF_A_ROW & {*map(fold, item)} for item in value)
 
 
 def entries_in_memory(name: str, predictions: Mapping[Any, Any] | Iterable[Any]) -> list[Entry]:

@@ -61,6 +61,7 @@ def test_answers_come_to_their_questions(kind: str, tmp_path: Path) -> None:
 
 TOLD_BY_IDS: dict[str, Any] = {
     "one system": {"m": RIGHT},
+    "numbers of one system": {"m": {key: int(text) for key, text in RIGHT.items()}},
     "one system below each id": {key: {"gpt-6": text} for key, text in RIGHT.items()},
     "pairs with ids": [[key, text] for key, text in RIGHT.items()],
     "pairs with questions": [[q, text] for q, text in zip(ASKED, RIGHT.values(), strict=True)],
