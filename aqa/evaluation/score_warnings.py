@@ -29,7 +29,10 @@ WRAPPINGS = (
         "--answer line or text removes them",
     ),
     (
-        re.compile(r"""\A\s*(?:\[\s*['"].*['"]\s*\]|\{\s*['"]\w+['"]\s*:.*\})\s*\Z""", re.DOTALL),
+        re.compile(
+            r"""\A\s*(?:```\w*\s*)?(?:\[\s*['"].*['"]\s*\]|\{\s*['"]\w+['"]\s*:.*\})[\s`]*\Z""",
+            re.DOTALL,
+        ),
         "a list or an object written as text",
         "it is scored as it is: give only the answer",
     ),

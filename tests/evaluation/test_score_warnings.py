@@ -108,6 +108,7 @@ def test_a_frequent_gold_answer_means_no_silence() -> None:
         ("<think>Hm.</think>Paris", "Paris", "special tokens or thoughts"),
         ("Paris<|eot_id|>", "Paris", "1 of its answers is text with a model's special tokens"),
         ("{'text': 'Paris'}", "Paris", "a list or an object written as text"),
+        ('```json\n{"answer": "Paris"}\n```', "Paris", "a list or an object written as text"),
         ('["Paris", "paris"]', "Paris", "a list or an object written as text"),
         ("AT&amp;T", "AT&T", "HTML entities, such as AT&amp;T; unescape them"),
         ("AT&amp;T", "AT&amp;T", ""),

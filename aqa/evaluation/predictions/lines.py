@@ -17,6 +17,7 @@ DELIMITERS = "\t,;|"
 MAY_BE_MISSING = {*IDS, *REFERENCES} - OF_REFERENCE_NAMES
 AFTER_ID = re.compile(r"[\s:,;|=]")
 TABLES = (".csv", ".tsv")
+NUMBER = re.compile(r"\s*[(\[]?(\d{1,9})[.):\]](?:\s|$)")  # of a line in a list
 
 
 def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> list[Entry]:
@@ -30,6 +31,7 @@ def read_lines_of_text(file: Path, suffix: str, ids: Collection[str] | None) -> 
     if pairs := _pairs(file, lines, ids):
         return pairs
     _refuse_ids_in_front(file, lines, frozenset(ids or ()))
+    _refuse_a_list(file, lines)
     return [Entry(f"{file}, line {number}", line) for number, line in enumerate(lines, 1)]
 
 
@@ -65,6 +67,17 @@ def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) 
         raise DataError(
             f"{file}: its lines begin with ids of the data, but not as an id, a tab and the answer;"
             " write them so, or as JSON or as CSV with a header"
+        )
+
+
+def _refuse_a_list(file: Path, lines: Sequence[str]) -> None:
+    """Raise DataError for answers written as a numbered list."""
+    found = [NUMBER.match(line) for line in lines]
+    numbers = [int(match[1]) for match in found if match]
+    if len(lines) > 1 and numbers in ([*range(len(lines))], [*range(1, len(lines) + 1)]):
+        raise DataError(
+            f"{file}: its lines are numbered, {numbers[0]}, {numbers[1]} and so on; leave the"
+            " numbers out, or write each as an id, a tab and the answer"
         )
 
 

@@ -81,6 +81,8 @@ UNUSABLE: dict[str, tuple[str, Any, str]] = {
         'id "q1": the answer "content=.*as Python prints it; write its text, such as reply'),
     "a table without names": ("p.csv", "q1,Who wrote it?,Ann\nq2,Who else?,Bo\n",
         "line 2: no answer among the columns; put a line with the columns' names before"),
+    "a numbered list": ("p.txt", "1. Paris\n2. Rome\n", "its lines are numbered, 1, 2 and so on"),
+    "a numbered list from 0": ("p.txt", "[0] Paris\n[1]\n", "lines are numbered, 0, 1 and so on"),
     "likelihoods of lm-eval": ("samples.jsonl",
         '{"doc": {"id": "q1"}, "filtered_resps": [[-1.5, false], [-2.5, true]]}',
         "likelihoods of choices, .*generate_until"),
