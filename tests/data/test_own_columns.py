@@ -171,3 +171,11 @@ def test_a_named_column_holds_the_passages(tmp_path: Path) -> None:
     path.write_text(json.dumps(row))
     (example,) = read_examples(Source(str(path), fields={"passages": "document"}))
     assert [passage.text for passage in example.passages] == [BUILT]
+
+
+def test_a_retrievers_candidates_are_no_options(tmp_path: Path) -> None:
+    """The answer 4 could be an option's place, but passages are objects."""
+    candidates = [{"text": BUILT}, {"text": "The bell of the old mill was stolen twice."}]
+    example = read(tmp_path, {"question": WHEN, "answer": "4", "candidates": candidates})
+    assert example.answers == ("4",)
+    assert [passage.text for passage in example.passages] == [each["text"] for each in candidates]

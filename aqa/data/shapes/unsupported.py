@@ -19,16 +19,11 @@ from aqa.data.shape import (
 SPLITS = {"train", "dev", "validation", "valid", "test"}
 # Folded names of the right option and of the options.
 PLACES_OF_THE_RIGHT_ONE = (
-    "label",
-    "gold",
-    "correct",
-    "correctanswerid",
-    "correctanswernum",
-    "correctanswerindex",
-)
+    "label", "gold", "correct", "correctanswerid", "correctanswernum", "correctanswerindex",
+)  # fmt: skip
 OF_CHOICES = (
-    "answer", "answerkey", "goldlabel", "label", "정답", "correctanswer", "correctoption",
-    "answeridx", "answerindex", *PLACES_OF_THE_RIGHT_ONE,
+    "answer", "answerkey", "goldlabel", "정답", "correctanswer", "correctoption", "answeridx",
+    "answerindex", *PLACES_OF_THE_RIGHT_ONE,
 )  # fmt: skip
 OPTIONS = ("options", "choices", "candidates", "선택지", "보기")
 LEAST_OPTIONS = 3  # in a list of "answers", since two may be the forms of one
@@ -75,7 +70,8 @@ def _is_choice(row: Row) -> bool:
     return (
         isinstance(texts, list)
         and len(texts) > 1
-        and not ("candidates" in row and answer in texts)  # WikiHop names the text
+        # WikiHop names the text; a retriever's candidates are objects.
+        and not ("candidates" in row and (answer in texts or are_objects(texts)))
         and not all(str(text) in question for text in texts)
     )
 
