@@ -121,7 +121,7 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
     folder = _chosen(path, own, first)
     member = _member(name, path, folder, own[folder])
     evidence, config = own[folder]["evidence"], member_config(member)
-    rows = {key: _as_said(row) for key, row in read_predictions(folder).items()}
+    rows = {key: _restored(row) for key, row in read_predictions(folder).items()}
     return MemberRun(member, folder, rows, evidence, config)
 
 
@@ -153,7 +153,7 @@ def _reader_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {name: manifest["fingerprint"].get(name) for name in OF_READER}
 
 
-def _as_said(row: AnsweredRow) -> AnsweredRow:
+def _restored(row: AnsweredRow) -> AnsweredRow:
     """Restore an answer that a contract withheld: a member that is asked has no contract."""
     withheld = row.metadata.get("withheld")
     if not isinstance(withheld, str):

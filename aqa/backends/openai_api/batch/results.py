@@ -15,7 +15,7 @@ from aqa.backends.openai_api.service import Service
 from aqa.records import Prediction, Prompt
 from aqa.spent import Spent
 
-BATCHES = 5  # in which a question may fail for one reason that is not its own
+MOST_BATCHES = 5  # in which a question may fail for one reason that is not its own
 UNANSWERED = {"batch_expired", "batch_cancelled"}  # the batch ended before it was answered
 LACKING = Failure("broken", "the server's answers lack it", maybe_paid=True)
 
@@ -112,7 +112,7 @@ class Results:
         self._failures[index] = failure
         tried = self._attempts[index]
         tried[failure.kind] += 1
-        return tried[failure.kind] < (ATTEMPTS[failure.kind] if failure.is_own else BATCHES)
+        return tried[failure.kind] < (ATTEMPTS[failure.kind] if failure.is_own else MOST_BATCHES)
 
     def _outcome(self, line: Json | None, completed: bool) -> Reply | Failure | None:
         if line is None:

@@ -286,6 +286,7 @@ class BatchRun:
             yield line, worst
 
     def _may_try(self, planned: int, worst: Spent) -> bool:
+        """Whether the caps allow one more trial even if all answers were as long as can be."""
         more = worst + self._service.unlimited * (planned + 1)
         return planned < TRIED and self._ledger.has_room(more)
 
