@@ -59,16 +59,16 @@ def canonical_fields(fields: Mapping[str, str]) -> dict[str, str]:
     Raises:
         DataError: there is no such field, or one is given twice.
     """
-    found: dict[str, str] = {}
-    for given, column in fields.items():
-        name = next((name for name in COLUMNS if fold(given) in (name, *COLUMNS[name])), None)
+    named: dict[str, str] = {}
+    for key, column in fields.items():
+        name = next((name for name in COLUMNS if fold(key) in (name, *COLUMNS[name])), None)
         if name is None:
-            raise DataError(f'there is no field "{given}"; the fields are {", ".join(COLUMNS)}')
-        if found.setdefault(name, column) != column:
+            raise DataError(f'there is no field "{key}"; the fields are {", ".join(COLUMNS)}')
+        if named.setdefault(name, column) != column:
             raise DataError(
-                f"two columns are named for the field {name}, {found[name]} and {column}; name one"
+                f"two columns are named for the field {name}, {named[name]} and {column}; name one"
             )
-    return found
+    return named
 
 
 class Columns:
@@ -97,10 +97,10 @@ class Columns:
                     f'{place}: no column "{named}" for the field {field}; '
                     f"the columns are {', '.join(map(str, row))}"
                 )
-        found = [column for column in columns if row[column] is not None]
+        filled = [column for column in columns if row[column] is not None]
         if field == "passages":  # prefer columns that are not empty
-            found.sort(key=lambda column: row[column] in EMPTY)
-        return (found[0], row[found[0]]) if found else ("", None)
+            filled.sort(key=lambda column: row[column] in EMPTY)
+        return (filled[0], row[filled[0]]) if filled else ("", None)
 
 
 @lru_cache(4096)
@@ -116,7 +116,7 @@ def columns_called(wanted: tuple[str, ...], names: tuple[str, ...]) -> tuple[str
     for name in names:
         # Of "id" and "_id", the one equal to its folded name comes first.
         folded.setdefault(fold(name), []).insert(0 if name == fold(name) else len(names), name)
-    return tuple(name for each in wanted for name in folded.get(each, ()))
+    return tuple(name for key in wanted for name in folded.get(key, ()))
 
 
 def look_up(row: Mapping[str, Any], path: str) -> Any:
@@ -146,7 +146,7 @@ def value_called(row: Mapping[str, Any], name: str) -> Any:
     """Return the value of the column with this name, in any Unicode form; None without one."""
     if name in row:
         return row[name]
-    return next((row[own] for own in row if composed(own) == composed(name)), None)
+    return next((row[column] for column in row if composed(column) == composed(name)), None)
 
 
 def as_label(value: object) -> str | None:

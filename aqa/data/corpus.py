@@ -44,7 +44,7 @@ class Corpus:
 
     def want(self, ids: Iterable[str]) -> None:
         """Add ids that will be looked up."""
-        rows = ((each,) for each in ids)
+        rows = ((key,) for key in ids)
         self._index.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", rows)
 
     def load(self, all_of_them: bool, form: Callable[[str], str] = str) -> None:
@@ -55,7 +55,7 @@ class Corpus:
         """
         kinds: dict[str, None] = {}
         for number, (place, ids, document) in enumerate(read_documents(self._path), 1):
-            names = [(kind, own, number) for kind, own in ids.items()]
+            names = [(kind, key, number) for kind, key in ids.items()]
             kinds.update(dict.fromkeys(ids))
             if all_of_them or any(map(self._is_wanted, ids.values())):
                 row = (number, form(document.title), form(document.text or ""), place)
@@ -77,36 +77,36 @@ class Corpus:
 
     def find(self, document: str) -> tuple[str, str] | None:
         """Return a document's title and text; None if it is not in the corpus."""
-        found: tuple[str, str] | None = self._index.execute(
+        row: tuple[str, str] | None = self._index.execute(
             "SELECT title, text FROM documents WHERE id = ?", (document,)
         ).fetchone()
-        return found
+        return row
 
-    def _is_wanted(self, own: str) -> bool:
+    def _is_wanted(self, document: str) -> bool:
         query = "SELECT 1 FROM wanted WHERE id = ?"
-        return self._index.execute(query, (own,)).fetchone() is not None
+        return self._index.execute(query, (document,)).fetchone() is not None
 
     def _lacking(self, kind: str) -> int:
-        found = self._index.execute(
+        row = self._index.execute(
             "SELECT count(*) FROM wanted WHERE NOT EXISTS"
             " (SELECT 1 FROM names WHERE names.id = wanted.id AND kind = ?)",
             (kind,),
         ).fetchone()
-        return int(found[0])
+        return int(row[0])
 
     def _clash(self, kind: str) -> str:
         """Describe an id that two different documents have, among those read."""
-        found = self._index.execute(
+        row = self._index.execute(
             "SELECT id, min(place), max(place) FROM names JOIN texts USING (number)"
             " WHERE kind = ? GROUP BY id"
             " HAVING count(DISTINCT title || char(10) || text) > 1 LIMIT 1",
             (kind,),
         ).fetchone()
-        if found is None:
+        if row is None:
             return ""
         return (
-            f'{found[1]}: the document "{found[0]}" appears again, with another text, at'
-            f" {found[2]}; give each document, or each part of one, its own id"
+            f'{row[1]}: the document "{row[0]}" appears again, with another text, at'
+            f" {row[2]}; give each document, or each part of one, its own id"
         )
 
 
@@ -124,15 +124,15 @@ def with_corpus(rows: Iterable[Row], path: Path) -> Iterator[Row]:
                 corpus.want(listed)
                 corpus.load(all_of_them=True)
             passages = []
-            for own in listed:
-                if (found := corpus.find(own)) is None:
+            for key in listed:
+                if (text := corpus.find(key)) is None:
                     raise DataError(
-                        f"{place}: document {own} is not in {corpus.name}; give the corpus that"
+                        f"{place}: document {key} is not in {corpus.name}; give the corpus that"
                         " the retriever searched"
                     )
-                passages.append({"id": own, "title": found[0], "text": found[1]})
-            kept = {column: value for column, value in row.items() if column != "context"}
-            yield place, {**kept, PASSAGES: passages}
+                passages.append({"id": key, "title": text[0], "text": text[1]})
+            others = {column: value for column, value in row.items() if column != "context"}
+            yield place, {**others, PASSAGES: passages}
 
 
 def _listed(row: Mapping[str, object], place: str) -> list[str]:
@@ -142,8 +142,8 @@ def _listed(row: Mapping[str, object], place: str) -> list[str]:
             f'{place}: with a corpus each row needs a column "{DOCUMENT_ID}"; '
             f"the columns are {', '.join(map(str, row))}"
         )
-    found = [read_id(each, place) for each in (listed if isinstance(listed, list) else [listed])]
-    return [own for own in found if own is not None]
+    keys = [read_id(item, place) for item in (listed if isinstance(listed, list) else [listed])]
+    return [key for key in keys if key is not None]
 
 
 def read_documents(corpus: Path) -> Iterator[Document]:
@@ -181,7 +181,7 @@ def _document(
         columns = ", ".join(map(str, document))
         raise DataError(f"{place}: no text among {columns}; name it text or contents")
     (passage,) = list_passages([document], place)
-    return place, {kind: own for kind, own in ids.items() if own is not None}, passage
+    return place, {kind: key for kind, key in ids.items() if key is not None}, passage
 
 
 def _read_collection(path: Path) -> Iterator[Row] | None:

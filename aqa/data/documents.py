@@ -46,8 +46,8 @@ class Held:
         openings = (("{", Mapping), ("[", list | tuple), ('"', str))
         for key, value in self._document.items():
             self._value = value
-            found = (mark for mark, kind in openings if isinstance(value, kind))
-            yield str(key), next(found, "n")  # a number, null or the like
+            marks = (mark for mark, kind in openings if isinstance(value, kind))
+            yield str(key), next(marks, "n")  # a number, null or the like
 
     def value(self) -> Any:
         """Return the value of the current key."""
@@ -63,7 +63,7 @@ def list_key(document: Walked) -> str | None:
 
     The columns of a row, and the questions about a text, are no such lists.
     """
-    found: list[str] = []
+    keys: list[str] = []
     is_text = is_row = False
     for key, first in document.members():
         name = fold(key)
@@ -80,10 +80,10 @@ def list_key(document: Walked) -> str | None:
         if name in LISTS[:-1] and isinstance(item, dict | Example):
             return key
         if isinstance(item, dict) and (name == LISTS[-1] or _is_asked(name, item)):
-            found.append(key)
+            keys.append(key)
         deque(items, maxlen=0)
-    named = [key for key in found if fold(key) in LISTS]
-    lists = named if named or is_row else found
+    named = [key for key in keys if fold(key) in LISTS]
+    lists = named if named or is_row else keys
     return None if is_text or len(lists) != 1 else lists[0]
 
 
@@ -127,9 +127,9 @@ def table_of(document: Mapping[str, Any], name: object) -> list[dict[str, Any]] 
     Raises:
         DataError: the question is a column, but others are longer or shorter.
     """
-    asked = [value for key, value in document.items() if fold(key) in QUESTIONS]
-    are_columns = any(isinstance(each, list | dict) and "text" not in each for each in asked)
-    if asked and not are_columns:
+    questions = [value for key, value in document.items() if fold(key) in QUESTIONS]
+    are_columns = any(isinstance(value, list | dict) and "text" not in value for value in questions)
+    if questions and not are_columns:
         return None  # even if it is about a table
     if len(document) > 1 and (rows := table_rows(document)) is not None:
         return rows

@@ -132,14 +132,14 @@ class RowParser:
         """Return the columns of passages and of their title, if used, and the passages."""
         column, value = self._columns.find("passages", row, place)
         if not column and is_answered and not self._joined:
-            found = generic_passages(row, place)
-            if len(found) == 1:
-                column, value = found[0]
+            lists = generic_passages(row, place)
+            if len(lists) == 1:
+                column, value = lists[0]
                 self._guessed[column] += isinstance(value, list)
-            elif found and self._needs_passages:
+            elif lists and self._needs_passages:
                 raise DataError(
-                    f"{place}: {' and '.join(name for name, _ in found)} may both hold passages;"
-                    f" name the right one, such as --field {quote(f'passages={found[0][0]}')}"
+                    f"{place}: {' and '.join(name for name, _ in lists)} may both hold passages;"
+                    f" name the right one, such as --field {quote(f'passages={lists[0][0]}')}"
                 )
         elif not self._joined and "passages" not in self._columns.fields:
             others = other_passages(row, column, place)
@@ -200,8 +200,8 @@ class RowParser:
         return unicodedata.normalize("NFC", text) if self._nfc else text
 
     def _id(self, stored: object, question: str, passages: Iterable[Passage], place: str) -> str:
-        if (own := read_id(stored, place)) is not None:
-            return own
+        if (key := read_id(stored, place)) is not None:
+            return key
         self.generated_ids += 1
         content = "\n".join((question, *(passage.text for passage in passages)))
         return short_hash(unicodedata.normalize("NFC", content))

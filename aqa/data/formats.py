@@ -168,11 +168,11 @@ def _with_passages(
 ) -> Iterator[Example]:
     numbered = enumerate(examples)
     for number, (example, has_id) in numbered:
-        found = retrieved.find(example, has_id)
-        if found is None and missing == "error":
+        match = retrieved.find(example, has_id)
+        if match is None and missing == "error":
             later = [retrieved.find(*other) is None for _, other in numbered]
             raise _missing(1 + sum(later), example, has_id, retrieved, number == 0 and all(later))
-        passages, gold = found or ((), "[]")
+        passages, gold = match or ((), "[]")
         yield replace(
             example, passages=passages, gold_ids=example.gold_ids or tuple(json.loads(gold))
         )

@@ -37,21 +37,21 @@ def check_laid_out(folder: Path) -> None:
     """
     if (folder / README).is_file() and CONFIGS.search((folder / README).read_bytes()[:HEAD_BYTES]):
         return
-    places = [folder, *(each for each in sorted(folder.iterdir()) if each.is_dir())]
-    files = [file for place in places for file in _files_of_rows(place)]
+    folders = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir())]
+    files = [file for directory in folders for file in _files_of_rows(directory)]
     names = [file.relative_to(folder) for file in files]
     numbered = {(name.parent, re.sub(r"\d+", "", name.name)) for name in names}
     if len(numbered) == 1 or any(SPLITS.search(str(name)) for name in names):
         return
-    own = [str(name) for name in names if len(name.parts) == 1]
-    hint = f": {', '.join(own)}" if 0 < len(own) <= LISTED else ""
+    loose = [str(name) for name in names if len(name.parts) == 1]
+    hint = f": {', '.join(loose)}" if 0 < len(loose) <= LISTED else ""
     raise DataError(f"{folder} is a folder and not a data set; name one file in it{hint}")
 
 
 def _files_of_rows(folder: Path) -> list[Path]:
     try:
-        found = (file for file in folder.iterdir() if OF_ROWS.search(file.name) and file.is_file())
-        return sorted(found)
+        files = (file for file in folder.iterdir() if OF_ROWS.search(file.name) and file.is_file())
+        return sorted(files)
     except OSError:  # an unreadable subfolder
         return []
 
@@ -85,8 +85,8 @@ def _builder(name: str) -> "DatasetBuilder":
     datasets.disable_progress_bars()  # whoever counts the rows shows progress
     owner, _, configuration = name.rpartition("/")
     # Resolved, since from "." alone the library can't derive a name.
-    place = str(Path(name).resolve()) if Path(name).is_dir() else name
-    candidates: list[tuple[str, str | None]] = [(place, None)]
+    path = str(Path(name).resolve()) if Path(name).is_dir() else name
+    candidates: list[tuple[str, str | None]] = [(path, None)]
     if owner and is_hub_name(name):
         candidates.append((owner, configuration))
     reasons = []

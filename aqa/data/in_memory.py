@@ -34,11 +34,11 @@ def read_in_memory(
 
 def hash_in_memory(data: InMemoryData, split: str | None) -> str:
     """Return the rows' SHA-256; examples and equal rows as objects have the same."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for _, row in read_in_memory(data, split, {}):
         text = json.dumps(row, ensure_ascii=False, sort_keys=True, default=repr)
-        found.update(text.encode("utf-8", "surrogatepass") + b"\n")
-    return found.hexdigest()
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()
 
 
 def _items(data: InMemoryData, split: str | None) -> Iterable[object]:
@@ -52,8 +52,8 @@ def _items(data: InMemoryData, split: str | None) -> Iterable[object]:
             items = rows_in(items, data)
     if split is not None:
         raise DataError(f"{data}: there are no splits; leave the split out")
-    found: Iterable[object] = items.with_format(None) if _is_dataset(items) else items
-    return found
+    rows: Iterable[object] = items.with_format(None) if _is_dataset(items) else items
+    return rows
 
 
 def _is_dataset(value: object) -> bool:

@@ -39,9 +39,9 @@ class Scanner:
 
     def takes(self, character: str) -> bool:
         """Skip a character if it is the next one; return whether it was."""
-        found = self.next() == character
-        self._position += found
-        return found
+        is_next = self.next() == character
+        self._position += is_next
+        return is_next
 
     def value(self) -> Any:
         """Parse the next value."""
@@ -113,12 +113,12 @@ class Scanner:
 
     def _more(self) -> bool:
         """Read more, dropping what was parsed; of a long value, several times as much."""
-        kept = self._buffer[self._position :]
-        read = self._text.read(max(CHUNK, 3 * len(kept)))
+        rest = self._buffer[self._position :]
+        read = self._text.read(max(CHUNK, 3 * len(rest)))
         if not read:
             return False
         self._count()
-        self._buffer, self._position, self._start = kept + read, 0, 0
+        self._buffer, self._position, self._start = rest + read, 0, 0
         return True
 
     def _count(self) -> None:

@@ -44,14 +44,14 @@ class Leaks:
 
     def note(self, data: str, training: str) -> str:
         """Summarise the counts in a sentence."""
-        found = self.counts()
-        if found["not_seen"] == self.count:
+        counts = self.counts()
+        if counts["not_seen"] == self.count:
             return f"No question of {data}, and no answer with its passage, is in {training}."
         return (
-            f"Of the {self.count:,} questions of {data}, {found['same_questions']:,} are in"
-            f" {training} as well and {found['near_questions']:,} nearly so; of the answers with"
-            f" their passages, {found['same_answers_with_passages']:,} and"
-            f" {found['near_answers_with_passages']:,}. {found['not_seen']:,} examples are new."
+            f"Of the {self.count:,} questions of {data}, {counts['same_questions']:,} are in"
+            f" {training} as well and {counts['near_questions']:,} nearly so; of the answers with"
+            f" their passages, {counts['same_answers_with_passages']:,} and"
+            f" {counts['near_answers_with_passages']:,}. {counts['not_seen']:,} examples are new."
         )
 
     def kind(self, example_id: str) -> str:
@@ -79,28 +79,28 @@ def find_leaks(training: Iterable[Example], examples: Iterable[Example]) -> Leak
                 for piece in sketch(passage):
                     sketches.setdefault(hash((answer, piece)), []).append(number)
     count = 0
-    seen: dict[str, How] = {}
+    leaked: dict[str, How] = {}
     answers: dict[str, How] = {}
     others: dict[str, str] = {}
     for example in examples:
         count += 1
         question = plain(example.question)
         if question in questions:
-            seen[example.id] = "same"
+            leaked[example.id] = "same"
         else:
             others[example.id] = question
         if how := _seen_answer(example, pairs, sketches):
             answers[example.id] = how
     near = nearest_texts(list(questions), list(others.values()))
-    seen.update((own, "near") for own, found in zip(others, near, strict=True) if found is not None)
-    return Leaks(count, seen, answers)
+    leaked |= {key: "near" for key, at in zip(others, near, strict=True) if at is not None}
+    return Leaks(count, leaked, answers)
 
 
 def same_questions(training: Iterable[Example], examples: Iterable[Example]) -> int:
     """Count the examples whose question is in the training data, as "same" in `Leaks`."""
-    asked = Counter(plain(example.question) for example in examples)
-    found = {text for each in training if (text := plain(each.question)) in asked}
-    return sum(asked[text] for text in found)
+    counts = Counter(plain(example.question) for example in examples)
+    shared = {text for example in training if (text := plain(example.question)) in counts}
+    return sum(counts[text] for text in shared)
 
 
 def with_seen(examples: Iterable[Example], leaks: Leaks) -> Iterator[Example]:
@@ -121,11 +121,11 @@ def _answers(example: Example) -> Iterator[tuple[str, str]]:
     if not answers:
         return
     if example.own_passages:
-        own = [plain(passage.text) for passage in example.own_passages]
+        passages = [plain(passage.text) for passage in example.own_passages]
     else:
         texts = (plain(passage.text) for passage in example.passages)
-        own = [text for text in texts if any(answer in text for answer in answers)]
-    for passage in filter(None, own[:PASSAGES]):
+        passages = [text for text in texts if any(answer in text for answer in answers)]
+    for passage in filter(None, passages[:PASSAGES]):
         for answer in dict.fromkeys(answers):
             yield answer, passage
 
@@ -138,8 +138,8 @@ def _seen_answer(
         if hash((answer, passage)) in pairs:
             return "same"
         pieces = sketch(passage)
-        found = Counter(
+        matches = Counter(
             number for piece in pieces for number in set(sketches.get(hash((answer, piece)), ()))
         )
-        is_near = is_near or (bool(found) and max(found.values()) * 2 >= len(pieces))
+        is_near = is_near or (bool(matches) and max(matches.values()) * 2 >= len(pieces))
     return "near" if is_near else None

@@ -48,13 +48,13 @@ def read_literal(
     if text[:1] not in ("[", "{", "(", "a") or text[-1:] not in ("]", "}", ")"):
         return value
     try:
-        found: object = json.loads(text)
+        parsed: object = json.loads(text)
     except (ValueError, RecursionError):
-        found = _python(text)
-    if isinstance(found, tuple) and all(isinstance(item, str) for item in found):
-        found = list(found)
-    if isinstance(found, list | dict):
-        return found
+        parsed = _python(text)
+    if isinstance(parsed, tuple) and all(isinstance(item, str) for item in parsed):
+        parsed = list(parsed)
+    if isinstance(parsed, list | dict):
+        return parsed
     if certain.match(text):
         raise DataError(
             f"{place}: {what} is {' '.join(text.split()):.60} and can't be read as a list or an"
@@ -127,11 +127,11 @@ def _rewritten(source: str) -> Iterator[str]:
 
 def read_flag(value: object, what: str, place: str) -> bool | None:
     """Parse a yes or no; None for a missing value, DataError for anything else."""
-    found = flag(value)
-    if found is None and str(value).strip().casefold() not in NOTHING:
-        shown = f'"{value:.40}"' if isinstance(value, str) else describe(value)
-        raise DataError(f'{place}: "{what}" is {shown}, where true or false is needed')
-    return found
+    parsed = flag(value)
+    if parsed is None and str(value).strip().casefold() not in NOTHING:
+        written = f'"{value:.40}"' if isinstance(value, str) else describe(value)
+        raise DataError(f'{place}: "{what}" is {written}, where true or false is needed')
+    return parsed
 
 
 def flag(value: object) -> bool | None:

@@ -15,8 +15,8 @@ AT_ONCE = 200  # texts looked up together
 PAIRS_AT_ONCE = 200_000
 
 
-def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None]:
-    """Return for each text in `asked` the index of the nearest near text in `known`.
+def nearest_texts(corpus: Sequence[str], queries: Sequence[str]) -> list[int | None]:
+    """Return for each text of `queries` the index of the nearest near text in `corpus`.
 
     Texts are near if the Jaccard similarity of their trigrams is at least `NEAR`; None if there
     is no near text, or fewer than three letters. Candidates are found by each set's rarest
@@ -25,11 +25,11 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
     """
     from scipy.sparse import csr_matrix
 
-    found: list[int | None] = [None] * len(asked)
-    pieces = [*map(letters, known), *map(letters, asked)]
-    if not known or not asked or not any(len(own) for own in pieces):
-        return found
-    values, sizes = np.concatenate(pieces), np.array([len(own) for own in pieces])
+    nearest: list[int | None] = [None] * len(queries)
+    pieces = [*map(letters, corpus), *map(letters, queries)]
+    if not corpus or not queries or not any(len(left) for left in pieces):
+        return nearest
+    values, sizes = np.concatenate(pieces), np.array([len(left) for left in pieces])
     texts = np.repeat(np.arange(len(pieces)), sizes)
     _, members, counts = np.unique(values, return_inverse=True, return_counts=True)
     shape = (len(pieces), len(counts))
@@ -37,24 +37,25 @@ def nearest_texts(known: Sequence[str], asked: Sequence[str]) -> list[int | None
     is_rare = _rarest(texts, members, counts, sizes)
     rare = csr_matrix((np.ones(is_rare.sum(), np.int32), (texts[is_rare], members[is_rare])), shape)
     needed = np.minimum(_least(sizes), SHARED)
-    known_by_member = rare[: len(known)].T.tocsr()
-    for start in range(0, len(asked), AT_ONCE):
-        block = rare[len(known) + start : len(known) + start + AT_ONCE]
-        shared = (block @ known_by_member).tocoo()
+    corpus_by_member = rare[: len(corpus)].T.tocsr()
+    for start in range(0, len(queries), AT_ONCE):
+        block = rare[len(corpus) + start : len(corpus) + start + AT_ONCE]
+        shared = (block @ corpus_by_member).tocoo()
         rows, columns = shared.row + start, shared.col
-        ratio = sizes[len(known) + rows] / sizes[columns]
+        ratio = sizes[len(corpus) + rows] / sizes[columns]
         is_likely = (ratio >= NEAR) & (ratio <= 1 / NEAR)
-        is_likely &= shared.data >= np.minimum(needed[len(known) + rows], needed[columns])
+        is_likely &= shared.data >= np.minimum(needed[len(corpus) + rows], needed[columns])
         rows, columns = rows[is_likely], columns[is_likely]
-        best = np.full(len(asked), NEAR - 1e-9)
+        best = np.full(len(queries), NEAR - 1e-9)
         for first in range(0, len(rows), PAIRS_AT_ONCE):
-            own, other = rows[first : first + PAIRS_AT_ONCE], columns[first : first + PAIRS_AT_ONCE]
-            both = sets[len(known) + own].multiply(sets[other]).sum(axis=1).A1
-            shares = both / (sizes[len(known) + own] + sizes[other] - both)
-            for row, column, share in zip(own, other, shares, strict=True):
-                if share > best[row]:
-                    best[row], found[row] = share, int(column)
-    return found
+            pairs = slice(first, first + PAIRS_AT_ONCE)
+            left, right = rows[pairs], columns[pairs]
+            both = sets[len(corpus) + left].multiply(sets[right]).sum(axis=1).A1
+            similarities = both / (sizes[len(corpus) + left] + sizes[right] - both)
+            for row, column, similarity in zip(left, right, similarities, strict=True):
+                if similarity > best[row]:
+                    best[row], nearest[row] = similarity, int(column)
+    return nearest
 
 
 @lru_cache(256)  # questions about one text are adjacent
@@ -75,16 +76,16 @@ def _windows(text: str, window: int) -> Ints:
     if count < 1:
         return np.empty(0, np.int64)
     hashes = np.zeros(count, np.uint64)
-    for place in range(window):
-        hashes = hashes * np.uint64(0x100000001B3) + codes[place : place + count]
+    for offset in range(window):
+        hashes = hashes * np.uint64(0x100000001B3) + codes[offset : offset + count]
     hashes = (hashes ^ (hashes >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     return hashes.view(np.int64)
 
 
 def _least(sizes: Ints) -> Ints:
     """The least number of members that sets of these sizes share with near ones."""
-    found: Ints = np.ceil(NEAR * sizes - 1e-9).astype(np.int64)
-    return found
+    least: Ints = np.ceil(NEAR * sizes - 1e-9).astype(np.int64)
+    return least
 
 
 def _rarest(texts: Ints, members: Ints, counts: Ints, sizes: Ints) -> NDArray[np.bool_]:

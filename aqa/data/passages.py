@@ -89,9 +89,9 @@ def list_passages(
                 passages.append(_listed(item, number, place, only, ids_suffice))
             case str() | int() if ids_suffice:
                 passages.append(Listed(id=composed(item)))
-            case list([str() | int() as own, int() | float() as figure]) if ids_suffice:
+            case list([str() | int() as key, int() | float() as figure]) if ids_suffice:
                 score = read_score(figure, f"score of passage {number}", place)
-                passages.append(Listed(id=composed(own), score=score))
+                passages.append(Listed(id=composed(key), score=score))
             case list([dict() as document, int() | float() as figure]):  # LangChain
                 scored = {**document, "score": figure}
                 passages.append(_listed(scored, number, place, only, ids_suffice))
@@ -126,12 +126,12 @@ def _by_ids(value: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Convert an object of passages keyed by id to a list; empty for other objects."""
     if not all(any(map(str.isdigit, key)) for key in value):
         return []
-    found = [
-        {"id": key, **(own if isinstance(own, dict) else {"text": own})}
-        for key, own in value.items()
+    passages = [
+        {"id": key, **(passage if isinstance(passage, dict) else {"text": passage})}
+        for key, passage in value.items()
     ]
-    texts = [_text(first_called(unfolded(each), PASSAGE_TEXT)) for each in found]
-    return found if all(isinstance(text, str) and " " in text for text in texts) else []
+    texts = [_text(first_called(unfolded(passage), PASSAGE_TEXT)) for passage in passages]
+    return passages if all(isinstance(text, str) and " " in text for text in texts) else []
 
 
 def _names_document(item: object) -> bool:
@@ -145,13 +145,13 @@ def read_written(value: object, what: str, place: str) -> object:
     """
     if not isinstance(value, str):
         return value
-    found = read_literal(value, what, place, LIST_OPENING)
-    items = found if isinstance(found, list) else [found]
+    parsed = read_literal(value, what, place, LIST_OPENING)
+    items = parsed if isinstance(parsed, list) else [parsed]
     are_passages = all(
         not isinstance(item, dict) or first_called(item, (*PASSAGE_TEXT, *PASSAGE_ID)) is not None
         for item in items
     )
-    return found if are_passages else value
+    return parsed if are_passages else value
 
 
 def find_gold(
@@ -177,8 +177,8 @@ def find_gold(
         )
     if not any(ids):
         ids = [passage.id for passage in gold]
-    known = tuple(dict.fromkeys(filter(None, ids)))
-    return gold or [passage for passage in passages if passage.id in known], known
+    gold_ids = tuple(dict.fromkeys(filter(None, ids)))
+    return gold or [passage for passage in passages if passage.id in gold_ids], gold_ids
 
 
 def in_ranked_order(passages: list[Listed], place: str) -> list[Listed]:
@@ -224,8 +224,8 @@ def unfolded(item: Mapping[str, object]) -> Mapping[str, object]:
         return item
     names = columns_called(WITHIN, tuple(item))
     for name in names:
-        if isinstance(found := item[name], dict):
-            return unfolded({**{own: item[own] for own in item if own != name}, **found})
+        if isinstance(inner := item[name], dict):
+            return unfolded({**{key: item[key] for key in item if key != name}, **inner})
     return item
 
 

@@ -75,8 +75,8 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
             Ranking(place, question_id, None, (passage,), partial=True)
             for place, question_id, passage in read_run(path, kind)
         )
-    known = KNOWN.union(map(fold, filter(None, [id_column])))
-    if is_keyed(path, known | REPLIES):
+    columns = KNOWN.union(map(fold, filter(None, [id_column])))
+    if is_keyed(path, columns | REPLIES):
         return (
             _keyed(str(number), entry, with_corpus)
             for number, entry in enumerate(read_members(path))
@@ -89,12 +89,12 @@ def read_rankings(path: Path, with_corpus: bool, id_column: str | None) -> Itera
 
 def _of_one_system(rows: Iterable[Row]) -> Iterator[Row]:
     """Check that rows don't mix the passages of several retrievers."""
-    met: dict[str, object] = {}
+    names: dict[str, object] = {}
     for place, row in rows:
         for name in columns_called(SYSTEMS, tuple(row)):
-            if isinstance(row[name], str) and met.setdefault(name, row[name]) != row[name]:
+            if isinstance(row[name], str) and names.setdefault(name, row[name]) != row[name]:
                 raise DataError(
-                    f'{place}: its "{name}" is {row[name]}, where others have {met[name]}; give'
+                    f'{place}: its "{name}" is {row[name]}, where others have {names[name]}; give'
                     " each its own file"
                 )
         yield place, row
@@ -107,8 +107,8 @@ def _keyed(number: str, entry: Entry, with_corpus: bool) -> Ranking:
         value = usual_row(value)
         if _passages_in(value)[0]:
             asks = isinstance(first_called(value, COLUMNS["question"]), str)
-            own = {} if asks and key == number else {"id": key}
-            return _ranking(place, {**value, **own}, "id", with_corpus)
+            ids = {} if asks and key == number else {"id": key}
+            return _ranking(place, {**value, **ids}, "id", with_corpus)
         if value and all(map(is_number, value.values())):
             question_id = read_id(key, place)
             return Ranking(place, question_id, None, _scored(value, place, with_corpus))
@@ -149,8 +149,8 @@ def _passages_in(row: Mapping[str, object]) -> tuple[str, object]:
     # Ids come last: they are used only if no other column has the texts.
     retrieved.sort(key=lambda column: fold(column).removeprefix(RETRIEVED) in IDS_OF_RETRIEVED)
     columns = (*retrieved, *candidates("passages", tuple(row)))
-    kept = (column for column in columns if isinstance(row[column], list | dict))
-    column = next((column for column in kept if not _holds_numbers(row[column])), "")
+    lists = (column for column in columns if isinstance(row[column], list | dict))
+    column = next((column for column in lists if not _holds_numbers(row[column])), "")
     others = [] if column else [*nested_passages(row)]
     return others[0] if len(others) == 1 else (column, row.get(column))
 
@@ -166,7 +166,7 @@ def _ranking(
     names = tuple(row)
     ids = [*filter(row.__contains__, [id_column or ""]), *candidates("id", names)]
     row = next(iter(numbered.plain(row))) if numbered.knows(row) else row
-    (column, found), documents = _passages_in(row), first_called(row, DOCUMENT_IDS)
+    (column, listed), documents = _passages_in(row), first_called(row, DOCUMENT_IDS)
     # A cell may be empty, so the columns show what kind of row it is.
     ranked = any(isinstance(row[name], Scalar | None) for name in columns_called(FIGURES, names))
     partial = ranked and not column and not isinstance(documents, list)
@@ -183,7 +183,7 @@ def _ranking(
     gold_ids: tuple[str, ...] = ()
     joined = False
     if column:
-        passages = list_passages(found, f'{place}, "{column}"', ids_suffice=with_corpus)
+        passages = list_passages(listed, f'{place}, "{column}"', ids_suffice=with_corpus)
         passages = _with_ids(passages, row, column, place)
         _, gold_ids = find_gold(row, passages, place)
     elif with_corpus and documents is not None and not partial:
@@ -211,8 +211,8 @@ def _with_ids(
                 " give one for each"
             )
         return [
-            replace(passage, id=read_id(own, place)) if passage.id is None else passage
-            for passage, own in zip(passages, ids, strict=True)
+            replace(passage, id=read_id(key, place)) if passage.id is None else passage
+            for passage, key in zip(passages, ids, strict=True)
         ]
     return passages
 

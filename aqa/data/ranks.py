@@ -11,8 +11,8 @@ HIGHEST_RANK = 1 << 53  # larger floats are not exact
 
 def are_ranks(ranks: Sequence[int | None]) -> bool:
     """Whether ranks are meaningful: retrievers without ranks may always write 0 or 1."""
-    known = {rank for rank in ranks if rank is not None}
-    return len(known) > 1 or (len(known) == 1 and None in ranks)
+    given = {rank for rank in ranks if rank is not None}
+    return len(given) > 1 or (len(given) == 1 and None in ranks)
 
 
 def are_consecutive(ranks: Sequence[int | None]) -> bool:
@@ -23,9 +23,9 @@ def are_consecutive(ranks: Sequence[int | None]) -> bool:
 
 def list_ranks(ranks: Sequence[int | None]) -> str:
     """Describe unusable ranks, and what to do, for a message."""
-    found = ", ".join("none" if rank is None else str(rank) for rank in ranks[:RANKS_SHOWN])
+    listed = ", ".join("none" if rank is None else str(rank) for rank in ranks[:RANKS_SHOWN])
     more = ", ..." if len(ranks) > RANKS_SHOWN else ""
-    return f"{found}{more}; number them 1, 2, 3, ..., or leave all ranks out"
+    return f"{listed}{more}; number them 1, 2, 3, ..., or leave all ranks out"
 
 
 def read_score(value: object, what: str, place: str) -> float | None:

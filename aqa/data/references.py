@@ -162,19 +162,18 @@ class ReferenceReader:
         items = [
             item for item in (value if isinstance(value, list) else [value]) if _is_right(item)
         ]
-        items = [each for item in items for each in (item, *_aliases(item))]
+        items = [form for item in items for form in (item, *_aliases(item))]
         if was_text:
             items = [item for item in items if item is not None]
-        found = [self._text(item, place) for item in items]
-        texts = [text for text in found if text is not None]
+        texts = [text for item in items if (text := self._text(item, place)) is not None]
         self._counts["barred"] += was_text and any(map(BAR.search, texts))
         self._counts["in words"] += any(_words(text) in IN_WORDS for text in texts)
-        said = [text for text in texts if not self._is_none(text)]
-        self._counts["phrases"] += len(said) < len(texts)
-        if found and not texts:
+        answers = [text for text in texts if not self._is_none(text)]
+        self._counts["phrases"] += len(answers) < len(texts)
+        if items and not texts:
             self._counts["missing"] += 1
             return None
-        return tuple(dict.fromkeys(text for text in said if text.strip()))
+        return tuple(dict.fromkeys(text for text in answers if text.strip()))
 
     def _text(self, item: object, place: str) -> str | None:
         """Return one reference; None for a table's missing value."""

@@ -24,12 +24,12 @@ UNNAMED = (
 def usual_row(row: Mapping[str, object]) -> Mapping[str, object]:
     """Move the passages in replies, or rows of FlashRAG or RankLLM, to usual columns."""
     for name, value in row.items():
-        if fold(name) in IN_REPLIES and (found := hits(value)) is not value:
-            row = {**row, name if fold(name) in COLUMNS["passages"] else "passages": found}
+        if fold(name) in IN_REPLIES and (results := hits(value)) is not value:
+            row = {**row, name if fold(name) in COLUMNS["passages"] else "passages": results}
     if row.keys() >= CHROMA:
         row = {**row, "documents": _of_chroma(row)}
     output, query, texts = row.get("output"), row.get("query"), row.get("documents")
-    indices = (each.get("index") for each in as_objects(row.get("results")))  # Cohere, Jina
+    indices = (result.get("index") for result in as_objects(row.get("results")))  # Cohere, Jina
     order = [index for index in indices if isinstance(index, int)]
     if isinstance(texts, list) and sorted(order) == list(range(len(texts))):
         row = {**row, "documents": [texts[index] for index in order], "results": None}
@@ -52,8 +52,8 @@ def hits(value: object) -> object:
     elif are_objects(_only(value)):  # Milvus: a list per question
         inner = _only(value)
     if inner is value and isinstance(value, dict):
-        found = [listed for _, listed in nested_passages(value)]
-        return found[0] if len(found) == 1 else value
+        lists = [listed for _, listed in nested_passages(value)]
+        return lists[0] if len(lists) == 1 else value
     return value if inner is value else hits(inner)
 
 

@@ -62,17 +62,17 @@ class Retrieved:
         text.
         """
         query = "SELECT number, place, gold, question FROM rankings WHERE "
-        found = self._index.execute(query + "id = ?", (example.id,)).fetchall()
-        if found:
-            self._compare_questions(example, found[0][1], found[0][3] or "")
+        rows = self._index.execute(query + "id = ?", (example.id,)).fetchall()
+        if rows:
+            self._compare_questions(example, rows[0][1], rows[0][3] or "")
         else:
             condition = "question = ?" + (" AND (id IS NULL OR id = question)" if has_id else "")
-            found = self._index.execute(query + condition, (example.question,)).fetchall()
-        if not found:
+            rows = self._index.execute(query + condition, (example.question,)).fetchall()
+        if not rows:
             return None
-        number, place, gold, _ = found[0]
+        number, place, gold, _ = rows[0]
         passages = self._passages(number)
-        for other, other_place, *_ in found[1:]:
+        for other, other_place, *_ in rows[1:]:
             if self._passages(other) != passages:
                 raise DataError(
                     f"{example.place}: its question has passages at {place} and others at "
@@ -97,8 +97,8 @@ class Retrieved:
     def some_id(self) -> str | None:
         """Return the id of the first ranking that has one."""
         query = "SELECT id FROM rankings WHERE id IS NOT NULL LIMIT 1"
-        found = self._index.execute(query).fetchone()
-        return found and str(found[0])
+        row = self._index.execute(query).fetchone()
+        return row and str(row[0])
 
     def notes(self) -> Iterator[str]:
         """Yield notes for the user on what may have been misread."""
@@ -127,7 +127,7 @@ class Retrieved:
         number, key = 0, None
         for count, ranking in enumerate(rankings, 1):
             if not (ranking.partial and key == (ranking.id, ranking.question)):
-                number = self._known(ranking) or count
+                number = self._continued(ranking) or count
             if number == count:
                 self._index.execute(
                     "INSERT INTO rankings VALUES (?, ?, ?, ?, ?, ?)",
@@ -169,14 +169,14 @@ class Retrieved:
             )
 
     def _check_documents(self) -> None:
-        found = self._index.execute(
+        row = self._index.execute(
             "SELECT coalesce(id, question), document, max(hits.place) FROM hits"
             " JOIN rankings ON number = ranking WHERE text IS NULL"
             " GROUP BY ranking, document HAVING count(*) > 1 LIMIT 1"
         ).fetchone()
-        if found:
+        if row:
             raise DataError(
-                f'{found[2]}: document {found[1]} appears twice for "{found[0]}"; keep it once'
+                f'{row[2]}: document {row[1]} appears twice for "{row[0]}"; keep it once'
             )
 
     def _check_ranks(self) -> None:
@@ -197,18 +197,18 @@ class Retrieved:
                 told = f'the passages of "{name}" have the ranks {list_ranks(ranks)}'
                 raise DataError(f"{place}: {told}")
 
-    def _known(self, ranking: Ranking) -> int | None:
+    def _continued(self, ranking: Ranking) -> int | None:
         """Return the number of the ranking that a partial one continues."""
         if ranking.id is None and not ranking.partial:
             return None
-        found = self._index.execute(
+        row = self._index.execute(
             "SELECT number, place, partial FROM rankings WHERE id = ?1 "
             "OR (?1 IS NULL AND id IS NULL AND question = ?2 AND partial)",
             (ranking.id, self._form(ranking.question)),
         ).fetchone()
-        if found is None:
+        if row is None:
             return None
-        number, place, partial = found
+        number, place, partial = row
         if not (partial and ranking.partial):
             raise DataError(
                 f'the id "{ranking.id}" has passages at {place} and again at {ranking.place};'
@@ -252,4 +252,4 @@ def likeness(first: str, second: str) -> float:
 
 def _pairs(text: str) -> Counter[str]:
     letters = fold(text)
-    return Counter(letters[place : place + 2] for place in range(len(letters) - 1))
+    return Counter(letters[index : index + 2] for index in range(len(letters) - 1))

@@ -54,19 +54,19 @@ def unreadable(
 def shapes_in(*modules: ModuleType) -> tuple[Shape, ...]:
     """Return the shapes that modules define, in their order."""
     return tuple(
-        each for module in modules for each in vars(module).values() if isinstance(each, Shape)
+        value for module in modules for value in vars(module).values() if isinstance(value, Shape)
     )
 
 
 def text_of(shapes: Iterable[Shape], row: Row) -> str:
     """Return the text of the first shape that recognises a row, or ""."""
     names = row.keys()
-    return next((each.text for each in shapes if each.may_be(names) and each.knows(row)), "")
+    return next((kind.text for kind in shapes if kind.may_be(names) and kind.knows(row)), "")
 
 
 @lru_cache(4096)  # all rows of a file have the same names
 def _possible(shapes: tuple[Shape, ...], names: tuple[str, ...]) -> tuple[Shape, ...]:
-    return tuple(each for each in shapes if each.may_be({*names}))
+    return tuple(kind for kind in shapes if kind.may_be({*names}))
 
 
 def plain_by(shapes: tuple[Shape, ...], row: Row, place: str) -> list[Row]:
@@ -128,12 +128,13 @@ def table_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def column_rows(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the rows of columns with the same places or keys; None if they differ."""
+    """Return the rows of columns with the same indices or keys; None if they differ."""
     kind: Any = type(next(iter(document.values()), None))
-    if kind not in (list, dict) or not all(isinstance(each, kind) for each in document.values()):
+    columns = document.values()
+    if kind not in (list, dict) or not all(isinstance(column, kind) for column in columns):
         return None
-    keys = [range(len(each)) if kind is list else each.keys() for each in document.values()]
-    if any(own != keys[0] for own in keys):
+    keys = [range(len(column)) if kind is list else column.keys() for column in columns]
+    if any(others != keys[0] for others in keys):
         return None
     return [{name: column[key] for name, column in document.items()} for key in keys[0]]
 
@@ -143,8 +144,8 @@ def are_objects(value: Any, *columns: str) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(each, dict) for each in value)
-        and (not columns or all(any(name in each for name in columns) for each in value))
+        and all(isinstance(item, dict) for item in value)
+        and (not columns or all(any(name in item for name in columns) for item in value))
     )
 
 

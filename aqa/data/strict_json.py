@@ -23,11 +23,11 @@ def one_line(text: object) -> str:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f'the key "{one_line(twice)}" appears twice in one object')
-    return found
+    return members
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_distinct)
@@ -45,6 +45,6 @@ def half_a_pair(text: str, value: object, start: int, end: int) -> int | None:
 
 def check_whole(text: str) -> None:
     """Raise DataError for a text with half a surrogate pair."""
-    if not text.isascii() and (found := _HALF_A_PAIR.search(text)):
-        near = text[max(0, found.start() - _LONGEST_KEY // 2) : found.end()]
+    if not text.isascii() and (half := _HALF_A_PAIR.search(text)):
+        near = text[max(0, half.start() - _LONGEST_KEY // 2) : half.end()]
         raise DataError(f"in {one_line(near)!a}: {HALF_A_PAIR}")

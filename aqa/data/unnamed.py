@@ -35,8 +35,8 @@ def generic_passages(row: Mapping[str, object], place: str) -> list[tuple[str, o
     """Return the columns with generic or unknown names that contain sentences, and their values."""
     columns = columns_called(MAY_HOLD_PASSAGES, tuple(row))
     named = [(name, read_written(row[name], f'"{name}"', place)) for name in columns]
-    found = [(name, value) for name, value in named if _holds_sentences(value)]
-    return found or [each for each in nested_passages(row) if _holds_sentences(each[1])]
+    passages = [(name, value) for name, value in named if _holds_sentences(value)]
+    return passages or [column for column in nested_passages(row) if _holds_sentences(column[1])]
 
 
 def other_passages(row: Mapping[str, object], column: str, place: str) -> list[str]:
@@ -54,10 +54,10 @@ def nested_passages(row: Mapping[str, object]) -> Iterator[tuple[str, object]]:
         if fold(name) in OTHERS or "negative" in fold(name):
             continue
         if isinstance(value, dict):
-            yield from ((f"{name}.{path}", each) for path, each in nested_passages(value))
+            yield from ((f"{name}.{path}", inner) for path, inner in nested_passages(value))
         elif isinstance(value, list) and are_objects(value):
-            texts = [first_called(unfolded(each), PASSAGE_TEXT) for each in value]
-            if all(texts) and not any(SPEAKERS & each.keys() for each in value):
+            texts = [first_called(unfolded(inner), PASSAGE_TEXT) for inner in value]
+            if all(texts) and not any(SPEAKERS & inner.keys() for inner in value):
                 yield name, value
 
 

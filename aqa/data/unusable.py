@@ -101,5 +101,5 @@ def describe_archive(names: Sequence[str]) -> str:
     for mark, (what, advice) in ARCHIVES.items():
         if any(name.endswith(mark) for name in names):
             return f"{what}; {advice}"
-    shown = ", ".join(names[:NAMES_SHOWN]) + ", ..." * (len(names) > NAMES_SHOWN)
-    return f"a zip archive ({shown or 'empty'}); unpack it and give the file itself"
+    listed = ", ".join(names[:NAMES_SHOWN]) + ", ..." * (len(names) > NAMES_SHOWN)
+    return f"a zip archive ({listed or 'empty'}); unpack it and give the file itself"

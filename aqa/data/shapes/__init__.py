@@ -25,8 +25,8 @@ def plain_rows(rows: Iterable[Row], named: Collection[str] = ()) -> Iterator[Row
     Raises:
         DataError: a row is recognised but can't be read.
     """
-    for place, given in rows:
-        row = _without_nan(given)
+    for place, stored in rows:
+        row = _without_nan(stored)
         inner = row.get("row")
         if "row_idx" in row and isinstance(inner, dict):  # from the hub's server
             if cut := row.get("truncated_cells"):
@@ -41,9 +41,9 @@ def plain_rows(rows: Iterable[Row], named: Collection[str] = ()) -> Iterator[Row
 def _plain(
     place: str, row: Mapping[str, object], named: Collection[str]
 ) -> Iterable[Mapping[str, object]]:
-    kept = {name: row[name] for name in named if name in row}
+    named_values = {name: row[name] for name in named if name in row}
     try:
-        return [{**plain, **kept} for plain in plain_by(SHAPES, row, place)]
+        return [{**plain, **named_values} for plain in plain_by(SHAPES, row, place)]
     except UnreadableError:
         if named:
             return [row]

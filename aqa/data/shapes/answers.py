@@ -25,7 +25,7 @@ YES_OR_NO = {"true": 0, "1": 0, "false": 1, "0": 1}  # including pandas's and Ex
 
 @shape("answer_list", knows=lambda row: are_objects(row["answer_list"], "answer_text"))
 def qampari(row: Row) -> Iterator[Row]:
-    texts = [each.get("answer_text") for each in row["answer_list"]]
+    texts = [answer.get("answer_text") for answer in row["answer_list"]]
     yield {**without(row, "answer_list"), "answers": joined(texts)}
 
 
@@ -33,15 +33,15 @@ def qampari(row: Row) -> Iterator[Row]:
 def drop(row: Row) -> Iterator[Row]:
     yield {
         "context": row["passage"],
-        "qas": [_of_drop(each) for each in as_objects(row["qa_pairs"])],
+        "qas": [_of_drop(pair) for pair in as_objects(row["qa_pairs"])],
     }
 
 
 def _of_drop(pair: Row) -> Row:
-    given = [pair.get("answer"), *as_objects(pair.get("validated_answers"))]
-    texts = [_text_of_drop(answer) for answer in map(as_object, given) if answer]
-    known = {"id": pair.get("query_id"), "question": pair.get("question")}
-    return {**known, **({"answers": [text for text in texts if text]} if texts else {})}
+    answers = [pair.get("answer"), *as_objects(pair.get("validated_answers"))]
+    texts = [_text_of_drop(answer) for answer in map(as_object, answers) if answer]
+    question = {"id": pair.get("query_id"), "question": pair.get("question")}
+    return {**question, **({"answers": [text for text in texts if text]} if texts else {})}
 
 
 def _text_of_drop(answer: Row) -> str:
@@ -81,10 +81,10 @@ def yes_or_no(row: Row) -> Iterator[Row]:
     """BoolQ, including SuperGLUE's and KoBEST's, and StrategyQA: true is yes."""
     answer = row.get("answer", row.get("label"))
     words = ("예", "아니요") if HANGUL.search(row["question"]) else ("yes", "no")
-    place = YES_OR_NO.get(str(answer).casefold())
+    index = YES_OR_NO.get(str(answer).casefold())
     plain = {
         **without(row, "answer", "label"),
-        "answers": None if place is None else [words[place]],
+        "answers": None if index is None else [words[index]],
     }
     yield completed(plain, id=row.get("idx"), passages=row.get("facts"))
 
@@ -140,12 +140,12 @@ def newsqa(row: Row) -> Iterator[Row]:
 
 @shape("storyId", "text", "questions")
 def newsqa_json(row: Row) -> Iterator[Row]:
-    asked = []
+    pairs = []
     for question in as_objects(row["questions"]):
         agreed = as_object(question.get("consensus"))
         span = row["text"][agreed["s"] : agreed["e"]].strip() if "s" in agreed else ""
-        asked.append({"question": question["q"], "answers": [span]})
-    yield {"context": row["text"], "qas": asked}
+        pairs.append({"question": question["q"], "answers": [span]})
+    yield {"context": row["text"], "qas": pairs}
 
 
 @shape(

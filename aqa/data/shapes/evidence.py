@@ -106,12 +106,12 @@ def _pages(pages: Any) -> Iterator[Row]:
 
 @shape("search_results", knows=lambda row: are_objects(row["search_results"], "page_snippet"))
 def crag(row: Row) -> Iterator[Row]:
-    found = [
+    passages = [
         {"title": page.get("page_name"), "text": page["page_snippet"]}
         for page in row["search_results"]
         if page.get("page_snippet")
     ]
-    yield completed(without(row, "search_results"), passages=found)
+    yield completed(without(row, "search_results"), passages=passages)
 
 
 @shape(
@@ -171,8 +171,8 @@ def natural_questions(row: Row) -> Iterator[Row]:
     """Read simplified, full or hub rows; passages are the page's paragraphs."""
     words = _words(row)
     annotations = as_objects(row.get("annotations"))
-    long = [as_object(each.get("long_answer")).get("start_token", -1) for each in annotations]
-    starts = [start for start in long if start >= 0]
+    spans = [as_object(annotation.get("long_answer")) for annotation in annotations]
+    starts = [span["start_token"] for span in spans if span.get("start_token", -1) >= 0]
     title = row.get("document_title") or as_object(row.get("document")).get("title")
     passages = [
         {
@@ -185,7 +185,7 @@ def natural_questions(row: Row) -> Iterator[Row]:
         for candidate in as_objects(row["long_answer_candidates"])
         if candidate.get("top_level")
     ]
-    answers = list(filter(None, (_answer(words, each) for each in annotations)))
+    answers = list(filter(None, (_answer(words, annotation) for annotation in annotations)))
     yield {
         "id": row.get("example_id", row.get("id")),
         "question": row.get("question_text") or as_object(row.get("question")).get("text"),
@@ -199,14 +199,14 @@ def _words(row: Row) -> list[str]:
     if "document_text" in row:
         tokens = row["document_text"].split(" ")
         return ["" if token[:1] == "<" and token[-1:] == ">" else token for token in tokens]
-    tokens = as_objects(row.get("document_tokens")) or as_objects(row["document"].get("tokens"))
-    return ["" if each.get("html_token", each.get("is_html")) else each["token"] for each in tokens]
+    words = as_objects(row.get("document_tokens")) or as_objects(row["document"].get("tokens"))
+    return ["" if word.get("html_token", word.get("is_html")) else word["token"] for word in words]
 
 
 def _answer(words: Sequence[str], annotation: Row) -> str:
     """Return one annotator's answer, joining its spans."""
-    if (said := SAID.get(annotation.get("yes_no_answer", ""))) is not None:
-        return said
+    if (yes_or_no := SAID.get(annotation.get("yes_no_answer", ""))) is not None:
+        return yes_or_no
     spans = as_objects(annotation.get("short_answers"))
     return joined(filter(None, (_between(words, span) for span in spans)))
 

@@ -29,12 +29,12 @@ def _asked(row: Row) -> Row:
 def _asks(row: Row, text: str) -> bool:
     """Whether an instruction is a question about the text in a column."""
     question = row.get("instruction")
-    given = row.get(text)
+    value = row.get(text)
     return (
         isinstance(question, str)
         and question.rstrip().endswith("?")
-        and isinstance(given, str)
-        and bool(given.strip())
+        and isinstance(value, str)
+        and bool(value.strip())
         and lacks(without(row, "input"), "question")
     )
 

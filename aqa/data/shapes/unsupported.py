@@ -18,12 +18,12 @@ from aqa.data.shape import (
 
 SPLITS = {"train", "dev", "validation", "valid", "test"}
 # Folded names of the right option and of the options.
-PLACES_OF_THE_RIGHT_ONE = (
+INDICES_OF_THE_RIGHT_ONE = (
     "label", "gold", "correct", "correctanswerid", "correctanswernum", "correctanswerindex",
 )  # fmt: skip
 OF_CHOICES = (
     "answer", "answerkey", "goldlabel", "정답", "correctanswer", "correctoption", "answeridx",
-    "answerindex", *PLACES_OF_THE_RIGHT_ONE,
+    "answerindex", *INDICES_OF_THE_RIGHT_ONE,
 )  # fmt: skip
 OPTIONS = ("options", "choices", "candidates", "선택지", "보기")
 LEAST_OPTIONS = 3  # in a list of "answers", since two may be the forms of one
@@ -31,7 +31,7 @@ LETTERED = re.compile(
     r"(?:(?:mc_)?answer|choice|option|op|alternative|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]"
 )
 MANY_COLUMNS = 20  # more texts than a row of data has named columns
-PLACES = set("ABCDEFGHIJ0123456789①②③④⑤")
+MARKS = set("ABCDEFGHIJ0123456789①②③④⑤")
 OF_A_CORPUS = {
     "docid", "corpusid", "queryid", "qid", "contents", "text", "title", "url", "score", "rank",
     "id", "metadata",
@@ -49,17 +49,17 @@ CONVERSATION = (
 
 def _is_choice(row: Row) -> bool:
     """Whether the answer is one of several options, which the question does not list."""
-    asked = row.get("questions")
-    if are_objects(asked, "options") or (asked and isinstance(row.get("options"), list)):
+    questions = row.get("questions")
+    if are_objects(questions, "options") or (questions and isinstance(row.get("options"), list)):
         return True
     answer = first_called(row, OF_CHOICES)
     if isinstance(answer, list) and len(answer) == 1:
         answer = answer[0]
     question = row.get("question", "")
-    is_place = isinstance(answer, int) or (
-        isinstance(answer, str) and answer.strip(" ().") in PLACES
+    is_index = isinstance(answer, int) or (
+        isinstance(answer, str) and answer.strip(" ().") in MARKS
     )
-    if not is_place or not isinstance(question, str):
+    if not is_index or not isinstance(question, str):
         return False
     if column_of(row, "answers") not in ("", *columns_called(OF_CHOICES, tuple(row))):
         return False
@@ -77,14 +77,14 @@ def _is_choice(row: Row) -> bool:
 
 
 def _are_options(row: Row) -> bool:
-    """Whether the "answers" are options, of which a column holds the place of the right one."""
-    answers, place = row.get("answers"), first_called(row, PLACES_OF_THE_RIGHT_ONE)
+    """Whether the "answers" are options, of which a column holds the index of the right one."""
+    answers, index = row.get("answers"), first_called(row, INDICES_OF_THE_RIGHT_ONE)
     return (
         isinstance(answers, list)
-        and isinstance(place, int)
-        and not isinstance(place, bool)
+        and isinstance(index, int)
+        and not isinstance(index, bool)
         and all(isinstance(text, str) for text in answers)
-        and max(LEAST_OPTIONS, place + 1) <= len(answers)
+        and max(LEAST_OPTIONS, index + 1) <= len(answers)
     )
 
 

@@ -17,7 +17,7 @@ from aqa.errors import DataError
 from aqa.evaluation.predictions.answered_row import AnsweredRow, evidence_of
 from aqa.evaluation.predictions.answers import has_answer
 from aqa.evaluation.predictions.archives import read_archive
-from aqa.evaluation.predictions.columns import KEY, Found, read_row, unlisted
+from aqa.evaluation.predictions.columns import KEY, Unjoined, read_row, unlisted
 from aqa.evaluation.predictions.documents import (
     NamedPredictions,
     entries_in_memory,
@@ -25,7 +25,7 @@ from aqa.evaluation.predictions.documents import (
     read_document,
 )
 from aqa.evaluation.predictions.fields import AS_USUAL, Fields
-from aqa.evaluation.predictions.joining import Asked, Note, join
+from aqa.evaluation.predictions.joining import Data, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
 from aqa.evaluation.predictions.own import HEAD_BYTES, answered_row, is_ours, read_own
 from aqa.evaluation.predictions.shapes import SHAPES
@@ -61,21 +61,21 @@ def read_predictions(
     Raises:
         DataError: says where and why the file can't be read, and what to do.
     """
-    asked = None if ids is None else Asked(ids, questions)
+    data = None if ids is None else Data(ids, questions)
     name, path = ("", source) if isinstance(source, Path) else (source.name, source.found)
     if not isinstance(path, Path):
-        return _read_entries(Path(name), entries_in_memory(name, path), asked, fields, note)
+        return _read_entries(Path(name), entries_in_memory(name, path), data, fields, note)
     with _under(path):
         if is_saved_dataset(path):
             rows = _of_table(read_saved_dataset(path, None))
-            return _read_entries(path, rows, asked, fields, note)
+            return _read_entries(path, rows, data, fields, note)
     file = _file_in(path) if path.is_dir() else path
     with _under(file):
         with complete(file):
-            if own := read_own(file, asked, fields):
-                return own
+            if run := read_own(file, data, fields):
+                return run
             entries = _entries(file, ids)
-        return _read_entries(file, entries, asked, fields, note)
+        return _read_entries(file, entries, data, fields, note)
 
 
 @contextmanager
@@ -95,25 +95,25 @@ def _of_table(rows: Iterable[Row]) -> list[Entry]:
 
 
 def _read_entries(
-    file: Path, entries: list[Entry], asked: Asked | None, fields: Fields, note: Note
+    file: Path, entries: list[Entry], data: Data | None, fields: Fields, note: Note
 ) -> dict[str, AnsweredRow]:
-    if asked is not None and not fields.answers:
-        entries = [*keyed_by_ids(entries, asked.ids, asked.questions)]
-    read = list(_chosen(file, entries, fields))
-    read = unlisted(read) if _suffix(file) in TABLES else read
-    _refuse_printed(read)
-    found = join(file, read, asked, note) if read else {}
-    if not found:
+    if data is not None and not fields.answers:
+        entries = [*keyed_by_ids(entries, data.ids, data.questions)]
+    rows = list(_chosen(file, entries, fields))
+    rows = unlisted(rows) if _suffix(file) in TABLES else rows
+    _refuse_printed(rows)
+    by_id = join(file, rows, data, note) if rows else {}
+    if not by_id:
         raise DataError(f"{file} holds no predictions")
-    return found
+    return by_id
 
 
-def _refuse_printed(read: Sequence[Found]) -> None:
+def _refuse_printed(rows: Sequence[Unjoined]) -> None:
     """Raise DataError if all answers are a client's objects instead of their texts."""
-    given = [row for row in read if row.answered.prediction]
-    if given and all(is_printed(row.answered.prediction or "") for row in given):
+    rows = [row for row in rows if row.answered.prediction]
+    if rows and all(is_printed(row.answered.prediction or "") for row in rows):
         raise DataError(
-            f'{given[0].place}: the answer "{given[0].answered.prediction:.40}..." is an object as'
+            f'{rows[0].place}: the answer "{rows[0].answered.prediction:.40}..." is an object as'
             " Python prints it; write its text, such as reply.choices[0].message.content"
         )
 
@@ -146,11 +146,11 @@ def _entries(file: Path, ids: Sequence[str] | None) -> list[Entry]:
 
 def _text_entries(file: Path, head: bytes, ids: Sequence[str] | None) -> list[Entry]:
     suffix = _suffix(file)
-    found = None
+    entries = None
     by_lines = suffix in (".jsonl", ".ndjson")
     if by_lines or suffix == ".json" or head.lstrip()[:1] in (b"{", b"["):
-        found = read_document(file, by_lines or suffix == ".json", by_lines)
-    return read_lines_of_text(file, suffix, ids) if found is None else found
+        entries = read_document(file, by_lines or suffix == ".json", by_lines)
+    return read_lines_of_text(file, suffix, ids) if entries is None else entries
 
 
 def _suffix(file: Path) -> str:
@@ -159,8 +159,8 @@ def _suffix(file: Path) -> str:
     return Path(file.stem).suffix.lower() if suffix in PACKED else suffix
 
 
-def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Found]:
-    met: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
+def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Unjoined]:
+    values_of: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
     count = 0
     for entry in without_matches(entries):
         used = fields
@@ -173,19 +173,19 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Fo
                 key = None if entry.key is None else composed(entry.key)
                 ids = {} if key is None else {KEY: key}
                 question = key or ""  # some files are keyed by question
-                yield Found(entry.place, AnsweredRow("", text), ids, question)
+                yield Unjoined(entry.place, AnsweredRow("", text), ids, question)
                 continue
             values = {column: look_up(row, column) for column in used.rows}
             for column, value in values.items():
                 if value is not MISSING:
-                    met[column].setdefault(str(value))
+                    values_of[column].setdefault(str(value))
             if all(str(value) == used.rows[column] for column, value in values.items()):
                 count += 1
                 yield read_row(entry, row, used)
     if fields.rows and entries and not count:
         hint = "; ".join(
             f"{column} is {', '.join(map(one_line, list(values)[:5])) or 'no column'}"
-            for column, values in met.items()
+            for column, values in values_of.items()
         )
         raise DataError(f"{file}: no row is as --prediction-field says: {hint}")
 

@@ -35,8 +35,8 @@ class Shelved(Mapping[str, Any]):
         return dict, (self._all(),)
 
     def _all(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._shelf.get(self._place)
-        return found
+        columns: dict[str, Any] = self._shelf.get(self._place)
+        return columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +76,23 @@ def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:
     Any file may have a column of that name, so values that our journals would not have are
     ignored.
     """
-    found = row.metadata.get("evidence") if row is not None else None
-    if not isinstance(found, dict):
+    evidence = row.metadata.get("evidence") if row is not None else None
+    if not isinstance(evidence, dict):
         return {}
-    return {name: value for name, value in found.items() if _is_ours(name, value)}
+    return {name: value for name, value in evidence.items() if _is_ours(name, value)}
 
 
 def citation_of(row: AnsweredRow | None, is_answerable: bool) -> Citation | None:
     """Return the passages that the answer cites; None if the row does not say."""
-    found = row.metadata.get("evidence") if row is not None else None
-    if not isinstance(found, dict) or "named_ranks" not in found:  # as of most readers
+    stored = row.metadata.get("evidence") if row is not None else None
+    if not isinstance(stored, dict) or "named_ranks" not in stored:  # as of most readers
         return None
     evidence = evidence_of(row)
     named, gold = evidence.get("named_ranks"), evidence.get("gold_ranks")
     if named is None or (gold is None and is_answerable):
         return None
-    seen = evidence.get("ranks", gold)
-    return Citation(frozenset(named), frozenset(gold or ()) & frozenset(seen or ()))
+    read = evidence.get("ranks", gold)
+    return Citation(frozenset(named), frozenset(gold or ()) & frozenset(read or ()))
 
 
 def _is_ours(name: str, value: object) -> bool:

@@ -63,10 +63,10 @@ ASKED = re.compile(r"^inputs?\.")
 @lru_cache(1024)  # all rows of a file have the same names
 def by_folded_name(columns: tuple[str, ...]) -> Mapping[str, str]:
     """Map folded names to a row's columns; of two with one name, the system's output wins."""
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for column in sorted(columns, key=_is_said, reverse=True):
-        found.setdefault(fold(OF_A_TRACE.sub("", column)), column)
-    return found
+        by_name.setdefault(fold(OF_A_TRACE.sub("", column)), column)
+    return by_name
 
 
 def _is_asked(column: str) -> bool:

@@ -48,7 +48,7 @@ NO_ANSWERS = {*OF_QUESTIONS, *IDS, *PROMPTS}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Unjoined:
     """A prediction as its row has it, before the id that joins it to the data is known.
 
     `answered` has no id yet, and its metadata still include the id columns. `ids` holds the
@@ -63,7 +63,7 @@ class Found:
     prompt: str = ""
 
 
-def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
+def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Unjoined:
     """Read the relevant parts of a row; DataError if it has no answer or more than one."""
     place = entry.place
     by_name = by_folded_name(tuple(row))
@@ -81,23 +81,23 @@ def read_row(entry: Entry, row: Mapping[str, Any], fields: Fields) -> Found:
         column=None if fields.answers or fold(column or "") in SURE_ANSWERS else column or "",
     )
     question, prompt = (_text_in(row, by_name, names) for names in (QUESTIONS, PROMPTS))
-    return Found(place, answered, _ids(entry, row, by_name, fields), question, prompt)
+    return Unjoined(place, answered, _ids(entry, row, by_name, fields), question, prompt)
 
 
-def unlisted(found: list[Found]) -> list[Found]:
+def unlisted(rows: list[Unjoined]) -> list[Unjoined]:
     """Unwrap answers that a table's program wrote, all of them, as lists of one or as objects."""
-    texts = [row.answered.prediction for row in found if row.answered.prediction]
+    texts = [row.answered.prediction for row in rows if row.answered.prediction]
     if not texts or not all(map(WRITTEN.fullmatch, texts)):
-        return found
-    values = [read_literal(row.answered.prediction or "", "the answer", row.place) for row in found]
-    only = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in values]
-    if not all(isinstance(value, str | dict) for value in only):
-        return found
+        return rows
+    values = [read_literal(row.answered.prediction or "", "the answer", row.place) for row in rows]
+    values = [item[0] if isinstance(item, list) and len(item) == 1 else item for item in values]
+    if not all(isinstance(value, str | dict) for value in values):
+        return rows
     return [
         replace(row, answered=replace(row.answered, prediction=as_text(row.place, value)))
         if row.answered.prediction
         else row
-        for row, value in zip(found, only, strict=True)
+        for row, value in zip(rows, values, strict=True)
     ]
 
 
@@ -121,7 +121,7 @@ def _references(
             continue
         if name == "label" and str(value).casefold() in VERDICTS:
             continue
-        facts = {own: row[by_name[own]] for own in BESIDE_REFERENCES if own in by_name}
+        facts = {key: row[by_name[key]] for key in BESIDE_REFERENCES if key in by_name}
         if (texts := REFERENCE_READER.read({**facts, "answers": value}, place).texts) is not None:
             return texts
     return None
@@ -141,18 +141,18 @@ def _ids(
         if (named := _as_id(value)) is None:
             _refuse_id(entry.place, path, value)
         return {path: named}
-    found = {} if entry.key is None else {KEY: composed(entry.key)}
+    ids = {} if entry.key is None else {KEY: composed(entry.key)}
     for name in IDS:
         column = by_name.get(name)
         if column is not None and row[column] is not None:
             if (key := _as_id(row[column])) is not None:
-                found[column] = key
+                ids[column] = key
             elif name in SURE_IDS:
                 _refuse_id(entry.place, column, row[column])
     if "turnid" in by_name and "id" in by_name:  # a conversation
-        story, turn = found.get(by_name["id"]), row[by_name["turnid"]]
-        found |= {f"id{joint}turn": f"{story}{joint}{turn}" for joint in JOINTS}
-    return found
+        story, turn = ids.get(by_name["id"]), row[by_name["turnid"]]
+        ids |= {f"id{joint}turn": f"{story}{joint}{turn}" for joint in JOINTS}
+    return ids
 
 
 def _as_id(value: Any) -> str | None:
@@ -171,8 +171,8 @@ def _text_in(row: Mapping[str, Any], by_name: Mapping[str, str], names: tuple[st
         value = row[by_name[name]] if name in by_name else None
         if isinstance(value, list):
             turns = [turn for turn in value if isinstance(turn, dict)]
-            asked = [turn.get("content") for turn in turns if turn.get("role") == "user"]
-            value = asked[-1] if asked else None
+            texts = [turn.get("content") for turn in turns if turn.get("role") == "user"]
+            value = texts[-1] if texts else None
         if isinstance(value, str) and value.strip():
             return value
     return ""

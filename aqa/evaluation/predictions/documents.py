@@ -107,16 +107,16 @@ def keyed_by_ids(
     They may be paired with answers, or key objects with the answers of several systems (or the
     reverse); then each answer becomes an entry.
     """
-    pairs = [each.value for each in entries]
+    pairs = [entry.value for entry in entries]
     if all(isinstance(pair, list) and len(pair) == 2 and _is_simple(pair) for pair in pairs):
-        known = {str(key) for key, _ in pairs} & {*ids, *questions}
-        return [Entry(e.place, e.value[1], str(e.value[0])) if known else e for e in entries]
-    values = [as_object(each.value) for each in entries]
+        are_keys = {str(key) for key, _ in pairs} & {*ids, *questions}
+        return [Entry(e.place, e.value[1], str(e.value[0])) if are_keys else e for e in entries]
+    values = [as_object(entry.value) for entry in entries]
     names = {name for value in values for name in value}
-    is_plain = any(each.key is None for each in entries) or ANSWER_NAMES & {*map(fold, names)}
+    is_plain = any(entry.key is None for entry in entries) or ANSWER_NAMES & {*map(fold, names)}
     if is_plain or not all(value and _is_simple(value.values()) for value in values):
         return entries
-    by_id = not {each.key for each in entries}.isdisjoint(ids)
+    by_id = not {entry.key for entry in entries}.isdisjoint(ids)
     kinds = {type(text) for value in values for text in value.values()}
     if kinds <= {int, float, bool} and (by_id or float in kinds):
         return entries  # such as the start and end of each answer, or scores
@@ -124,10 +124,10 @@ def keyed_by_ids(
     is_mixed = len(of_systems) > 1 and sum(map(len, values)) == len(of_ids)  # none overlap
     if by_id != names.isdisjoint(ids) or is_mixed:
         return entries
-    own, other = ("id", "system") if by_id else ("system", "id")
+    key_column, name_column = ("id", "system") if by_id else ("system", "id")
     return [
-        Entry(each.place, {own: each.key, other: name, "prediction": text})
-        for each, value in zip(entries, values, strict=True)
+        Entry(entry.place, {key_column: entry.key, name_column: name, "prediction": text})
+        for entry, value in zip(entries, values, strict=True)
         for name, text in value.items()
     ]
 
@@ -142,7 +142,7 @@ def _items(place: str, listed: list[Any]) -> Iterator[Entry]:
 
 
 def _keyed(place: str, document: Mapping[str, Any]) -> list[Entry]:
-    return [Entry(f'{place}, id "{one_line(key)}"', own, key) for key, own in document.items()]
+    return [Entry(f'{place}, id "{one_line(key)}"', value, key) for key, value in document.items()]
 
 
 def _is_row(document: Mapping[str, Any], alike: bool) -> bool:
@@ -167,8 +167,8 @@ def _container(document: Mapping[str, Any]) -> str | None:
         for key in keys:
             if isinstance(document[key], kind) and document[key]:
                 return key
-    found = [key for key, value in document.items() if _are_rows(value) or _are_rows([value])]
-    return found[0] if len(found) == 1 and isinstance(document[found[0]], list) else None
+    listed = [key for key, value in document.items() if _are_rows(value) or _are_rows([value])]
+    return listed[0] if len(listed) == 1 and isinstance(document[listed[0]], list) else None
 
 
 def _are_rows(value: Any) -> bool:

@@ -57,7 +57,7 @@ def _without_header(entries: Sequence[Entry], ids: Collection[str]) -> Sequence[
         return entries
     key, answer = header
     first = Entry(entries[0].place.replace("line 2", "line 1"), answer, key)
-    return [first, *(Entry(each.place, each.value[answer], each.value[key]) for each in entries)]
+    return [first, *(Entry(e.place, e.value[answer], e.value[key]) for e in entries)]
 
 
 def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) -> None:
@@ -72,8 +72,8 @@ def _refuse_ids_in_front(file: Path, lines: Sequence[str], ids: frozenset[str]) 
 
 def _refuse_a_list(file: Path, lines: Sequence[str]) -> None:
     """Raise DataError for answers written as a numbered list."""
-    found = [NUMBER.match(line) for line in lines]
-    numbers = [int(match[1]) for match in found if match]
+    matches = [NUMBER.match(line) for line in lines]
+    numbers = [int(match[1]) for match in matches if match]
     if len(lines) > 1 and numbers in ([*range(len(lines))], [*range(1, len(lines) + 1)]):
         raise DataError(
             f"{file}: its lines are numbered, {numbers[0]}, {numbers[1]} and so on; leave the"
@@ -83,20 +83,20 @@ def _refuse_a_list(file: Path, lines: Sequence[str]) -> None:
 
 def _pairs(file: Path, lines: Sequence[str], ids: Collection[str] | None) -> list[Entry]:
     """Return lines of id, tab and answer, as FiD writes them; empty if they are not such."""
-    cut = [line.partition("\t") for line in lines]
-    known = set(ids or ())
-    are_pairs = all(tab or key in known for key, tab, _ in cut)
-    begins = sum(bool(tab) and key in known for key, tab, _ in cut)
+    pairs = [line.partition("\t") for line in lines]
+    data_ids = set(ids or ())
+    are_pairs = all(tab or key in data_ids for key, tab, _ in pairs)
+    begins = sum(bool(tab) and key in data_ids for key, tab, _ in pairs)
     if begins > len(lines) // 2 and not are_pairs:
-        number = next(number for number, each in enumerate(cut, 1) if not each[1])
+        number = next(number for number, pair in enumerate(pairs, 1) if not pair[1])
         raise DataError(
             f"{file}, line {number}: no tab, where the other lines hold an id, a tab and an answer;"
             " an answer of several lines needs a file of JSON"
         )
-    if not are_pairs or not any(tab for _, tab, _ in cut):
+    if not are_pairs or not any(tab for _, tab, _ in pairs):
         return []
-    if not begins and any(re.search(r"\s", key) for key, _, _ in cut):
+    if not begins and any(re.search(r"\s", key) for key, _, _ in pairs):
         return []  # answers that happen to contain tabs
     return [
-        Entry(f"{file}, line {number}", text, key) for number, (key, _, text) in enumerate(cut, 1)
+        Entry(f"{file}, line {number}", text, key) for number, (key, _, text) in enumerate(pairs, 1)
     ]

@@ -14,7 +14,7 @@ from aqa.evaluation.predictions.answered_row import AnsweredRow
 from aqa.evaluation.predictions.columns import read_row
 from aqa.evaluation.predictions.documents import read_lines
 from aqa.evaluation.predictions.fields import AS_USUAL, Fields
-from aqa.evaluation.predictions.joining import Asked
+from aqa.evaluation.predictions.joining import Data
 from aqa.runs.journal import JOURNAL_KIND
 from aqa.runs.names import PREDICTIONS
 from aqa.runs.shelf import Shelf
@@ -24,7 +24,7 @@ HEAD_BYTES = 4096
 OUR_ANSWER = "predicted_answer"
 
 
-def read_own(file: Path, asked: Asked | None, fields: Fields) -> dict[str, AnsweredRow]:
+def read_own(file: Path, data: Data | None, fields: Fields) -> dict[str, AnsweredRow]:
     """Read the predictions of a run by id.
 
     Empty if the file is another tool's, or if none of its ids is in the data.
@@ -32,16 +32,16 @@ def read_own(file: Path, asked: Asked | None, fields: Fields) -> dict[str, Answe
     Raises:
         DataError: a row's question is not that of its id in the data, or a row has no id.
     """
-    is_finished, shelf, found = file.name == PREDICTIONS, Shelf(), dict[str, AnsweredRow]()
+    is_finished, shelf, by_id = file.name == PREDICTIONS, Shelf(), dict[str, AnsweredRow]()
     for place, row in _rows(file):
-        if is_finished and (row["id"] in found or not is_ours(row, fields)):
+        if is_finished and (row["id"] in by_id or not is_ours(row, fields)):
             return {}
-        own = answered_row(row, place)
-        found[own.id] = own.on(shelf)  # of two tries in a journal, the later one
-        if is_finished and asked is not None:
-            asked.check_question(place, own.id, str(row.get("question") or ""))
-    is_joined = is_finished and asked is not None and found.keys().isdisjoint(asked.ids)
-    return {} if is_joined else found
+        answered = answered_row(row, place)
+        by_id[answered.id] = answered.on(shelf)  # of two tries in a journal, the later one
+        if is_finished and data is not None:
+            data.check_question(place, answered.id, str(row.get("question") or ""))
+    is_joined = is_finished and data is not None and by_id.keys().isdisjoint(data.ids)
+    return {} if is_joined else by_id
 
 
 def _rows(file: Path) -> Iterator[Row]:
@@ -65,8 +65,8 @@ def is_ours(row: Mapping[str, Any], fields: Fields) -> bool:
 
 def answered_row(row: Mapping[str, Any], place: str = "") -> AnsweredRow:
     """Convert a journal line to a prediction row."""
-    found = read_row(Entry(place, row), row, AS_USUAL)
-    if "id" not in found.ids:
+    parsed = read_row(Entry(place, row), row, AS_USUAL)
+    if "id" not in parsed.ids:
         raise DataError(f"{place}: no id, which each line of a journal has")
-    answered = found.answered
-    return replace(answered, id=found.ids["id"], metadata=without(answered.metadata, "id"))
+    answered = parsed.answered
+    return replace(answered, id=parsed.ids["id"], metadata=without(answered.metadata, "id"))

@@ -73,8 +73,8 @@ def _best(place: str, listed: list[Any]) -> Any:
     """Return the answer with the highest score, the first of equals."""
     items = [item for item in listed if isinstance(item, dict)]
     for name in SCORE_NAMES:
-        found = [next((item[key] for key in item if fold(key) == name), None) for item in items]
-        scores = [score for score in found if isinstance(score, int | float)]
+        values = [next((item[key] for key in item if fold(key) == name), None) for item in items]
+        scores = [score for score in values if isinstance(score, int | float)]
         if len(scores) == len(listed):
             return items[scores.index(max(scores))]
     if all(item == listed[0] for item in listed):
@@ -95,7 +95,7 @@ def reply_text(body: Mapping[str, Any]) -> str | None:
     for name in ("choices", "candidates", "outputs", "results"):
         listed = body.get(name)
         if isinstance(listed, list) and listed and isinstance(listed[0], dict):
-            choices = {_said_in(each) for each in listed if isinstance(each, dict)}
+            choices = {_said_in(choice) for choice in listed if isinstance(choice, dict)}
             return choices.pop() if len(choices) == 1 else None
     output = body.get("output")
     if isinstance(output, list):

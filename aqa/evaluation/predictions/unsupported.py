@@ -18,9 +18,9 @@ SCORES = {
 OF_A_STEP = {"loss", "evalloss", "learningrate", "gradnorm", "currentsteps", "trainloss"}
 
 
-def refuse(listed: Sequence[Shape], found: Mapping[str, Any], where: str) -> None:
+def refuse(listed: Sequence[Shape], document: Mapping[str, Any], where: str) -> None:
     """Raise DataError if a document or row is known to be something other than answers."""
-    if text := text_of(listed, found):
+    if text := text_of(listed, document):
         what, _, advice = text.partition("; ")
         raise DataError(f"{where} {what}, where predictions are needed; {advice}")
 
@@ -33,8 +33,8 @@ def _only_numbers(document: Mapping[str, Any]) -> bool:
 def _are_scores(document: Mapping[str, Any]) -> bool:
     """Whether most numbers have names of scores, as in all_results.json."""
     numbers = [key for key, value in document.items() if isinstance(value, int | float)]
-    known = sum(map(is_score, numbers))
-    return bool(numbers) and 2 * len(numbers) >= len(document) and 2 * known >= len(numbers)
+    named = sum(map(is_score, numbers))
+    return bool(numbers) and 2 * len(numbers) >= len(document) and 2 * named >= len(numbers)
 
 
 def is_score(key: str) -> bool:

@@ -51,10 +51,10 @@ def batched(row: Row) -> Iterator[Row]:
     text = None if error else reply_text(body)
     details = as_object(error)
     contents = as_object(row.get("request")).get("contents")
-    asked = [as_object(turn) for turn in contents] if isinstance(contents, list) else []
+    turns = [as_object(turn) for turn in contents] if isinstance(contents, list) else []
     plain = {
         **{name: row[name] for name in ("custom_id", "key") if name in row},
-        **({"prompt": reply_text(asked[-1])} if asked else {}),
+        **({"prompt": reply_text(turns[-1])} if turns else {}),
         "prediction": text,
     }
     if text is None:
@@ -64,7 +64,7 @@ def batched(row: Row) -> Iterator[Row]:
 
 def _refuse_several(body: Row) -> None:
     listed = as_objects(body.get("choices", body.get("candidates")))
-    texts = {reply_text({"choices": [each]}) for each in listed}
+    texts = {reply_text({"choices": [choice]}) for choice in listed}
     if len(texts) > 1:
         raise UnreadableError(
             f"a reply with {len(listed)} answers; name the one to take by its path, such as"
@@ -74,11 +74,11 @@ def _refuse_several(body: Row) -> None:
 
 @shape("inputRecord", "modelResponses")
 def bedrock(row: Row) -> Iterator[Row]:
-    asked = as_object(row["inputRecord"])
+    record = as_object(row["inputRecord"])
     yield {
-        "prompt": asked.get("prompt"),
-        "reference": asked.get("referenceResponse"),
-        "prediction": [each.get("response") for each in as_objects(row["modelResponses"])],
+        "prompt": record.get("prompt"),
+        "reference": record.get("referenceResponse"),
+        "prediction": [reply.get("response") for reply in as_objects(row["modelResponses"])],
     }
 
 
@@ -89,10 +89,10 @@ def bedrock(row: Row) -> Iterator[Row]:
 )
 def eval_run(row: Row) -> Iterator[Row]:
     """Read OpenAI's evals, as returned by its API or passed to a grader."""
-    asked = as_object(row.get("datasource_item", row.get("item")))
+    item = as_object(row.get("datasource_item", row.get("item")))
     sample = as_object(row["sample"])
     yield {
-        **without(asked, "answer", "output"),
+        **without(item, "answer", "output"),
         "prompt": sample.get("input"),
         "prediction": sample.get("output") or sample.get("output_text"),
         "error": sample.get("error"),
@@ -104,8 +104,8 @@ def _is_reply(row: Row) -> bool:
         return True
     choices = row.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    said = as_object(row.get("message", row)).get("role") == "assistant"
-    is_whole = said or row.get("object") == "response"
+    by_assistant = as_object(row.get("message", row)).get("role") == "assistant"
+    is_whole = by_assistant or row.get("object") == "response"
     return is_whole or bool({"message", "text"} & as_object(first).keys())
 
 

@@ -26,7 +26,7 @@ def lm_eval(row: Row) -> Iterator[Row]:
             ' whose output_type is "generate_until"'
         )
     if isinstance(first, str) and isinstance(responses, list):  # with likelihoods, as for SQuAD 2
-        responses = [each for each in responses if not _is_likelihood(each)]
+        responses = [response for response in responses if not _is_likelihood(response)]
     yield {
         **_without_passages(as_object(row.get("doc"))),
         "doc_id": row.get("doc_id"),
@@ -44,14 +44,14 @@ def _is_likelihood(response: Any) -> bool:
 
 @shape("doc", "model_response")
 def lighteval(row: Row) -> Iterator[Row]:
-    doc, said = as_object(row["doc"]), as_object(row["model_response"])
+    doc, response = as_object(row["doc"]), as_object(row["model_response"])
     right = doc.get("gold_index")
     indices = right if isinstance(right, list) else [right]
     yield {
         "id": doc.get("id"),
         "prompt": doc.get("query"),
         "answers": [doc["choices"][index] for index in indices if index is not None] or None,
-        "prediction": said.get("text_post_processed") or said.get("text"),
+        "prediction": response.get("text_post_processed") or response.get("text"),
     }
 
 
@@ -81,14 +81,14 @@ def inspect(row: Row) -> Iterator[Row]:
 def promptfoo(row: Row) -> Iterator[Row]:
     response = as_object(row.get("response"))
     provider = row.get("provider")
-    known = as_object(provider)
+    details = as_object(provider)
     text = response.get("output")
     error = response.get("error") or row.get("error") or "no output"
     yield {
         **as_object(as_object(row.get("testCase")).get("metadata")),
         **_without_passages(as_object(row.get("vars"))),
         "testIdx": row.get("testIdx"),
-        "provider": known.get("label") or known.get("id") or provider,
+        "provider": details.get("label") or details.get("id") or provider,
         "promptIdx": row.get("promptIdx"),
         "prediction": text,
         **({"error": error} if text is None else {}),
@@ -124,10 +124,10 @@ def promptfoo_names(header: Sequence[str]) -> list[str]:
     names = list(header)
     if "Grader Reason" not in names:
         return names
-    for place, name in enumerate(header):
-        count = header[:place].count(name)
+    for index, name in enumerate(header):
+        count = header[:index].count(name)
         if count and (name in OF_EACH_PROMPT or name.startswith("Metric: ")):
-            names[place] = f"{name}.{count}"
+            names[index] = f"{name}.{count}"
     return names
 
 
@@ -145,8 +145,8 @@ def helm(row: Row) -> Iterator[Row]:
 def helm_state(row: Row) -> Iterator[Row]:
     instance, result = as_object(row["instance"]), as_object(row["result"])
     right = [ref for ref in as_objects(instance.get("references")) if "correct" in ref["tags"]]
-    said = as_objects(result.get("completions"))
-    text = said[0].get("text") if said and result.get("success", True) else None
+    completions = as_objects(result.get("completions"))
+    text = completions[0].get("text") if completions and result.get("success", True) else None
     mapped = as_object(row.get("output_mapping")).get(str(text).strip(), text)
     yield {
         "id": instance.get("id"),
@@ -171,27 +171,27 @@ def evals(row: Row) -> Iterator[Row]:
     data = as_object(row.get("data"))
     if "sampled" in data:
         number = str(row["sample_id"]).rpartition(".")[2]  # after the set's and split's names
-        asked = {name: data[name] for name in ("prompt", "expected") if name in data}
-        yield {"sample_id": number, **asked, "prediction": data["sampled"]}
+        inputs = {name: data[name] for name in ("prompt", "expected") if name in data}
+        yield {"sample_id": number, **inputs, "prediction": data["sampled"]}
 
 
 def without_matches(entries: Sequence[Entry]) -> Sequence[Entry]:
     """Drop the match events of OpenAI's evals if there are sampling events, too."""
-    kinds = [as_object(each.value).get("type") for each in entries]
+    kinds = [as_object(entry.value).get("type") for entry in entries]
     if "sampling" not in kinds or "match" not in kinds:
         return entries
-    return [each for each, kind in zip(entries, kinds, strict=True) if kind != "match"]
+    return [entry for entry, kind in zip(entries, kinds, strict=True) if kind != "match"]
 
 
 @shape("choices", knows=lambda row: are_objects(row["choices"], "turns"))
 def mt_bench(row: Row) -> Iterator[Row]:
     turns = [choice["turns"] for choice in row["choices"]]
-    if any(len(each) != 1 for each in turns):
+    if any(len(messages) != 1 for messages in turns):
         raise UnreadableError(
             "an answer of several turns (MT-bench); name the one that answers the question, such as"
             " --prediction-field answer=choices.0.turns.0"
         )
-    yield {**without(row, "choices", "answer_id"), "prediction": [each[0] for each in turns]}
+    yield {**without(row, "choices", "answer_id"), "prediction": [first for (first,) in turns]}
 
 
 def _without_passages(row: Row) -> dict[str, Any]:

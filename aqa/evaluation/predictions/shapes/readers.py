@@ -24,10 +24,10 @@ LANGCHAIN_DOCUMENTS = ("source_documents", "context", "input_documents")
 @shape("predictions", knows=lambda row: are_objects(row["predictions"], "prediction"))
 def dpr(row: Row) -> Iterator[Row]:
     rest = without(row, "predictions")
-    for each in row["predictions"]:
-        given = each.get("prediction")
-        text = as_object(given).get("text", given)
-        yield {**rest, "top_k": each.get("top_k"), "prediction": text}
+    for candidate in row["predictions"]:
+        answer = candidate.get("prediction")
+        text = as_object(answer).get("text", answer)
+        yield {**rest, "top_k": candidate.get("top_k"), "prediction": text}
 
 
 @shape("output", knows=lambda row: "pred" in as_object(row["output"]))
@@ -39,7 +39,7 @@ def flashrag(row: Row) -> Iterator[Row]:
 
 @shape("output", knows=lambda row: are_objects(row["output"], "answer", "provenance"))
 def kilt(row: Row) -> Iterator[Row]:
-    answers = [each["answer"] for each in row["output"] if each.get("answer") is not None]
+    answers = [answer["answer"] for answer in row["output"] if answer.get("answer") is not None]
     if "meta" in row or len(set(map(str, answers))) > 1:
         raise UnreadableError("a question of KILT with its references; give the file as --data")
     yield {
@@ -74,8 +74,8 @@ def _sentences(row: Row) -> object:
 def trec_rag(row: Row) -> Iterator[Row]:
     """Read sentences with citations, as RAGTIME has them, too."""
     rest = without(row, "answer", "responses", "references")
-    sentences = [str(each.get("text") or "").strip() for each in as_objects(_sentences(row))]
-    yield {**as_object(row.get("metadata")), **rest, "prediction": " ".join(sentences).strip()}
+    texts = [str(part.get("text") or "").strip() for part in as_objects(_sentences(row))]
+    yield {**as_object(row.get("metadata")), **rest, "prediction": " ".join(texts).strip()}
 
 
 @shape(
@@ -84,7 +84,7 @@ def trec_rag(row: Row) -> Iterator[Row]:
 def bioasq(row: Row) -> Iterator[Row]:
     exact = row.get("exact_answer")
     if isinstance(exact, list):  # candidates with synonyms; for type "list", all of them count
-        texts = [each[0] if isinstance(each, list) and each else each for each in exact]
+        texts = [item[0] if isinstance(item, list) and item else item for item in exact]
         exact = joined(texts) if row.get("type") == "list" else texts[:1]
     answer = row.get("ideal_answer") if exact is None else exact
     yield {"id": row["id"], "question": row.get("body"), "prediction": answer}

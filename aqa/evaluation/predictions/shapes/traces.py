@@ -57,16 +57,17 @@ def _unquoted(value: Any) -> Any:
 @shape(any_of=tuple(SIDES), knows=_is_trace)
 def trace(row: Row) -> Iterator[Row]:
     sides = _sides(row)
-    said = sides["outputs"] if isinstance(sides["outputs"], dict) else {"output": sides["outputs"]}
-    if OF_A_REPLY & said.keys() and (text := reply_text(said)) is not None:
-        said = {"output": text}
+    outputs = sides["outputs"]
+    outputs = outputs if isinstance(outputs, dict) else {"output": outputs}
+    if OF_A_REPLY & outputs.keys() and (text := reply_text(outputs)) is not None:
+        outputs = {"output": text}
     expected = list(as_object(sides.get("references")).values())
     # Keep these names, so that what a message names can be given with --prediction-field.
-    asked_in = "input" if "input" in row else "inputs"
-    said_in = "output" if "output" in row else "outputs"
+    inputs_name = "input" if "input" in row else "inputs"
+    outputs_name = "output" if "output" in row else "outputs"
     yield {  # the first of two columns with one name counts
-        **{f"{said_in}.{name}": value for name, value in said.items()},
-        **{f"{asked_in}.{name}": value for name, value in sides["inputs"].items()},
+        **{f"{outputs_name}.{name}": value for name, value in outputs.items()},
+        **{f"{inputs_name}.{name}": value for name, value in sides["inputs"].items()},
         **without(row, *SIDES),
         **({"reference": expected[0]} if len(expected) == 1 else {}),
     }
