@@ -90,11 +90,11 @@ def read_answer(text: str | None, row: Mapping[str, Any], is_new: bool = False) 
 
 def candidates_of(answers: Sequence[MemberAnswer | None], most: int) -> list[Candidate | None]:
     """Return `most` candidates of each member for one question, padded with None."""
-    found: list[Candidate | None] = []
+    candidates: list[Candidate | None] = []
     for answer in answers:
-        own = () if answer is None else answer.candidates[:most]
-        found += [*own, *[None] * (most - len(own))]
-    return found
+        listed = () if answer is None else answer.candidates[:most]
+        candidates += [*listed, *[None] * (most - len(listed))]
+    return candidates
 
 
 def _candidates(text: str, row: Mapping[str, Any]) -> Iterator[Candidate]:
@@ -103,16 +103,16 @@ def _candidates(text: str, row: Mapping[str, Any]) -> Iterator[Candidate]:
     others = row.get("nbest")
     is_left_out = False  # whether the answer itself has been skipped in the list
     for other in others if isinstance(others, list) else ():
-        said = other.get("answer") if isinstance(other, dict) else None
-        if said == text and not is_left_out:
+        answer = other.get("answer") if isinstance(other, dict) else None
+        if answer == text and not is_left_out:
             is_left_out = True
-        elif isinstance(said, str):
-            yield said, finite(other.get("score"))
+        elif isinstance(answer, str):
+            yield answer, finite(other.get("score"))
 
 
-def _read_spent(found: Mapping[str, Any]) -> Spent:
+def _read_spent(stored: Mapping[str, Any]) -> Spent:
     """Parse the cost; other tools may use this key for something else."""
-    numbers = {field.name: finite(found.get(field.name)) for field in fields(Spent)}
+    numbers = {field.name: finite(stored.get(field.name)) for field in fields(Spent)}
     cost = numbers.pop("cost")
     return Spent(cost=cost, **{name: int(number or 0) for name, number in numbers.items()})
 
@@ -165,11 +165,11 @@ class EnsembleBackend(Backend[EnsembleOptions]):
                 "an ensemble answers only through `aqa predict`, which asks its members"
             )
         rule, needed = self.learned.rule, self.learned.needed
-        found = {needed[0]: self._ask(needed[0], None)}
-        for place in needed[1:]:
-            wanted = unsure(rule, found[needed[0]]) if isinstance(rule, Cascade) else None
-            found[place] = self._ask(place, wanted)
-        self._answers = found
+        answers = {needed[0]: self._ask(needed[0], None)}
+        for member in needed[1:]:
+            wanted = unsure(rule, answers[needed[0]]) if isinstance(rule, Cascade) else None
+            answers[member] = self._ask(member, wanted)
+        self._answers = answers
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -179,32 +179,32 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         """Yield the chosen answers, a window of questions at a time."""
         waiting = iter(prompts)
         while window := list(islice(waiting, WINDOW)):
-            yield from self._decided(window, self._asked([prompt.index for prompt in window]))
+            yield from self._decided(window, self._answers_of([prompt.index for prompt in window]))
 
-    def _asked(self, indices: Sequence[int]) -> list[tuple[MemberAnswer | None, ...]]:
+    def _answers_of(self, indices: Sequence[int]) -> list[tuple[MemberAnswer | None, ...]]:
         """Return each question's answers, None for members that were not asked."""
         not_asked = KeptAnswers(0)
-        places = range(len(self.learned.members))
-        members = (self._answers.get(place, not_asked).read(indices) for place in places)
-        return list(zip(*members, strict=True))
+        members = range(len(self.learned.members))
+        answers = (self._answers.get(member, not_asked).read(indices) for member in members)
+        return list(zip(*answers, strict=True))
 
     def _decided(
-        self, window: Sequence[Prompt], asked: Sequence[Sequence[MemberAnswer | None]]
+        self, window: Sequence[Prompt], rows: Sequence[Sequence[MemberAnswer | None]]
     ) -> Iterator[tuple[Prompt, Prediction]]:
         learned = self.learned
-        given = [candidates_of(answers, learned.candidates) for answers in asked]
-        texts = [[None if one is None else one[0] for one in own] for own in given]
-        sure = [[None if one is None else one[1] for one in own] for own in given]
+        candidates = [candidates_of(answers, learned.candidates) for answers in rows]
+        texts = [[candidate and candidate[0] for candidate in row] for row in candidates]
+        confidences = [[candidate and candidate[1] for candidate in row] for row in candidates]
         profiles = [
-            profile_of(learned.profile, prompt.question, answers=list(filter(None, own)))
-            for prompt, own in zip(window, texts, strict=True)
+            profile_of(learned.profile, prompt.question, answers=list(filter(None, row)))
+            for prompt, row in zip(window, texts, strict=True)
         ]
-        choice = learned.rule.choose(Votes.of(texts, sure, profiles))
-        for row, (prompt, answers) in enumerate(zip(window, asked, strict=True)):
-            reader, confidence = int(choice.readers[row]), float(choice.confidence[row])
-            text = None if reader == NOBODY else texts[row][reader]
-            found = _prediction(prompt.id, text, confidence, self._named(answers))
-            yield prompt, replace(found, confidence_kind=self.confidence_kind)
+        choice = learned.rule.choose(Votes.of(texts, confidences, profiles))
+        for index, (prompt, answers) in enumerate(zip(window, rows, strict=True)):
+            reader, confidence = int(choice.readers[index]), float(choice.confidence[index])
+            text = None if reader == NOBODY else texts[index][reader]
+            prediction = _prediction(prompt.id, text, confidence, self._named(answers))
+            yield prompt, replace(prediction, confidence_kind=self.confidence_kind)
 
     def _named(self, answers: Sequence[MemberAnswer | None]) -> dict[str, MemberAnswer]:
         names = (member.name for member in self.learned.members)
@@ -214,12 +214,12 @@ class EnsembleBackend(Backend[EnsembleOptions]):
 
 def unsure(rule: Cascade, answers: KeptAnswers) -> "array[int]":
     """Return the indices of the questions that the cheap reader leaves to the expensive one."""
-    found = array("Q")
+    indices = array("Q")
     for index, answer in zip(answers, answers.read(answers), strict=True):
         sure = answer.candidates[0][1] if answer and answer.candidates else None
         if sure is None or sure < rule.threshold:
-            found.append(index)
-    return found
+            indices.append(index)
+    return indices
 
 
 def _prediction(

@@ -62,8 +62,8 @@ class LearnedEnsemble:
     def write(self, folder: Path) -> Path:
         """Write it to its run folder."""
         path = folder / ENSEMBLE
-        own = {**asdict(self), "rule": rule_to_json(self.rule)}
-        write_json(path, {"kind": KIND, "version": 1, **own})
+        members = {**asdict(self), "rule": rule_to_json(self.rule)}
+        write_json(path, {"kind": KIND, "version": 1, **members})
         return path
 
 
@@ -71,21 +71,21 @@ def read_learned(folder: Path) -> LearnedEnsemble:
     """Read a trained ensemble from its run folder; ModelError if there is none."""
     path = folder / ENSEMBLE
     try:
-        found = json.loads(path.read_bytes())
+        stored = json.loads(path.read_bytes())
     except OSError as error:
         raise ModelError(
             f"{folder} holds no ensemble ({ENSEMBLE}: {error.strerror}); train one with `aqa train"
             " ensemble`, and name its run folder with --model"
         ) from error
     except ValueError:
-        found = None
+        stored = None
     try:
-        if found["kind"] != KIND:
+        if stored["kind"] != KIND:
             raise KeyError(KIND)
-        members = tuple(Member(**member) for member in found["members"])
-        candidates, profile = int(found["candidates"]), str(found["profile"])
-        rule = rule_from_json(found["rule"])
-        return LearnedEnsemble(rule, members, candidates, profile, dict(found["facts"]))
+        members = tuple(Member(**member) for member in stored["members"])
+        candidates, profile = int(stored["candidates"]), str(stored["profile"])
+        rule = rule_from_json(stored["rule"])
+        return LearnedEnsemble(rule, members, candidates, profile, dict(stored["facts"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} was written by another version of aqa; train the ensemble again"

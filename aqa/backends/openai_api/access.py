@@ -85,8 +85,8 @@ def find_access(options: Gpt4Options) -> Access:
         return Access(url, local, NO_KEY, "Entra ID", version, signs_in=True, secrets=secrets)
     key_name, key = _find_key(names, host, optional=local)
     for name in ("base_url", "user_agent", "extra_headers", "extra_body"):
-        told = json.dumps(getattr(options, name), ensure_ascii=False)
-        if without_secrets(told, [key]) != told:
+        value = json.dumps(getattr(options, name), ensure_ascii=False)
+        if without_secrets(value, [key]) != value:
             raise ConfigError(
                 f"config key backend.{name} holds the key of {key_name} and would be written to"
                 " files; leave the key to the environment variable"
@@ -156,7 +156,7 @@ def _check_identity(options: Gpt4Options) -> None:
 def key_of(identity: Mapping[str, object], prompt: Prompt, sample: int = 0) -> bytes:
     """Return the hash of all that determines an answer: server, model, parameters, messages."""
     messages = [(turn.role, turn.content) for turn in prompt.messages]
-    decisive = {name: own for name, own in identity.items() if name not in {*CUTTING, SAMPLES}}
+    decisive = {name: value for name, value in identity.items() if name not in {*CUTTING, SAMPLES}}
     if sample:
         decisive["sample"] = sample
     text = json.dumps([decisive, messages], sort_keys=True)

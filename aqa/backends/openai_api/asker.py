@@ -38,11 +38,11 @@ class Asker:
         Raises:
             AqaError: the run must stop; the next one asks this prompt again.
         """
-        found = self._service.known(prompt, sample)
-        if found is None:
-            found = await self._answered(prompt, sample)
-            self._service.keep(prompt, found, sample)
-        return found
+        prediction = self._service.cached(prompt, sample)
+        if prediction is None:
+            prediction = await self._answered(prompt, sample)
+            self._service.keep(prompt, prediction, sample)
+        return prediction
 
     async def _answered(self, prompt: Prompt, sample: int) -> Prediction:
         likely = self._service.counter.count(prompt.messages) + self._service.room
@@ -60,8 +60,8 @@ class Asker:
     def _prediction(self, prompt: Prompt, tried: Attempts) -> Prediction:
         """Return the answer, or why there is none."""
         if tried.reply is not None:
-            found = self._service.prediction(prompt, tried.reply, tried.spent)
-            return replace(found, seconds=round(tried.seconds, 3))
+            prediction = self._service.prediction(prompt, tried.reply, tried.spent)
+            return replace(prediction, seconds=round(tried.seconds, 3))
         assert tried.last is not None
         reason = tried.last.after(tried.failures.total())
         return self._service.failure(prompt, reason, tried.spent)

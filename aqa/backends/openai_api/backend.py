@@ -155,7 +155,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def answer_by_batch(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """Collect open batches; if asked to, answer all other questions through the Batch API."""
         run, more = self._batch_run(), self.options.batch_api
-        return self._by_samples(pending, lambda asked: run.answer(asked, more))
+        return self._by_samples(pending, lambda prompts: run.answer(prompts, more))
 
     def cancel_batches(self, pending: PendingPrompts) -> Iterator[tuple[Prompt, Prediction]]:
         """Cancel the open batches and yield the answers they have so far."""
@@ -166,8 +166,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
     ) -> Answers:
         if self.config.generation.samples == 1 or self._samples is None:
             return ask(pending)
-        asked = SampledQuestions(self._service, pending, self._samples)
-        return asked.joined(ask(asked))
+        questions = SampledQuestions(self._service, pending, self._samples)
+        return questions.joined(ask(questions))
 
     def _batch_run(self) -> BatchRun:
         assert self._record is not None
@@ -183,10 +183,10 @@ class Gpt4Backend(Remote[Gpt4Options]):
         self._service.resume(facts)
         self._spending = SpendingRecord(folder)
         self._samples = SampleRecord(folder)
-        service, kept = self._service, self._kept(spent)
-        service.ledger.resume(kept, facts, self._spending, service.unlimited)
+        service, answered = self._service, self._journalled(spent)
+        service.ledger.resume(answered, facts, self._spending, service.unlimited)
 
-    def _kept(self, spent: Spent) -> Spent:
+    def _journalled(self, spent: Spent) -> Spent:
         """Add what the record of batches knows to what the journal does."""
         return spent if self._record is None else spent + self._record.lost
 
@@ -196,7 +196,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
         return {
             **service.facts(),
             **({"batches": record.to_json()} if record and record.to_json() else {}),
-            **service.ledger.to_json(self._kept(spent)),
+            **service.ledger.to_json(self._journalled(spent)),
             "price": service.ledger.shown_price(),
         }
 
@@ -215,10 +215,10 @@ class Gpt4Backend(Remote[Gpt4Options]):
                 nonlocal examples, cached
                 for prompt in prompts:
                     keys = (service.key(prompt, number) for number in range(samples))
-                    known = sum(bool(cache and cache.find(key, prompt.id)) for key in keys)
-                    examples, cached = examples + 1, cached + (known == samples)
-                    for _ in range(samples - known):
+                    stored = sum(bool(cache and cache.find(key, prompt.id)) for key in keys)
+                    examples, cached = examples + 1, cached + (stored == samples)
+                    for _ in range(samples - stored):
                         yield service.counter.count(prompt.messages)
 
-            found = service.ledger.estimate(counts(), service.room, service.counter.exact)
-        return replace(found, examples=examples, cached=cached, samples=samples)
+            estimate = service.ledger.estimate(counts(), service.room, service.counter.exact)
+        return replace(estimate, examples=examples, cached=cached, samples=samples)

@@ -41,7 +41,7 @@ Json = dict[str, Any]
 
 def _read(
     kind: str,
-    said_in: Callable[[Json], RawReply],
+    parse: Callable[[Json], RawReply],
     content: bytes,
     schema: ResponseSchema | None = None,
 ) -> Reply:
@@ -52,15 +52,16 @@ def _read(
     """
     try:
         body = _body_of(content)
-        said = said_in(body)
+        raw = parse(body)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise unread(content, kind) from error
-    return make_reply(said, body, schema)
+    return make_reply(raw, body, schema)
 
 
 def _of_completion(body: Json) -> RawReply:
     choices = body.get("choices") or [None]
-    choice = next((own for own in choices if own and own.get("index") == 0), choices[0])
+    numbered = (choice for choice in choices if choice and choice.get("index") == 0)
+    choice = next(numbered, choices[0])
     if choice is None or not any(choice.get(name) for name in SAYING):
         if error := reported(body):
             raise ErrorInBodyError(error)
@@ -73,10 +74,10 @@ def _of_completion(body: Json) -> RawReply:
         raise ErrorInBodyError(error)
     if ending in BROKEN_OFF:
         raise BadBodyError(f"the server broke off its answer ({ending})")
-    said = _of_choice(choice)
-    if error and not said.text:
+    reply = _of_choice(choice)
+    if error and not reply.text:
         raise ErrorInBodyError(error)
-    return said
+    return reply
 
 
 def _of_choice(choice: Mapping[str, Any]) -> RawReply:
@@ -115,9 +116,9 @@ def _of_response(body: Json) -> RawReply:
 def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> RawReply:
     """Read the messages of a response, except commentary, which is not meant for the user."""
     messages = [item for item in output if item.get("type") == "message"]
-    said = [own["content"] for own in messages if own.get("phase") != "commentary"]
-    text = "".join(str(joined_parts(content) or "") for content in said)
-    listed = [content for content in said if isinstance(content, list)]
+    contents = [message["content"] for message in messages if message.get("phase") != "commentary"]
+    text = "".join(str(joined_parts(content) or "") for content in contents)
+    listed = [content for content in contents if isinstance(content, list)]
     refusal = "".join(str(joined_parts(content, "refusal")) for content in listed)
     parts = [part for content in listed for part in content if isinstance(part, Mapping)]
     tokens = [token for part in parts for token in tokens_of(part.get("logprobs"))]
@@ -130,10 +131,10 @@ def _of_output(output: Sequence[Mapping[str, Any]], ending: object) -> RawReply:
 def _body_of(content: bytes) -> Json:
     """Parse the body as one object; raises errors of many kinds if it is malformed."""
     if not STREAM.match(content):
-        found: Any = json.loads(content)
+        value: Any = json.loads(content)
         # Gemini puts its errors in a list.
-        whole: Json = found[0] if isinstance(found, list) and len(found) == 1 else found
-        return whole
+        document: Json = value[0] if isinstance(value, list) and len(value) == 1 else value
+        return document
     body: Json = {}
     text = ""
     done = False
@@ -195,13 +196,13 @@ def _events(text: str) -> Iterator[Json | None]:
 
 def _of_event(kind: str, data: str) -> Iterator[Json | None]:
     try:
-        whole = json.loads(data)
+        event = json.loads(data)
     except ValueError:
-        whole = data
+        event = data
     if kind == "error" and data:
-        yield {"error": whole or data}
-    elif isinstance(whole, dict):
-        yield whole
+        yield {"error": event or data}
+    elif isinstance(event, dict):
+        yield event
     else:  # the end, or events without blank lines between them
         for line in filter(str.strip, data.split("\n")):
             yield None if line.strip() == DONE else json.loads(line)
@@ -233,8 +234,8 @@ def _add(body: Json, event: Json) -> None:
             for name, listed in logprobs.items():
                 if isinstance(listed, list):
                     choice.setdefault("logprobs", {}).setdefault(name, []).extend(listed)
-        said = piece.get("delta") or piece.get("message") or {"content": piece.get("text")}
-        _join(choice["message"], said)
+        delta = piece.get("delta") or piece.get("message") or {"content": piece.get("text")}
+        _join(choice["message"], delta)
 
 
 def _join(message: Json, delta: Mapping[str, Any]) -> None:

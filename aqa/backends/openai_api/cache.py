@@ -25,9 +25,9 @@ AskSample = Callable[[Prompt, int], Awaitable[Prediction]]  # the sample's numbe
 DEFAULTS = {field.name: field.default for field in fields(Prediction)}
 
 
-def cache_path(given: str | None) -> Path:
-    """Return the given path, or that of this user's cache."""
-    return expand_home(given) if given else user_cache_path("aqa") / FILE
+def cache_path(path: str | None) -> Path:
+    """Return the `path`, or that of this user's cache."""
+    return expand_home(path) if path else user_cache_path("aqa") / FILE
 
 
 class ResponseCache:
@@ -129,12 +129,12 @@ def read_prediction(
     left_out: Collection[str] = UNCACHED_FIELDS,
 ) -> Prediction:
     """Parse what `kept_fields` returned; ValueError if it has another shape."""
-    kept = json.loads(text)
-    if not isinstance(kept, dict) or kept.get("raw") is None:
+    stored = json.loads(text)
+    if not isinstance(stored, dict) or stored.get("raw") is None:
         raise ValueError("it is no answer")
-    if not DEFAULTS.keys() - set(left_out) >= kept.keys():
+    if not DEFAULTS.keys() - set(left_out) >= stored.keys():
         raise ValueError("it is of a later version")
-    return _predictions().validate_json(json.dumps({"id": id, **kept}), strict=True)
+    return _predictions().validate_json(json.dumps({"id": id, **stored}), strict=True)
 
 
 @lru_cache(1)

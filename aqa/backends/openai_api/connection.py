@@ -62,13 +62,13 @@ def _token_provider(access: Access) -> Callable[[], Awaitable[str]]:
 
     async def token() -> str:
         try:
-            found: str = await asyncio.to_thread(ask)
+            fetched: str = await asyncio.to_thread(ask)
         except AzureError as error:
             lines = str(error).strip().splitlines()
             reason = lines[0] if lines else type(error).__name__
             raise ConfigError(f"Entra ID gives no token: {reason}") from error
-        access.secrets.add(found)
-        return found
+        access.secrets.add(fetched)
+        return fetched
 
     return token
 

@@ -51,8 +51,8 @@ def error_text(body: object, depth: int = 5) -> str:
         place = body.get("loc")
         return f"{'.'.join(map(str, place))}: {words}" if isinstance(place, list) else words
     fields = {str(name).lower(): value for name, value in body.items()}
-    found = (_of_field(name, fields.get(name), depth - 1) for name in MESSAGES)
-    words = next(filter(None, found), "")
+    texts = (_of_field(name, fields.get(name), depth - 1) for name in MESSAGES)
+    words = next(filter(None, texts), "")
     # Gateways of Azure and OpenRouter give details there.
     apart = {**fields, **parts} if isinstance(parts := fields.get("metadata"), Mapping) else fields
     more = [error_text(apart.get(name), depth - 1) for name in MORE] if words else []
@@ -93,10 +93,10 @@ def layers(error: object, depth: int = 4) -> Iterator[Mapping[str, Any]]:
 
 def status_in(error: object) -> int | None:
     """Return the status that an error in a body implies; None if there is none."""
-    for told in (fields.get(name) for fields in layers(error) for name in STATUS):
-        if isinstance(told, int | str) and str(told).isascii() and str(told).isdecimal():
-            if 400 <= int(told) < 600:
-                return int(told)
-        elif isinstance(told, str) and (status := CODES.get(told.lower())):
+    for value in (fields.get(name) for fields in layers(error) for name in STATUS):
+        if isinstance(value, int | str) and str(value).isascii() and str(value).isdecimal():
+            if 400 <= int(value) < 600:
+                return int(value)
+        elif isinstance(value, str) and (status := CODES.get(value.lower())):
             return status
     return None

@@ -81,7 +81,7 @@ class Failure:
     maybe_paid: bool = False  # perhaps answered and billed, although nothing arrived
     param: str | None = None  # the parameter that was refused, if named
     refused: bool = False  # this form of the request is refused
-    said: str = ""  # by the model instead of an answer
+    rejected: str = ""  # what the model said instead of an answer
 
     @property
     def is_own(self) -> bool:
@@ -151,7 +151,7 @@ def classify_status(  # long: a table of statuses
 ) -> Failure:
     """Classify an error reply; `error` is its body."""
     message = access.shown(error_text(error) or f"status {status}")
-    code = " ".join(f"{own.get('code') or ''} {own.get('type') or ''}" for own in layers(error))
+    code = " ".join(f"{part.get('code') or ''} {part.get('type') or ''}" for part in layers(error))
     wait = asked_wait(headers, error, message)
     cant_pay = QUOTA.search(code) or CANT_PAY.search(message)
     if status in (400, 403, 412, 429) and cant_pay:
@@ -179,7 +179,7 @@ def classify_status(  # long: a table of statuses
         return Failure(
             "fatal", f"the proxy that the environment names requires a login ({message})"
         )
-    if status == 403 and any(FLAGGED in str(own.get("metadata")) for own in layers(error)):
+    if status == 403 and any(FLAGGED in str(layer.get("metadata")) for layer in layers(error)):
         return Failure("own", message)
     if status == 403 or (status == 400 and NOT_HERE.search(message)):
         message = f"the server refuses access to the model ({message})"
@@ -193,7 +193,7 @@ def classify_status(  # long: a table of statuses
             f"{access.url} redirects to {access.shown(_target(headers))}, to which the key is not"
             " sent; set backend.base_url to the right address",
         )
-    params = (own["param"] for own in layers(error) if isinstance(own.get("param"), str))
+    params = (layer["param"] for layer in layers(error) if isinstance(layer.get("param"), str))
     return Failure("own", message, param=next(params, None), refused=status in (400, 422))
 
 

@@ -50,23 +50,23 @@ class Ledger:
 
     def shown_price(self) -> str:
         """Describe the price of each service tier used."""
-        met = dict.fromkeys(price.shown() for price in self._by_tier.values() if price)
-        return "; ".join(met) or UNKNOWN_PRICE
+        prices = dict.fromkeys(price.shown() for price in self._by_tier.values() if price)
+        return "; ".join(prices) or UNKNOWN_PRICE
 
     def resume(
         self,
-        kept: Spent,
+        answered: Spent,
         facts: Mapping[str, object],
         record: SpendingRecord,
         unlimited: Spent,
     ) -> None:
-        """Count what earlier sessions spent: on kept answers, and on others by their `to_json`.
+        """Count what earlier sessions spent: on `answered` examples, and others by their `to_json`.
 
         `record` holds the total that a killed session may have spent. What may be spent is written
         to it before each request; that of batches is in their own record.
         """
-        known = self._in_money(kept) + Spent.read(facts.get("unfinished"))
-        self.spent += known.highest(self._in_money(record.read()))
+        earlier = self._in_money(answered) + Spent.read(facts.get("unfinished"))
+        self.spent += earlier.highest(self._in_money(record.read()))
         if "excess" in facts:
             self._distrust(Spent.read(facts["excess"]), unlimited)
         self._record = record
@@ -143,17 +143,17 @@ class Ledger:
             parts.append(f"{used:,} tokens of --max-tokens-total {options.max_tokens_total:,}")
         return " and ".join(parts)
 
-    def to_json(self, kept: Spent) -> dict[str, object]:
+    def to_json(self, answered: Spent) -> dict[str, object]:
         """Return the cost for the manifest: the total, and separately that of unfinished examples.
 
         The latter are in no journal.
         """
-        unfinished = self.spent - self._in_money(kept)
+        unfinished = self.spent - self._in_money(answered)
         is_some = unfinished.input or unfinished.output or (unfinished.cost or 0.0) > LEAST
-        found: dict[str, object] = {"spent": self.spent.to_json()}
+        facts: dict[str, object] = {"spent": self.spent.to_json()}
         if self._has_caps and (self.excess.output or self.excess.cost):
-            found["excess"] = self.excess.to_json()
-        return {**found, "unfinished": unfinished.to_json()} if is_some else found
+            facts["excess"] = self.excess.to_json()
+        return {**facts, "unfinished": unfinished.to_json()} if is_some else facts
 
     def _in_money(self, spent: Spent) -> Spent:
         """Add the cost, if no price was known at the time."""
@@ -163,10 +163,10 @@ class Ledger:
 
     def live(self) -> dict[str, float | str]:
         """Tokens and money so far, for display."""
-        shown: dict[str, float | str] = {"tokens": f"{self.spent.input + self.spent.output:,}"}
+        totals: dict[str, float | str] = {"tokens": f"{self.spent.input + self.spent.output:,}"}
         if self.spent.cost is not None:
-            shown["cost"] = f"${self.spent.cost:.4f}"
-        return shown
+            totals["cost"] = f"${self.spent.cost:.4f}"
+        return totals
 
     def estimate(self, prompts: Iterable[int], longest_answer: int, exact: bool) -> CostEstimate:
         """Estimate the cost of prompts with these token counts, exact or guessed."""

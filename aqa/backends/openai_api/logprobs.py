@@ -20,12 +20,12 @@ _LENIENT = json.JSONDecoder(strict=False)
 
 def tokens_of_choice(choice: Mapping[str, Any]) -> tuple[Token, ...]:
     """Return the tokens of a choice of chat completions or text completions."""
-    given = choice.get("logprobs")
-    if not isinstance(given, Mapping):
+    logprobs = choice.get("logprobs")
+    if not isinstance(logprobs, Mapping):
         return ()
-    if isinstance(given.get("content"), list):
-        return tokens_of(given["content"])
-    texts, values = given.get("tokens"), given.get("token_logprobs")
+    if isinstance(logprobs.get("content"), list):
+        return tokens_of(logprobs["content"])
+    texts, values = logprobs.get("tokens"), logprobs.get("token_logprobs")
     if not isinstance(texts, list) or not isinstance(values, list) or len(texts) != len(values):
         return ()
     pairs = zip(map(_parts, texts), values, strict=True)
@@ -39,17 +39,17 @@ def _parts(token: object) -> dict[str, object]:
     return {"token": token}
 
 
-def tokens_of(given: object) -> tuple[Token, ...]:
+def tokens_of(listed: object) -> tuple[Token, ...]:
     """Return the tokens of a list from chat completions or responses; () if one is unusable."""
-    found = tuple(map(_token, given)) if isinstance(given, list) else ()
-    usable = tuple(token for token in found if token is not None)
-    return usable if len(usable) == len(found) else ()
+    tokens = tuple(map(_token, listed)) if isinstance(listed, list) else ()
+    usable = tuple(token for token in tokens if token is not None)
+    return usable if len(usable) == len(tokens) else ()
 
 
-def _token(given: object) -> Token | None:
-    if not isinstance(given, Mapping):
+def _token(item: object) -> Token | None:
+    if not isinstance(item, Mapping):
         return None
-    text, value, parts = given.get("token"), given.get("logprob"), given.get("bytes")
+    text, value, parts = item.get("token"), item.get("logprob"), item.get("bytes")
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         return None
     if isinstance(parts, list) and all(type(part) is int and 0 <= part < 256 for part in parts):
@@ -60,39 +60,42 @@ def _token(given: object) -> Token | None:
 
 
 def answer_logprobs(
-    raw: str, structured: StructuredAnswer | None, kept: AnswerPart, tokens: Sequence[Token]
+    raw: str,
+    structured: StructuredAnswer | None,
+    part: AnswerPart,
+    tokens: Sequence[Token],
 ) -> list[float]:
     """Return the log-probabilities of the tokens of the answer itself; [] if unknown.
 
     In an object of the reader's schema that is the value of `answer`, or of `answerable` if it
     abstains; in other texts it is what remains after cleaning.
     """
-    start, end = _span(raw, structured, kept)
+    start, end = _span(raw, structured, part)
     before, after = raw[:start].encode(), raw[end:].encode()
     text = raw.encode()
-    joined = b"".join(part for part, _ in tokens)
-    place = joined.rfind(text)
-    if place < 0:
+    joined = b"".join(piece for piece, _ in tokens)
+    offset = joined.rfind(text)
+    if offset < 0:
         return _between(tokens, before, raw[start:end], after)
-    first, last = place + len(before), place + len(text) - len(after)
-    found, at = [], 0
-    for part, value in tokens:
-        if at < last and at + len(part) > first:
-            found.append(value)
-        at += len(part)
-    return found
+    first, last = offset + len(before), offset + len(text) - len(after)
+    logprobs, at = [], 0
+    for piece, value in tokens:
+        if at < last and at + len(piece) > first:
+            logprobs.append(value)
+        at += len(piece)
+    return logprobs
 
 
-def _span(raw: str, structured: StructuredAnswer | None, kept: AnswerPart) -> tuple[int, int]:
+def _span(raw: str, structured: StructuredAnswer | None, part: AnswerPart) -> tuple[int, int]:
     if structured is not None:
         return next(_values(raw, structured), (0, len(raw)))
-    said = strip_thoughts(raw) or raw
-    start = max(raw.rfind(said), 0)
-    answer = clean_answer(raw, (), kept).text
-    place = raw.find(answer, start)
-    if not answer or place < 0:
-        return start, start + len(said)
-    return place, place + len(answer)
+    text = strip_thoughts(raw) or raw
+    start = max(raw.rfind(text), 0)
+    answer = clean_answer(raw, (), part).text
+    index = raw.find(answer, start)
+    if not answer or index < 0:
+        return start, start + len(text)
+    return index, index + len(answer)
 
 
 def _values(raw: str, structured: StructuredAnswer) -> Iterator[tuple[int, int]]:
@@ -125,15 +128,15 @@ def _between(tokens: Sequence[Token], before: bytes, answer: str, after: bytes) 
             break
         after = after.removesuffix(part)
         right -= 1
-    found, place = [], 0
+    logprobs, offset = [], 0
     for part, value in tokens[left:right]:
         # The first and last tokens may include parts of the surrounding texts.
-        own = part.removeprefix(before).removesuffix(after).decode("utf-8", "replace")
-        own = own.strip("\ufffd")
-        at = answer.find(own, place)
+        piece = part.removeprefix(before).removesuffix(after).decode("utf-8", "replace")
+        piece = piece.strip("\ufffd")
+        at = answer.find(piece, offset)
         if at >= 0:
-            place = at + len(own)
-            found.append(value)
-        elif not own.startswith("<"):
+            offset = at + len(piece)
+            logprobs.append(value)
+        elif not piece.startswith("<"):
             return []
-    return found
+    return logprobs

@@ -111,14 +111,14 @@ class Parameters:
         self._stream: Mapping[str, Any] = {"stream": False}
 
     def _wanted(self, config: RunConfig, effort: str | None) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        wanted: dict[str, Any] = {
             "seed": config.seed, "temperature": config.generation.temperature
         }  # fmt: skip
         if config.generation.top_p < 1:
-            found["top_p"] = config.generation.top_p
+            wanted["top_p"] = config.generation.top_p
         if self.asks_logprobs:
-            found["logprobs"] = True
-        return found if effort is None else {**found, "reasoning_effort": effort}
+            wanted["logprobs"] = True
+        return wanted if effort is None else {**wanted, "reasoning_effort": effort}
 
     @property
     def left_out(self) -> list[str]:
@@ -161,10 +161,10 @@ class Parameters:
         """
         if not self.asks_logprobs or reply.text is None:
             return []
-        found = answer_logprobs(reply.text, reply.structured, prompt.template.answer, reply.tokens)
-        if not found and MISSED not in self.learnt:
+        values = answer_logprobs(reply.text, reply.structured, prompt.template.answer, reply.tokens)
+        if not values and MISSED not in self.learnt:
             self._tell(MISSED)
-        return found
+        return values
 
     def turns(self, messages: Sequence[Message]) -> list[dict[str, str]]:
         """Return the messages in the roles that the model accepts."""
@@ -180,11 +180,11 @@ class Parameters:
         `body` is the refused request: if another one would be sent now, the question can be asked
         again. Returns the failure, which is fatal if it is about something essential.
         """
-        found = self._learn(body, failure)
-        if isinstance(found, Failure):
-            return found
-        if found is not None:
-            self._tell(found)
+        outcome = self._learn(body, failure)
+        if isinstance(outcome, Failure):
+            return outcome
+        if outcome is not None:
+            self._tell(outcome)
         return failure
 
     def _tell(self, sentence: str) -> None:
@@ -259,19 +259,19 @@ def _is_about(name: str, param: str | None, message: str) -> bool:
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Merge extra fields into a request, recursively for mappings."""
-    found = dict(body)
+    result = dict(body)
     for name, value in more.items():
-        inner = found.get(name)
+        inner = result.get(name)
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        found[name] = merged(inner, value) if both and isinstance(inner, Mapping) else value
-    return found
+        result[name] = merged(inner, value) if both and isinstance(inner, Mapping) else value
+    return result
 
 
 def _without_system(messages: Sequence[Message]) -> list[Message]:
     """Move the system text to the start of the first user message."""
     system = [turn.content for turn in messages if turn.role == "system"]
     rest = [turn for turn in messages if turn.role != "system"]
-    first = next((place for place, turn in enumerate(rest) if turn.role == "user"), None)
+    first = next((index for index, turn in enumerate(rest) if turn.role == "user"), None)
     if first is None or not system:
         return list(messages)
     rest[first] = Message("user", "\n\n".join([*system, rest[first].content]))

@@ -253,7 +253,7 @@ class Policy:
 
     def _end_with_held(self) -> None:
         """End the run with what is held as failed; if access was denied before any answer, stop."""
-        denied = [own.reason for own in self._held.values() if own.kind == "denied"]
+        denied = [failure.reason for failure in self._held.values() if failure.kind == "denied"]
         if denied and not self._has_answered:
             self.stop(ModelError(f"{denied[0]}; {KEPT}"))
         self._release(False)
@@ -270,9 +270,9 @@ class Policy:
         if self._has_answered:
             failed = f"{count} questions failed, and none was answered meanwhile"
             return f"{failed}: {first.reason}; {kept}"
-        said = f' (it said: "{first.said[:SHOWN]}")' if first.said else ""
+        quoted = f' (it said: "{first.rejected[:SHOWN]}")' if first.rejected else ""
         advice = OPTIONS if first.is_own else LATER
-        return f"no answer yet, and {count} questions failed: {first.reason}{said}; {advice}"
+        return f"no answer yet, and {count} questions failed: {first.reason}{quoted}; {advice}"
 
     def stop(self, error: AqaError) -> None:
         """Stop all requests; the first error is the one reported."""

@@ -32,8 +32,8 @@ class Rates:
     def cost(self, spent: Spent) -> float:
         """Return the cost of one request's tokens; without input tokens there was no request."""
         read = spent.input - spent.cached - spent.cache_writes
-        kept = spent.cached * self.cached_input + spent.cache_writes * self.cache_write
-        tokens = read * self.input + kept + spent.output * self.output
+        of_cache = spent.cached * self.cached_input + spent.cache_writes * self.cache_write
+        tokens = read * self.input + of_cache + spent.output * self.output
         return self.request * (spent.input > 0) + tokens / MILLION
 
 
@@ -46,13 +46,13 @@ class Price:
 
     def cost(self, spent: Spent) -> float:
         """Return the cost of one request, whose length determines the rates for all its tokens."""
-        fit = [own for own in self.tiers if spent.input > own.above or not own.above]
+        fit = [tier for tier in self.tiers if spent.input > tier.above or not tier.above]
         return fit[-1].cost(spent)
 
     def highest(self, read: int, written: int) -> float:
         """Return the most that a request can cost, even if all its input is newly cached."""
-        kept = read if read >= CACHED_FROM else 0
-        return max(self.cost(Spent(read, written, cache_writes=own)) for own in (0, kept))
+        cacheable = read if read >= CACHED_FROM else 0
+        return max(self.cost(Spent(read, written, cache_writes=n)) for n in (0, cacheable))
 
     def least(self, spent: Spent) -> float:
         """Return the cost of several requests together, if all were short."""
@@ -85,42 +85,42 @@ def find_price(options: Gpt4Options, batch: bool = False) -> Price | None:
     if live is None or not batch:
         return live
     if options.price is None and options.batch.price_share is None:
-        known = _look_up(options, processing="batch")
-        variants = known.model.price_variants if known else None
-        if known and any(variant.when.get("processing") == "batch" for variant in variants or ()):
-            return _as_price(known.model_price, "as a batch")
-    share = BATCH_SHARE if options.batch.price_share is None else options.batch.price_share
+        listed = _look_up(options, processing="batch")
+        variants = listed.model.price_variants if listed else None
+        if listed and any(variant.when.get("processing") == "batch" for variant in variants or ()):
+            return _as_price(listed.model_price, "as a batch")
+    ratio = BATCH_SHARE if options.batch.price_share is None else options.batch.price_share
     # No discount for cached input: not every model has one in batches.
     tiers = tuple(
-        Rates(own.above, own.input * share, own.output * share, own.input * share,
-              own.cache_write * share, own.request)
-        for own in live.tiers
+        Rates(tier.above, tier.input * ratio, tier.output * ratio, tier.input * ratio,
+              tier.cache_write * ratio, tier.request)
+        for tier in live.tiers
     )  # fmt: skip
-    return Price(tiers, f"{live.source}, of which batches cost {share:.0%}")
+    return Price(tiers, f"{live.source}, of which batches cost {ratio:.0%}")
 
 
 def _live_price(options: Gpt4Options) -> Price | None:
-    if given := options.price:
-        cached = given.input if given.cached_input is None else given.cached_input
-        kept = given.input * CACHE_WRITE if given.cache_write is None else given.cache_write
-        return Price((Rates(0, given.input, given.output, cached, kept),), "backend.price")
+    if rates := options.price:
+        cached = rates.input if rates.cached_input is None else rates.cached_input
+        cache_write = rates.input * CACHE_WRITE if rates.cache_write is None else rates.cache_write
+        return Price((Rates(0, rates.input, rates.output, cached, cache_write),), "backend.price")
     if options.model.startswith("ft:"):
         return None  # fine-tuned models have their own prices
     tier = None if options.service_tier in SAME_PRICE else options.service_tier
-    found = _look_up(options, **({} if tier is None else {"service_tier": tier}))
-    if found is None:
+    listed = _look_up(options, **({} if tier is None else {"service_tier": tier}))
+    if listed is None:
         return None
-    variants = found.model.price_variants or ()
-    known = any(variant.when.get("service_tier") == tier for variant in variants)
-    if tier is not None and tier not in CHEAPER and not known:
+    variants = listed.model.price_variants or ()
+    has_tier = any(variant.when.get("service_tier") == tier for variant in variants)
+    if tier is not None and tier not in CHEAPER and not has_tier:
         return None
-    return _as_price(found.model_price, f"service tier {tier}" if tier and known else "")
+    return _as_price(listed.model_price, f"service tier {tier}" if tier and has_tier else "")
 
 
 def find_context(options: Gpt4Options) -> int | None:
     """Return the model's context size for prompt and answer; None if unknown."""
-    found = _look_up(options)
-    return None if found is None else found.model.context_window
+    listed = _look_up(options)
+    return None if listed is None else listed.model.context_window
 
 
 def _look_up(options: Gpt4Options, **context: str) -> "PriceCalculation | None":
@@ -139,22 +139,22 @@ def _look_up(options: Gpt4Options, **context: str) -> "PriceCalculation | None":
         return None
 
 
-def _as_price(known: "ModelPrice", way: str) -> Price | None:
-    kinds = (known.input_mtok, known.output_mtok, known.cache_read_mtok, known.cache_write_mtok)
+def _as_price(listed: "ModelPrice", way: str) -> Price | None:
+    kinds = (listed.input_mtok, listed.output_mtok, listed.cache_read_mtok, listed.cache_write_mtok)
     if kinds[0] is None or kinds[1] is None:
         return None
     from importlib.metadata import version
 
     starts = sorted({0, *(tier.start for kind in kinds for tier in getattr(kind, "tiers", ()))})
-    fee = (_at(known.requests_kcount, 0) or 0.0) / 1000
+    fee = (_at(listed.requests_kcount, 0) or 0.0) / 1000
     rates = []
     for start in starts:
-        read, written, cached, kept = (_at(kind, start) for kind in kinds)
+        read, written, cached, cache_write = (_at(kind, start) for kind in kinds)
         assert read is not None
         assert written is not None
         # Without a price of its own in the table, it costs as much as other input.
-        cached, kept = (read if kind is None else kind for kind in (cached, kept))
-        rates.append(Rates(start, read, written, cached, kept, fee))
+        cached, cache_write = (read if kind is None else kind for kind in (cached, cache_write))
+        rates.append(Rates(start, read, written, cached, cache_write, fee))
     source = f"genai-prices {version('genai-prices')}"
     return Price(tuple(rates), f"{source}, {way}" if way else source)
 
@@ -163,8 +163,8 @@ def _at(price: object, start: int) -> float | None:
     """Return the price of requests longer than `start`; None if there is none."""
     if price is None:
         return None
-    found = getattr(price, "base", price)
+    base = getattr(price, "base", price)
     for tier in getattr(price, "tiers", ()):
         if tier.start <= start:
-            found = tier.price
-    return float(str(found))
+            base = tier.price
+    return float(str(base))

@@ -112,8 +112,8 @@ def ending_of(reason: object) -> str:
     SGLang writes an object.
     """
     reason = reason.get("type") if isinstance(reason, Mapping) else reason
-    said = reason.partition(":")[0].strip() if isinstance(reason, str) else ""
-    return WORD_END.sub("_", said).lower()
+    text = reason.partition(":")[0].strip() if isinstance(reason, str) else ""
+    return WORD_END.sub("_", text).lower()
 
 
 def unread(content: bytes, kind: str) -> BadBodyError:
@@ -124,26 +124,26 @@ def unread(content: bytes, kind: str) -> BadBodyError:
     return BadBodyError(f"the server's answer is cut off or is not {kind}")
 
 
-def make_reply(said: RawReply, body: Mapping[str, Any], schema: ResponseSchema | None) -> Reply:
+def make_reply(raw: RawReply, body: Mapping[str, Any], schema: ResponseSchema | None) -> Reply:
     """Judge an answer that was read from a body."""
-    is_text = isinstance(said.text, str | int | float) and not isinstance(said.text, bool)
+    is_text = isinstance(raw.text, str | int | float) and not isinstance(raw.text, bool)
     # A bare number is JSON too. Half a surrogate pair, valid in JSON, cannot be written.
-    text = _whole(str(said.text)) if is_text else ""
+    text = _whole(str(raw.text)) if is_text else ""
     spent = read_usage(body.get("usage"))
     if text and spent is not None and not spent.output:
         spent = None  # text without output tokens: as wrong as a prompt without tokens
-    reason = _why_none(said, text)
+    reason = _why_none(raw, text)
     model, tier = (str(body.get(name) or "") for name in ("model", "service_tier"))
-    misfit = schema is not None and said.end is None and not said.failure
-    failed = Reply(None, reason, model, spent, tier, said.empty, misfit, text or None)
+    misfit = schema is not None and raw.end is None and not raw.failure
+    failed = Reply(None, reason, model, spent, tier, raw.empty, misfit, text or None)
     if reason is not None:
         return failed
-    found, cut = Reply(text, None, model, spent, tier, tokens=said.tokens), said.end == "length"
+    reply, cut = Reply(text, None, model, spent, tier, tokens=raw.tokens), raw.end == "length"
     called = is_tool_call(text, cut)
     if schema is None:
-        return replace(failed, error=CALLED) if called else replace(found, cut=cut)
+        return replace(failed, error=CALLED) if called else replace(reply, cut=cut)
     try:
-        return replace(found, structured=schema.read(text))
+        return replace(reply, structured=schema.read(text))
     except BadObjectError as error:
         reason = f"the answer does not match the schema {schema.name}: {error}"
         if cut:
@@ -151,19 +151,19 @@ def make_reply(said: RawReply, body: Mapping[str, Any], schema: ResponseSchema |
         return replace(failed, error=CALLED if called else reason)
 
 
-def _why_none(said: RawReply, text: str) -> str | None:
-    if said.failure:
-        return said.failure
-    if said.end == "filter":
+def _why_none(raw: RawReply, text: str) -> str | None:
+    if raw.failure:
+        return raw.failure
+    if raw.end == "filter":
         return "the server's content filter blocked the answer"
     if not is_blank(strip_thoughts(text) or ""):
         return None
-    if said.refusal:
-        return f"the model refused: {_whole(str(said.refusal))}"
-    thought = said.thought or not is_blank(text)
-    if said.end == "length":
+    if raw.refusal:
+        return f"the model refused: {_whole(str(raw.refusal))}"
+    thought = raw.thought or not is_blank(text)
+    if raw.end == "length":
         return f"the model's thought was cut off; {ROOM}" if thought else f"{NO_ROOM}; {ROOM}"
-    if ending_of(said.ending) in TOOLS:
+    if ending_of(raw.ending) in TOOLS:
         return CALLED
     return "the model thought, but gave no answer" if thought else "the model gave no answer"
 
@@ -179,42 +179,42 @@ def read_usage(usage: object) -> Spent | None:
     """
     if not isinstance(usage, dict):
         return None
-    found = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
-    parts = (found if isinstance(found, dict) else {}, usage)
+    details = usage.get("prompt_tokens_details", usage.get("input_tokens_details"))
+    parts = (details if isinstance(details, dict) else {}, usage)
     total = usage.get("total_tokens")
     total = total if type(total) is int and total <= LARGEST_COUNT else 0
     output = usage.get("completion_tokens", usage.get("output_tokens"))
     counts = [usage.get("prompt_tokens", usage.get("input_tokens"))]
     counts += [0 if output is None and total else output]  # Gemini leaves out thoughts alone
     for names in (CACHED, CACHE_WRITES):
-        told = (part.get(name) for part in parts for name in names)
-        counts += [next(filter(None, told), 0)]
+        values = (part.get(name) for part in parts for name in names)
+        counts += [next(filter(None, values), 0)]
     # Wrong numbers are useless: cost is then counted at its worst case.
     if not all(type(n) is int and 0 <= n <= LARGEST_COUNT for n in counts):
         return None
-    read, written, cached, kept = (int(n or 0) for n in counts)
+    read, written, cached, cache_writes = (int(n or 0) for n in counts)
     # Anthropic counts them in addition to the prompt, others as part of it.
-    if max(cached, kept) > read or total == read + written + cached + kept:
-        read += cached + kept
+    if max(cached, cache_writes) > read or total == read + written + cached + cache_writes:
+        read += cached + cache_writes
     # No prompt is empty: a server that says so does not count.
     if not read:
         return None
     # Some servers (xAI, Gemini) include thoughts, which are billed, only in the total.
     written = max(written, total - read)
     cost = _reported_cost(usage, MAX_TOKEN_PRICE * (read + written) + 1)
-    return Spent(read, written, cached, cost, cache_writes=min(kept, read - cached))
+    return Spent(read, written, cached, cost, cache_writes=min(cache_writes, read - cached))
 
 
 def _reported_cost(usage: Mapping[str, Any], most: float) -> float | None:
     """Return the dollars reported by OpenRouter, Perplexity, DeepInfra or xAI, if plausible."""
-    told = usage.get("cost", usage.get("estimated_cost"))
-    told = told.get("total_cost") if isinstance(told, Mapping) else told
+    reported = usage.get("cost", usage.get("estimated_cost"))
+    reported = reported.get("total_cost") if isinstance(reported, Mapping) else reported
     if type(ticks := usage.get("cost_in_usd_ticks")) is int:
-        told = ticks / 1e10
+        reported = ticks / 1e10
     details = usage.get("cost_details")
     # With the user's own key for the model's provider, the cost is only OpenRouter's fee.
     other = details.get("upstream_inference_cost") if isinstance(details, Mapping) else None
-    costs = [told, other or 0] if usage.get("is_byok") is True else [told]
+    costs = [reported, other or 0] if usage.get("is_byok") is True else [reported]
     if not all(type(cost) in (int, float) and 0 <= cost <= most for cost in costs):
         return None
     return float(sum(costs))
@@ -236,6 +236,6 @@ def _of_part(part: object, name: str) -> str:
         return part
     if not isinstance(part, Mapping) or part.get("type", name) not in (name, f"output_{name}"):
         return ""
-    said = part.get(name)
-    said = said.get("value") if isinstance(said, Mapping) else said
-    return said if isinstance(said, str) else ""
+    value = part.get(name)
+    value = value.get("value") if isinstance(value, Mapping) else value
+    return value if isinstance(value, str) else ""

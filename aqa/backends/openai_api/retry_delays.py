@@ -55,8 +55,8 @@ def asked_wait(headers: Mapping[str, str], error: object, message: str) -> float
     resets = [*_found(error, now), seconds_until(headers.get("x-ratelimit-reset"), now=now)]
     if wait := max(filter(None, resets), default=None):
         return wait
-    asked = ASKED.search(message)
-    return _sum(asked[0]) if asked else _until_full(headers, now)
+    match = ASKED.search(message)
+    return _sum(match[0]) if match else _until_full(headers, now)
 
 
 def is_of_a_day(error: object, message: str) -> bool:

@@ -98,7 +98,7 @@ class Samples:
 
         The samples paid for by then are in the record, for the next attempt.
         """
-        found = []
+        samples = []
         for number in range(self._count):
             key = self._service.key(prompt, number)
             sample = self._record and self._record.find(key, prompt.id)
@@ -108,8 +108,8 @@ class Samples:
                     return failed_sample(sample, number, self._count)
                 if self._record:
                     self._record.keep(key, sample)
-            found.append(sample)
-        return joined_samples(self._service, prompt, found)
+            samples.append(sample)
+        return joined_samples(self._service, prompt, samples)
 
 
 def failed_sample(sample: Prediction, number: int, count: int) -> Prediction:
@@ -155,7 +155,7 @@ class SampledQuestions:
         """Yield the samples with these indices."""
         questions = {index // self._count for index in indices}
         for question in self._pending.of(questions, since):
-            yield from (own for own in self._missing(question) if own.index in indices)
+            yield from (prompt for prompt in self._missing(question) if prompt.index in indices)
 
     def joined(self, answers: Answers) -> Answers:
         """Write each sample to disk, and yield a question once all its samples are there.
@@ -192,6 +192,6 @@ class SampledQuestions:
                 failure = self._failed[first + failed[0]]
                 yield question, failed_sample(failure, failed[0], self._count)
                 continue
-            found = (self._record.find(key, question.id) for key in self._keys(question))
-            samples = [sample for sample in found if sample is not None]
+            stored = (self._record.find(key, question.id) for key in self._keys(question))
+            samples = [sample for sample in stored if sample is not None]
             yield question, joined_samples(self._service, question, samples)

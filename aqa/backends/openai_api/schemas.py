@@ -58,20 +58,20 @@ class ResponseSchema:
 
 def read_object(text: str, model: type[Answered]) -> Answered:
     """Parse the object in a text, fenced or with extra fields; else raise BadObjectError."""
-    found = object_in(text)
-    if found is None:
+    members = object_in(text)
+    if members is None:
         raise BadObjectError("it holds no JSON object")
-    if len(found) == 1 and not model.model_fields.keys() & found.keys():  # it is wrapped
-        (inner,) = found.values()
-        found = inner if isinstance(inner, dict) else found
+    if len(members) == 1 and not model.model_fields.keys() & members.keys():  # it is wrapped
+        (inner,) = members.values()
+        members = inner if isinstance(inner, dict) else members
     try:
-        return model.model_validate_json(json.dumps(found), extra="ignore")
+        return model.model_validate_json(json.dumps(members), extra="ignore")
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        path = ".".join(map(str, first["loc"]))
         what = not_what([first]) or "it does not match the schema"
         missing = first["type"] == "missing"
-        raise BadObjectError(f"{place} is missing" if missing else f"{place}: {what}") from None
+        raise BadObjectError(f"{path} is missing" if missing else f"{path}: {what}") from None
 
 
 class ReaderAnswer(BaseModel):
@@ -90,12 +90,12 @@ class ReaderAnswer(BaseModel):
     answerable: bool = Field(description="Whether the passages answer the question.")
 
 
-def _reader_answer(found: ReaderAnswer) -> StructuredAnswer:
-    if not found.answerable:
+def _reader_answer(answer: ReaderAnswer) -> StructuredAnswer:
+    if not answer.answerable:
         return StructuredAnswer("", abstained=True)
-    if is_blank(found.answer):
+    if is_blank(answer.answer):
         raise BadObjectError("answerable is true, but answer is empty")
-    return StructuredAnswer(found.answer, passages=tuple(dict.fromkeys(found.passages)))
+    return StructuredAnswer(answer.answer, passages=tuple(dict.fromkeys(answer.passages)))
 
 
 READER_ANSWER = ResponseSchema.of("reader_answer", ReaderAnswer, _reader_answer)

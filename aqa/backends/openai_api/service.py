@@ -126,8 +126,8 @@ class Service:
         if generation.samples > 1:
             chosen["samples"] = generation.samples
         for name in ("reasoning_tokens", "tokenizer", "logprobs", "extra_body", "extra_headers"):
-            if given := getattr(options, name):
-                chosen[name] = given
+            if value := getattr(options, name):
+                chosen[name] = value
         return {
             **chosen,
             "model": options.model,
@@ -144,16 +144,16 @@ class Service:
         """Return the cache key of a sample of the answer."""
         return key_of(self.identity, prompt, sample)
 
-    def known(self, prompt: Prompt, sample: int = 0) -> Prediction | None:
-        """Return the cached answer; None if the server must be asked."""
-        found = self.cache and self.cache.find(self.key(prompt, sample), prompt.id)
-        if not found:
+    def cached(self, prompt: Prompt, sample: int = 0) -> Prediction | None:
+        """Return the answer in the cache; None if the server must be asked."""
+        stored = self.cache and self.cache.find(self.key(prompt, sample), prompt.id)
+        if not stored:
             return None
-        self.models[found.model] += 1
-        price, tokens = self.ledger.price, Spent(found.prompt_tokens, found.answer_tokens)
-        unread = self.unread(prompt, found.prompt_tokens)
+        self.models[stored.model] += 1
+        price, tokens = self.ledger.price, Spent(stored.prompt_tokens, stored.answer_tokens)
+        unread = self.unread(prompt, stored.prompt_tokens)
         return replace(
-            found, unread=unread, spent=priced(Spent(), price), saved=priced(tokens, price)
+            stored, unread=unread, spent=priced(Spent(), price), saved=priced(tokens, price)
         )
 
     def keep(self, prompt: Prompt, prediction: Prediction, sample: int = 0) -> None:
@@ -198,7 +198,7 @@ class Service:
     def prediction(self, prompt: Prompt, reply: Reply, spent: Spent) -> Prediction:
         """Turn a reply into a prediction; `spent` is the cost of all attempts."""
         counted, access = reply.spent or Spent(), self.access
-        made = Prediction(
+        prediction = Prediction(
             prompt.id,
             prompt_tokens=counted.input,
             answer_tokens=counted.output,
@@ -208,19 +208,19 @@ class Service:
         )
         if reply.text is None:
             raw = None if reply.rejected is None else access.without_key(reply.rejected)
-            return replace(made, raw=raw, error=access.shown(reply.error or ""))
+            return replace(prediction, raw=raw, error=access.shown(reply.error or ""))
         structured = reply.structured
         if structured is not None:
             structured = replace(structured, text=access.without_key(structured.text))
-        found = self.parameters.logprobs(prompt, reply)
+        logprobs = self.parameters.logprobs(prompt, reply)
         return replace(
-            made,
+            prediction,
             raw=access.without_key(reply.text),
             structured=structured,
             cut=reply.cut or (structured is None and counted.output == self.room),  # some omit it
-            confidence=fmean(found) if found else None,
-            confidence_kind=MEAN_LOGPROB if found else "",
-            other_confidences=((MIN_LOGPROB, min(found)),) if found else (),
+            confidence=fmean(logprobs) if logprobs else None,
+            confidence_kind=MEAN_LOGPROB if logprobs else "",
+            other_confidences=((MIN_LOGPROB, min(logprobs)),) if logprobs else (),
         )
 
     def unread(self, prompt: Prompt, tokens: int) -> int:
@@ -246,9 +246,9 @@ class Service:
 
     def as_failure(self, reply: Reply) -> Failure:
         """Return a reply without an answer as a failure."""
-        reason, said = (self.access.shown(text or "") for text in (reply.error, reply.rejected))
+        reason, rejected = (self.access.shown(text or "") for text in (reply.error, reply.rejected))
         kind: Kind = "empty" if reply.empty else "misfit" if reply.misfit else "own"
-        return Failure(kind, reason, said=said)
+        return Failure(kind, reason, rejected=rejected)
 
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         """Return the prediction for an example that is given up."""

@@ -86,13 +86,13 @@ class AnswerLines:
     request; `are_nameless`: there are answers, but none names one.
     """
 
-    def __init__(self, paths: Iterable[Path], asked: Collection[int]) -> None:
+    def __init__(self, paths: Iterable[Path], indices: Collection[int]) -> None:
         self._places: dict[int, tuple[Path, int]] = {}
         self.are_whole = True
-        names: dict[str | None, int] = {str(index): index for index in asked}
+        names: dict[str | None, int] = {str(index): index for index in indices}
         answered, named, are_answers = set[int](), False, False
         for path in paths:
-            for place, line in _lines(path):
+            for offset, line in _lines(path):
                 name = _id_of(line)
                 self.are_whole &= name is not None
                 named |= name is not None
@@ -102,7 +102,7 @@ class AnswerLines:
                     continue
                 good = (answer_of(line) or (0,))[0] == 200
                 if good or index not in self._places:
-                    self._places[index] = path, place
+                    self._places[index] = path, offset
                 if good:
                     answered.add(index)
         self.are_nameless = are_answers and not named
@@ -112,14 +112,14 @@ class AnswerLines:
 
     def get(self, index: int) -> Json | None:
         """Return the line for the example with this index; None if there is none."""
-        found = self._places.get(index)
-        return None if found is None else _read(*found)
+        position = self._places.get(index)
+        return None if position is None else _read(*position)
 
 
 def _id_of(line: Json) -> str | None:
     """Return the id of a line's request; some servers make it a number."""
-    found = line.get("custom_id")
-    return str(found) if isinstance(found, str) or type(found) is int else None
+    key = line.get("custom_id")
+    return str(key) if isinstance(key, str) or type(key) is int else None
 
 
 def answer_of(line: Json) -> tuple[int, object] | None:
@@ -130,8 +130,8 @@ def answer_of(line: Json) -> tuple[int, object] | None:
     response = line.get("response")
     if not isinstance(response, dict):
         return None
-    told = str(response.get("status_code"))
-    status = int(told) if told.isascii() and told.isdecimal() else 200
+    code = str(response.get("status_code"))
+    status = int(code) if code.isascii() and code.isdecimal() else 200
     return status, response.get("body", response)
 
 
@@ -170,7 +170,7 @@ def fetch_answers(
     server: BatchServer,
     batch: Batch,
     paths: tuple[Path, Path],
-    asked: Collection[int],
+    indices: Collection[int],
     requests: int,
     any_will_do: bool,
 ) -> AnswerLines:
@@ -186,30 +186,30 @@ def fetch_answers(
     """
     expected = max(requests if batch.status == "completed" else 0, batch.finished)
     until, attempts, alike = time.monotonic() + server.patience, 0, 0
-    seen: list[str] = []
+    last: list[str] = []
     while True:
         is_complete = _download(server, batch, paths, attempts)
-        found = AnswerLines(paths, asked)
-        if len(found) >= expected:
-            return found
-        if found.are_nameless and not any_will_do:
+        answers = AnswerLines(paths, indices)
+        if len(answers) >= expected:
+            return answers
+        if answers.are_nameless and not any_will_do:
             raise ModelError(
                 f"the answers of the batch {batch.id} lack the custom_id of their questions, so"
                 " they can't be used; give the batch up with --cancel, and ask without --batch-api"
             )
         digests = [hash_files(path) for path in paths if path.exists()]
-        alike = alike + 1 if digests == seen else 1
-        seen = digests
-        whole = is_complete and len(found) > 0 and found.are_whole
-        if alike >= ALIKE and (whole or any_will_do):
-            return found
+        alike = alike + 1 if digests == last else 1
+        last = digests
+        is_whole = is_complete and len(answers) > 0 and answers.are_whole
+        if alike >= ALIKE and (is_whole or any_will_do):
+            return answers
         attempts += 1
         pause = back_off(attempts)
         if time.monotonic() + pause > until:
             raise ModelError(
-                f"the files of the batch {batch.id} hold {len(found):,} of the {expected:,} answers"
-                " that the server counts; run the same command again to fetch the rest, or with"
-                " --cancel to keep only these"
+                f"the files of the batch {batch.id} hold {len(answers):,} of the {expected:,}"
+                " answers that the server counts; run the same command again to fetch the rest, or"
+                " with --cancel to keep only these"
             )
         time.sleep(pause)
         batch = server.retrieve(batch.id)

@@ -153,8 +153,8 @@ class BatchRecord:
 
     def tidy(self) -> None:
         """Delete files that belong to no open part, including those of killed processes."""
-        kept = {f"{part.number:04}" for part in self._content.open}
+        open_parts = {f"{part.number:04}" for part in self._content.open}
         with explain_write_errors(self._folder):
             for path in self._folder.glob("*.jsonl"):
-                if path.name.partition(".")[0] not in kept:
+                if path.name.partition(".")[0] not in open_parts:
                     path.unlink()

@@ -40,7 +40,8 @@ class Results:
     @property
     def progress(self) -> int:
         """A number that grows with whatever was learnt or has failed, so that more may follow."""
-        return len(self._parameters.learnt) + sum(own.total() for own in self._attempts.values())
+        failed = sum(attempts.total() for attempts in self._attempts.values())
+        return len(self._parameters.learnt) + failed
 
     @property
     def endpoint(self) -> str:
@@ -57,11 +58,11 @@ class Results:
         return prompt.index % self._samples
 
     def read(
-        self, prompt: Prompt, line: Json | None, completed: bool, asked: RequestLines
+        self, prompt: Prompt, line: Json | None, completed: bool, requests: RequestLines
     ) -> Prediction | None:
         """Return an answer or failure; None if the example must be asked again.
 
-        `completed`: the batch finished normally; `asked` holds its requests.
+        `completed`: the batch finished normally; `requests` holds its requests.
         """
         self._service.requests["sent"] += 1
         outcome = self._outcome(line, completed)
@@ -73,7 +74,7 @@ class Results:
         if outcome.maybe_paid:
             self.lost += self._service.worst(prompt, self._price)
         if outcome.refused:
-            body = asked.body(prompt.index)
+            body = requests.body(prompt.index)
             outcome = self._parameters.learn(body, outcome)
             if json.loads(json.dumps(self.body(prompt))) != body:
                 return None
@@ -85,9 +86,9 @@ class Results:
         """Return why asking the rest would be pointless; None if it may not be."""
         failures = list(self._failures.values())
         for_all = {"fatal"} if self._service.has_answered else {"fatal", "denied"}
-        found = {i: own.reason for i, own in self._failures.items() if own.kind in for_all}
-        if sum(self._attempts[index].total() for index in found) >= FATAL:
-            return next(iter(found.values()))
+        hopeless = [index for index, failure in self._failures.items() if failure.kind in for_all]
+        if sum(self._attempts[index].total() for index in hopeless) >= FATAL:
+            return self._failures[hopeless[0]].reason
         if len(failures) >= ALIKE and not self._service.has_answered:
             return f"no answer yet, and {len(failures)} questions failed: {failures[0].reason}"
         return None

@@ -74,7 +74,7 @@ class BatchRun:
         try:
             yield from self._finish(pending, more)
             if more and self._service.cache is not None:
-                yield from self._known(pending)
+                yield from self._cached(pending)
             expired = 0
             while more and any(True for _ in pending.todo()):
                 self._end_round()
@@ -101,20 +101,20 @@ class BatchRun:
         """Cancel what is at the server, and collect the answers so far."""
         self._ending = True
         for part in self._record.open:
-            found = part if part.batch_id else self._find(part)
-            if found is None or found.batch_id is None:
+            sent = part if part.batch_id else self._find(part)
+            if sent is None or sent.batch_id is None:
                 continue
             try:
-                self._server.cancel(found.batch_id)
+                self._server.cancel(sent.batch_id)
             except NotThereError:
-                self._progress.note(f"the server does not know the batch {found.batch_id}")
-                self._close(found, "unknown")
+                self._progress.note(f"the server does not know the batch {sent.batch_id}")
+                self._close(sent, "unknown")
         yield from self._finish(pending, more=False)
 
-    def _known(self, pending: PendingPrompts) -> Iterator[Answered]:
+    def _cached(self, pending: PendingPrompts) -> Iterator[Answered]:
         for prompt in pending.todo():
-            if found := self._service.known(prompt, self._results.sample(prompt)):
-                yield prompt, found
+            if prediction := self._service.cached(prompt, self._results.sample(prompt)):
+                yield prompt, prediction
 
     def _finish(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
         """Send what is planned, and wait for everything at the server."""
@@ -126,11 +126,11 @@ class BatchRun:
             return
         total = sum(part.requests for part in self._record.open)
         with self._progress.task("At the server", total, "requests") as task:
-            seen: dict[int, tuple[int, str]] = {}
+            states: dict[int, tuple[int, str]] = {}
             while True:
                 for part in self._record.open:
                     batch = self._look(part)
-                    _show(task, seen, part, batch)
+                    _show(task, states, part, batch)
                     if batch.ended:
                         yield from self._collect(part, batch, pending)
                 if not self._record.open:
@@ -188,36 +188,36 @@ class BatchRun:
             if batch.code != FULL:
                 raise ModelError(f"the server refused the batch {batch.id}: {batch.problem}")
             return
-        asked = RequestLines(self._record.requests_file(part.number))
-        answers = self._download(part, batch, asked)
+        requests = RequestLines(self._record.requests_file(part.number))
+        answers = self._download(part, batch, requests)
         self._results.lost = Spent()
-        found: list[Answered] = []
+        answered: list[Answered] = []
         completed = batch.status == "completed"
-        for prompt in pending.of(asked, part.since):
-            prediction = self._results.read(prompt, answers.get(prompt.index), completed, asked)
+        for prompt in pending.of(requests, part.since):
+            prediction = self._results.read(prompt, answers.get(prompt.index), completed, requests)
             if prediction is not None:
-                found.append((prompt, prediction))
+                answered.append((prompt, prediction))
             if self._service.has_answered:
-                yield from self._take(found)
+                yield from self._take(answered)
         if self._ending or self._results.why_in_vain() is None:
-            yield from self._take(found)
-        lost = sum((left.spent or Spent() for _, left in found), self._results.lost)
+            yield from self._take(answered)
+        lost = sum((left.spent or Spent() for _, left in answered), self._results.lost)
         self._close(part, batch.status, lost)
 
-    def _take(self, found: list[Answered]) -> Iterator[Answered]:
-        """Count, cache and yield what was found."""
-        for prompt, prediction in found:
+    def _take(self, answered: list[Answered]) -> Iterator[Answered]:
+        """Count, cache and yield the answers."""
+        for prompt, prediction in answered:
             self._ledger.spent += prediction.spent or Spent()
             self._ledger.write()  # a kill must not hide it from other runs under the same cap
             self._given += 1
             self._service.keep(prompt, prediction, self._results.sample(prompt))
             yield prompt, prediction
-        found.clear()
+        answered.clear()
 
-    def _download(self, part: Part, batch: Batch, asked: RequestLines) -> AnswerLines:
+    def _download(self, part: Part, batch: Batch, requests: RequestLines) -> AnswerLines:
         paths = self._record.answer_files(part)
         try:
-            return fetch_answers(self._server, batch, paths, asked, part.requests, self._ending)
+            return fetch_answers(self._server, batch, paths, requests, part.requests, self._ending)
         except NotThereError as error:
             self._close(part, batch.status, part.worst)
             raise ModelError(
@@ -234,10 +234,10 @@ class BatchRun:
                 " asks the rest in a new one"
             )
         if self._before == (self._given, self._results.progress):
-            seen = ", ".join(self._statuses)
+            statuses = ", ".join(self._statuses)
             raise ModelError(
-                f"the batches of this run answered nothing ({seen}); try again later, with smaller"
-                " ones (--set backend.batch.max_requests), or without --batch-api"
+                f"the batches of this run answered nothing ({statuses}); try again later, with"
+                " smaller ones (--set backend.batch.max_requests), or without --batch-api"
             )
 
     def _plan(self, pending: PendingPrompts) -> bool:
@@ -291,10 +291,10 @@ class BatchRun:
         return planned < TRIED and self._ledger.has_room(more)
 
 
-def _show(task: Task, seen: dict[int, tuple[int, str]], part: Part, batch: Batch) -> None:
+def _show(task: Task, states: dict[int, tuple[int, str]], part: Part, batch: Batch) -> None:
     """Advance by what the server has finished since the last call; log only changes."""
-    before, _ = known = seen.get(part.number, (0, ""))
+    before, _ = last = states.get(part.number, (0, ""))
     finished = part.requests if batch.ended else min(batch.finished, part.requests)
-    now = seen[part.number] = max(finished, before), batch.status
-    if now != known:
+    now = states[part.number] = max(finished, before), batch.status
+    if now != last:
         task.advance(now[0] - before, {"batch": batch.status.replace("_", " ")})

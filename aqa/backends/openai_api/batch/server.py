@@ -101,8 +101,8 @@ class BatchServer:
 
         async def send() -> Batch:
             nonlocal seek
-            if seek and (found := await self._look_for(part)):
-                return found
+            if seek and (batch := await self._look_for(part)):
+                return batch
             seek = True
             response = await self._client.batches.with_raw_response.create(
                 input_file_id=file_id,
@@ -171,19 +171,19 @@ class BatchServer:
             listed = page.get("data")
             if not isinstance(listed, list):
                 raise BadBodyError("the server's list of batches is not a list")
-            found = [batch for batch in listed if isinstance(batch, dict)]
-            for batch in found:
+            batches = [batch for batch in listed if isinstance(batch, dict)]
+            for batch in batches:
                 metadata = batch.get("metadata")
                 marked = isinstance(metadata, dict) and metadata.get(KEY) == part.key
                 if marked or (part.file_id and batch.get("input_file_id") == part.file_id):
                     return self._batch(batch)
-            made = [batch.get("created_at") for batch in found]
-            oldest = min((time for time in made if isinstance(time, int | float)), default=None)
-            if not found or not page.get("has_more"):
+            times = [batch.get("created_at") for batch in batches]
+            oldest = min((time for time in times if isinstance(time, int | float)), default=None)
+            if not batches or not page.get("has_more"):
                 return None
             if oldest is not None and oldest < part.planned - MAX_CLOCK_SKEW:  # newest come first
                 return None
-            after = {"after": _text(found[-1], "id")}
+            after = {"after": _text(batches[-1], "id")}
         raise ModelError(
             "a batch of this run may be among the server's, but is not among the last"
             f" {PAGES * PAGE:,}; look for one with the metadata {KEY}: {part.key}, cancel it there,"
@@ -214,16 +214,16 @@ class BatchServer:
         )
 
     def _persist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        found: T = self._wait(self._until_answered(ask))
-        return found
+        result: T = self._wait(self._until_answered(ask))
+        return result
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         since, attempts = time.monotonic(), 0
         while True:
             try:
-                found = await ask()
+                result = await ask()
                 self._was_there = True
-                return found
+                return result
             except Exception as error:
                 failure = classify(error, self._access)
                 if failure is None:
