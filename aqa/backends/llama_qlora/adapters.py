@@ -36,21 +36,21 @@ def check_supported(folder: Path, note: Callable[[str], None]) -> None:
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, __version__
 
-    asked = json.loads((folder / ADAPTER_CONFIG).read_bytes())
-    kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(asked.get("peft_type"))
+    config = json.loads((folder / ADAPTER_CONFIG).read_bytes())
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING.get(config.get("peft_type"))
     if kind is None:
         raise ModelError(
             f"{folder}: peft {__version__} does not support adapters of kind"
-            f" {asked.get('peft_type')}; run pip install -U peft, or use another adapter"
+            f" {config.get('peft_type')}; run pip install -U peft, or use another adapter"
         )
-    if asked.get("layer_replication"):
+    if config.get("layer_replication"):
         raise ModelError(
             f"{folder}: this adapter repeats layers of its base (layer_replication), which is not"
             " supported; use an adapter without it"
         )
-    known = signature(kind).parameters
+    parameters = signature(kind).parameters
     # Falsy values have no effect: they are options of a later peft that nobody set.
-    if odd := {key: value for key, value in asked.items() if value and key not in known}:
+    if odd := {key: value for key, value in config.items() if value and key not in parameters}:
         named = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(odd.items()))
         note(
             f"{folder}: peft {__version__} does not know what {ADAPTER_CONFIG} asks for ({named})"
@@ -72,7 +72,7 @@ def prepare_model(model: Any, files: ModelFiles, options: LlamaQloraOptions, pac
     if files.adapter is not None:
         model = load_adapter(model, files.adapter, options)
         configs = model.peft_config.values()
-        if not any(each.is_prompt_learning or each.peft_type == "LORA" for each in configs):
+        if not any(config.is_prompt_learning or config.peft_type == "LORA" for config in configs):
             check_order(model, files)  # those two never mix tokens
     if packs and options.device_map is None:
         pack(model)
@@ -120,8 +120,8 @@ def load_adapter(model: Any, folder: Path, options: LlamaQloraOptions) -> Any:
                 raise
             raise ModelError(unfit) from error
         # peft ignores unexpected weights; it also saves some layers twice.
-        found = set_peft_model_state_dict(adapted, weights)
-    unexpected = set(found.unexpected_keys) - {LEARNT_PROMPT}  # peft reads these separately
+        loaded = set_peft_model_state_dict(adapted, weights)
+    unexpected = set(loaded.unexpected_keys) - {LEARNT_PROMPT}  # peft reads these separately
     if [name for name in unexpected if not TWICE.search(name)]:
         raise ModelError(unfit)
     return adapted
@@ -152,8 +152,8 @@ def fast_adapter(model: Any, dtype: Any, is_sharded: bool) -> AbstractContextMan
 
     Not if weights are sharded or offloaded, and so arrive only when needed.
     """
-    places = (getattr(model, "hf_device_map", None) or {}).values()
-    if is_sharded or {"cpu", "disk"} & {*places} or not hasattr(model, "peft_config"):
+    devices = (getattr(model, "hf_device_map", None) or {}).values()
+    if is_sharded or {"cpu", "disk"} & {*devices} or not hasattr(model, "peft_config"):
         return nullcontext()
     from aqa.backends.llama_qlora.fused_lora import fused_adapter
 
@@ -177,8 +177,8 @@ def _embeddings(folder: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     with explained(str(folder)), safe_open(path, framework="pt") as file:
-        found = [(EMBEDDING.search(name), name) for name in file.keys()]  # noqa: SIM118
-        return {at[1]: file.get_slice(name).get_shape()[0] for at, name in found if at}
+        matches = [(EMBEDDING.search(name), name) for name in file.keys()]  # noqa: SIM118
+        return {match[1]: file.get_slice(name).get_shape()[0] for match, name in matches if match}
 
 
 def _widen(model: Any, folder: Path) -> None:
@@ -208,9 +208,9 @@ def read_adapter(model: Any, folder: Path) -> None:
 
     from aqa.backends.local.sharding import shard_like
 
-    own = get_peft_model_state_dict(model, save_embedding_layers=False)
-    found = load_file(folder / ADAPTER_WEIGHTS)
-    known = own.keys() & found.keys()
-    reshaped = [name for name in known if own[name].shape != found[name].shape]
-    check_keys(str(folder), own.keys() - known, reshaped, found.keys() - known)
-    set_peft_model_state_dict(model, shard_like(own, found))
+    expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    stored = load_file(folder / ADAPTER_WEIGHTS)
+    common = expected.keys() & stored.keys()
+    reshaped = [name for name in common if expected[name].shape != stored[name].shape]
+    check_keys(str(folder), expected.keys() - common, reshaped, stored.keys() - common)
+    set_peft_model_state_dict(model, shard_like(expected, stored))

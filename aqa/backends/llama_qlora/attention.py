@@ -64,8 +64,8 @@ class Apart:
         before = states.shape[2] - int(self.inside.sum())
         shared = torch.arange(before).expand(len(self.indices), -1)
         columns = torch.cat([shared, self.indices + before], dim=1)
-        found = states[0].index_select(1, columns.flatten())
-        return found.view(len(found), *columns.shape, -1).transpose(0, 1)
+        rows = states[0].index_select(1, columns.flatten())
+        return rows.view(len(rows), *columns.shape, -1).transpose(0, 1)
 
 
 class _OwnWayError(Exception):
@@ -120,19 +120,19 @@ def _map_last_tokens(layer: Any) -> None:
     """Let the last MLP map only each row's last token, since no later layer reads the others."""
     if not hasattr(layer, "down_proj"):  # an attention layer or a mixture of experts
         return
-    whole: Callable[..., Any] = type(layer).forward
+    original: Callable[..., Any] = type(layer).forward
 
     def forward(self: Any, states: torch.Tensor, *others: Any, **named: Any) -> Any:
         apart = _APART.get()
         if apart is None or others or named:
-            return whole(self, states, *others, **named)
+            return original(self, states, *others, **named)
         last = apart.indices[:, -1]
-        mapped = whole(self, states[:, last])
+        mapped = original(self, states[:, last])
         if not isinstance(mapped, torch.Tensor):
-            return whole(self, states)
-        found = torch.zeros_like(states)
-        found[:, last] = mapped
-        return found
+            return original(self, states)
+        result = torch.zeros_like(states)
+        result[:, last] = mapped
+        return result
 
     # A method, which is bound to the copy if peft copies the layer (modules_to_save).
     layer.forward = MethodType(forward, layer)
@@ -147,8 +147,8 @@ def _mask(*sizes: Any, **words: Any) -> torch.Tensor | None:
     """Return None if there is no padding and each token attends to all before it."""
     if _APART.get() is not None:
         return None
-    whole = words.get("attention_mask") is None and words.get("local_size") is None
-    if whole and words.get("allow_is_causal_skip", True):
+    is_plain = words.get("attention_mask") is None and words.get("local_size") is None
+    if is_plain and words.get("allow_is_causal_skip", True):
         return None
     mask: torch.Tensor | None = sdpa_mask(*sizes, **words)
     return mask
@@ -174,10 +174,10 @@ def _attention(
         apart.used.append(module)
         query, key, value = map(apart.columns, (query, key, value))
     elif not plain or query.shape[2] == 1:
-        found: tuple[torch.Tensor, None] = sdpa_attention_forward(
+        attended: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **words
         )
-        return found
+        return attended
     scale = words.get("scaling") or query.shape[-1] ** -0.5
     mixed = causal_attention(query, key, value, scale)
     return mixed if apart is None else mixed[apart.inside][None], None
@@ -189,22 +189,22 @@ def causal_attention(
     """Compute the attention of the last tokens to all; scores and softmax are in float32."""
     rows, heads, tokens, width = query.shape
     groups, columns = key.shape[1:3]
-    each, before = heads // groups, columns - tokens
+    sharing, before = heads // groups, columns - tokens
     # Tokens come before the heads that share keys, so that a block of tokens is one matrix.
-    queries = (query.float() * scale).view(rows, groups, each, tokens, width).transpose(2, 3)
-    queries = queries.reshape(rows * groups, tokens * each, width)
+    queries = (query.float() * scale).view(rows, groups, sharing, tokens, width).transpose(2, 3)
+    queries = queries.reshape(rows * groups, tokens * sharing, width)
     keys = key.float().reshape(rows * groups, columns, width).transpose(1, 2)
     values = value.reshape(rows * groups, columns, -1)
     block = min(max(SCORES // (rows * heads * columns), LEAST), BLOCK, tokens)
     future = torch.full((block, block), float("-inf")).triu(1)[:, None]
-    found = value.new_empty(rows, tokens, groups, each, values.shape[-1])
+    attended = value.new_empty(rows, tokens, groups, sharing, values.shape[-1])
     for start in range(0, tokens, block):
         stop = min(start + block, tokens)
-        seen, size = before + stop, stop - start
-        scores = torch.bmm(queries[:, start * each : stop * each], keys[..., :seen])
-        own = scores.view(rows * groups, size, each, seen)[..., before + start :]
-        own += future[:size, :, :size]
+        visible, size = before + stop, stop - start
+        scores = torch.bmm(queries[:, start * sharing : stop * sharing], keys[..., :visible])
+        recent = scores.view(rows * groups, size, sharing, visible)[..., before + start :]
+        recent += future[:size, :, :size]
         weights = scores.softmax(-1).to(value.dtype)
-        mixed = torch.bmm(weights, values[:, :seen])
-        found[:, start:stop] = mixed.view(rows, groups, size, each, -1).transpose(1, 2)
-    return found.flatten(2, 3)
+        mixed = torch.bmm(weights, values[:, :visible])
+        attended[:, start:stop] = mixed.view(rows, groups, size, sharing, -1).transpose(1, 2)
+    return attended.flatten(2, 3)

@@ -181,10 +181,10 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     def hardware(self) -> Mapping[str, str]:
         """The device and dtype of this process, or of the server that it starts."""
-        found = super().hardware()
+        facts = super().hardware()
         if self.options.engine != "vllm":
-            return found
-        return engine_facts(self.options, found["dtype"])
+            return facts
+        return engine_facts(self.options, facts["dtype"])
 
     def generate(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Prediction]]:
         """Answer prompts window by window in batches of similar length, or through servers."""
@@ -211,13 +211,13 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         answers = write_continuously(self.model, ids, self._ends, options, self._budget, draws)
         while True:
             with quiet():  # not while the caller processes an answer
-                found = next(answers, None)
-            if found is None:
+                next_answer = next(answers, None)
+            if next_answer is None:
                 return
-            row, written = rows[found[0]], found[1]
+            row, written = rows[next_answer[0]], next_answer[1]
             count += 1
-            share = (perf_counter() - started) / count  # the average time in this window so far
-            yield self._predicted(row, written, share) if written else self._out_of_memory(row)
+            seconds = (perf_counter() - started) / count  # the average time in this window so far
+            yield self._predicted(row, written, seconds) if written else self._out_of_memory(row)
 
     def _answer_text(self, token_ids: Sequence[int]) -> tuple[str, bool]:
         """Strip the template's frame from an answer; return an unfinished thought whole."""

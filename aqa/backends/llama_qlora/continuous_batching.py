@@ -93,8 +93,8 @@ class Writer:
         """
         if not self._waiting:
             return []
-        each = max(_longest(self._waiting[0]), _longest(self._open)) + self._options.max_new_tokens
-        capacity = max(self._budget.tokens // each, 1)
+        room = max(_longest(self._waiting[0]), _longest(self._open)) + self._options.max_new_tokens
+        capacity = max(self._budget.tokens // room, 1)
         free = capacity - len(self._open)
         chosen: list[list[Answer]] = []
         while self._waiting and free > 0:
@@ -147,9 +147,9 @@ class Writer:
 
     def _write_tokens(self, answers: Sequence[Answer], logits: torch.Tensor) -> None:
         """Append a token to each unfinished answer; logits are (answers, vocabulary)."""
-        drawn = [a.draws[len(a.tokens)] if a.draws and not a.ended else 0.0 for a in answers]
-        found = zip(*chosen_tokens(logits, drawn, self._options), strict=True)
-        for answer, (token, log_probability) in zip(answers, found, strict=True):
+        draws = [a.draws[len(a.tokens)] if a.draws and not a.ended else 0.0 for a in answers]
+        chosen = zip(*chosen_tokens(logits, draws, self._options), strict=True)
+        for answer, (token, log_probability) in zip(answers, chosen, strict=True):
             if not answer.ended:
                 answer.tokens.append(token)
                 answer.log_probabilities.append(log_probability)
@@ -159,11 +159,11 @@ class Writer:
     def _let_go(self) -> list[Answer]:
         """Free the slots of finished answers."""
         ended = []
-        for place in reversed(range(len(self._open))):
-            if self._open[place].ended:
-                self._slots.remove(place)
-                ended.append(self._open[place])
-                self._open[place] = self._open[-1]
+        for slot in reversed(range(len(self._open))):
+            if self._open[slot].ended:
+                self._slots.remove(slot)
+                ended.append(self._open[slot])
+                self._open[slot] = self._open[-1]
                 self._open.pop()
         return ended
 
@@ -178,8 +178,8 @@ class Writer:
             self._budget.give_up()
             tried[0].fits, tried[0].ended = tried[0].ended, True
             return tried
-        each = _longest(tried) + self._options.max_new_tokens
-        self._budget.shrink(len(tried), each)
+        room = _longest(tried) + self._options.max_new_tokens
+        self._budget.shrink(len(tried), room)
         again: dict[int, list[Answer]] = {}
         for answer in going_on:
             answer.tokens.clear()

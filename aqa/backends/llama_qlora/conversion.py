@@ -72,8 +72,8 @@ def dequantize_once(
     """
     base = config.backend.model_copy(update={"model": files.spec, "engine": "transformers"})
     names = {"revision", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant"}
-    found = base.model_dump(include=names)
-    facts = json.dumps([source.name, source.sha256, dtype, found], sort_keys=True)
+    settings = base.model_dump(include=names)
+    facts = json.dumps([source.name, source.sha256, dtype, settings], sort_keys=True)
     name = f"{Path(files.spec).name}-4bit-{sha256(facts.encode()).hexdigest()[:16]}"
 
     def write(draft: Path) -> None:

@@ -55,8 +55,8 @@ def check_readable(model: Any, base: str) -> None:
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-    own = get_peft_model_state_dict(model, save_embedding_layers=False)
-    if lost := set_peft_model_state_dict(model, own).unexpected_keys:
+    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if lost := set_peft_model_state_dict(model, weights).unexpected_keys:
         kinds = sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in lost})
         raise ModelError(
             f"{base}: peft could not load again what an adapter learns over {', '.join(kinds)} in a"

@@ -47,13 +47,13 @@ def write_continuously(
     """
     from aqa.backends.llama_qlora.continuous_batching import Answer, Writer
 
-    each, groups = options.answers_each, group_by_prefix(rows)
+    count, groups = options.answers_each, group_by_prefix(rows)
     answers: dict[int, list[Answer]] = {}
     for group in groups:
         prefix = [*rows[group.members[0]][: group.length]]  # an object of its own
         for number in group.members:
-            own = draws[number * each : (number + 1) * each]
-            answers[number] = [Answer(number, rows[number], prefix, one) for one in own]
+            row_draws = draws[number * count : (number + 1) * count]
+            answers[number] = [Answer(number, rows[number], prefix, draw) for draw in row_draws]
     alike = [[a for number in group.members for a in answers[number]] for group in groups]
     for ended in Writer(model, ends, options, budget).write(alike):
         mine = answers.get(ended.number)
@@ -76,8 +76,8 @@ def write_answers(
         forget_lengths(model)
         if len({len(row) for row in rows}) > 1:
             return _write_by_length(model, rows, ends, options, draws)
-    each = options.answers_each if options.draws else 1  # `generate` adds rows for beams itself
-    ids, mask = pad_left([row for row in rows for _ in range(each)], ends.ids[0])
+    count = options.answers_each if options.draws else 1  # `generate` adds rows for beams itself
+    ids, mask = pad_left([row for row in rows for _ in range(count)], ends.ids[0])
     device = input_device(model)
     inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
     return generate_answers(model, inputs, ids.shape[1], ends, options, draws)
@@ -87,14 +87,14 @@ def _write_by_length(
     model: Any, rows: Rows, ends: StopConditions, options: GenerationOptions, draws: UniformDraws
 ) -> list[list[GeneratedAnswer]]:
     """Write answers to rows of one length at a time, for models that other lengths would affect."""
-    found: dict[int, list[GeneratedAnswer]] = {}
+    by_row: dict[int, list[GeneratedAnswer]] = {}
     for length in sorted({len(row) for row in rows}, reverse=True):
-        places = [place for place, row in enumerate(rows) if len(row) == length]
-        each = options.answers_each
-        own = [draw for place in places for draw in draws[place * each : (place + 1) * each]]
-        answers = write_answers(model, [rows[place] for place in places], ends, options, own)
-        found |= zip(places, answers, strict=True)
-    return [found[place] for place in range(len(rows))]
+        numbers = [n for n, row in enumerate(rows) if len(row) == length]
+        count = options.answers_each
+        drawn = [draw for n in numbers for draw in draws[n * count : (n + 1) * count]]
+        answers = write_answers(model, [rows[n] for n in numbers], ends, options, drawn)
+        by_row |= zip(numbers, answers, strict=True)
+    return [by_row[n] for n in range(len(rows))]
 
 
 def pad_left(rows: Rows, filling: int) -> tuple[Any, Any]:

@@ -23,10 +23,10 @@ def find_converter() -> Path:
     """Find llama.cpp's converter on the PATH or beside llama-cpp-python; else raise ModelError."""
     on_path = shutil.which(CONVERTER)
     package = find_spec(LLAMA_CPP)
-    places = [] if on_path is None else [Path(on_path)]
+    paths = [] if on_path is None else [Path(on_path)]
     if package is not None and package.origin is not None:
-        places.append(Path(package.origin).parents[1] / "bin" / CONVERTER)
-    for path in places:
+        paths.append(Path(package.origin).parents[1] / "bin" / CONVERTER)
+    for path in paths:
         if path.is_file():
             return path
     raise ModelError(
@@ -44,11 +44,11 @@ def convert_to_gguf(model: Path, kind: str) -> Path:
     target = model.with_name(f"{model.name}-{kind}.gguf")
     draft = model.with_name(f".{model.name}-{kind}.draft.gguf")
     command = [sys.executable, str(find_converter()), str(model), "--outfile", str(draft)]
-    done = subprocess.run(  # noqa: S603
+    result = subprocess.run(  # noqa: S603
         [*command, "--outtype", kind], capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise ModelError(f"{model}: llama.cpp's converter can't convert it: {shown(last)}")
     draft.replace(target)
     return target
@@ -66,7 +66,7 @@ def export_gguf(
     ids = [reader.encode(prompt).prompt_ids for prompt, _ in wanted]
     written = write_answers(file, ids, ends, reader.config.generation.max_new_tokens)
     pairs = zip(wanted, written, strict=True)
-    different = sum(raw != reader.text_of(found) for (_, raw), found in pairs)
+    different = sum(raw != reader.text_of(ids_written) for (_, raw), ids_written in pairs)
     return Merged(file, len(wanted), different)
 
 

@@ -81,26 +81,26 @@ class CacheSlots:
         rows, columns = self._planned
         return like.new_zeros((rows, like.shape[1], columns, like.shape[3]))
 
-    def add(self, found: Sequence[tuple[torch.Tensor, torch.Tensor]], spans: list[Span]) -> None:
+    def add(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], spans: list[Span]) -> None:
         """Copy rows, given as keys and values per layer, to free slots; call `reserve` first."""
         if not self.cache.layers:
-            layers = [PreallocatedLayer(*map(self._empty, pair)) for pair in found]
+            layers = [PreallocatedLayer(*map(self._empty, pair)) for pair in pairs]
             self.cache = Cache(layers=layers)
         first, end = len(self.lengths), self._end
-        for layer, pair in zip(self.cache.layers, found, strict=True):
+        for layer, pair in zip(self.cache.layers, pairs, strict=True):
             for storage, states in zip(layer.storage, pair, strict=True):
-                for place, (row, start, stop) in enumerate(spans, first):
-                    storage[place, :, end - (stop - start) : end] = states[row, :, start:stop]
+                for slot, (row, start, stop) in enumerate(spans, first):
+                    storage[slot, :, end - (stop - start) : end] = states[row, :, start:stop]
         self.lengths += [stop - start for _, start, stop in spans]
 
-    def remove(self, place: int) -> None:
+    def remove(self, slot: int) -> None:
         """Free a slot by moving the last row there."""
         last, length = len(self.lengths) - 1, self.lengths[-1]
-        for layer in self.cache.layers if place < last else ():
+        for layer in self.cache.layers if slot < last else ():
             for storage in layer.storage:
                 start = self._end - length
-                storage[place, :, start : self._end] = storage[last, :, start : self._end]
-        self.lengths[place] = length
+                storage[slot, :, start : self._end] = storage[last, :, start : self._end]
+        self.lengths[slot] = length
         self.lengths.pop()
 
     def begin(self, steps: int) -> tuple[torch.Tensor, torch.Tensor]:

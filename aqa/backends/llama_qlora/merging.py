@@ -56,13 +56,13 @@ def merge_adapter(
 
 def merged_config(config: RunConfig, folder: Path) -> RunConfig:
     """Return the config of the merged model in a folder, for greedy answers."""
-    whole = {"model": str(folder), "quantization": "none"}
-    return _greedy(config, config.backend.model_copy(update=whole))
+    changes = {"model": str(folder), "quantization": "none"}
+    return _greedy(config, config.backend.model_copy(update=changes))
 
 
 def _greedy(config: RunConfig, backend: BackendOptions) -> RunConfig:
-    one = {"temperature": 0.0, "num_beams": 1, "num_return_sequences": 1}
-    greedy = config.generation.model_copy(update=one)
+    changes = {"temperature": 0.0, "num_beams": 1, "num_return_sequences": 1}
+    greedy = config.generation.model_copy(update=changes)
     return config.model_copy(update={"backend": backend, "generation": greedy})
 
 
@@ -116,8 +116,8 @@ def write_model(reader: LocalReader, model: Any, folder: Path) -> None:
         reader.save_tokenizer(folder)
     path = folder / CONFIG
     saved = json.loads(path.read_bytes())
-    whole = {**rope_keys(saved, type(model.config)), **saved}
-    path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    completed = {**rope_keys(saved, type(model.config)), **saved}
+    path.write_text(json.dumps(completed, indent=2) + "\n", encoding="utf-8")
 
 
 def rope_keys(config: Mapping[str, Any], kind: Any) -> dict[str, Any]:
@@ -128,15 +128,15 @@ def rope_keys(config: Mapping[str, Any], kind: Any) -> dict[str, Any]:
     if this `kind` of config (Laguna's) would now apply it to all layers.
     """
     rope = config.get("rope_parameters") or {}
-    whole = rope.get("full_attention", rope)
-    found = {"rope_theta": whole["rope_theta"]} if "rope_theta" in whole else {}
-    if whole.get("rope_type", "default") != "default":
-        found["rope_scaling"] = {**whole, "type": whole["rope_type"]}
+    main = rope.get("full_attention", rope)
+    keys = {"rope_theta": main["rope_theta"]} if "rope_theta" in main else {}
+    if main.get("rope_type", "default") != "default":
+        keys["rope_scaling"] = {**main, "type": main["rope_type"]}
     if theta := rope.get("sliding_attention", {}).get("rope_theta"):
-        found["rope_local_base_freq"] = theta
-    if whole is not rope and "rope_scaling" in found:
+        keys["rope_local_base_freq"] = theta
+    if main is not rope and "rope_scaling" in keys:
         with catch_warnings(action="ignore"):  # about the old key
-            again = kind.from_dict({**found, **config}).rope_parameters
+            again = kind.from_dict({**keys, **config}).rope_parameters
         if "full_attention" not in again:
-            del found["rope_scaling"]
-    return found
+            del keys["rope_scaling"]
+    return keys

@@ -48,7 +48,7 @@ def load_model(
         from transformers import AutoModelForCausalLM
 
     model_config = load_config(files, options)
-    dtype, own = compute_dtype(options), own_quantization(model_config)
+    dtype, quantization = compute_dtype(options), own_quantization(model_config)
     model = load_whole(
         AutoModelForCausalLM,
         files,
@@ -58,7 +58,7 @@ def load_model(
         attn_implementation=_attention(options, training),
         **placement(options, training),
         use_safetensors=True,
-        **_quantization(options, own, dtype, training),
+        **_quantization(options, quantization, dtype, training),
     )
     four_bit = list(linear_4bit(model)) if getattr(model, "is_quantized", False) else []
     if options.quantization == "4bit" and not four_bit:
@@ -69,7 +69,7 @@ def load_model(
     for layer in four_bit:
         layer.support_avx512bf16_for_cpu = False
         layer.compute_dtype = layer.weight.quant_state.dtype = dtype
-    if own:
+    if quantization:
         in_half_to(model, dtype)
     at_once = four_bit and options.dequantize_on_cpu and local_device() == "cpu"
     if (at_once and not training) or (dequantizes and getattr(model, "is_quantized", False)):
@@ -96,9 +96,9 @@ def check_order(model: Any, files: ModelFiles) -> None:
 
     rows = torch.tensor([[[5, 6, 7]], [[5, 6, 8]]], device=input_device(model))
     with explained(files.spec, files.title), torch.no_grad():  # it may cache what training uses
-        found = [model(input_ids=row, use_cache=False).logits[0, 0] for row in rows]
+        logits = [model(input_ids=row, use_cache=False).logits[0, 0] for row in rows]
     title = str(files.adapter) if hasattr(model, "peft_config") else files.title
-    check_causal(model, title, *found)
+    check_causal(model, title, *logits)
 
 
 def linear_4bit(model: Any) -> Iterator[Any]:
@@ -186,13 +186,13 @@ def check_quantization(options: LlamaQloraOptions, model_config: Any) -> None:
     Raises:
         ModelError: they are not; says what to choose.
     """
-    own = own_quantization(model_config)
-    if options.quantization == "none" and own != BNB_4BIT:
+    quantization = own_quantization(model_config)
+    if options.quantization == "none" and quantization != BNB_4BIT:
         return
-    if own not in ("", BNB_4BIT):
+    if quantization not in ("", BNB_4BIT):
         raise ModelError(
-            f"{options.model}: its weights are already quantised ({own}) and can't be quantised"
-            " again; use them as they are with --set backend.quantization=none"
+            f"{options.model}: its weights are already quantised ({quantization}) and can't be"
+            " quantised again; use them as they are with --set backend.quantization=none"
         )
     if local_device() == "mps":
         raise ModelError(f"4-bit weights do not work on Apple's GPUs; {WITHOUT_4_BITS}")
@@ -239,7 +239,7 @@ def check_packing(options: LlamaQloraOptions, model_config: Any) -> None:
 
 
 def _quantization(
-    options: LlamaQloraOptions, own: str, dtype: Any, training: bool
+    options: LlamaQloraOptions, quantization: str, dtype: Any, training: bool
 ) -> dict[str, Any]:
     """Return the settings for bitsandbytes; none for a checkpoint with its own quantisation.
 
@@ -247,7 +247,7 @@ def _quantization(
     """
     from transformers import BitsAndBytesConfig
 
-    if own or options.quantization == "none":
+    if quantization or options.quantization == "none":
         return {}
     settings = BitsAndBytesConfig(
         load_in_4bit=True,

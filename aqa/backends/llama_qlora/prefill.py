@@ -72,11 +72,11 @@ def read_rows(model: Any, rows: Sequence[Row], prefixes: Sequence[Row], begun: L
         logits = _read(model, firsts, past_key_values=cache)
         layers = _layers(cache)
     spans = [Span(number, 0, len(first)) for number, first in enumerate(firsts)]
-    found = Read(layers, spans, logits)
+    read = Read(layers, spans, logits)
     if not is_shared:
-        return found
+        return read
     rests = [row[len(prefix) :] for row, prefix in zip(rows, prefixes, strict=True)]
-    return _read_on(model, found, prefix_of, rests)
+    return _read_on(model, read, prefix_of, rests)
 
 
 def _read_flat(model: Any, rows: Sequence[Row], begun: Layers) -> tuple[Layers, torch.Tensor]:

@@ -40,10 +40,10 @@ def group_by_prefix(rows: Sequence[Row]) -> list[Group]:
     return groups
 
 
-def shared_tokens(one: Row, other: Row) -> int:
+def shared_tokens(row: Row, other: Row) -> int:
     """Return how many tokens two rows have in common at their start."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+    pairs = enumerate(zip(row, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(row), len(other)))
 
 
 def can_share(model: Any) -> bool:
@@ -54,14 +54,14 @@ def can_share(model: Any) -> bool:
     """
     config = model.config.get_text_config()
     layers = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None) or ()
-    whole = all(layer in WHOLE for layer in layers)
+    keeps_all = all(layer in WHOLE for layer in layers)
     window = getattr(config, "sliding_window", None)
     # Activated LoRA starts after certain tokens, which it looks for in each input.
     activated = any(getattr(a, "alora_invocation_tokens", None) for a in _adapters(model))
     return (
         window is None
         and "past_key_values" in _arguments(model)
-        and whole
+        and keeps_all
         and not activated
         # It accepts positions, or computes them from the mask (like Bloom, unlike MPT).
         and (model.config.model_type == "bloom" or takes_positions(model))
@@ -98,8 +98,8 @@ def counts_padding(model: Any) -> bool:
 
 
 def _adapters(model: Any) -> Collection[Any]:
-    found: Mapping[str, Any] = getattr(model, "peft_config", {})
-    return found.values()
+    adapters: Mapping[str, Any] = getattr(model, "peft_config", {})
+    return adapters.values()
 
 
 def steady_length(config: Any) -> float:
@@ -109,11 +109,11 @@ def steady_length(config: Any) -> float:
     """
     config = config.get_text_config()
     ropes = getattr(config, "rope_parameters", None) or {}
-    each = [ropes, *(rope for rope in ropes.values() if isinstance(rope, Mapping))]
+    kinds = [ropes, *(rope for rope in ropes.values() if isinstance(rope, Mapping))]
     return min(
         (
             rope.get("original_max_position_embeddings") or config.max_position_embeddings
-            for rope in each
+            for rope in kinds
             if rope.get("rope_type") in LENGTHENED
         ),
         default=math.inf,

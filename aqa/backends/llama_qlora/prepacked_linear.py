@@ -32,10 +32,10 @@ class PackedLinear(torch.nn.Linear):
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Map states of shape (..., in) to (..., out)."""
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+        mapped: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
             states, self.packed, self.bias, "none", [], ""
         )
-        return found
+        return mapped
 
 
 def pack(model: Any) -> None:

@@ -55,17 +55,17 @@ def _logits(model: Any, inputs: Batch) -> Iterator[torch.Tensor]:
 
     Sharded weights always use one call, since processes must call the model equally often.
     """
-    whole = getattr(model, "module", model)  # unwrap DistributedDataParallel
+    unwrapped = getattr(model, "module", model)  # unwrap DistributedDataParallel
     (rows, positions), ids = inputs["label_places"], inputs["input_ids"]
-    if ids.shape[1] <= steady_length(whole.config) or "position_ids" in inputs or sharded_by():
+    if ids.shape[1] <= steady_length(unwrapped.config) or "position_ids" in inputs or sharded_by():
         read = {key: inputs[key] for key in ("input_ids", "position_ids") if key in inputs}
-        with logits_at(whole, rows, positions):
+        with logits_at(unwrapped, rows, positions):
             yield model(**read, use_cache=False).logits[0]
         return
     for number, length in enumerate(inputs["attention_mask"].sum(1).tolist()):
-        own = positions[rows == number]
-        forget_lengths(whole)
-        with logits_at(whole, torch.zeros_like(own), own):
+        columns = positions[rows == number]
+        forget_lengths(unwrapped)
+        with logits_at(unwrapped, torch.zeros_like(columns), columns):
             yield model(input_ids=ids[number : number + 1, :length], use_cache=False).logits[0]
 
 
@@ -101,31 +101,31 @@ class AdapterTrainer(AnswerTrainer):
 
     def calls(self, model: Any) -> Calls:
         """Call the model as a whole."""
-        one = torch.zeros(1, 1, dtype=torch.long, device=self.args.device)
-        return {"forward": lambda: model(input_ids=one, use_cache=False)}
+        token = torch.zeros(1, 1, dtype=torch.long, device=self.args.device)
+        return {"forward": lambda: model(input_ids=token, use_cache=False)}
 
     def write(self, folder: Path) -> None:
         """Write the adapter; equal weights give equal bytes."""
-        whole = gather_weights(self.model, trained_only=True)
+        weights = gather_weights(self.model, trained_only=True)
         if is_first_process():
-            self._write(folder, self.model.peft_config["default"], whole)
+            self._write(folder, self.model.peft_config["default"], weights)
 
     def write_trained(self, folder: Path) -> None:
         """Write the adapter for the original base, even if PiSSA changed it."""
         if self._begun is None:
             super().write_trained(folder)
             return
-        whole = gather_weights(self.model, trained_only=True)
+        weights = gather_weights(self.model, trained_only=True)
         if is_first_process():
             config = self.model.peft_config["default"]
-            trained = {n: w.detach() for n, w in (whole or trained_weights(self.model)).items()}
+            trained = {n: w.detach() for n, w in (weights or trained_weights(self.model)).items()}
             self._write(folder, *beyond_beginning(config, trained, self._begun))
 
     def _write(self, folder: Path, config: Any, weights: dict[str, torch.Tensor] | None) -> None:
         for names in ("target_modules", "target_parameters"):
-            if isinstance(found := getattr(config, names), set):
-                setattr(config, names, sorted(found))  # otherwise in arbitrary order
-        own = self.model.peft_config["default"]
+            if isinstance(targets := getattr(config, names), set):
+                setattr(config, names, sorted(targets))  # otherwise in arbitrary order
+        trained = self.model.peft_config["default"]
         self.model.peft_config["default"] = config
         self.model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
-        self.model.peft_config["default"] = own
+        self.model.peft_config["default"] = trained

@@ -60,10 +60,7 @@ def _token(item: object) -> Token | None:
 
 
 def answer_logprobs(
-    raw: str,
-    structured: StructuredAnswer | None,
-    part: AnswerPart,
-    tokens: Sequence[Token],
+    raw: str, structured: StructuredAnswer | None, part: AnswerPart, tokens: Sequence[Token]
 ) -> list[float]:
     """Return the log-probabilities of the tokens of the answer itself; [] if unknown.
 

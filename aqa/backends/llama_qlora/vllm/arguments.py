@@ -37,7 +37,7 @@ def server_arguments(
     """Return the arguments after the model's name; ours override the model's own files."""
     vllm = options.vllm
     memory = vllm.gpu_memory_utilization or (_own_memory() if engine.on_cpu else None)
-    found = [
+    arguments = [
         *("--served-model-name", BASE),
         *("--dtype", dtype),
         *("--max-model-len", str(options.max_seq_length)),
@@ -48,19 +48,19 @@ def server_arguments(
         "--disable-uvicorn-access-log",
     ]
     if options.revision is not None:
-        found += ["--revision", options.revision]
+        arguments += ["--revision", options.revision]
     if options.trust_remote_code:
-        found.append("--trust-remote-code")
+        arguments.append("--trust-remote-code")
     if vllm.quantization is not None:
-        found += ["--quantization", vllm.quantization]
+        arguments += ["--quantization", vllm.quantization]
     if memory is not None:
-        found += ["--gpu-memory-utilization", str(memory)]
+        arguments += ["--gpu-memory-utilization", str(memory)]
     if files.adapter is not None:
         highest = _highest(_config(files.adapter))
         rank = next(rank for rank in RANKS if rank >= highest)  # the smallest that fits
-        found += ["--enable-lora", "--max-lora-rank", str(rank)]
-        found += ["--lora-modules", f"{ADAPTER}={files.adapter.absolute()}"]
-    return [*found, *vllm.arguments]
+        arguments += ["--enable-lora", "--max-lora-rank", str(rank)]
+        arguments += ["--lora-modules", f"{ADAPTER}={files.adapter.absolute()}"]
+    return [*arguments, *vllm.arguments]
 
 
 def _own_memory() -> float:
@@ -101,13 +101,13 @@ def _scalings(config: dict[str, Any]) -> set[float]:
     ranks, alphas = (config.get(f"{name}_pattern") or {} for name in ("rank", "alpha"))
     power = 0.5 if config.get("use_rslora") else 1.0
     r, alpha = config.get("r") or 1, config.get("lora_alpha") or 1
-    own = {(ranks.get(key, r), alphas.get(key, alpha)) for key in {*ranks, *alphas}}
-    return {round(alpha / rank**power, 9) for rank, alpha in {(r, alpha), *own}}
+    pairs = {(ranks.get(key, r), alphas.get(key, alpha)) for key in {*ranks, *alphas}}
+    return {round(alpha / rank**power, 9) for rank, alpha in {(r, alpha), *pairs}}
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "adapter_config.json").read_bytes())
-    return found
+    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_bytes())
+    return config
 
 
 def _highest(config: dict[str, Any]) -> int:

@@ -91,7 +91,9 @@ class VllmEngine:
         except NoServerError as error:
             reason = str(error)
             if self._process is not None:
-                reason = f"vLLM stopped before all questions were answered ({self._process.said()})"
+                reason = (
+                    f"vLLM stopped before all questions were answered ({self._process.why_ended()})"
+                )
             raise ModelError(f"{reason}; run the same command again to resume") from error
 
     async def _ask(self, prompt: Prompt) -> Written:
@@ -103,19 +105,19 @@ class VllmEngine:
 
     def _start(self, opened: ExitStack) -> ServerProcess:
         """Start a server, which ends with the stack."""
-        found = find_vllm(self._vllm.python)
+        vllm = find_vllm(self._vllm.python)
         folder = self._folder or Path(opened.enter_context(tempfile.TemporaryDirectory()))
         beams = self._requests.options.num_beams
-        words = server_arguments(found, self._files, self._options, self._dtype, beams)
+        words = server_arguments(vllm, self._files, self._options, self._dtype, beams)
         log = folder.absolute() / VLLM_LOG
         if rank := process_rank():  # each process has its own server
             log = log.with_suffix(f".{rank}.log")
         model = self._files.base
         if Path(model).exists():
             model = str(Path(model).absolute())
-        process = ServerProcess(found, model, words, log, own_gpus(self._vllm.gpus))
+        process = ServerProcess(vllm, model, words, log, own_gpus(self._vllm.gpus))
         opened.callback(process.close)
-        self._progress.note(f"vLLM {found.version} is starting, {self._dtype}; its log is {log}")
+        self._progress.note(f"vLLM {vllm.version} is starting, {self._dtype}; its log is {log}")
         return process
 
     def _tell_of_base(self) -> None:
@@ -147,19 +149,19 @@ class VllmEngine:
     def _wait_until_up(self, process: ServerProcess) -> None:
         until = time.monotonic() + self._vllm.start_timeout
         with self._progress.task("Starting vLLM", None, "lines") as task:
-            seen = 0
+            count = 0
             while not self._wait(self._pool.is_up(process.url)):
                 if not process.alive:
-                    raise ModelError(f"vLLM did not start: {process.said(at_start=True)}")
+                    raise ModelError(f"vLLM did not start: {process.why_ended(at_start=True)}")
                 if time.monotonic() > until:
                     raise ModelError(
                         f"vLLM was not ready after {self._vllm.start_timeout:g} s:"
-                        f" {process.said(at_start=True)}; raise backend.vllm.start_timeout"
+                        f" {process.why_ended(at_start=True)}; raise backend.vllm.start_timeout"
                     )
                 time.sleep(LOOK)
                 lines = len(process.lines())
-                task.advance(lines - seen)
-                seen = lines
+                task.advance(lines - count)
+                count = lines
 
     def _runs(self) -> bool:
         """Whether the server started here still runs; True for others, which are unknown."""

@@ -78,12 +78,11 @@ class Pool:
         except httpx2.HTTPError as error:
             raise ModelError(f"{url}/v1/models: {self._why(error)}") from error
         try:
-            found = [
-                dict(each) for each in json.loads(without_secrets(reply.text, [self._key]))["data"]
-            ]
+            listed = json.loads(without_secrets(reply.text, [self._key]))["data"]
+            models = [dict(model) for model in listed]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{url}/v1/models: its answer is not a list of models") from error
-        return found
+        return models
 
     async def add(self, server: Server, probe: Json, read: Callable[[Json, Json], object]) -> None:
         """Add a server once it has answered a small request that can be `read`.
@@ -145,23 +144,23 @@ class Pool:
             raise RefusedError(self._reported(reply))
         reply.raise_for_status()
         try:
-            found = reply.json()
+            answer = reply.json()
         except (ValueError, RecursionError) as error:
             raise httpx2.DecodingError("its answer is not JSON", request=reply.request) from error
-        if not isinstance(found, dict):
+        if not isinstance(answer, dict):
             raise httpx2.DecodingError("its answer is not an object", request=reply.request)
-        return found
+        return answer
 
     async def _reply(self, server: Server, body: Json) -> httpx2.Response:
         """Return a server's reply, waiting longer while it answers other requests."""
         clock = asyncio.get_running_loop().time
         limits = httpx2.Timeout(self._patience, connect=self._client.timeout.connect, read=None)
-        url, asked = f"{server.url}/v1/completions", clock()
+        url, started = f"{server.url}/v1/completions", clock()
         sent = self._client.post(url, json={"model": server.model, **body}, timeout=limits)
         work = asyncio.ensure_future(sent)
         try:
             while not work.done():
-                left = max(asked, server.answered) + self._patience - clock()
+                left = max(started, server.answered) + self._patience - clock()
                 if left <= 0:
                     raise httpx2.ReadTimeout("no answer")
                 await asyncio.wait([work], timeout=left)
@@ -190,9 +189,9 @@ class Pool:
 
     def _reported(self, reply: httpx2.Response) -> str:
         try:
-            found = reply.json()
-            said = found.get("error", found)
-            text = str(said.get("message", said))
+            body = reply.json()
+            error = body.get("error", body)
+            text = str(error.get("message", error))
         except (ValueError, AttributeError, RecursionError):
             text = reply.text
         return self._shown(text) or f"it answers {reply.status_code}"

@@ -85,24 +85,24 @@ def find_vllm(python: str | None) -> Vllm:
         " name its Python: --set backend.vllm.python=vllm-env/bin/python"
     )
     try:
-        answer = subprocess.run(  # noqa: S603
+        result = subprocess.run(  # noqa: S603
             [path, "-c", LOOK_AT_VLLM],
             capture_output=True, text=True, timeout=60, check=True, cwd=Path(sys.prefix),
             env=_environment(python, {}),
         )  # fmt: skip
-        found = json.loads(answer.stdout)
+        package = json.loads(result.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise ModelError(f"{path} is not a Python that can be run; {how}") from error
-    if not found:
+    if not package:
         raise ModelError(f"{path} has no vLLM; {how}")
-    return Vllm(path, found["name"], found["version"])
+    return Vllm(path, package["name"], package["version"])
 
 
 def free_port() -> int:
     """Return an unused port of the loopback interface."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        port: int = opened.getsockname()[1]
     return port
 
 
@@ -112,7 +112,7 @@ def _environment(python: str | None, added: Mapping[str, str]) -> dict[str, str]
     return {**{k: v for k, v in os.environ.items() if k not in left_out}, **added}
 
 
-def own_gpus(each: int) -> dict[str, str]:
+def own_gpus(count: int) -> dict[str, str]:
     """Assign GPUs to this process's server, if several processes each start one.
 
     Raises:
@@ -120,15 +120,15 @@ def own_gpus(each: int) -> dict[str, str]:
     """
     if process_count() == 1:
         return {}
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    first = local_rank() * each
-    numbers = [str(number) for number in range(first, first + each)]
-    if seen is not None:
-        numbers = seen.split(",")[first : first + each]
-    if seen and len(numbers) < each:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    first = local_rank() * count
+    numbers = [str(number) for number in range(first, first + count)]
+    if visible is not None:
+        numbers = visible.split(",")[first : first + count]
+    if visible and len(numbers) < count:
         raise ModelError(
-            f"process {local_rank() + 1} of this machine needs {each} more GPUs for its server, but"
-            f" CUDA_VISIBLE_DEVICES={seen} has too few; start fewer processes"
+            f"process {local_rank() + 1} of this machine needs {count} more GPUs for its server,"
+            f" but CUDA_VISIBLE_DEVICES={visible} has too few; start fewer processes"
         )
     return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
 
@@ -192,18 +192,18 @@ class ServerProcess:
         text = self._log.read_bytes()[self._said_before :].decode(errors="replace")
         return [line for line in text.splitlines() if line.strip()]
 
-    def said(self, at_start: bool = False) -> str:
+    def why_ended(self, at_start: bool = False) -> str:
         """Return why the server ended, as far as it is logged, and where the log is.
 
         At startup the last line serves if nothing looks like an error; later it could be anything.
         """
         lines = [LEVEL.sub("", line) for line in self.lines() if not MILD.search(line)]
-        found = []
+        errors = []
         for number, line in enumerate(lines):
             if match := RAISED.search(line):
                 more = lines[number + 1 : number + 3] if LISTED.search(line) else []
-                found.append(" ".join([match[0], *map(str.strip, more)]))
-        causes = [text for text in found if WRAPPED not in text] or found
+                errors.append(" ".join([match[0], *map(str.strip, more)]))
+        causes = [text for text in errors if WRAPPED not in text] or errors
         last = lines[-1:] if at_start else []
         reason = (causes[:1] or last or ["it gave no reason"])[0]
         return f"{shown(reason)}; {self._log} holds its whole output"

@@ -52,7 +52,7 @@ class Requests:
     @property
     def _common(self) -> Json:
         options = self.options
-        found: Json = {
+        body: Json = {
             "max_tokens": options.max_new_tokens,
             "temperature": options.temperature,
             "top_p": options.top_p,
@@ -68,15 +68,15 @@ class Requests:
             "stop_token_ids": list(self.ends.ids),
         }
         if self.stop:
-            found["stop"] = [self.stop]
+            body["stop"] = [self.stop]
         if options.num_beams > 1:
-            found |= {
+            body |= {
                 "use_beam_search": True,
                 "n": options.num_beams,
                 "length_penalty": options.length_penalty,
                 "include_stop_str_in_output": True,  # otherwise the end has no log-probability
             }
-        return found
+        return body
 
     def read(self, body: Json, reply: Json) -> list[GeneratedAnswer]:
         """Return the answers to a request, as many as are wanted, likeliest first.
@@ -89,19 +89,19 @@ class Requests:
         try:
             choices = reply["choices"]
             read = choices[0].get("prompt_token_ids")
-            pairs = [(each["token_ids"], each["logprobs"]["token_logprobs"]) for each in choices]
+            pairs = [(c["token_ids"], c["logprobs"]["token_logprobs"]) for c in choices]
             written = [token for ids, _ in pairs for token in ids]
             are_ids = all(type(token) is int and 0 <= token < MOST_IDS for token in written)
             are_even = all(len(ids) == len(values) for ids, values in pairs)
-            found = [self.ends.until(*pair) for pair in pairs if are_ids and are_even]
+            answers = [self.ends.until(*pair) for pair in pairs if are_ids and are_even]
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise ModelError(TOO_OLD) from error
         if read is not None and read != body["prompt"]:
             raise ModelError("it read other token ids than those it was sent")
         if not (are_ids and are_even):
             raise ModelError(TOO_OLD)
-        if len(found) < self.options.answers_each:
+        if len(answers) < self.options.answers_each:
             wanted = self.options.answers_each
-            raise RefusedError(f"the server gave {len(found)} of the {wanted} answers requested")
-        found.sort(key=lambda each: each.score(self.options.length_penalty), reverse=True)
-        return found[: self.options.answers_each]
+            raise RefusedError(f"the server gave {len(answers)} of the {wanted} answers requested")
+        answers.sort(key=lambda answer: answer.score(self.options.length_penalty), reverse=True)
+        return answers[: self.options.answers_each]

@@ -21,13 +21,13 @@ def server_urls(options: VllmOptions) -> list[str]:
     """
     allow = None if options.allow_http else "allow it with --set backend.vllm.allow_http=true"
     setting = Setting("backend.vllm.urls", KEY, allow)
-    found = [
+    urls = [
         checked_address(url, setting)[0].rstrip("/").removesuffix("/v1") for url in options.urls
     ]
-    for url in found:
-        if found.count(url) > 1:
+    for url in urls:
+        if urls.count(url) > 1:
             raise ConfigError(f"config key backend.vllm.urls: {url} appears twice")
-    return found
+    return urls
 
 
 def choose_model(
@@ -38,10 +38,10 @@ def choose_model(
     Raises:
         ConfigError: it has no such model, or reads fewer tokens at once.
     """
-    names = [str(each.get("id")) for each in listed]
+    names = [str(model.get("id")) for model in listed]
     wanted = options.vllm.served_model
     if wanted is None:
-        wanted = _by_place(listed, options, files)
+        wanted = _by_location(listed, options, files)
     if wanted not in names:
         problem = f"none is called {wanted}; set"
         if wanted is None:
@@ -52,7 +52,7 @@ def choose_model(
             f"{url} serves {', '.join(names) or 'nothing'}; {problem} backend.vllm.served_model to"
             " one of them"
         )
-    known_lengths = (each.get("max_model_len") for each in listed)
+    known_lengths = (model.get("max_model_len") for model in listed)
     lengths = [length for length in known_lengths if isinstance(length, int) and length > 0]
     if lengths and min(lengths) < options.max_seq_length:
         raise ConfigError(
@@ -63,17 +63,19 @@ def choose_model(
     return wanted
 
 
-def _by_place(listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFiles) -> str | None:
+def _by_location(
+    listed: Sequence[Json], options: LlamaQloraOptions, files: ModelFiles
+) -> str | None:
     """Return the only model at our model's location; a base does not stand for its adapter."""
     ours = {str(files.adapter)} if files.adapter else {files.spec, files.base}
-    places = {*ours, options.model, *(os.path.realpath(place) for place in ours)}
-    found = [
-        str(each["id"])
-        for each in listed
-        if isinstance(root := each.get("root"), str)
-        and (root in places or (root and os.path.realpath(root) in places))
+    locations = {*ours, options.model, *(os.path.realpath(path) for path in ours)}
+    names = [
+        str(model["id"])
+        for model in listed
+        if isinstance(root := model.get("root"), str)
+        and (root in locations or (root and os.path.realpath(root) in locations))
     ]
-    return found[0] if len(found) == 1 else None
+    return names[0] if len(names) == 1 else None
 
 
 def environment_key() -> str:

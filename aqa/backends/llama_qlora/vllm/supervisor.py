@@ -23,9 +23,9 @@ DIE_WITH_PARENT, ADOPT_ORPHANS = 1, 36  # Linux: PR_SET_PDEATHSIG, PR_SET_CHILD_
 
 def supervise(grace: float, command: list[str]) -> int:
     """Run the command until it ends, the pipe closes, or a signal arrives."""
-    asked: list[int] = []
+    signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *got: asked.append(got[0]))
+        signal.signal(number, lambda *got: signals.append(got[0]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     starter = os.getppid()
     _control(ADOPT_ORPHANS, 1)
@@ -37,7 +37,7 @@ def supervise(grace: float, command: list[str]) -> int:
         preexec_fn=lambda: _control(DIE_WITH_PARENT, signal.SIGKILL),
     )
     print(server.pid, flush=True)  # noqa: T201
-    while server.poll() is None and not asked and os.getppid() == starter:
+    while server.poll() is None and not signals and os.getppid() == starter:
         if select.select([0], [], [], LOOK)[0]:
             break
     code = server.poll()
