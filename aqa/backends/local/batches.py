@@ -62,7 +62,7 @@ def pad_right(rows: Sequence[Sequence[int]], filling: int = 0) -> tuple[Any, Any
 
     ids = torch.full((len(rows), max(map(len, rows))), filling)
     mask = torch.zeros_like(ids)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.tensor(row)
-        mask[place, : len(row)] = 1
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = torch.tensor(row)
+        mask[index, : len(row)] = 1
     return ids, mask

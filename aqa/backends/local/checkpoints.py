@@ -12,18 +12,18 @@ STATE = "trainer_state.json"  # the last file that transformers writes to a chec
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint; delete incomplete ones of killed processes."""
-    whole: list[tuple[int, Path]] = []
+    complete: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         try:
-            whole.append((int(_state(path)["global_step"]), path))
+            complete.append((int(_state(path)["global_step"]), path))
         except (OSError, ValueError, KeyError, TypeError):
             shutil.rmtree(path, ignore_errors=True)
-    return max(whole, default=(0, None))[1]
+    return max(complete, default=(0, None))[1]
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-    return found
+    state: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    return state
 
 
 def is_over(checkpoint: Path, patience: int | None) -> bool:

@@ -29,17 +29,17 @@ def check_positions(
             depend on others in its batch.
     """
     config = model_config if model_config.is_encoder_decoder else model_config.get_text_config()
-    positions, asked = _positions(config, READ), options.max_seq_length
-    if positions is not None and asked > positions:
-        fault = f"backend.max_seq_length = {asked}: {options.model} has only {positions} positions"
+    positions, length = _positions(config, READ), options.max_seq_length
+    if positions is not None and length > positions:
+        fault = f"backend.max_seq_length = {length}: {options.model} has only {positions} positions"
         rotary = getattr(config, "rope_parameters", None) is not None
         if model_config.is_encoder_decoder or not rotary:
             raise ConfigError(f"{fault}; set it to {positions} or less")
         note(f"{fault}, and was not trained beyond them")
-    whole = _seen_whole(config)
-    if whole is not None and asked > whole:
+    most = _seen_whole(config)
+    if most is not None and length > most:
         raise ConfigError(
-            f"backend.max_seq_length = {asked}: beyond {whole} tokens {options.model} attends to"
+            f"backend.max_seq_length = {length}: beyond {most} tokens {options.model} attends to"
             " blocks that depend on the rest of the batch; set it to that or less, or"
             " attention_type to original_full in its config.json"
         )
@@ -60,8 +60,8 @@ def _seen_whole(config: Any) -> int | None:
 
 
 def _positions(config: Any, names: tuple[str, ...]) -> int | None:
-    found = (getattr(config, name, None) or 0 for name in names)
-    return next((number for number in found if number > 0), None)  # XLNet has -1: unlimited
+    numbers = (getattr(config, name, None) or 0 for name in names)
+    return next((number for number in numbers if number > 0), None)  # XLNet has -1: unlimited
 
 
 def check_vocabulary(
@@ -81,7 +81,7 @@ def check_vocabulary(
         )
 
 
-def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
+def check_causal(model: Any, title: str, logits: Any, others: Any) -> None:
     """Check that two logits of one token, with different tokens after it, are the same.
 
     Encoders have causal classes too, a few decoders omit their mask or mix up positions when they
@@ -91,14 +91,15 @@ def check_causal(model: Any, title: str, one: Any, other: Any) -> None:
     Raises:
         ModelError: they differ, or are not finite.
     """
-    if not (one.isfinite().all() and other.isfinite().all()):
+    if not (logits.isfinite().all() and others.isfinite().all()):
         raise ModelError(
             f"{title}: its probabilities are not finite numbers; restore its files from their"
             " source, or choose another backend.compute_dtype"
         )
-    if (one.float() - other.float()).abs().max() > AHEAD * one.abs().max():
+    if (logits.float() - others.float()).abs().max() > AHEAD * logits.abs().max():
         adapters = getattr(model, "peft_config", {}).values()
-        kind = " with ".join([model.config.model_type, *(each.peft_type for each in adapters)])
+        kinds = (adapter.peft_type for adapter in adapters)
+        kind = " with ".join([model.config.model_type, *kinds])
         raise ModelError(
             f"{title}: in transformers, this kind of model ({kind}) sees later tokens, or reads"
             " otherwise than it writes, so it can't learn to write answers; use another model"

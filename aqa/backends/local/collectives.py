@@ -92,9 +92,9 @@ class SharedEvaluation:
                 yield from answers
                 yield from self._arrived()
             else:
-                made = pickle.dumps([answer for _, answer in answers])
+                pickled = pickle.dumps([answer for _, answer in answers])
                 # The stubs allow only str.
-                self._store.set(f"{self._key}/{number}", made)  # type: ignore[arg-type]
+                self._store.set(f"{self._key}/{number}", pickled)  # type: ignore[arg-type]
         while is_first_process() and self._awaited and not self._ends():
             time.sleep(POLL_SECONDS)
             yield from self._arrived()
@@ -134,17 +134,17 @@ def answers_in_step(
         KeyboardInterrupt: any process was asked to stop.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
-    made: list[Prediction] = []
+    mine: list[Prediction] = []
     with lockstep.together():
-        own = generate(prompts[process_rank() :: process_count()])
-        for prompt, answer in until(lambda: lockstep.ends, own):
+        answers = generate(prompts[process_rank() :: process_count()])
+        for prompt, answer in until(lambda: lockstep.ends, answers):
             if is_first_process():
                 yield prompt, answer
             else:
-                made.append(answer)
+                mine.append(answer)
     if lockstep.ends:
         raise KeyboardInterrupt
-    for part in all_gather(made):
+    for part in all_gather(mine):
         if is_first_process():
             yield from ((by_id[answer.id], answer) for answer in part)
 

@@ -12,8 +12,8 @@ from aqa.errors import ConfigError
 BACKEND = "inductor"
 
 
-def check_compiling(asked: bool) -> None:
-    """Check that layers can be compiled here, if that is asked for.
+def check_compiling(wanted: bool) -> None:
+    """Check that layers can be compiled here, if that is `wanted`.
 
     Raises:
         ConfigError: a compiler is missing, or the weights are sharded by ZeRO.
@@ -27,7 +27,7 @@ def check_compiling(asked: bool) -> None:
         lacks = None if find_spec("triton") else "it needs the package triton"
     elif which(os.environ.get("CXX", "g++")) is None:
         lacks = "on a CPU it needs a C++ compiler, g++ or the one that CXX names"
-    if asked and lacks:
+    if wanted and lacks:
         raise ConfigError(f"training.torch_compile = true can't work here: {lacks}")
 
 

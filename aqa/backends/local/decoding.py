@@ -97,12 +97,12 @@ class StopConditions:
 
     def until(self, tokens: Sequence[int], log_probabilities: Sequence[float]) -> GeneratedAnswer:
         """Return the answer up to its end, which may be a token or a text."""
-        place = None if self.cut is None else self.cut(tokens)
-        tokens, found = tokens[:place], log_probabilities[:place]
-        end = next((at for at, token in enumerate(tokens) if token in self.ids), None)
+        stop = None if self.cut is None else self.cut(tokens)
+        tokens, values = tokens[:stop], log_probabilities[:stop]
+        end = next((index for index, token in enumerate(tokens) if token in self.ids), None)
         if end is not None:
-            tokens, found = tokens[:end], found[: end + 1]
-        return GeneratedAnswer(list(tokens), sum(found), len(found), min(found, default=None))
+            tokens, values = tokens[:end], values[: end + 1]
+        return GeneratedAnswer(list(tokens), sum(values), len(values), min(values, default=None))
 
 
 def chosen_tokens(
@@ -126,8 +126,8 @@ def chosen_tokens(
             probabilities = probabilities.masked_fill(dropped, 0.0)
         # In vocabulary order, which rounding does not change, unlike ranks.
         sums = probabilities.cumsum(-1)
-        drawn = torch.tensor(draws, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
-        tokens = torch.searchsorted(sums, drawn, right=True).clamp(max=sums.shape[-1] - 1)
+        marks = torch.tensor(draws, dtype=sums.dtype, device=sums.device)[:, None] * sums[:, -1:]
+        tokens = torch.searchsorted(sums, marks, right=True).clamp(max=sums.shape[-1] - 1)
     else:
         tokens = logits.argmax(-1, keepdim=True)
     log_probabilities = logits.gather(-1, tokens) - total
@@ -146,7 +146,7 @@ def uniform_draws(
     import torch
 
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {number} {prompt_id}".encode()))
-    found: list[float] = torch.rand(
+    draws: list[float] = torch.rand(
         options.max_new_tokens, generator=generator, dtype=torch.float64
     ).tolist()
-    return found
+    return draws

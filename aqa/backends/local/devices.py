@@ -83,8 +83,8 @@ def input_device(model: Any) -> Any:
     """Return the device for a model's inputs: its first weights', unless they are offloaded."""
     import torch
 
-    found = model.device
-    return torch.device(local_device()) if found.type == "meta" else found
+    device = model.device
+    return torch.device(local_device()) if device.type == "meta" else device
 
 
 def without_gradients() -> AbstractContextManager[object]:
@@ -133,8 +133,8 @@ def seeded(seed: int) -> Iterator[None]:
     import torch
 
     device = local_device()
-    own = [device] if device.startswith("cuda") else []
-    with torch.random.fork_rng(own, device_type="cuda"):
+    gpus = [device] if device.startswith("cuda") else []
+    with torch.random.fork_rng(gpus, device_type="cuda"):
         torch.manual_seed(seed)
         yield
 
@@ -171,12 +171,12 @@ def hardware(options: LocalModelOptions) -> dict[str, str]:
     return {"device": device, **named, "dtype": dtype}
 
 
-def hardware_notes(found: Mapping[str, str], training: bool) -> Iterator[str]:
-    """Yield what to tell the user about the hardware `found`, before weights are loaded."""
+def hardware_notes(facts: Mapping[str, str], training: bool) -> Iterator[str]:
+    """Yield what to tell the user about the hardware before weights are loaded."""
     import torch
 
-    name = f" ({found['name']})" if "name" in found else ""
-    yield f"device: {found['device']}{name}, {found['dtype']}"
+    name = f" ({facts['name']})" if "name" in facts else ""
+    yield f"device: {facts['device']}{name}, {facts['dtype']}"
     if not torch.cuda.is_available():
         for kind, tool in (("cuda", "nvidia-smi"), ("hip", "rocm-smi")):
             if version := getattr(torch.version, kind):

@@ -37,5 +37,5 @@ def _activation_bytes(
     tokens = options.per_device_train_batch_size * backend.max_seq_length
     sizes = model_config.get_text_config(decoder=True)  # one of several stacks
     layers: int = sizes.num_hidden_layers
-    each = layers + 17 if checkpoints_gradients(options) else layers * 17
-    return each * tokens * int(sizes.hidden_size) * 2
+    per_width = layers + 17 if checkpoints_gradients(options) else layers * 17
+    return per_width * tokens * int(sizes.hidden_size) * 2

@@ -64,4 +64,4 @@ def is_lost(error: Exception) -> bool:
 
 def is_said(error: Exception, words: Sequence[str]) -> bool:
     """Whether an error's message contains any of these words."""
-    return any(each in str(error) for each in words)
+    return any(word in str(error) for word in words)

@@ -32,8 +32,8 @@ def generate_answers(
     import torch
 
     def ended(input_ids: Any, scores: Any, **_: Any) -> Any:
-        found = [ends.ended(row) for row in input_ids[:, start:].tolist()]
-        return torch.tensor(found, device=input_ids.device)
+        endings = [ends.ended(row) for row in input_ids[:, start:].tolist()]
+        return torch.tensor(endings, device=input_ids.device)
 
     recorder = BeamTokens(options.num_beams, start) if options.num_beams > 1 else ChosenTokens()
     sampler = [SeededSampler(draws, options)] if options.draws else []
@@ -46,11 +46,11 @@ def generate_answers(
             stopping_criteria=[*([ended] if ends.cut else []), *recorder.criteria],
             **decoding(options),
         )
-        found = recorder.log_probabilities(sequences, options.answers_each)
-    pairs = zip(sequences[:, start:].tolist(), found, strict=True)
+        log_probabilities = recorder.log_probabilities(sequences, options.answers_each)
+    pairs = zip(sequences[:, start:].tolist(), log_probabilities, strict=True)
     answers = [ends.until(*pair) for pair in pairs]
-    each = options.answers_each
-    return [answers[place : place + each] for place in range(0, len(answers), each)]
+    count = options.answers_each
+    return [answers[start_of : start_of + count] for start_of in range(0, len(answers), count)]
 
 
 def decoding(options: GenerationOptions) -> dict[str, Any]:
@@ -92,14 +92,14 @@ class ChosenTokens:
         self._scores, self._total = scores, scores.logsumexp(-1, keepdim=True)
         return scores
 
-    def log_probabilities(self, sequences: Any, each: int) -> list[list[float]]:
+    def log_probabilities(self, sequences: Any, count: int) -> list[list[float]]:
         """Return those of all written tokens, row by row; `sequences` end with them."""
         import torch
 
         self._look_up(sequences[:, -1:])
         self._scores = None
-        found: list[list[float]] = torch.cat(self._steps, dim=-1).tolist()
-        return found
+        rows: list[list[float]] = torch.cat(self._steps, dim=-1).tolist()
+        return rows
 
     def _look_up(self, chosen: Any) -> None:
         if self._scores is not None:
@@ -118,9 +118,9 @@ class BeamTokens:
     def __init__(self, beams: int, start: int) -> None:
         self._beams, self._start = beams, start
         self.criteria = [self.note]
-        self._places: dict[tuple[int, int], int] = {}  # by the place of the token before
-        self._found: list[float] = []  # by place
-        self._last: dict[tuple[int, ...], int] = {}  # this step's candidates: their last places
+        self._indices: dict[tuple[int, int], int] = {}  # by that of the token before
+        self._values: list[float] = []  # by index
+        self._last: dict[tuple[int, ...], int] = {}  # this step's candidates: their last indices
 
     def look(self, input_ids: Any, scores: Any) -> Any:
         """Keep a step's scores, and which beam each row is."""
@@ -138,25 +138,25 @@ class BeamTokens:
         before, self._last = self._last, {}
         for key, value in zip(keys, picked.tolist(), strict=True):
             token = before.get(key[:-1], -1 - key[0]), key[-1]  # first after its prompt
-            place = self._last[key] = self._places.setdefault(token, len(self._found))
-            if place == len(self._found):
-                self._found.append(value)
+            index = self._last[key] = self._indices.setdefault(token, len(self._values))
+            if index == len(self._values):
+                self._values.append(value)
         return torch.zeros(len(keys), dtype=torch.bool, device=input_ids.device)
 
-    def log_probabilities(self, sequences: Any, each: int) -> list[list[float]]:
-        """Return those of all tokens, row by row, `each` rows per prompt; NaN after an end."""
-        return [[*self._read(key)] for key in self._keys(sequences, each)]
+    def log_probabilities(self, sequences: Any, count: int) -> list[list[float]]:
+        """Return those of all tokens, row by row, `count` rows per prompt; NaN after an end."""
+        return [[*self._read(key)] for key in self._keys(sequences, count)]
 
     def _read(self, key: tuple[int, ...]) -> Iterator[float]:
-        place: int | None = -1 - key[0]
+        index: int | None = -1 - key[0]
         for token in key[1:]:
-            place = None if place is None else self._places.get((place, token))
-            yield nan if place is None else self._found[place]
+            index = None if index is None else self._indices.get((index, token))
+            yield nan if index is None else self._values[index]
 
-    def _keys(self, ids: Any, each: int) -> list[tuple[int, ...]]:
+    def _keys(self, ids: Any, count: int) -> list[tuple[int, ...]]:
         """Return each row's prompt number and answer tokens."""
         rows = enumerate(ids[:, self._start :].tolist())
-        return [(number // each, *row) for number, row in rows]
+        return [(number // count, *row) for number, row in rows]
 
 
 class SeededSampler:
@@ -173,7 +173,7 @@ class SeededSampler:
         """Return scores (rows, vocabulary) that allow one token per row."""
         import torch
 
-        numbers = [own[self._step] for own in self._draws]
+        numbers = [draws[self._step] for draws in self._draws]
         self._step += 1
         tokens, _ = chosen_tokens(scores, numbers, self._options)
         chosen = torch.tensor(tokens, device=scores.device)[:, None]

@@ -20,7 +20,7 @@ def take_over_generation(model: Any) -> dict[str, Any]:
     """
     from transformers import GenerationConfig
 
-    found = model.generation_config.to_diff_dict()
+    settings = model.generation_config.to_diff_dict()
     tokens = {name: getattr(model.generation_config, name) for name in TOKENS}
     for name in TOKENS:
         if tokens[name] is None:
@@ -28,7 +28,7 @@ def take_over_generation(model: Any) -> dict[str, Any]:
     model.generation_config = GenerationConfig(**tokens)
     return {
         name: value
-        for name, value in found.items()
+        for name, value in settings.items()
         if name not in (*TOKENS, *SILENT)
         and not name.startswith(("_", "output_"))
         and value is not None

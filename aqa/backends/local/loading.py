@@ -60,11 +60,11 @@ def own_quantization(model_config: Any) -> str:
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
     text = model_config.get_text_config(decoder=True)
-    found = getattr(model_config, "quantization_config", None)
-    found = getattr(text, "quantization_config", None) if found is None else found
-    if found is None:
+    config = getattr(model_config, "quantization_config", None)
+    config = getattr(text, "quantization_config", None) if config is None else config
+    if config is None:
         return ""
-    settings = found if isinstance(found, dict) else getattr(found, "to_dict", dict)()
+    settings = config if isinstance(config, dict) else getattr(config, "to_dict", dict)()
     for bits in ("4bit", "8bit"):
         if settings.get(f"load_in_{bits}"):
             return f"{BITSANDBYTES} {bits}"
@@ -127,7 +127,7 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
         _check_files(Path(files.base), files.title)
     with explained(files.spec, files.title), quiet():
         try:
-            model, found = kind.from_pretrained(
+            model, report = kind.from_pretrained(
                 files.base, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
         except RuntimeError as error:
@@ -137,12 +137,12 @@ def load_whole(kind: Any, files: ModelFiles, **options: Any) -> Any:
                 f"{files.title}: some weights in its files can't be restored, since their scales or"
                 " other parts are missing; restore the files from their source"
             ) from error
-    held = dict(model.named_parameters())
+    weights = dict(model.named_parameters())
     if getattr(model, "is_quantized", False):  # whose weights or scales may be buffers
-        held |= dict(model.named_buffers())
-    absent = found["missing_keys"] & held.keys()
-    reshaped = {name for name, *_ in found["mismatched_keys"]}
-    check_keys(files.title, absent - reshaped, reshaped, found["unexpected_keys"])
+        weights |= dict(model.named_buffers())
+    absent = report["missing_keys"] & weights.keys()
+    reshaped = {name for name, *_ in report["mismatched_keys"]}
+    check_keys(files.title, absent - reshaped, reshaped, report["unexpected_keys"])
     if files.gguf_file is None:
         config = cached_file(files.base, "config.json", revision=options.get("revision"))
         check_keys(files.title, codes=_codes(Path(config).parent, model))
@@ -156,16 +156,16 @@ def damaged(weights: Iterable[tuple[str, Any]]) -> set[str]:
     PyTorch's attention on CPUs, and CTranslate2's quantisation, would silently turn them into
     zeros.
     """
-    found = set()
-    for name, held in weights:
-        scales = getattr(held, "quant_state", None)
+    names = set()
+    for name, values in weights:
+        scales = getattr(values, "quant_state", None)
         if scales is not None:  # quantised scales differ from `offset`, their mean
-            held = scales.absmax if scales.offset is None else scales.offset
-        if held.is_floating_point() and held.dtype.itemsize > 1 and not held.is_meta:
-            lowest, highest = held.aminmax() if held.numel() else (0.0, 0.0)
+            values = scales.absmax if scales.offset is None else scales.offset
+        if values.is_floating_point() and values.dtype.itemsize > 1 and not values.is_meta:
+            lowest, highest = values.aminmax() if values.numel() else (0.0, 0.0)
             if not -inf < lowest <= highest < inf:
-                found.add(name)
-    return found
+                names.add(name)
+    return names
 
 
 def _codes(folder: Path, model: Any) -> set[str]:
@@ -180,25 +180,25 @@ def _codes(folder: Path, model: Any) -> set[str]:
 
     config = json.loads((folder / "config.json").read_bytes())
     sections = (config, config.get("text_config") or {})
-    is_quantized, found = any(section.get("quantization_config") for section in sections), set()
+    is_quantized, codes = any(section.get("quantization_config") for section in sections), set()
     if is_quantized:
-        found = {
+        codes = {
             f"{name}.weight"
             for name, layer in model.named_modules()
             if isinstance(layer, Linear) and _lacks_scales(layer)
         }
     index = folder / INDEX
     parts = json.loads(index.read_bytes())["weight_map"].values() if index.is_file() else [SINGLE]
-    own = dict(model.named_parameters())
+    parameters = dict(model.named_parameters())
     for part in filter(Path.is_file, {folder / part for part in parts}):
         with safe_open(part, framework="pt") as file:
             names = list(file.keys())
             orders = [name for name in names if is_quantized and name.endswith(ORDER)]
-            found |= {name.removesuffix(ORDER) for name in orders if file.get_tensor(name).item()}
-            plain = [name for name in names if name in own or name.endswith("weight")]
+            codes |= {name.removesuffix(ORDER) for name in orders if file.get_tensor(name).item()}
+            plain = [name for name in names if name in parameters or name.endswith("weight")]
             if not is_quantized:
-                found |= {name for name in plain if file.get_slice(name).get_dtype() not in NUMBERS}
-    return found
+                codes |= {name for name in plain if file.get_slice(name).get_dtype() not in NUMBERS}
+    return codes
 
 
 def _lacks_scales(layer: Any) -> bool:
@@ -215,25 +215,25 @@ def _lacks_scales(layer: Any) -> bool:
 
 def _check_files(folder: Path, title: str) -> None:
     """Check that a local folder holds a model's weights in files that are read."""
-    whole, pickled = [*folder.glob("*.safetensors")], [*folder.glob("*model*.bin")]
+    safe, pickled = [*folder.glob("*.safetensors")], [*folder.glob("*model*.bin")]
     single, index = folder / SINGLE, folder / INDEX
-    if pickled and not whole:
+    if pickled and not safe:
         raise ModelError(
             f"{title}: this model can't be loaded: its weights are pickled ({pickled[0].name}), and"
             " reading them may run code; load it where you trust it, save_pretrained it as"
             " safetensors, and name that folder"
         )
     if folder.is_dir() and not single.exists() and not index.exists():
-        found = f" (but {whole[0].name})" if whole else ""
+        other = f" (but {safe[0].name})" if safe else ""
         raise ModelError(
-            f"{title}: this folder has no {single.name}{found}; name one that save_pretrained wrote"
+            f"{title}: this folder has no {single.name}{other}; name one that save_pretrained wrote"
         )
-    if single.exists() and index.exists() and any(path.match("model-*-of-*") for path in whole):
+    if single.exists() and index.exists() and any(path.match("model-*-of-*") for path in safe):
         raise ModelError(
             f"{title}: this folder holds weights twice: {single.name}, and the parts that"
             f" {index.name} lists; remove the ones that do not belong to it"
         )
-    for path in whole:
+    for path in safe:
         if path.stat().st_size < SMALLEST and path.read_bytes().startswith(b"version https://git"):
             raise ModelError(
                 f"{path}: a pointer of Git LFS, not the file itself; run `git lfs pull`"
@@ -282,6 +282,6 @@ def check_keys(
             " from their source, or name an earlier checkpoint",
         ),
     ):
-        if found := sorted(names):
-            named = f" ({', '.join(found[:3])}{', ...' * (len(found) > 3)})"
-            raise ModelError(f"{spec}: {len(found)} {fault.format(named)}")
+        if faulty := sorted(names):
+            named = f" ({', '.join(faulty[:3])}{', ...' * (len(faulty) > 3)})"
+            raise ModelError(f"{spec}: {len(faulty)} {fault.format(named)}")

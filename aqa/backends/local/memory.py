@@ -61,12 +61,12 @@ def _largest(config: Any, *names: str) -> int:
 
     Some have one per layer: in a list (Gemma 3n), or in per-layer configs (Gemma 4).
     """
-    found = [
+    sizes = [
         getattr(layer, name, None) or 0
         for layer in getattr(config, "per_layer_config", None) or [config]
         for name in names
     ]
-    return max(max(size) if isinstance(size, list | tuple) else size for size in found)
+    return max(max(size) if isinstance(size, list | tuple) else size for size in sizes)
 
 
 def tokens_within(most: int, bytes_each: int, free: int) -> int:
@@ -114,10 +114,10 @@ class TokenBudget:
         """Whether what failed with this error may work with fewer tokens at a time."""
         return self._alone and is_out_of_memory(error)
 
-    def shrink(self, prompts: int, each: int) -> None:
-        """Halve what was tried: this many prompts of at most `each` tokens."""
+    def shrink(self, prompts: int, tokens: int) -> None:
+        """Halve what was tried: this many prompts of at most this many tokens."""
         self._note(f"out of memory with {prompts} prompts: half as many at a time from now on")
-        self.tokens = max(min(self.tokens, prompts * each) // 2, 1)
+        self.tokens = max(min(self.tokens, prompts * tokens) // 2, 1)
 
     def fitted(self) -> None:
         """Remember that the current size fits."""

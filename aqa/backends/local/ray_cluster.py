@@ -133,8 +133,8 @@ class Cluster:
             return 1
         nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
         nodes = [number for number in nodes if number >= 1] or [1]
-        each = -(-self._workers.count // len(nodes))
-        return max(int(min(nodes)) // each, 1)
+        per_node = -(-self._workers.count // len(nodes))
+        return max(int(min(nodes)) // per_node, 1)
 
     def leave(self) -> None:
         """Disconnect, which ends all actors and a Ray started here."""

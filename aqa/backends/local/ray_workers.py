@@ -68,10 +68,10 @@ class OnRay(Backend):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        started = [each for each in self._workers if each.actor is not None]
+        started = [worker for worker in self._workers if worker.actor is not None]
         try:
             with suppress(RayError):
-                idle = [each.actor.close.remote() for each in started if each.work is None]
+                idle = [worker.actor.close.remote() for worker in started if worker.work is None]
                 if idle:
                     ray.wait(idle, num_returns=len(idle), timeout=LEAVE_SECONDS)
             for worker in started:
@@ -102,12 +102,12 @@ class OnRay(Backend):
         with self._undone():
             actor = self._joined().start(0)
             try:
-                found: Mapping[str, str] = _got(actor.hardware.remote())
+                hardware: Mapping[str, str] = _got(actor.hardware.remote())
             except RayActorError as error:
                 raise RunError(f"no Ray worker started: {_cause(error)}") from error
             finally:
                 ray.kill(actor)
-        return found
+        return hardware
 
     def _joined(self) -> Cluster:
         self._cluster = self._cluster or Cluster(self.reader_type, self.config)
@@ -134,10 +134,9 @@ class OnRay(Backend):
                     self._ask(worker, coming)
                     coming = None
             coming = coming or self._next(new)
-            asked = [each.work for each in self._workers if each.work and each.work.prompts]
-            if not coming and not asked:
+            if not coming and not any(w.work and w.work.prompts for w in self._workers):
                 return
-            waiting = {each.gives: each for each in self._workers if each.work}
+            waiting = {worker.gives: worker for worker in self._workers if worker.work}
             for gives in ray.wait([*waiting], num_returns=1)[0]:
                 yield from self._taken(waiting[gives])
 
@@ -178,7 +177,7 @@ class OnRay(Backend):
         """Pass on the reader's notes, and check that all actors use the same dtype."""
         for note in loaded.notes:
             self.note(note)
-        ours, theirs = (found.get("dtype") for found in (self.hardware(), loaded.hardware))
+        ours, theirs = (hardware.get("dtype") for hardware in (self.hardware(), loaded.hardware))
         if ours != theirs:
             raise ModelError(
                 f"a Ray worker would compute in {theirs} and others in {ours}; set"

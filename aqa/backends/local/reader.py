@@ -173,10 +173,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
 
     def _answer_window(self, rows: Sequence[Row]) -> Iterator[tuple[Prompt, Prediction]]:
         options = self.config.generation
-        each = max(options.num_beams, options.answers_each)  # rows per prompt
+        count = max(options.num_beams, options.answers_each)  # rows per prompt
 
         def tokens(row: Row) -> int:
-            return each * (len(row.encoding.prompt_ids) + options.max_new_tokens)
+            return count * (len(row.encoding.prompt_ids) + options.max_new_tokens)
 
         groups = [[row] for row in rows]
         yield from within(self._budget, groups, tokens, self._answer, self._out_of_memory)
@@ -191,9 +191,9 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """Let only our options control generation, and note what the model's config asked for."""
         dropped = take_over_generation(self.model)
         if dropped:
-            asked = ", ".join(f"{name} = {value}" for name, value in sorted(dropped.items()))
+            listed = ", ".join(f"{name} = {value}" for name, value in sorted(dropped.items()))
             self._progress.note(
-                f"the model's generation config asks for {asked}; the options under generation"
+                f"the model's generation config asks for {listed}; the options under generation"
                 " decide instead"
             )
 
@@ -212,10 +212,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """The limit on tokens, kept for all windows so that memory runs out once per size."""
         kind = "cpu" if self._device == "cpu" else "cuda"
         free, itemsize = free_bytes(self._device), compute_dtype(self.options).itemsize
-        kept, read = (of(self._model_config, itemsize) for of in (kept_bytes, read_bytes))
-        asked, most = self.config.generation.batch_tokens, self.most_tokens[kind] * self._times
-        tokens = asked * self._times if asked else tokens_within(most, kept, free)
-        at_once = min(asked or READ[kind], tokens_within(READ[kind], read, free))
+        of_cache, read = (of(self._model_config, itemsize) for of in (kept_bytes, read_bytes))
+        wanted, most = self.config.generation.batch_tokens, self.most_tokens[kind] * self._times
+        tokens = wanted * self._times if wanted else tokens_within(most, of_cache, free)
+        at_once = min(wanted or READ[kind], tokens_within(READ[kind], read, free))
         return TokenBudget(tokens, self._progress.note, at_once, alone=not self.is_sharded)
 
     @abstractmethod
@@ -228,9 +228,9 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         with seeded_sampling(options, self.config.seed, batch[0].prompt.id), quiet():
             answers = self._write(batch)
         # Answers that come as a list share the batch's time equally.
-        share = (perf_counter() - started) / len(batch) if isinstance(answers, list) else None
+        seconds = (perf_counter() - started) / len(batch) if isinstance(answers, list) else None
         for row, written in zip(batch, answers, strict=True):
-            yield self._predicted(row, written, share or perf_counter() - started)
+            yield self._predicted(row, written, seconds or perf_counter() - started)
             started = perf_counter()
 
     def _predicted(
@@ -239,11 +239,11 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """Make a prompt's prediction: the best answer or, of samples, the medoid."""
         tokens, decode = len(row.encoding.prompt_ids), self._answer_text
         prompt, options = row.prompt, self.config.generation
-        alone = [[one] for one in answers] if options.samples > 1 else [answers]
-        found = [as_prediction(prompt.id, tokens, own, decode, options) for own in alone]
-        chosen = found[0]
+        alone = [[answer] for answer in answers] if options.samples > 1 else [answers]
+        predictions = [as_prediction(prompt.id, tokens, group, decode, options) for group in alone]
+        chosen = predictions[0]
         if options.samples > 1:
-            chosen = most_central(prompt, found, self.config.evaluation.profile)
+            chosen = most_central(prompt, predictions, self.config.evaluation.profile)
         return prompt, replace(chosen, seconds=None if seconds is None else round(seconds, 4))
 
     def _draws(self, batch: Sequence[Row]) -> list[list[float]]:

@@ -102,9 +102,9 @@ class SavingTrainer(Trainer):  # type: ignore[misc]  # transformers' types are n
         self._find_best()
         if not is_first_process():
             return
-        for kept in [*self.callback_handler.callbacks, self.control]:
-            if isinstance(kept, ExportableState):
-                self.state.stateful_callbacks[type(kept).__name__] = kept.state()
+        for part in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(part, ExportableState):
+                self.state.stateful_callbacks[type(part).__name__] = part.state()
         draft = checkpoint / f".{STATE}.draft"
         self.state.save_to_json(str(draft))
         draft.replace(checkpoint / STATE)

@@ -31,7 +31,7 @@ def shard_fsdp(accelerator: Any, model: Any, optimizer: Any) -> Any:
     _, prepared = accelerator.prepare(model, optimizer)
     prepare = accelerator._prepare_fsdp2
     accelerator._prepare_fsdp2 = lambda *objects: (
-        objects if any(one is prepared for one in objects) else prepare(*objects)
+        objects if any(item is prepared for item in objects) else prepare(*objects)
     )
     return prepared
 
@@ -43,17 +43,17 @@ def gather_weights(model: Any, trained_only: bool) -> Tensors | None:
     """
     if sharded_by() is None:
         return None
-    found: Tensors = {}
-    made: dict[int, torch.Tensor] = {}  # by id of the parameter, which may have several names
+    by_name: Tensors = {}
+    gathered: dict[int, torch.Tensor] = {}  # by id of the parameter, which may have several names
     for name, value in model.state_dict(keep_vars=True).items():
         if trained_only and not value.requires_grad:
             continue
-        if id(value) not in made:
-            with _put_together(value) as whole:
-                made[id(value)] = whole.detach().cpu().clone() if is_first_process() else whole
+        if id(value) not in gathered:
+            with _put_together(value) as full:
+                gathered[id(value)] = full.detach().cpu().clone() if is_first_process() else full
         if is_first_process():
-            found[name] = made[id(value)]
-    return found
+            by_name[name] = gathered[id(value)]
+    return by_name
 
 
 @contextmanager
@@ -69,14 +69,14 @@ def _put_together(value: Any) -> Iterator[torch.Tensor]:
         yield value
 
 
-def shard_like(own: Mapping[str, torch.Tensor], found: Tensors) -> Tensors:
-    """Convert full tensors by name to the form (sharded or not) of the model's own."""
-    held = dict(found)
-    for name, whole in found.items():
-        if isinstance(ours := own[name], DTensor):
-            moved = whole.to(ours.device, ours.dtype)
-            held[name] = distribute_tensor(moved, ours.device_mesh, ours.placements)
-    return held
+def shard_like(model_weights: Mapping[str, torch.Tensor], weights: Tensors) -> Tensors:
+    """Convert full tensors by name to the form (sharded or not) of the model's weights."""
+    converted = dict(weights)
+    for name, weight in weights.items():
+        if isinstance(placed := model_weights[name], DTensor):
+            moved = weight.to(placed.device, placed.dtype)
+            converted[name] = distribute_tensor(moved, placed.device_mesh, placed.placements)
+    return converted
 
 
 Calls = Mapping[str, Callable[[], object]]
@@ -135,8 +135,8 @@ class Lockstep:
                 self._fills_in = False
 
     def _turn(self, wanted: int) -> int:
-        asked = torch.tensor([wanted, -int(self._stopped())], device=self._device)
-        distributed.all_reduce(asked, op=distributed.ReduceOp.MIN)
-        turn, stopped = asked.tolist()
+        request = torch.tensor([wanted, -int(self._stopped())], device=self._device)
+        distributed.all_reduce(request, op=distributed.ReduceOp.MIN)
+        turn, stopped = request.tolist()
         self.ends |= bool(stopped)
         return int(turn)

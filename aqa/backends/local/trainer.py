@@ -86,15 +86,15 @@ class AnswerTrainer(SavingTrainer):
     def _shard(self) -> Lockstep:
         """Shard the weights now if FSDP does it; DeepSpeed does when training starts."""
         self._reader.is_sharded = True
-        whole = getattr(self.model, "get_base_model", lambda: self.model)()
+        model = getattr(self.model, "get_base_model", lambda: self.model)()
         if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise ConfigError(
                 f"accelerate can't shard weights here; leave {sharded_by()} out of its config, or"
                 " use GPUs"
             )
         if self.is_fsdp_enabled:
-            self.optimizer = shard_fsdp(self.accelerator, whole, self.create_optimizer())
-        return Lockstep(whole, self.calls(whole), self.stopping.is_set, self.args.device)
+            self.optimizer = shard_fsdp(self.accelerator, model, self.create_optimizer())
+        return Lockstep(model, self.calls(model), self.stopping.is_set, self.args.device)
 
     def calls(self, model: Any) -> Calls:
         """Return a small call of each method by which the model is called."""
@@ -114,9 +114,9 @@ class AnswerTrainer(SavingTrainer):
 
     def stops(self) -> bool:
         """Whether any process was asked to stop; a collective call."""
-        if found := any_process(self.stopping.is_set()):
+        if stopped := any_process(self.stopping.is_set()):
             self.stopping.set()
-        return found
+        return stopped
 
     def _tokens(self) -> int:
         return self._collator.tokens

@@ -52,12 +52,12 @@ def train_reader(
         reader.note("there is no checkpoint to resume from: training starts from the beginning")
     options = reader.config.training
     ended = start is not None and is_over(start, options.early_stopping_patience)
-    made = TrainingRows(reader, job, ended)
-    made.make()
+    training_rows = TrainingRows(reader, job, ended)
+    training_rows.make()
     with explained_work(model, "waiting for the other processes"):
         with explained_options():
             arguments = training_arguments(reader.config, reader.options, job)
-        rows = made.all()
+        rows = training_rows.all()
     set_seed(reader.config.seed)
     with quiet(), sharing_processors(), explained_work(model, "training"):
         with explained_options():

@@ -56,7 +56,7 @@ class EpochSampler(Sampler[int]):
             order = get_length_grouped_indices(lengths, self._batch_size, generator=generator)
         else:
             order = torch.randperm(len(rows), generator=generator).tolist()
-        return iter([rows[place] for place in order])
+        return iter([rows[index] for index in order])
 
     @staticmethod
     def _draw(rows: Sequence[int], generator: torch.Generator) -> int:
@@ -81,12 +81,12 @@ class Collator:
         learnt = mask.bool() & (torch.arange(ids.shape[1]) >= starts)
         labels = ids.masked_fill(~learnt, IGNORED)
         self.tokens += int(mask.sum())
-        places = (labels[:, 1:] != IGNORED).nonzero().T
+        positions = (labels[:, 1:] != IGNORED).nonzero().T
         return {
             "input_ids": ids,
             "attention_mask": mask,
             "labels": labels,
-            "label_places": places,
+            "label_places": positions,
         }
 
 
@@ -108,12 +108,12 @@ class PackingCollator(Collator):
             labels[start:stop] = ids[start:stop]
             begun = stop
         self.tokens += begun
-        places = (labels[None, 1:] != IGNORED).nonzero().T
+        learnt = (labels[None, 1:] != IGNORED).nonzero().T
         return {
             "input_ids": ids[None],
             "position_ids": positions[None],
             "labels": labels[None],
-            "label_places": places,
+            "label_places": learnt,
         }
 
 

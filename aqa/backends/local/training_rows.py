@@ -43,7 +43,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Made:
+class ProcessParts:
     """What one process made: its parts out of `count`, and ids of prompts with nothing to learn."""
 
     count: int
@@ -64,18 +64,18 @@ class TrainingRows:
         self._folder = job.folder / TRAINING_ROWS
         self._made_from = made_from(reader, job)
         self._kept = self._read_record() if job.resume else []
-        self._own = Made(len(self._kept) or process_count())
+        self._result = ProcessParts(len(self._kept) or process_count())
         self._ended = ended and bool(self._kept)
 
     def make(self) -> None:
         """Make this process's parts that were not kept; `all` raises any failure."""
-        own = self._own
+        result = self._result
         try:
             with explained_work(self._reader.options.model, "preparing the training rows"):
-                for number in range(process_rank(), own.count, process_count()):
-                    own.parts[number] = self._kept_part(number) or self._make_part(number)
+                for number in range(process_rank(), result.count, process_count()):
+                    result.parts[number] = self._kept_part(number) or self._make_part(number)
         except AqaError as error:
-            own.failure = error
+            result.failure = error
 
     def all(self) -> Dataset | None:
         """Return the rows of all processes, memory-mapped; a collective call.
@@ -87,12 +87,12 @@ class TrainingRows:
             DataError: examples have no answer to train on (some are named), or no row is left.
             RunError: the processes do not share the run folder.
         """
-        made = all_gather(self._own)
-        for failure in filter(None, (each.failure for each in made)):
+        results = all_gather(self._result)
+        for failure in filter(None, (result.failure for result in results)):
             raise failure
-        check_taught([name for each in made for name in each.untaught])
-        parts = dict(sorted(pair for each in made for pair in each.parts.items()))
-        if any(each.count != len(parts) for each in made):
+        check_taught([name for result in results for name in result.untaught])
+        parts = dict(sorted(pair for result in results for pair in result.parts.items()))
+        if any(result.count != len(parts) for result in results):
             raise RunError(NOT_SHARED.format(self._folder))
         for part in parts.values():
             self._job.cuts.add(part.cuts)
@@ -107,26 +107,26 @@ class TrainingRows:
         """Return the record of a kept part, if its file is unchanged."""
         if not self._kept:
             return None
-        path, kept = self._path(number), self._kept[number]
-        is_whole = self._ended or (path.is_file() and hash_files(path) == kept.sha256)
-        return kept if is_whole else None
+        path, record = self._path(number), self._kept[number]
+        is_whole = self._ended or (path.is_file() and hash_files(path) == record.sha256)
+        return record if is_whole else None
 
     def _make_part(self, number: int) -> Part:
         cuts, path = Cuts(), self._path(number)
-        prompts = self._job.train(number, self._own.count, cuts)
+        prompts = self._job.train(number, self._result.count, cuts)
         encoded = ((prompt, prompt.encoding or self._reader.encode(prompt)) for prompt in prompts)
         with explain_write_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        self._own.untaught += write_rows(encoded, path)
+        self._result.untaught += write_rows(encoded, path)
         return Part(hash_files(path), cuts)
 
     def _read_record(self) -> list[Part]:
         """Return the kept parts; none if they were made from other inputs."""
         try:
-            found = json.loads((self._folder / ROWS_RECORD).read_bytes())
-            if found["made_from"] != self._made_from:
+            record = json.loads((self._folder / ROWS_RECORD).read_bytes())
+            if record["made_from"] != self._made_from:
                 return []
-            return [Part(part["sha256"], Cuts(**part["cuts"])) for part in found["parts"]]
+            return [Part(part["sha256"], Cuts(**part["cuts"])) for part in record["parts"]]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
@@ -174,8 +174,8 @@ def write_rows(encoded: Iterable[tuple[Prompt, Encoding]], path: Path) -> list[s
         stream = iter(encoded)
         while part := list(islice(stream, AT_ONCE)):
             untaught += [prompt.id for prompt, ids in part if not ids.target_ids]
-            made = [{**as_row(ids), "example": prompt.index} for prompt, ids in part]
-            writer.write(pyarrow.RecordBatch.from_pylist(made, schema=schema))
+            rows = [{**as_row(ids), "example": prompt.index} for prompt, ids in part]
+            writer.write(pyarrow.RecordBatch.from_pylist(rows, schema=schema))
     return untaught
 
 

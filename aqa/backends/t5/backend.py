@@ -65,8 +65,8 @@ class T5Backend(LocalReader[T5Options]):
     @property
     def _scratch(self) -> FromScratchOptions | None:
         """How to make the model, if it does not exist yet."""
-        made = Path(self.options.model).is_dir()
-        return None if made else self.options.from_scratch
+        exists = Path(self.options.model).is_dir()
+        return None if exists else self.options.from_scratch
 
     @property
     def base(self) -> str:
@@ -134,10 +134,10 @@ class T5Backend(LocalReader[T5Options]):
             ModelError: the weights are quantised.
         """
         super().check_training()
-        if own := own_quantization(self._model_config):
+        if quantization := own_quantization(self._model_config):
             raise ModelError(
-                f"{self.options.model}: its weights are quantised ({own}), and t5 trains all of"
-                " them; name the model that they were quantised from"
+                f"{self.options.model}: its weights are quantised ({quantization}), and t5 trains"
+                " all of them; name the model that they were quantised from"
             )
 
     @property

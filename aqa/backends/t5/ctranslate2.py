@@ -100,12 +100,12 @@ class Ctranslate2Engine:
         At most `encoded_tokens` go through the encoder at once.
         """
         shared = sum(map(len, rows)) // self._workers
-        each = min(encoded_tokens // self._workers, WORKER_TOKENS, shared)
+        tokens = min(encoded_tokens // self._workers, WORKER_TOKENS, shared)
         results = self._translator.translate_batch(
             [self._tokenizer.convert_ids_to_tokens(list(row)) for row in rows],
             beam_size=options.num_beams,
             patience=PATIENCE,
-            max_batch_size=max(each // options.num_beams, 1),
+            max_batch_size=max(tokens // options.num_beams, 1),
             batch_type="tokens",
             num_hypotheses=options.num_return_sequences,
             length_penalty=options.length_penalty,
@@ -174,14 +174,14 @@ def _convert(
     class Converter(TransformersConverter):  # type: ignore[misc]
         """Loads models like aqa, and knows which ones scale their decoder's outputs."""
 
-        def load_model(self, model_class: Any, _: str, **found: Any) -> Any:
+        def load_model(self, model_class: Any, _: str, **settings: Any) -> Any:
             """Load the model and tell CTranslate2 how it starts and scales outputs.
 
             CTranslate2 goes by `tie_word_embeddings`, which transformers 5 sets to true for every
             T5. With wrong scaling (T5 1.1, flan-T5, mT5), the best token of a step stays the same,
             but all log-probabilities are wrong, and so are beams.
             """
-            model = load_whole(model_class, files, use_safetensors=True, **found)
+            model = load_whole(model_class, files, use_safetensors=True, **settings)
             take_over_generation(model)
             set_decoder_start(model, files.spec)
             scaled = getattr(model.config, "scale_decoder_outputs", False)

@@ -39,8 +39,8 @@ class TextEncoder:
         def plain(value: str) -> str:
             return broken(self.special, value)
 
-        whole = apart(prompt) if by_passage else [prompt]
-        parts = [(*self.ids(text_of(part, plain)), *self.language_ids) for part in whole]
+        pieces = apart(prompt) if by_passage else [prompt]
+        parts = [(*self.ids(text_of(part, plain)), *self.language_ids) for part in pieces]
         return Encoding(
             tuple(token for part in parts for token in part),
             () if prompt.target is None else self.ids(plain(prompt.target)),
@@ -51,15 +51,13 @@ class TextEncoder:
         """Return the ids of a text with exactly one end token, whatever the text contains."""
         plain = broken(self.ends, text)
         # `verbose=False` suppresses the warning about a maximum length, which T5 does not have.
-        found: list[int] = self.tokenizer(plain, add_special_tokens=False, verbose=False)[
-            "input_ids"
-        ]
-        return (*self.begin_ids, *found, self.end_id)
+        ids: list[int] = self.tokenizer(plain, add_special_tokens=False, verbose=False)["input_ids"]
+        return (*self.begin_ids, *ids, self.end_id)
 
 
 def broken(names: re.Pattern[str], text: str) -> str:
     """Return the text with a space inside each name, so that it is not read as the token."""
-    return names.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+    return names.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
 
 
 def text_of(prompt: Prompt, change: Callable[[str], str] = str) -> str:
@@ -72,7 +70,7 @@ def apart(prompt: Prompt) -> list[Prompt]:
     evidence = prompt.evidence
     bare = replace(evidence, numbered=False)
     alone = [replace(bare, passages=(passage,)) for passage in evidence.reading_order]
-    return [replace(prompt, evidence=one) for one in alone] or [prompt]
+    return [replace(prompt, evidence=passage_evidence) for passage_evidence in alone] or [prompt]
 
 
 def make_text_encoder(tokenizer: Any) -> TextEncoder:
@@ -89,17 +87,17 @@ def make_text_encoder(tokenizer: Any) -> TextEncoder:
     end = tokenizer.eos_token_id
     begin, behind = _around(tokenizer)
     language = behind[1:] if behind[:1] == [end] else []
-    own = (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token)
-    ends = {str(token) for token in own if token is not None}
+    tokens = (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token)
+    ends = {str(token) for token in tokens if token is not None}
     all_names = name_pattern(ends | special_names(tokenizer))
     return TextEncoder(tokenizer, tuple(begin), end, tuple(language), name_pattern(ends), all_names)
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    whole: list[int] = tokenizer("a")["input_ids"]
+    ids: list[int] = tokenizer("a")["input_ids"]
     text: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
-    start = next(n for n in range(len(whole) + 1) if whole[n : n + len(text)] == text)
-    return whole[:start], whole[start + len(text) :]
+    start = next(n for n in range(len(ids) + 1) if ids[n : n + len(text)] == text)
+    return ids[:start], ids[start + len(text) :]
 
 
 def learn_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:

@@ -75,8 +75,8 @@ def pad_joined(questions: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.T
     """Stack the states of questions, each (tokens, width), and return them with a padding mask."""
     lengths = torch.tensor([len(states) for states in questions], device=questions[0].device)
     stacked = pad_sequence(list(questions), batch_first=True)
-    places = torch.arange(stacked.shape[1], device=stacked.device)
-    return stacked, (places < lengths[:, None]).long()
+    columns = torch.arange(stacked.shape[1], device=stacked.device)
+    return stacked, (columns < lengths[:, None]).long()
 
 
 def encode_questions(
@@ -87,15 +87,15 @@ def encode_questions(
     Returns the states (questions, tokens, width) that a decoder attends to, and their mask.
     """
     parts = [(number, part) for number, parts in enumerate(questions) for part in parts]
-    found: dict[int, torch.Tensor] = {}
-    places = [[place] for place in range(len(parts))]
-    for batch in batches_by_tokens(places, lambda place: len(parts[place][1]), budget):
-        ids, mask = pad_right([parts[place][1] for place in batch])
-        for place, states in zip(batch, encode(model, ids, mask), strict=True):
-            found[place] = states[: len(parts[place][1])]
+    by_part: dict[int, torch.Tensor] = {}
+    indices = [[index] for index in range(len(parts))]
+    for batch in batches_by_tokens(indices, lambda index: len(parts[index][1]), budget):
+        ids, mask = pad_right([parts[index][1] for index in batch])
+        for index, states in zip(batch, encode(model, ids, mask), strict=True):
+            by_part[index] = states[: len(parts[index][1])]
     joined: list[list[torch.Tensor]] = [[] for _ in questions]
-    for place, (number, _) in enumerate(parts):
-        joined[number].append(found[place])
+    for index, (number, _) in enumerate(parts):
+        joined[number].append(by_part[index])
     return pad_joined([torch.cat(states) for states in joined])
 
 
@@ -114,7 +114,7 @@ def write_answers(
     with without_gradients():
         states, mask = encode_questions(model, questions, encoded_tokens)
         if options.draws:
-            each = options.answers_each
-            states, mask = states.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
+            count = options.answers_each
+            states, mask = states.repeat_interleave(count, 0), mask.repeat_interleave(count, 0)
     inputs = {"encoder_outputs": EncoderStates(last_hidden_state=states), "attention_mask": mask}
     return generate_answers(model, inputs, 1, ends, options, draws)  # a first token begins all

@@ -55,17 +55,17 @@ def check_decoder(model: Any, title: str) -> None:
     read[:, 0] = model.generation_config.decoder_start_token_id
     with explained(title), torch.no_grad():
         states = encode(model, text, mask)
-        whole = decode(model, states, mask, read)[0]
-        for place in range(2):
+        at_once = decode(model, states, mask, read)[0]
+        for index in range(2):
             step = model(
                 encoder_outputs=EncoderStates(last_hidden_state=states),
                 attention_mask=mask,
-                decoder_input_ids=read[:, place : place + 1],
+                decoder_input_ids=read[:, index : index + 1],
                 past_key_values=past,
                 use_cache=True,
             )
             past = step.past_key_values
-            check_causal(model, title, whole[place], step.logits[0, -1])
+            check_causal(model, title, at_once[index], step.logits[0, -1])
 
 
 def fuse_activations(model: Any) -> Any:

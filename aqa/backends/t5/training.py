@@ -26,14 +26,14 @@ def answer_loss(
     model: Any, inputs: Batch, label_smoothing: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the summed cross-entropy over the answers' tokens, and their number."""
-    whole = getattr(model, "module", model)  # unwrap DistributedDataParallel
+    unwrapped = getattr(model, "module", model)  # unwrap DistributedDataParallel
     states, mask = lay_side_by_side(
-        encode(whole, inputs["input_ids"], inputs["attention_mask"]),
+        encode(unwrapped, inputs["input_ids"], inputs["attention_mask"]),
         inputs["attention_mask"],
         inputs["part_counts"].tolist(),
     )
     labels = inputs["labels"]
-    begun = shifted(labels, whole.generation_config.decoder_start_token_id)
+    begun = shifted(labels, unwrapped.generation_config.decoder_start_token_id)
     logits = decode(model, states, mask, begun)
     loss = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1).float(),
@@ -87,26 +87,26 @@ class Seq2SeqTrainer(AnswerTrainer):
 
     def read(self, folder: Path) -> None:
         """Read the weights, which some families save under other names."""
-        found = load_whole(self._kind, ModelFiles(str(folder), str(folder)))
-        own = self.model.state_dict()
-        self.model.load_state_dict(shard_like(own, found.state_dict()))
+        stored = load_whole(self._kind, ModelFiles(str(folder), str(folder)))
+        weights = self.model.state_dict()
+        self.model.load_state_dict(shard_like(weights, stored.state_dict()))
 
     def calls(self, model: Any) -> Calls:
         """Call the encoder separately, and the decoder through the whole model."""
-        one = torch.ones(1, 1, dtype=torch.long, device=self.args.device)
+        token = torch.ones(1, 1, dtype=torch.long, device=self.args.device)
         states = torch.zeros(1, 1, model.config.d_model, device=self.args.device)
         setattr(model, ENCODE, lambda **inputs: model.get_encoder()(**inputs))
         register_fsdp_forward_method(model, ENCODE)
         return {
-            ENCODE: lambda: getattr(model, ENCODE)(input_ids=one, attention_mask=one),
-            "forward": lambda: decode(model, states, one, one),
+            ENCODE: lambda: getattr(model, ENCODE)(input_ids=token, attention_mask=token),
+            "forward": lambda: decode(model, states, token, token),
         }
 
     def write(self, folder: Path) -> None:
         """Write the weights."""
-        whole = gather_weights(self.model, trained_only=False)
+        weights = gather_weights(self.model, trained_only=False)
         if is_first_process():
-            self.model.save_pretrained(folder, state_dict=whole)
+            self.model.save_pretrained(folder, state_dict=weights)
 
     def write_trained(self, folder: Path) -> None:
         """Write the weights and the tokenizer."""

@@ -61,7 +61,7 @@ class Rows:
         each = [TrainingRows(self.reader, job) for job in self._in_turn(jobs, monkeypatch)]
         for one in self._in_turn(each, monkeypatch):
             one.make()
-        monkeypatch.setattr(training_rows, "all_gather", lambda own: [one._own for one in each])
+        monkeypatch.setattr(training_rows, "all_gather", lambda _: [one._result for one in each])
         seen = [
             (list(one.all()), job.cuts.shortened)
             for one, job in zip(self._in_turn(each, monkeypatch), jobs, strict=True)
