@@ -54,17 +54,17 @@ def as_data_path(data: Data, name: str = "the given data") -> str | InMemoryData
     return InMemoryData(data, name)  # type: ignore[arg-type]
 
 
-def as_rows(given: Any) -> Any:
+def as_rows(table: Any) -> Any:
     """Convert a pandas table to rows and a series to a dict; return anything else unchanged."""
-    if type(given).__module__.partition(".")[0] != "pandas" or not hasattr(given, "index"):
-        return given
-    if not hasattr(given, "columns"):
-        return given.to_dict()
-    names = list(given.index.names)
-    if names == [None] and given.index.inferred_type == "string":
+    if type(table).__module__.partition(".")[0] != "pandas" or not hasattr(table, "index"):
+        return table
+    if not hasattr(table, "columns"):
+        return table.to_dict()
+    names = list(table.index.names)
+    if names == [None] and table.index.inferred_type == "string":
         names = ["id"]
-    more = [level for level, name in enumerate(names) if name not in (None, *given.columns)]
-    return (given.reset_index(more, names=names) if more else given).to_dict("records")
+    more = [level for level, name in enumerate(names) if name not in (None, *table.columns)]
+    return (table.reset_index(more, names=names) if more else table).to_dict("records")
 
 
 def as_path(path: PathLike) -> Path:
@@ -104,7 +104,7 @@ def load_config(
 def as_settings(model: PathLike | None, settings: Settings | None) -> list[Setting]:
     """Return settings by dotted key; UsageError unless they map texts to values."""
     check_kind("settings", settings or {}, (Mapping,), 'a dict, as in {"evidence.top_k": 5}')
-    found = [] if model is None else [("backend.model", model)]
-    found += (settings or {}).items()
-    check_list("settings", [key for key, _ in found])
-    return [(key, os.fspath(it) if isinstance(it, os.PathLike) else it) for key, it in found]
+    pairs = [] if model is None else [("backend.model", model)]
+    pairs += (settings or {}).items()
+    check_list("settings", [key for key, _ in pairs])
+    return [(key, os.fspath(v) if isinstance(v, os.PathLike) else v) for key, v in pairs]

@@ -20,13 +20,13 @@ class Displayable:
         return ()
 
     def __repr__(self) -> str:
-        written = StringIO()
-        console = SafeConsole(written)
+        text = StringIO()
+        console = SafeConsole(text)
         for table in self._tables():
             console.print(drawn(table))
         for sentence in self._sentences():
             console.print(sentence, soft_wrap=True)
-        return written.getvalue().rstrip("\n")
+        return text.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
         return "".join(map(to_html, self._tables())) + sentences_to_html(self._sentences())

@@ -79,8 +79,8 @@ def estimate_cost(
         return Estimate({"": dry_run(config, folder, progress, Resume())})
     resume = Resume(stop=StopRule(run_folder(against), score=decide_by))
     resume.check_files()
-    found, detection_cost = estimate_detection(config, folder, progress, resume, to_see)
-    return Estimate({"": found}, detection_cost)
+    estimate, detection_cost = estimate_detection(config, folder, progress, resume, to_see)
+    return Estimate({"": estimate}, detection_cost)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,7 +102,7 @@ class Estimate(Displayable):
         """Make a pandas table with a row for each run."""
         from pandas import DataFrame
 
-        return DataFrame([{"run": name, **asdict(one)} for name, one in self.runs.items()])
+        return DataFrame([{"run": name, **asdict(cost)} for name, cost in self.runs.items()])
 
     def _tables(self) -> list[Table]:
         return [costs_table(self.runs)]

@@ -104,22 +104,24 @@ def evaluate(
     LABELS.check("label", label)
     LEVEL.check("level", level)
     source = data if isinstance(data, Source | None) else _source(data)
-    trained = training if isinstance(training, Source | None) else _source(training, "number")
-    asked = scoring or Scoring()
-    check_kind("scoring", asked, (Scoring,), "an aqa.Scoring")
+    training = training if isinstance(training, Source | None) else _source(training, "number")
+    scoring = scoring or Scoring()
+    check_kind("scoring", scoring, (Scoring,), "an aqa.Scoring")
     check_kind("judge", judge or JudgeOptions(), (JudgeOptions,), "an aqa.JudgeOptions")
-    asked = replace(asked, metrics=metrics) if metrics else asked
-    asked = asked if plan is None else replace(asked, plan=plan)
+    scoring = replace(scoring, metrics=metrics) if metrics else scoring
+    scoring = scoring if plan is None else replace(scoring, plan=plan)
     risk = None if choose_threshold is None else str(choose_threshold)
     promise = parse_promise(risk, level, str(wrong_under))
     systems = _systems(predictions)
-    evaluated = EvaluationInputs(systems, asked, source, judge or JudgeOptions(), trained, stress)
+    evaluated = EvaluationInputs(
+        systems, scoring, source, judge or JudgeOptions(), training, stress
+    )
     progress = TranslatingProgress(watched_progress(quiet), SCORED)
     folder = None if output_dir is None else as_path(output_dir)
     with nullcontext() if folder is None else made_folder(folder):
         outputs = _outputs(folder, promise is not None, label is not None)
-        found = run_evaluate(evaluated, outputs, progress, {}, promise, label)
-    return Evaluation(found.report, found.contract, found.sheet, source)
+        result = run_evaluate(evaluated, outputs, progress, {}, promise, label)
+    return Evaluation(result.report, result.contract, result.sheet, source)
 
 
 def _outputs(folder: Path | None, makes_contract: bool, makes_sheet: bool) -> Outputs:
@@ -141,37 +143,37 @@ def _systems(predictions: Any) -> list[Predicted]:
     if isinstance(predictions, str | os.PathLike | Predictions):
         return [_file(predictions)]
     if isinstance(predictions, Mapping):
-        if any(isinstance(each, Prediction) for each in predictions.values()):
+        if any(isinstance(item, Prediction) for item in predictions.values()):
             return [_system(ONE_SYSTEM, predictions)]
-        return [_system(str(name), given) for name, given in predictions.items()]
-    given = list(predictions) if isinstance(predictions, Iterable) else []
-    if given and all(isinstance(each, Prediction | Mapping) for each in given):
-        return [_system(ONE_SYSTEM, given)]
-    if not given or not all(isinstance(each, str | os.PathLike | Predictions) for each in given):
+        return [_system(str(name), items) for name, items in predictions.items()]
+    items = list(predictions) if isinstance(predictions, Iterable) else []
+    if items and all(isinstance(item, Prediction | Mapping) for item in items):
+        return [_system(ONE_SYSTEM, items)]
+    if not items or not all(isinstance(item, str | os.PathLike | Predictions) for item in items):
         raise UsageError(
             "predictions must be systems by name, such as {'mine': answers, 'theirs':"
             " 'theirs.json'}, a stream of aqa.Prediction, or paths"
         )
-    return [_file(each) for each in given]
+    return [_file(item) for item in items]
 
 
-def _system(name: str, given: Any) -> Predicted:
-    if isinstance(given, Predictions) and given.folder is None:
-        rows = {row["id"]: answered_row(row) for row in given.rows()}
-        return System(name, name, rows, given.evidence_plan)
-    if isinstance(given, str | os.PathLike | Predictions):
-        return NamedPredictions(name, _file(given))  # the manifest is used, too
-    return NamedPredictions(name, as_rows(given))
+def _system(name: str, answers: Any) -> Predicted:
+    if isinstance(answers, Predictions) and answers.folder is None:
+        rows = {row["id"]: answered_row(row) for row in answers.rows()}
+        return System(name, name, rows, answers.evidence_plan)
+    if isinstance(answers, str | os.PathLike | Predictions):
+        return NamedPredictions(name, _file(answers))  # the manifest is used, too
+    return NamedPredictions(name, as_rows(answers))
 
 
-def _file(given: PathLike | Predictions) -> Path:
-    found = run_folder(given)
-    if not found.exists():
+def _file(source: PathLike | Predictions) -> Path:
+    path = run_folder(source)
+    if not path.exists():
         raise RunError(
-            f"{found}: no such file or run folder of predictions; give answers by id under the name"
+            f"{path}: no such file or run folder of predictions; give answers by id under the name"
             " of their system, as in {'mine': {'id': 'text'}}"
         )
-    return found
+    return path
 
 
 @dataclass(eq=False, repr=False)

@@ -34,11 +34,11 @@ class Name(NamedTuple):
                 return f"{self.key}{values[0]} ({self.keyword})"
             pairs = (value.strip("'").rpartition("=") for value in values)
             listed = (f'"{self.key}{key}": {_literal(value)}' for key, _, value in pairs)
-            given = f"{{{', '.join(listed)}}}"
+            shown_as = f"{{{', '.join(listed)}}}"
         else:
-            given = ", ".join(map(_literal, values))
-            given = f"[{given}]" if self.takes == "several" else given
-        return f"{self.keyword}={given}" + (f" ({self.place})" if self.place else "")
+            shown_as = ", ".join(map(_literal, values))
+            shown_as = f"[{shown_as}]" if self.takes == "several" else shown_as
+        return f"{self.keyword}={shown_as}" + (f" ({self.place})" if self.place else "")
 
 
 Names = Mapping[str, Name]
@@ -111,11 +111,11 @@ FLAG = re.compile(
 def translate_flags(text: str, names: Names) -> str:
     """Replace flags in a sentence by what they are called in the API."""
 
-    def word(found: re.Match[str]) -> str:
-        flag, values = found["flag"] or found["first"] or "", found["values"] or found["its"]
+    def word(match: re.Match[str]) -> str:
+        flag, values = match["flag"] or match["first"] or "", match["values"] or match["its"]
         name = names.get(flag.replace("-", "_"))
         if name is None:
-            return found["key"] or found[0]
+            return match["key"] or match[0]
         return name.called(values.split(f" --{flag} ")) if values else str(name)
 
     return FLAG.sub(word, text)

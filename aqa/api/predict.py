@@ -93,16 +93,16 @@ def predict(
         )
     if prompts:
         config.note_asked((), ("prompt",))
-    kept = reader.kept(config, progress) if isinstance(reader, Reader) else None
+    loaded = reader.kept(config, progress) if isinstance(reader, Reader) else None
     streams = reader.streams if isinstance(reader, Reader) else None
     if folder is not None and several:
         variants = variants_of(config, folder, prompts, stress)
-        checked = check_variants(variants, progress, kept)
+        checked = check_variants(variants, progress, loaded)
         rows = answers_of(checked, progress, resume, "aqa.predict")
         return Predictions(checked.questions, rows, folder, streams)
     if prompts:
         config = config.model_copy(update={"prompt": str(as_path(prompts[0]))})
-    questions = check(config, progress, kept)
+    questions = check(config, progress, loaded)
     connect(questions, folder, progress, resume)
     if folder is None:
         return Predictions([questions], questions.unkept_answers(progress), None, streams)
@@ -115,7 +115,7 @@ def variants_of(
 ) -> Variants:
     """Plan the runs of several prompts or conditions; AqaError for an invalid one."""
     conditions = parse_conditions(",".join(stress)) if stress else []
-    return make_variants(config, folder, [str(as_path(each)) for each in prompts], conditions)
+    return make_variants(config, folder, [str(as_path(prompt)) for prompt in prompts], conditions)
 
 
 def run_folder(run: PathLike | Predictions) -> Path:

@@ -42,7 +42,7 @@ class Predictions:
             streams.add(self)
         self.folder = folder
         self._source = source
-        self._inputs = [each.inputs for each in questions]
+        self._inputs = [item.inputs for item in questions]
         self._result: Any = None
         self._rows: list[KeptRow] = []
         self._is_whole = False
@@ -58,21 +58,21 @@ class Predictions:
         return state if self._is_whole or self._ended else {**state, "_ended": ended}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state, _source=(each for each in list[KeptRow]()), _lock=RLock())
+        vars(self).update(state, _source=(row for row in list[KeptRow]()), _lock=RLock())
 
     def __iter__(self) -> Iterator[Prediction]:
         return map(_prediction, self.rows())
 
     def __len__(self) -> int:
         """Return the number of questions, answered or not."""
-        return sum(each.total for each in self._inputs)
+        return sum(inputs.total for inputs in self._inputs)
 
     def rows(self) -> Iterator[KeptRow]:
         """Yield what a run folder stores for each answer, including references and evidence."""
-        place = 0
-        while self._reaches(place):
-            yield self._rows[place]
-            place += 1
+        index = 0
+        while self._reaches(index):
+            yield self._rows[index]
+            index += 1
 
     def _reaches(self, place: int) -> bool:
         with self._lock:
@@ -151,10 +151,10 @@ class Predictions:
         return to_html(Table(heads, [_shown(row) for row in self._rows[:SHOWN]], title))
 
 
-def _shown(kept: KeptRow) -> Row:
-    confidence = kept.get("confidence")
+def _shown(row: KeptRow) -> Row:
+    confidence = row.get("confidence")
     figure = None if confidence is None else Figure(confidence, 3)
-    return Row([kept["id"], kept["predicted_answer"], figure])
+    return Row([row["id"], row["predicted_answer"], figure])
 
 
 def _prediction(row: KeptRow) -> Prediction:
@@ -169,7 +169,7 @@ def _prediction(row: KeptRow) -> Prediction:
         confidence=row.get("confidence"),
         confidence_kind=row.get("confidence_kind", ""),
         other_confidences=tuple(row.get("other_confidences", {}).items()),
-        nbest=tuple((each["answer"], each["score"]) for each in row.get("nbest", ())),
+        nbest=tuple((other["answer"], other["score"]) for other in row.get("nbest", ())),
         spent=spent,
         saved=saved,
         cut=row.get("cut", False),

@@ -40,16 +40,16 @@ def preview(
     """
     PROMPTS.check("number", number)
     config = resolve(reader, model, settings, data, trains=training)
-    found = run_preview(config, SilentProgress(), number, example_id, training)
-    return Previews(found)
+    previews = run_preview(config, SilentProgress(), number, example_id, training)
+    return Previews(previews)
 
 
 class Previews(UserList[Preview]):
     """Prompts as the model would get them: `.text`, or turn by turn `.prompt.messages`."""
 
     def __repr__(self) -> str:
-        return "\n\n".join(f"--- {each.prompt.id}\n{each.text}" for each in self)
+        return "\n\n".join(f"--- {item.prompt.id}\n{item.text}" for item in self)
 
     def _repr_html_(self) -> str:
-        rows = [Row([each.prompt.id, each.text]) for each in self]
+        rows = [Row([item.prompt.id, item.text]) for item in self]
         return to_html(Table(texts("id", "prompt"), rows))

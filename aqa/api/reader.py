@@ -128,12 +128,12 @@ def resolve(
         config = make_config(reader, None, changes)
     else:
         config = _changed(reader, changes) if changes else reader
-    given = {}
+    paths = {}
     if data is not None:
-        given["path"] = as_data_path(data)
+        paths["path"] = as_data_path(data)
     if dev_data is not None:
-        given["dev_path"] = as_data_path(dev_data, "the given validation data")
-    return _with_data(config, given)
+        paths["dev_path"] = as_data_path(dev_data, "the given validation data")
+    return _with_data(config, paths)
 
 
 def _changed(config: RunConfig, settings: list[Setting]) -> RunConfig:
@@ -150,6 +150,6 @@ def _changed(config: RunConfig, settings: list[Setting]) -> RunConfig:
 
 
 def _with_data(config: RunConfig, paths: Mapping[str, str | InMemoryData]) -> RunConfig:
-    found = config.model_copy(update={"data": config.data.model_copy(update=paths)})
-    found.note_asked((), (f"data.{name}" for name in paths))
-    return found
+    changed = config.model_copy(update={"data": config.data.model_copy(update=paths)})
+    changed.note_asked((), (f"data.{name}" for name in paths))
+    return changed

@@ -55,10 +55,10 @@ def train(
     if isinstance(config.backend, EnsembleOptions):
         learned = train_ensemble(config, folder, progress, resume, command="aqa.train")
         return Training(learned.folder, learned.weights, {}, {}, findings=learned.findings)
-    found = run_train(config, folder, progress, resume, command="aqa.train")
-    merged = None if found.merged is None else found.merged.folder
-    scores = {} if found.report is None else dict(found.report.systems[0].scores)
-    return Training(found.folder, found.weights, dict(found.before), scores, merged)
+    trained = run_train(config, folder, progress, resume, command="aqa.train")
+    merged = None if trained.merged is None else trained.merged.folder
+    scores = {} if trained.report is None else dict(trained.report.systems[0].scores)
+    return Training(trained.folder, trained.weights, dict(trained.before), scores, merged)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -65,9 +65,9 @@ class LoraOptions(Section):
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out defaults that earlier versions did not have, so that their runs still match."""
-        found: dict[str, Any] = dump(self)
+        options: dict[str, Any] = dump(self)
         defaults = {"variant": "lora", "init": "default", "pissa_niter": None}
-        return {k: v for k, v in found.items() if k not in defaults or v != defaults[k]}
+        return {k: v for k, v in options.items() if k not in defaults or v != defaults[k]}
 
 
 SIZE = re.compile(r"\d+(\.\d+)?[KMG]i?B")  # of memory, as accelerate reads it
@@ -142,20 +142,20 @@ class LlamaQloraOptions(LocalModelOptions):
         """Options for 4-bit weights, when there are none, or for the other engine."""
         names = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "dequantize_on_cpu")
         reason = "it needs backend.quantization = 4bit"
-        found = {**super().idle(), **self.lora.idle()}
+        reasons = {**super().idle(), **self.lora.idle()}
         if self.quantization != "4bit":
-            found |= {f"backend.{n}": reason for n in names}
+            reasons |= {f"backend.{n}": reason for n in names}
         if self.engine == "transformers":
-            return {**found, "backend.vllm": "it needs backend.engine = vllm"}
+            return {**reasons, "backend.vllm": "it needs backend.engine = vllm"}
         reason = "vLLM has its own way; see backend.vllm"
         others = ("dequantize_on_cpu", "attn_implementation", "device_map", "max_memory")
-        idle = [f"backend.{n}" for n in others]
-        found |= dict.fromkeys([*idle, "generation.batch_tokens"], reason)
+        unused = [f"backend.{n}" for n in others]
+        reasons |= dict.fromkeys([*unused, "generation.batch_tokens"], reason)
         window = (
             "with vLLM it only limits what each of several processes (workers.count) takes at a"
             " time"
         )
-        return {**found, "generation.window": window, **self.vllm.idle()}
+        return {**reasons, "generation.window": window, **self.vllm.idle()}
 
 
 class FromScratchOptions(Section):
@@ -186,12 +186,12 @@ class T5Options(LocalModelOptions):
 
     def idle(self) -> Mapping[str, str]:
         """Options for the other engine, or for causal models."""
-        found = {**super().idle()}
-        found["training.neftune_noise_alpha"] = "the noise does not reach an encoder"
-        found["training.packing"] = "it is for causal models"
+        reasons = {**super().idle()}
+        reasons["training.neftune_noise_alpha"] = "the noise does not reach an encoder"
+        reasons["training.packing"] = "it is for causal models"
         if self.engine == "transformers":
-            found["backend.ctranslate2_type"] = "it needs backend.engine = ctranslate2 or auto"
-        return found
+            reasons["backend.ctranslate2_type"] = "it needs backend.engine = ctranslate2 or auto"
+        return reasons
 
 
 class PriceOptions(Section):
@@ -275,7 +275,7 @@ class Gpt4Options(BackendOptions):
     def idle(self) -> Mapping[str, str]:
         """Options for readers with local weights, or for another provider."""
         batches = "it is for batches of a model that is loaded here; an API is asked with"
-        found = {
+        reasons = {
             "generation.window": f"{batches} backend.max_concurrency",
             "generation.batch_tokens": f"{batches} backend.max_concurrency",
             "training": "a model behind an API is not trained here",
@@ -284,13 +284,13 @@ class Gpt4Options(BackendOptions):
             "export": "a model behind an API has no weights here",
         }
         if self.provider == "azure":
-            found["backend.organization"] = "Azure has none; the resource's address names it"
+            reasons["backend.organization"] = "Azure has none; the resource's address names it"
         else:
-            found["backend.api_version"] = "it needs backend.provider = azure"
-            found["backend.entra_id"] = "it needs backend.provider = azure"
+            reasons["backend.api_version"] = "it needs backend.provider = azure"
+            reasons["backend.entra_id"] = "it needs backend.provider = azure"
         if self.api == "completions":
             chats = "text completions do not support it; it needs backend.api = chat or responses"
-            found |= dict.fromkeys(("backend.structured", "backend.reasoning_effort"), chats)
+            reasons |= dict.fromkeys(("backend.structured", "backend.reasoning_effort"), chats)
         if not self.cache:
-            found["backend.cache_path"] = "it needs backend.cache = true (--cache)"
-        return found
+            reasons["backend.cache_path"] = "it needs backend.cache = true (--cache)"
+        return reasons

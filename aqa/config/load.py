@@ -159,8 +159,8 @@ def build_config(
             backend.
     """
     layers = list(layers)
-    asked = _merge(layers)
-    merged = _merge([inherited, asked])
+    values = _merge(layers)
+    merged = _merge([inherited, values])
     # An empty section counts as absent.
     merged = {key: value for key, value in merged.items() if value is not None}
     backend = merged.pop("backend", {})
@@ -190,8 +190,9 @@ def build_config(
         config = RunConfig.model_validate({**merged, "backend": checked})
     except ValidationError as error:
         raise explain(error, RunConfig) from error
-    check_idle(config, asked)
-    config.note_asked(keys_of(asked), (*keys_of(inherited), *keys_of(layers[-1] if layers else {})))
+    check_idle(config, values)
+    last = layers[-1] if layers else {}
+    config.note_asked(keys_of(values), (*keys_of(inherited), *keys_of(last)))
     return config
 
 
@@ -199,7 +200,7 @@ def _refuse_unknown_keys(values: RawConfig, model: type[BaseModel], prefix: str 
     try:
         model.model_validate(values)
     except ValidationError as error:
-        if any(each["type"] == "extra_forbidden" for each in error.errors()):
+        if any(fault["type"] == "extra_forbidden" for fault in error.errors()):
             raise explain(error, model, prefix) from error
 
 
@@ -216,8 +217,8 @@ def _at_home(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("~/"):
         return str(expand_home(value))
     if isinstance(value, dict):
-        return {key: _at_home(each) for key, each in value.items()}
-    return [_at_home(each) for each in value] if isinstance(value, list) else deepcopy(value)
+        return {key: _at_home(item) for key, item in value.items()}
+    return [_at_home(item) for item in value] if isinstance(value, list) else deepcopy(value)
 
 
 def as_raw(config: RunConfig) -> RawConfig:
@@ -230,13 +231,13 @@ def _kind(value: object) -> str:
     return names.get(type(value).__name__, type(value).__name__)
 
 
-def check_idle(config: RunConfig, asked: RawConfig) -> None:
+def check_idle(config: RunConfig, values: RawConfig) -> None:
     """Raise ConfigError if a given option would have no effect."""
-    sections = [each for _, each in (*config, *config.evidence) if isinstance(each, Section)]
+    sections = [part for _, part in (*config, *config.evidence) if isinstance(part, Section)]
     idle = {key: reason for section in sections for key, reason in section.idle().items()}
     if config.workers.count > 1 or process_count() > 1:
         idle.pop("generation.window", None)  # how many prompts a process takes at a time
-    for key in keys_of(asked):
+    for key in keys_of(values):
         for name, reason in idle.items():
             if key == name or key.startswith(f"{name}."):
                 value, default = _value_and_default(config, key)
@@ -245,9 +246,9 @@ def check_idle(config: RunConfig, asked: RawConfig) -> None:
                     raise ConfigError(text, key)
 
 
-def keys_of(asked: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def keys_of(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield the dotted keys of nested mappings."""
-    for name, value in asked.items():
+    for name, value in values.items():
         if isinstance(value, Mapping):
             yield from keys_of(value, f"{prefix}{name}.")
         else:

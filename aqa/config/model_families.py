@@ -85,8 +85,8 @@ def has_system_role(model: str) -> bool:
 
 
 def _claude_version(name: str) -> tuple[int, int] | None:
-    found = CLAUDE.search(name)
-    return None if found is None else (int(found[1]), int(found[2] or 0))
+    match = CLAUDE.search(name)
+    return None if match is None else (int(match[1]), int(match[2] or 0))
 
 
 def end_of(model: str) -> str | None:

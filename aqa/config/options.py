@@ -39,13 +39,13 @@ class DataOptions(Section):
 
     def idle(self) -> Mapping[str, str]:
         """Options for a retriever's passages or validation data, when there are none."""
-        found = {}
+        reasons = {}
         if self.passages is None and self.dev_passages is None:
-            found["data.missing_passages"] = "it needs data.passages (--passages)"
+            reasons["data.missing_passages"] = "it needs data.passages (--passages)"
         if self.dev_path is None:
             names = ("dev_split", "dev_passages", "dev_limit")
-            found |= {f"data.{name}": "it needs data.dev_path (--dev-data)" for name in names}
-        return found
+            reasons |= {f"data.{name}": "it needs data.dev_path (--dev-data)" for name in names}
+        return reasons
 
 
 class TrainingEvidenceOptions(Section):
@@ -199,19 +199,19 @@ class GenerationOptions(Section):
 
     def idle(self) -> Mapping[str, str]:
         """Options for other ways to choose tokens; see `Section.idle`."""
-        found = {}
+        reasons = {}
         if not self.temperature:
-            found["generation.top_p"] = "it needs a generation.temperature above 0"
+            reasons["generation.top_p"] = "it needs a generation.temperature above 0"
         if self.num_beams == 1:
-            found["generation.length_penalty"] = "it needs generation.num_beams above 1"
-        return found
+            reasons["generation.length_penalty"] = "it needs generation.num_beams above 1"
+        return reasons
 
     def identity(self, seed: int) -> RawConfig:
         """Return the options that decide the answers, and the seed if it does."""
         # Runs older than samples must still match today's.
         unused = {"batch_tokens", "window"} | (set() if self.samples > 1 else {"samples"})
-        found = self.model_dump(exclude=unused)
-        return {**found, "seed": seed if self.temperature else None}
+        options = self.model_dump(exclude=unused)
+        return {**options, "seed": seed if self.temperature else None}
 
 
 class WorkersOptions(Section):

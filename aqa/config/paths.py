@@ -15,15 +15,15 @@ def expand_home(path: str | os.PathLike[str]) -> Path:
     Raises:
         UsageError: it is too long for a path, such as data given instead of a file name.
     """
-    found = Path(os.path.expanduser(path))  # noqa: PTH111  (pathlib's raises for such a name)
+    expanded = Path(os.path.expanduser(path))  # noqa: PTH111  (pathlib's raises for such a name)
     try:
-        found.stat()  # `exists` hides the reason since Python 3.14
+        expanded.stat()  # `exists` hides the reason since Python 3.14
     except (OSError, ValueError) as error:  # ValueError: a null byte, reported on opening
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise UsageError(
                 f"{str(path)[:SHOWN]}...: too long for a file name; save it in a file and name that"
             ) from error
-    return found
+    return expanded
 
 
 def resolve_path(path: str | os.PathLike[str]) -> Path:

@@ -85,7 +85,7 @@ PROMPTS = Range(1)  # number of prompts to show
 def check_list(name: str, value: object) -> None:
     """Refuse anything but a list of texts or paths: a bare text would be read letter by letter."""
     many = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
-    if many and all(isinstance(each, str | PathLike) for each in value):  # type: ignore[attr-defined]
+    if many and all(isinstance(item, str | PathLike) for item in value):  # type: ignore[attr-defined]
         return
     like = f", [{value!r}]" if isinstance(value, str) else " of texts"
     raise UsageError(f"{name}={value!r}: give a list{like}")

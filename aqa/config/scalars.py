@@ -37,12 +37,12 @@ class _DistinctLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Construct a mapping without duplicate keys."""
-        seen = set()
+        keys = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
                 problem = f'the key "{key.value}" appears twice'
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep)
 
 
@@ -85,13 +85,13 @@ def read_json(text: str) -> Any:
     """Parse JSON; JSONDecodeError also for duplicate keys."""
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         for key, value in pairs:
-            if key in found:
-                place = text.rfind(json.dumps(key, ensure_ascii=False))
-                raise json.JSONDecodeError(f'the key "{key}" appears twice', text, max(place, 0))
-            found[key] = value
-        return found
+            if key in members:
+                start = text.rfind(json.dumps(key, ensure_ascii=False))
+                raise json.JSONDecodeError(f'the key "{key}" appears twice', text, max(start, 0))
+            members[key] = value
+        return members
 
     return json.loads(
         text,

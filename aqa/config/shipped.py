@@ -14,12 +14,12 @@ def locate_package_file(spec: str) -> Path:
     package, _, file = spec.removeprefix(PREFIX).partition("/")
     if not package.isidentifier() or not file:
         raise ConfigError(f'"{spec}" names no file in a package; write package:NAME/FILE')
-    found = find_spec(package)
-    if found is None and package in EXTRA_OF_PACKAGE:
+    package_spec = find_spec(package)
+    if package_spec is None and package in EXTRA_OF_PACKAGE:
         raise MissingExtraError(*EXTRA_OF_PACKAGE[package])
-    if found is None:
+    if package_spec is None:
         raise ConfigError(f'the package {package} of "{spec}" is not installed; install it first')
-    for folder in found.submodule_search_locations or ():
+    for folder in package_spec.submodule_search_locations or ():
         if (path := Path(folder, file)).exists():
             return path
     raise ConfigError(f'the installed package {package} holds no {file}, which "{spec}" names')

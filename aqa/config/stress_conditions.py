@@ -35,9 +35,9 @@ def _members(name: str) -> Iterable[str]:
     raise UsageError(f"--stress: {unknown_condition(name, (*FAMILIES, *CONDITIONS))}")
 
 
-def unknown_condition(name: str, known: Iterable[str]) -> str:
+def unknown_condition(name: str, conditions: Iterable[str]) -> str:
     """Say that a condition is unknown, and which one was probably meant."""
-    names = list(dict.fromkeys(known))
+    names = list(dict.fromkeys(conditions))
     near = get_close_matches(name.replace(" ", "_"), names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose among {', '.join(names)}"
     return f"there is no condition {name!r}; {hint}"

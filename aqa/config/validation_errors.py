@@ -32,20 +32,20 @@ MISSED: Mapping[str, str] = {
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> ConfigError:
     """Explain the first error, suggesting the nearest key for an unknown one."""
     errors = error.errors()
-    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    first = next((fault for fault in errors if fault["type"] == "extra_forbidden"), errors[0])
     path = list(_path(first["loc"], model))
     start = f"{prefix}." if prefix else ""
     key = start + ".".join(path)
     if first["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        close = difflib.get_close_matches(path[-1], known, 1)
+        fields = _fields_at(model, path[:-1])
+        close = difflib.get_close_matches(path[-1], fields, 1)
         near = _homes(path[-1], model) or [".".join([*path[:-1], name]) for name in close]
-        listed = ", ".join(sorted({*known}))
+        listed = ", ".join(sorted({*fields}))
         hint = f"did you mean {start}{near[0]}?" if near else f"known here: {listed}"
         return ConfigError(f"unknown config key {key}; {hint}", key)
     if first["type"] == "missing":
         return ConfigError(f"config key {key} is missing", key)
-    alike = [each for each in errors if list(_path(each["loc"], model)) == path]
+    alike = [fault for fault in errors if list(_path(fault["loc"], model)) == path]
     if text := not_what(alike):
         return ConfigError(f"config key {key}: {text}", key)
     message = first["msg"].removeprefix("Value error, ")
@@ -56,7 +56,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 
 def not_what(errors: Sequence[ErrorDetails]) -> str:
     """Say what a value should have been, by all its errors; "" if one has no description."""
-    missed = [_missed(each["type"], each.get("ctx", {})) for each in errors]
+    missed = [_missed(fault["type"], fault.get("ctx", {})) for fault in errors]
     text = f"{errors[0]['input']!r} is not {', nor '.join(dict.fromkeys(missed))}"
     return text if all(missed) else ""
 
@@ -68,30 +68,30 @@ def _missed(kind: str, context: Mapping[str, Any]) -> str:
     return MISSED.get(kind, "").format(**context)
 
 
-def _path(places: Sequence[int | str], model: type[BaseModel]) -> Iterator[str]:
+def _path(location: Sequence[int | str], model: type[BaseModel]) -> Iterator[str]:
     """Yield the location without the names that pydantic adds for types of a union."""
     section: type[BaseModel] | None = model
-    for number, place in enumerate(places, 1):
-        yield str(place)
-        field = section.model_fields.get(str(place)) if section else None
+    for number, key in enumerate(location, 1):
+        yield str(key)
+        field = section.model_fields.get(str(key)) if section else None
         section = field and _section(field)
         if field and not section and len(_types(field)) > 1:
             return
         if not section:
-            yield from map(str, places[number:])
+            yield from map(str, location[number:])
             return
 
 
 def _types(field: FieldInfo) -> list[Any]:
     is_union = get_origin(field.annotation) in (Union, UnionType)
     types = get_args(field.annotation) if is_union else (field.annotation,)
-    return [each for each in types if each is not type(None)]
+    return [kind for kind in types if kind is not type(None)]
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    for each in _types(field):
-        if isinstance(each, type) and issubclass(each, BaseModel):
-            return each
+    for kind in _types(field):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
     return None
 
 
@@ -105,5 +105,6 @@ def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 def _homes(name: str, model: type[BaseModel]) -> list[str]:
     """Return keys with exactly this name in any section, such as training.learning_rate."""
-    sections = ((key, _section(field)) for key, field in model.model_fields.items())
-    return [f"{key}.{name}" for key, found in sections if found and name in found.model_fields]
+    sections = {key: _section(field) for key, field in model.model_fields.items()}
+    fields = {key: section.model_fields for key, section in sections.items() if section}
+    return [f"{key}.{name}" for key, known in fields.items() if name in known]

@@ -127,8 +127,8 @@ class RichProgress:
         """Draw a bar below those of enclosing tasks until the work is over."""
         if self.bars is None:
             try:
-                drawn = _bars(self._console, self._redirects)
-                with drawn as self.bars, self.task(title, total, unit, done) as task:
+                bars = _bars(self._console, self._redirects)
+                with bars as self.bars, self.task(title, total, unit, done) as task:
                     yield task
             finally:
                 self.bars = None
@@ -184,11 +184,11 @@ class PlainTask:
         if not self._is_said:
             self._say(now, self._done - self._first, now)
 
-    def _say(self, now: float, known: int, until: float) -> None:
+    def _say(self, now: float, items: int, until: float) -> None:
         """Print one line, with the rate of `known` items up to the time `until`."""
         self._is_said = True
         seconds = max(now - self._start, 1e-9)
-        rate = known / max(until - self._start, 1e-9)
+        rate = items / max(until - self._start, 1e-9)
         parts = [self._title]
         if not (self._total or self._done or self._live or seconds >= 1):
             return  # nothing to report

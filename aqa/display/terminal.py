@@ -34,7 +34,7 @@ def safe_text(text: str) -> str:
 def safe_json(value: object) -> str:
     """Format a value as readable JSON, with such characters escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
-    return STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return STEERS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class SafeConsole(Console):
@@ -59,7 +59,7 @@ class SafeConsole(Console):
 
 def drawn(table: Table) -> RichTable:
     """Convert to a Rich table; texts are wrapped if they are too long."""
-    found = RichTable(
+    rich_table = RichTable(
         title=table.title or None,
         min_width=cell_len(table.title),
         show_header=table.has_heads,
@@ -67,9 +67,9 @@ def drawn(table: Table) -> RichTable:
         expand=any(column.fills for column in table.columns),
     )
     if table.plain:
-        found.box = None
+        rich_table.box = None
     for column in table.columns:
-        found.add_column(
+        rich_table.add_column(
             column.name,
             justify="right" if column.holds == "figures" else "left",
             min_width=column.least,
@@ -79,5 +79,5 @@ def drawn(table: Table) -> RichTable:
         )
     for row in table.rows:
         cells = [Text(shown(cell)) for cell in row.cells]
-        found.add_row(*cells, style=STYLES.get(row.tone), end_section=row.ends_section)
-    return found
+        rich_table.add_row(*cells, style=STYLES.get(row.tone), end_section=row.ends_section)
+    return rich_table

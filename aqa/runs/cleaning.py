@@ -80,7 +80,7 @@ class CleanAnswer:
     abstained: bool
 
 
-def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") -> CleanAnswer:
+def clean_answer(raw: str, no_answer: Sequence[str], part: AnswerPart = "line") -> CleanAnswer:
     """Reduce generated text to the answer itself.
 
     In this order: remove reasoning (see `strip_thoughts`); take the first line that shows more
@@ -96,7 +96,7 @@ def clean_answer(raw: str, no_answer: Sequence[str], kept: AnswerPart = "line") 
     if is_blank(line):
         return CleanAnswer("", abstained=False)
     abstained = means_no_answer(line, no_answer)
-    text = _unwrap("\n".join([opening, "".join(lines)]).strip()) if kept == "text" else line
+    text = _unwrap("\n".join([opening, "".join(lines)]).strip()) if part == "text" else line
     return CleanAnswer("" if abstained else text, abstained)
 
 
@@ -109,29 +109,29 @@ def strip_thoughts(raw: str) -> str | None:
     begin = 0
     for end in _THOUGHT_ENDS.finditer(raw):
         begin = end.end()
-    said = _without_blanks(raw[begin:])
-    if _THOUGHT_BEGINS.match(said):
+    rest = _without_blanks(raw[begin:])
+    if _THOUGHT_BEGINS.match(rest):
         return None
-    if said.startswith(_CHANNEL) or _FINAL.search(said):
-        *_, said = _FINAL.split(said)
-        return None if said.startswith(_CHANNEL) else _END_OF_TURN.split(said)[0]
-    if _BARE_CHANNELS.match(said):
-        said = _BARE_CHANNELS.sub("", said, count=1)
-    return _unmarked(said)
+    if rest.startswith(_CHANNEL) or _FINAL.search(rest):
+        *_, rest = _FINAL.split(rest)
+        return None if rest.startswith(_CHANNEL) else _END_OF_TURN.split(rest)[0]
+    if _BARE_CHANNELS.match(rest):
+        rest = _BARE_CHANNELS.sub("", rest, count=1)
+    return _unmarked(rest)
 
 
-def _unmarked(said: str) -> str:
-    said = said.rstrip(HALF)
+def _unmarked(text: str) -> str:
+    text = text.rstrip(HALF)
     for _ in range(MOST_MARKS):
-        without = _without_end(said, _TURN_ENDS)
-        said = without if without.strip() else said
+        shorter = _without_end(text, _TURN_ENDS)
+        text = shorter if shorter.strip() else text
     for _ in range(MOST_MARKS):
-        shown = _without_blanks(said)
-        begin = _WRAPS.match(shown)
+        stripped = _without_blanks(text)
+        begin = _WRAPS.match(stripped)
         if begin is None:
             break
-        said = _without_end(shown[begin.end() :], _WRAP_ENDS)
-    return said
+        text = _without_end(stripped[begin.end() :], _WRAP_ENDS)
+    return text
 
 
 def is_blank(text: str) -> bool:
@@ -155,14 +155,14 @@ def object_in(raw: str) -> dict[str, Any] | None:
 
     None if there is none, or if there are several different ones.
     """
-    said = strip_thoughts(raw) or ""
-    for text in (said, *_FENCE.findall(said)):
-        found = _parsed(text)
-        found = _parsed(found) if isinstance(found, str) else found
-        if isinstance(found, dict):
-            return found
-    objects = list(_objects(said))
-    return objects[0] if objects and all(found == objects[0] for found in objects) else None
+    rest = strip_thoughts(raw) or ""
+    for text in (rest, *_FENCE.findall(rest)):
+        parsed = _parsed(text)
+        parsed = _parsed(parsed) if isinstance(parsed, str) else parsed
+        if isinstance(parsed, dict):
+            return parsed
+    objects = list(_objects(rest))
+    return objects[0] if objects and all(parsed == objects[0] for parsed in objects) else None
 
 
 def _parsed(text: str) -> object:
@@ -175,17 +175,17 @@ def _parsed(text: str) -> object:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """Yield the outermost JSON objects in a text, trying only its first braces."""
-    decoder, place = json.JSONDecoder(strict=False, parse_float=str), -1
+    decoder, start = json.JSONDecoder(strict=False, parse_float=str), -1
     for _ in range(MOST_BRACES):
-        place = text.find("{", place + 1)
-        if place < 0:
+        start = text.find("{", start + 1)
+        if start < 0:
             return
         try:
-            found, end = decoder.raw_decode(text, place)
+            value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             continue
-        yield found
-        place = end - 1
+        yield value
+        start = end - 1
 
 
 def means_no_answer(text: str, phrases: Iterable[str]) -> bool:

@@ -16,12 +16,12 @@ def cluster_labels(example: Example) -> dict[str, str]:
     """
     source = _source(example)
     title = source.title if source is not None else ""
-    own = example.metadata.get(TITLE)
-    found = {TITLE: title or (own if isinstance(own, str) else "")}
+    stored = example.metadata.get(TITLE)
+    labels = {TITLE: title or (stored if isinstance(stored, str) else "")}
     if source is not None:
         digest = hashlib.sha256(source.text.encode(errors="surrogatepass")).hexdigest()[:16]
-        found[PASSAGE] = digest if source.text.strip() else source.id or ""
-    return {name: label for name, label in found.items() if label}
+        labels[PASSAGE] = digest if source.text.strip() else source.id or ""
+    return {name: label for name, label in labels.items() if label}
 
 
 def read_labels(value: object) -> Mapping[str, str]:

@@ -27,7 +27,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        file = next(each for each in (folder, *folder.parents) if each.exists())
+        file = next(path for path in (folder, *folder.parents) if path.exists())
         raise RunError(f"{file} is a file, where a folder is needed; name another") from error
     except FileNotFoundError as error:
         raise RunError(
@@ -71,15 +71,15 @@ def explain_os_errors(folder: Path) -> Iterator[None]:
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
     """Make a folder for the work inside; if that fails and leaves it empty, remove it again."""
-    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except BaseException:
         with suppress(OSError):  # the folder is not empty
-            for each in new:
-                each.rmdir()
+            for path in new:
+                path.rmdir()
         raise
 
 
@@ -103,7 +103,7 @@ class Facts:
 
 def _with_lists(fields: dict[str, Any]) -> dict[str, Any]:
     """Make tuples the lists that they are in JSON."""
-    return {name: list(own) if isinstance(own, tuple) else own for name, own in fields.items()}
+    return {name: list(item) if isinstance(item, tuple) else item for name, item in fields.items()}
 
 
 def write_json(path: Path, value: object, locked: bool = True) -> None:
@@ -169,8 +169,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 def is_gone(file: BinaryIO, path: Path) -> bool:
     """Whether an open file was deleted, even if another file has its name now."""
-    own = os.fstat(file.fileno())
-    return not own.st_nlink and not (path.exists() and os.path.samestat(own, path.stat()))
+    status = os.fstat(file.fileno())
+    return not status.st_nlink and not (path.exists() and os.path.samestat(status, path.stat()))
 
 
 def discard(*paths: Path) -> None:

@@ -55,13 +55,13 @@ def _is_hash(value: object) -> bool:
 
 def flat(fingerprint: Mapping[str, Any]) -> Json:
     """Flatten the fingerprint to dotted keys, so that a nested difference can be named."""
-    found: Json = {}
+    dotted: Json = {}
     for key, value in fingerprint.items():
         if isinstance(value, dict):
-            found |= {f"{key}.{name}": inner for name, inner in flat(value).items()}
+            dotted |= {f"{key}.{name}": inner for name, inner in flat(value).items()}
         else:
-            found[key] = value
-    return found
+            dotted[key] = value
+    return dotted
 
 
 def _short(value: object) -> str:

@@ -78,11 +78,11 @@ def check_own(folder: Path, verb: str) -> None:
     if manifest or is_journal(folder / JOURNAL):
         return
     names = [*OF_PREDICTION, *(OF_TRAINING if verb == "train" else ())]
-    found = next((name for name in names if (folder / name).exists()), None)
-    if found is not None:
+    file = next((name for name in names if (folder / name).exists()), None)
+    if file is not None:
         raise RunError(
-            f"{folder} holds {found}, but no {MANIFEST}, so it is not a run folder of aqa. Name"
-            f" another --output-dir, or move {found} away"
+            f"{folder} holds {file}, but no {MANIFEST}, so it is not a run folder of aqa. Name"
+            f" another --output-dir, or move {file} away"
         )
 
 
@@ -110,9 +110,9 @@ def read_manifest(folder: Path) -> Json:
     path = folder / MANIFEST
     try:
         with explain_read_errors(path):
-            found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(manifest, dict):
+            return manifest
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
@@ -127,8 +127,8 @@ def inherited_config(folder: Path) -> Json:
     """
     manifest = read_manifest(folder) or read_manifest(folder.parent)
     config: Json = manifest.get("config", {}) if manifest.get("verb") == "train" else {}
-    kept = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
-    inherited = {key: config[key] for key in kept if key in config}
+    sections = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
+    inherited = {key: config[key] for key in sections if key in config}
     template = Path(manifest.get("directory", ""), inherited.get("prompt", ""))
     if template.suffix and template.is_file():  # relative to where the training was started
         inherited["prompt"] = str(template)
@@ -169,15 +169,15 @@ class Run:
             write_json(self.folder / MANIFEST, self.manifest)
 
     @contextmanager
-    def recording(self, found: Callable[[], Mapping[str, Any]] = dict) -> Iterator[None]:
-        """Record in the manifest if the work inside is interrupted, with what was `found`."""
+    def recording(self, facts: Callable[[], Mapping[str, Any]] = dict) -> Iterator[None]:
+        """Record in the manifest if the work inside is interrupted, with the `facts` by then."""
         try:
             yield
         except BaseException as error:
             status = "failed"
             if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedError):
                 status = "stopped" if isinstance(error, StoppedError) else "interrupted"
-            self.update({"status": status, **found()})
+            self.update({"status": status, **facts()})
             raise
 
 

@@ -139,11 +139,11 @@ class Journal:
                     yield json.loads(file.readline())
 
     def write_predictions(
-        self, total: int, kept: AnswerPart | None = None, threshold: float | None = None
+        self, total: int, part: AnswerPart | None = None, threshold: float | None = None
     ) -> Path:
         """Write predictions.json, {id: row}, in the data's order and without timing.
 
-        `kept` says how much of the raw texts makes the answers; None leaves them unchanged.
+        `part` says how much of the raw texts makes the answers; None leaves them unchanged.
         Answers with a confidence below `threshold` are withheld.
         """
         path, self.withheld = self.folder / PREDICTIONS, 0
@@ -153,7 +153,7 @@ class Journal:
                 key = json.dumps(row.pop("id"), ensure_ascii=False)
                 del row["index"]
                 row.pop("seconds", None)  # otherwise no two runs would write the same file
-                if kept and (text := cleaned_again(row, kept)) is not None:
+                if part and (text := cleaned_again(row, part)) is not None:
                     row["predicted_answer"] = text
                 if threshold is not None:
                     row = withheld(row, threshold)
@@ -190,14 +190,14 @@ class Journal:
         os.truncate(self.path, end)
         return True
 
-    def _compare(self, found: Json, ours: Json) -> dict[str, str]:
+    def _compare(self, header: Json, ours: Json) -> dict[str, str]:
         """Describe how our fingerprint differs from the journal's."""
-        different = differences(found["fingerprint"], ours)
+        different = differences(header["fingerprint"], ours)
         for name in self._may_change:
             if different.pop(name, None):
                 self._asked_with[name.rpartition(".")[2]] = flat(ours).get(name)
         if not different:
-            self.fingerprint = found["fingerprint"]
+            self.fingerprint = header["fingerprint"]
         return different
 
     def _remember(self, index: int, place: int, row: Mapping[str, Any]) -> None:
@@ -273,8 +273,8 @@ def different_run(
         theirs = read_header(folder / JOURNAL).get("fingerprint")
     if not isinstance(theirs, dict):
         return {}
-    found = differences(theirs, fingerprint)
-    return {key: text for key, text in found.items() if not (retry_errors and key in TOKEN_LIMITS)}
+    texts = differences(theirs, fingerprint)
+    return {key: text for key, text in texts.items() if not (retry_errors and key in TOKEN_LIMITS)}
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -59,12 +59,12 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
 def cost_fields(prediction: Prediction) -> dict[str, Any]:
     """The cost of an answer: tokens, time, what was spent and what a cache saved."""
     tokens = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
-    spent, saved = (each and asdict(each) for each in (prediction.spent, prediction.saved))
+    spent, saved = (cost and asdict(cost) for cost in (prediction.spent, prediction.saved))
     seconds = prediction.seconds
     return known({"tokens": tokens, "spent": spent, "saved": saved, "seconds": seconds})
 
 
-def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
+def cleaned_again(row: Mapping[str, Any], part: AnswerPart) -> str | None:
     """Clean the raw text of a finished example again; None if its row has none.
 
     Whether the reader abstained does not depend on how much of the text is kept.
@@ -78,7 +78,7 @@ def cleaned_again(row: Mapping[str, Any], kept: AnswerPart) -> str | None:
     if isinstance(evidence, dict) and "named_ranks" in evidence:
         answer = (object_in(raw) or {}).get("answer")
         raw = str(answer) if isinstance(answer, str | int | float) else None
-    return None if raw is None else clean_answer(raw, (), kept).text
+    return None if raw is None else clean_answer(raw, (), part).text
 
 
 def finite(value: object) -> float | None:

@@ -48,10 +48,10 @@ def open_queue(folder: Path, queue: Json, done: Iterable[bool]) -> None:
 def read_queue(folder: Path) -> Json:
     """Return what `open_queue` wrote; empty if there is no queue, or no longer."""
     try:
-        found = json.loads((folder / SEGMENTS / QUEUE).read_bytes())
+        queue = json.loads((folder / SEGMENTS / QUEUE).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return queue if isinstance(queue, dict) else {}
 
 
 def take_part(folder: Path, name: str, launch: str) -> "Share | None":
@@ -112,11 +112,11 @@ class Share:
             with _locked(self.folder):
                 if not self._is_open():
                     return
-                found = self._free() is not None
-                if not found and not self._owners:
+                is_free = self._free() is not None
+                if not is_free and not self._owners:
                     return
-            yield found
-            if not found:
+            yield is_free
+            if not is_free:
                 time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class Share:
         with _locked(self.folder):
             (self.folder / SEGMENTS / QUEUE).unlink(missing_ok=True)
         end = time.monotonic() + LEAVE_SECONDS
-        others = [each for each in segments_of(self.folder) if each.name != self._name]
+        others = [segment for segment in segments_of(self.folder) if segment.name != self._name]
         while any(map(is_alive, others)) and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
 

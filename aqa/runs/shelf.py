@@ -22,29 +22,29 @@ class Shelf:
         self._last: tuple[int, Any] = -1, None
 
     def put(self, value: object) -> int:
-        """Store a value and return its place."""
-        place = self._end
+        """Store a value and return its offset."""
+        offset = self._end
         try:
             if not self._is_at_end:
-                self._file.seek(place)
+                self._file.seek(offset)
                 self._is_at_end = True
             self._end += self._file.write(pickle.dumps(value, -1))
         except OSError:
             with explain_write_errors(Path(gettempdir())):
                 raise
-        return place
+        return offset
 
-    def get(self, place: int) -> Any:
-        """Return the value stored at a place. Don't change it: the last one is cached."""
-        known, value = self._last
-        if known != place:
+    def get(self, offset: int) -> Any:
+        """Return the value stored at an offset. Don't change it: the last one is cached."""
+        last, value = self._last
+        if last != offset:
             if self._is_at_end:
                 with explain_write_errors(Path(gettempdir())):
                     self._file.flush()
                 self._is_at_end = False
-            self._file.seek(place)
+            self._file.seek(offset)
             value = pickle.load(self._file)  # noqa: S301  (our own)
-            self._last = place, value
+            self._last = offset, value
         return value
 
 

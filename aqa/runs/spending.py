@@ -31,12 +31,12 @@ class SpendingRecord:
             content = self._path.read_bytes()
             if not content:
                 return Spent()  # killed before the first request
-            found = {
+            stored = {
                 OLD_NAMES.get(name, name): value for name, value in json.loads(content).items()
             }
-            if not found.keys() >= {"input_tokens", "output_tokens", "usd"}:
+            if not stored.keys() >= {"input_tokens", "output_tokens", "usd"}:
                 raise ValueError
-            return Spent.read(found)
+            return Spent.read(stored)
         except FileNotFoundError:
             return Spent()
         except (ValueError, AttributeError, TypeError) as error:

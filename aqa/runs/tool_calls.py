@@ -37,5 +37,5 @@ _BEGUN = re.compile("|".join([_MARKED, *(rf"{begin}{_BEGIN}" for begin, _ in _FR
 
 def is_tool_call(raw: str, cut: bool = False) -> bool:
     """Whether a model wrote nothing but tool calls after its reasoning; `cut`: to its limit."""
-    said = clean_answer(raw, (), "text").text
-    return (_BEGUN.match(said) if cut else _CALLS.fullmatch(said)) is not None
+    text = clean_answer(raw, (), "text").text
+    return (_BEGUN.match(text) if cut else _CALLS.fullmatch(text)) is not None

@@ -21,8 +21,8 @@ def stress_folder(folder: Path, condition: str) -> Path:
 
 def stress_runs(folder: Path) -> dict[str, Path]:
     """Return the existing run folders, by condition."""
-    found = {condition: stress_folder(folder, condition) for condition in CONDITIONS}
-    return {name: path for name, path in found.items() if _is_run(path)}
+    folders = {condition: stress_folder(folder, condition) for condition in CONDITIONS}
+    return {name: path for name, path in folders.items() if _is_run(path)}
 
 
 def write_prompts(folder: Path, names: Sequence[str]) -> None:
@@ -31,8 +31,8 @@ def write_prompts(folder: Path, names: Sequence[str]) -> None:
         raise RunError(f"{folder} holds a run of one prompt; name another --output-dir for several")
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    known = list(dict.fromkeys([*prompts_in(folder), *names]))
-    write_json(folder / PROMPTS, {"version": 1, "prompts": known})
+    prompts = list(dict.fromkeys([*prompts_in(folder), *names]))
+    write_json(folder / PROMPTS, {"version": 1, "prompts": prompts})
 
 
 def prompt_runs(folder: Path) -> dict[str, Path]:
@@ -45,14 +45,14 @@ def prompts_in(folder: Path) -> list[str]:
     path = folder / PROMPTS
     try:
         with explain_read_errors(path):
-            found = json.loads(path.read_bytes())["prompts"]
+            names = json.loads(path.read_bytes())["prompts"]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (ValueError, KeyError, TypeError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RunError(f"{path} should name prompts, but does not; delete it and predict again")
-    return found
+    return names
 
 
 def _is_run(folder: Path) -> bool:

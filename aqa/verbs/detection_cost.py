@@ -37,8 +37,8 @@ class DetectionCost:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
-        found = {"cost": self.cost, "capacity": self.capacity, "sees": self.sees}
-        return {**self.need.to_json(), "is_paired": self.is_paired, **found}
+        costs = {"cost": self.cost, "capacity": self.capacity, "sees": self.sees}
+        return {**self.need.to_json(), "is_paired": self.is_paired, **costs}
 
     def __str__(self) -> str:
         sentence = str(self.need)
@@ -78,7 +78,7 @@ def estimate_detection(
     more = max(0, need.questions - estimate.answered)
     cost = None
     if estimate.cost is not None and estimate.examples:
-        least, most = (one * more / estimate.examples for one in estimate.cost)
+        least, most = (bound * more / estimate.examples for bound in estimate.cost)
         cost = (least, most)
     return estimate, DetectionCost(need, is_paired, cost, capacity, sensitivity.seen_by(capacity))
 

@@ -64,8 +64,8 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
     """
     paths = list(map(Path, options.members))
     resolved = [resolve_path(path) for path in paths]
-    for path, own in zip(paths, resolved, strict=True):
-        if resolved.count(own) > 1:
+    for path, location in zip(paths, resolved, strict=True):
+        if resolved.count(location) > 1:
             raise UsageError(f"backend.members names {path} twice; name each member once")
     if len(paths) < 2 and (not paths or options.nbest == 1):
         raise UsageError(
@@ -73,29 +73,29 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
             " one will do if its n-best lists count (backend.nbest)"
         )
     names = [name.strip("/").replace("/", "_") for name in system_names(paths)]
-    found: list[MemberRun] = []
+    runs: list[MemberRun] = []
     for name, path in zip(names, paths, strict=True):
-        first = next((run for run in found if run.plan is not None), None)
-        run = _find(name, path, inputs, first)
-        for other in found:
-            if _run_of(other.file) == _run_of(run.file):
+        first = next((member_run for member_run in runs if member_run.plan is not None), None)
+        member_run = _find(name, path, inputs, first)
+        for other in runs:
+            if _run_of(other.file) == _run_of(member_run.file):
                 raise UsageError(
-                    f"backend.members names the answers in {run.file} twice, as"
+                    f"backend.members names the answers in {member_run.file} twice, as"
                     f" {other.member.given} and {path}; name each member once"
                 )
-        found.append(run)
-    return found
+        runs.append(member_run)
+    return runs
 
 
 def _run_of(file: Path) -> Path:
     """Return the run folder that a file of answers belongs to, or the file itself."""
-    whole = resolve_path(file)
-    return whole.parent if whole.name in RUN_FILES else whole
+    path = resolve_path(file)
+    return path.parent if path.name in RUN_FILES else path
 
 
 def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> MemberRun:
     manifests = {folder: read_manifest(folder) for folder in runs_in(path)}
-    runs = {folder: found for folder, found in manifests.items() if "verb" in found}
+    runs = {folder: manifest for folder, manifest in manifests.items() if "verb" in manifest}
     if not runs:
         if not path.exists():
             raise DataError(f"{path}: there is no such run folder or file of predictions")
@@ -105,22 +105,22 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
         rows = read_predictions(path, ids, questions)
         return MemberRun(Member(name, str(path), str(Path.cwd())), path, rows)
     single = {
-        folder: found
-        for folder, found in runs.items()
-        if found["config"]["backend"]["name"] != "ensemble"
+        folder: manifest
+        for folder, manifest in runs.items()
+        if manifest["config"]["backend"]["name"] != "ensemble"
     }
     if not single or (path in runs and path not in single):
         ensemble = next(folder for folder in runs if folder not in single)
         raise UsageError(f"{ensemble} is of an ensemble; name the members of that one instead")
-    own = {folder: found for folder, found in single.items() if _is_of_data(found, inputs)}
-    if not own:
+    fitting = {folder: run for folder, run in single.items() if _is_of_data(run, inputs)}
+    if not fitting:
         raise DataError(
             f"{path} holds no answers to {inputs.source.path}; predict with that reader and these"
             " data first, or name the run folder that holds them"
         )
-    folder = _chosen(path, own, first)
-    member = _member(name, path, folder, own[folder])
-    evidence, config = own[folder]["evidence"], member_config(member)
+    folder = _chosen(path, fitting, first)
+    member = _member(name, path, folder, fitting[folder])
+    evidence, config = fitting[folder]["evidence"], member_config(member)
     rows = {key: _restored(row) for key, row in read_predictions(folder).items()}
     return MemberRun(member, folder, rows, evidence, config)
 
@@ -129,18 +129,17 @@ def _chosen(path: Path, runs: Mapping[Path, Mapping[str, Any]], first: MemberRun
     """Choose the run with the first member's evidence; DataError for none or several readers."""
     folders = list(runs)
     if first is not None:
-        found = {folder: differences(first.plan or {}, runs[folder]["evidence"]) for folder in runs}
-        folders = [folder for folder in runs if not found[folder]]
+        changes = {run: differences(first.plan or {}, runs[run]["evidence"]) for run in runs}
+        folders = [folder for folder in runs if not changes[folder]]
         if not folders:
-            which = ", ".join(next(iter(found.values())))
+            which = ", ".join(next(iter(changes.values())))
             raise DataError(
                 f"{first.member.given} and {path} were given different evidence ({which}); predict"
                 " with the same evidence, so that they can answer as one"
             )
     folder = folders[0]
-    other = next(
-        (one for one in folders if _reader_of(runs[one]) != _reader_of(runs[folder])), None
-    )
+    others = (run for run in folders if _reader_of(runs[run]) != _reader_of(runs[folder]))
+    other = next(others, None)
     if other is not None and folder != path:
         raise DataError(
             f"{path} holds the answers of several readers ({folder.name}, {other.name}); name the"
@@ -169,7 +168,7 @@ def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
     return not differences(fingerprint.get("data") or {}, inputs.data_fingerprint())
 
 
-def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -> Member:
+def _member(name: str, path: Path, folder: Path, manifest: Mapping[str, Any]) -> Member:
     raw, directory = dict(manifest["config"]), str(manifest.get("directory", ""))
     if manifest["verb"] == "train":
         config = make_config(raw["backend"]["name"], None, [("backend.model", str(folder))])
@@ -180,11 +179,11 @@ def _member(name: str, given: Path, folder: Path, manifest: Mapping[str, Any]) -
             "prompt": {"name": template.name, "sha256": template.sha256},
             "reader": dict(reader.identity()),
         }
-        return Member(name, str(given), str(Path.cwd()), as_raw(config), parts)
+        return Member(name, str(path), str(Path.cwd()), as_raw(config), parts)
     backend = dict(raw["backend"])
     backend["model"] = located(str(backend["model"]), directory)
     raw |= {"backend": backend, "prompt": located(str(raw["prompt"]), directory)}
-    return Member(name, str(given), str(Path.cwd()), raw, _reader_of(manifest))
+    return Member(name, str(path), str(Path.cwd()), raw, _reader_of(manifest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,23 +227,24 @@ def read_answers(
     rows = [{key: row for key, row in run.rows.items() if key not in missed} for run in runs]
     members = [run.member for run in runs]
     systems = [
-        System(run.member.name, str(run.file), own, {}) for run, own in zip(runs, rows, strict=True)
+        System(run.member.name, str(run.file), system_rows, {})
+        for run, system_rows in zip(runs, rows, strict=True)
     ]
     scoring = Scoring(
         profile=config.evaluation.profile, cluster=options.cluster, allow_different_evidence=True
     )
-    asked = (example for _, example in inputs.examples() if example.id in shared)
-    aligned = align(systems, asked, scoring)
+    examples = (example for _, example in inputs.examples() if example.id in shared)
+    aligned = align(systems, examples, scoring)
     for warning in aligned.warnings:
         progress.note(warning)
     answers = [
         [
-            read_answer(text, own[key].metadata)
+            read_answer(text, system_rows[key].metadata)
             for key, text in zip(
                 aligned.expected, aligned.pairs[member.name].predictions, strict=True
             )
         ]
-        for member, own in zip(members, rows, strict=True)
+        for member, system_rows in zip(members, rows, strict=True)
     ]
     answered = _arrays(aligned, answers, options.nbest)
     return Learning(members, aligned, answers, answered, options.nbest)
@@ -252,12 +252,12 @@ def read_answers(
 
 def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: int) -> Answered:
     scores, candidates, costs = [], [], []
-    for system, own in zip(aligned.systems, answers, strict=True):
-        paid = [each.spent.cost for each in own if each.spent and each.spent.cost is not None]
+    for system, replies in zip(aligned.systems, answers, strict=True):
+        paid = [cost for reply in replies if reply.spent and (cost := reply.spent.cost) is not None]
         for number in range(most):
             numbered = [
-                each.candidates[number] if number < len(each.candidates) else (None, None)
-                for each in own
+                answer.candidates[number] if number < len(answer.candidates) else (None, None)
+                for answer in replies
             ]
             pairs = replace(aligned.pairs[system.name], predictions=[text for text, _ in numbered])
             scores.append(pairs.agreement[1])
@@ -275,7 +275,7 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
 def wanted_rules(dev: Learning, options: EnsembleOptions, progress: Progress) -> list[str]:
     """Return the rules to choose from; ConfigError if the answers do not allow the wanted one."""
     votes, several = dev.answered.votes, dev.candidates
-    if several > 1 and all(len(one.candidates) < 2 for own in dev.answers for one in own):
+    if several > 1 and not any(len(answer.candidates) > 1 for row in dev.answers for answer in row):
         raise ConfigError(
             f"backend.nbest = {several}, but no member gave n-best lists; leave it out, or predict"
             f" again with generation.num_return_sequences={several}"

@@ -80,8 +80,8 @@ def train(
                 "command": command,
                 "config": as_raw(config),
                 "fingerprint": fingerprint,
-                "evidence": next((one.plan for one in runs if one.plan is not None), {}),
-                "sources": {name: each.to_json() for name, each in inputs.sources().items()},
+                "evidence": next((other.plan for other in runs if other.plan is not None), {}),
+                "sources": {name: source.to_json() for name, source in inputs.sources().items()},
                 "counts": {"train": len(dev.aligned.expected)},
             }
         )
@@ -109,7 +109,7 @@ def _written(dev: Learning, learned: Learned, run: Run) -> EnsembleResult:
 
 def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
     means = dev.answered.scores.mean(axis=0)[:: dev.candidates].tolist()
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "score": dev.metric,
         "questions": len(dev.aligned.expected),
         "groups": dev.answered.clusters.count,
@@ -123,8 +123,8 @@ def _facts(dev: Learning, learned: Learned) -> dict[str, Any]:
         "is_gain": learned.is_gain,
     }
     if Cascade.name in learned.rules:
-        found[Cascade.name] = _cascade(dev, learned)
-    return found
+        facts[Cascade.name] = _cascade(dev, learned)
+    return facts
 
 
 def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
@@ -134,12 +134,12 @@ def _cascade(dev: Learning, learned: Learned) -> dict[str, Any]:
         rule = fit(Cascade.name, dev.answered)
         assert isinstance(rule, Cascade)
     names, costs = [member.name for member in dev.members], dev.answered.costs
-    share = float(rule.asks_dear(dev.answered.votes).mean())
+    asked_dear = float(rule.asks_dear(dev.answered.votes).mean())
     return {
         "cheap": names[rule.cheap // dev.candidates],
         "dear": names[rule.dear // dev.candidates],
-        "asks_dear": 100 * share,
-        "usd_per_question": costs[rule.cheap] + share * costs[rule.dear],
+        "asks_dear": 100 * asked_dear,
+        "usd_per_question": costs[rule.cheap] + asked_dear * costs[rule.dear],
         "usd_per_question_dear": costs[rule.dear],
     }
 
@@ -148,7 +148,7 @@ def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tupl
     rule, names = learned.rule, [member.name for member in dev.members]
     gain = [verdict(learned.gain), *explain_power([learned.gain], dev.sample)]
     members = zip(names, dev.answers, strict=True)
-    failed = {name: sum(not one.candidates for one in own) for name, own in members}
+    failed = {name: sum(not answer.candidates for answer in answers) for name, answers in members}
     failures = " and ".join(f"{count:,} of {name}" for name, count in failed.items() if count)
     gain += [f"failed answers count 0: {failures}"] if failures else []
     findings = [f"Held out: {'; '.join(gain)}."]
@@ -157,11 +157,11 @@ def _findings(dev: Learning, learned: Learned, facts: Mapping[str, Any]) -> tupl
         findings.append(f"Chosen: {name} alone, as no rule is better beyond chance.")
     elif not isinstance(rule, Cascade):
         findings.append(f"Chosen: {RULES[rule.name]} of {', '.join(names)}.")
-    if found := facts.get(Cascade.name):
-        cheap, dear = found["cheap"], found["dear"]
-        saved = found["usd_per_question_dear"] - found["usd_per_question"]
+    if cascade := facts.get(Cascade.name):
+        cheap, dear = cascade["cheap"], cascade["dear"]
+        saved = cascade["usd_per_question_dear"] - cascade["usd_per_question"]
         money = f"saves ${1000 * saved:,.2f} in 1,000 questions" if saved > 0 else ""
-        part = f"{dear} for the {found['asks_dear']:.0f} % of which {cheap} is less sure"
+        part = f"{dear} for the {cascade['asks_dear']:.0f} % of which {cheap} is less sure"
         if isinstance(rule, Cascade):
             findings.append(f"Chosen: {cheap}, and {part}{', which ' if money else ''}{money}.")
         elif money:
@@ -181,7 +181,7 @@ def _table(dev: Learning, learned: Learned) -> Table:
         return Row(cells, ends_section=is_last)
 
     members = zip(dev.members, answered.scores.T[:: dev.candidates], strict=True)
-    rows = [row(each.name, own, each is dev.members[-1]) for each, own in members]
+    rows = [row(member.name, scores, member is dev.members[-1]) for member, scores in members]
     for name, mean in learned.rules.items():
         tone: Tone = "strong" if name == learned.rule.name else ""
         rows.append(Row([RULES[name], Figure(mean), ""], tone))
@@ -193,19 +193,19 @@ def _table(dev: Learning, learned: Learned) -> Table:
 
 def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:
     """The rows of predictions.json: held-out answers, chosen by rules fitted without them."""
-    found = {}
+    rows = {}
     held_out = zip(dev.aligned.expected.items(), learned.held_out.tolist(), strict=True)
-    for place, ((key, references), reader) in enumerate(held_out):
+    for index, ((key, references), reader) in enumerate(held_out):
         member, number = divmod(reader, dev.candidates) if reader != NOBODY else (0, 0)
         row = dev.aligned.systems[member].rows[key]
-        kept = {
+        fields = {
             name: row.metadata[name] for name in ("question", "clusters") if name in row.metadata
         }
         text = None
         if reader != NOBODY:
-            text = dev.answers[member][place].candidates[number][0]
-            kept["member"] = dev.members[member].name
+            text = dev.answers[member][index].candidates[number][0]
+            fields["member"] = dev.members[member].name
         else:
-            kept["error"] = "no member answered"
-        found[key] = kept | answer_fields(references, text)
-    return found
+            fields["error"] = "no member answered"
+        rows[key] = fields | answer_fields(references, text)
+    return rows

@@ -83,23 +83,23 @@ class AskedMembers:
         The member's run covers the whole data, so it continues when more questions are wanted
         later, because of a higher limit or of failures.
         """
-        found, missing = self._at_hand[number], self._missing(number, wanted)
+        answers, missing = self._at_hand[number], self._missing(number, wanted)
         if not missing:
-            return found
+            return answers
         questions = check(self._to_ask(number, missing), self._progress)
         questions = replace(questions, only=missing)
         if isinstance(questions.reader, Remote):
             questions.reader.count_elsewhere(self._elsewhere(number))
         self._begun.add(number)
         folder = self._folder_of(number)
-        asked = (folder, self._progress, self._resume, "aqa predict ensemble")
-        result_of(kept_answers(questions, *asked))
-        found.take_run(folder / JOURNAL, is_new=True)
-        return found
+        arguments = (folder, self._progress, self._resume, "aqa predict ensemble")
+        result_of(kept_answers(questions, *arguments))
+        answers.take_run(folder / JOURNAL, is_new=True)
+        return answers
 
     def estimate(self) -> CostEstimate:
         """Estimate what paid members will cost, without asking; UsageError if none is paid."""
-        rule, found = self._learned.rule, dict[str, CostEstimate]()
+        rule, estimates = self._learned.rule, dict[str, CostEstimate]()
         for number in self._learned.needed:
             wanted = None
             first = self._learned.needed[0]
@@ -112,26 +112,26 @@ class AskedMembers:
             if isinstance(make_reader(config, self._progress), Remote):
                 folder = self._folder_of(number)
                 name = self._learned.members[number].name
-                asked = (folder, self._progress, self._resume)
-                found[name] = dry_run_alone(config, *asked, only=missing)
-        if not found:
+                arguments = (folder, self._progress, self._resume)
+                estimates[name] = dry_run_alone(config, *arguments, only=missing)
+        if not estimates:
             raise UsageError(
                 "--dry-run estimates the cost of an API; no member of this ensemble has to ask one"
             )
-        models = ", ".join(each.model for each in found.values())
-        return replace(reduce(add, found.values()), model=models)
+        models = ", ".join(estimate.model for estimate in estimates.values())
+        return replace(reduce(add, estimates.values()), model=models)
 
     def _unsure(self, rule: Cascade, first: int) -> Iterable[int] | None:
         """The questions that the expensive reader will be asked, as far as that is known."""
-        own = self._folder_of(first) / JOURNAL
-        if own.is_file() and not self._resume.fresh:
-            self._at_hand[first].take_run(own, is_new=True)
+        journal = self._folder_of(first) / JOURNAL
+        if journal.is_file() and not self._resume.fresh:
+            self._at_hand[first].take_run(journal, is_new=True)
         if self._missing(first, None):
-            share = self._learned.facts[Cascade.name]["asks_dear"]
+            asked_dear = self._learned.facts[Cascade.name]["asks_dear"]
             self._progress.note(
                 f"how sure {self._learned.members[first].name} is of its answers isn't known yet:"
-                f" all questions are counted; the expensive reader got {share:.0f} % on the data"
-                " that the ensemble learned from"
+                f" all questions are counted; the expensive reader got {asked_dear:.0f} % on the"
+                " data that the ensemble learned from"
             )
             return None
         return unsure(rule, self._at_hand[first])
@@ -151,9 +151,9 @@ class AskedMembers:
         if member.config is None:
             return  # a cascade may not need the missing answers
         questions = check(self._to_ask(number, missing), self._progress)
-        found = questions.inputs.fingerprint(questions.reader)
+        fingerprint = questions.inputs.fingerprint(questions.reader)
         changed = different(
-            member.reader or {}, {name: found[name] for name in member.reader or {}}
+            member.reader or {}, {name: fingerprint[name] for name in member.reader or {}}
         )
         if changed:
             raise RunError(
@@ -174,8 +174,8 @@ class AskedMembers:
         changed: dict[str, Any] = {"data": self._config.data, "evidence": self._config.evidence}
         backend = config.backend
         caps = [name for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)]
-        own = {name: getattr(self._options, name) for name in caps}
-        changed["backend"] = backend.model_copy(update=own)
+        limits = {name: getattr(self._options, name) for name in caps}
+        changed["backend"] = backend.model_copy(update=limits)
         return config.model_copy(update=changed)
 
     def _elsewhere(self, number: int) -> Spent:

@@ -60,8 +60,8 @@ class EvaluationInputs:
         named = (data.path, data.passages, data.corpus) if data is not None else ()
         training = () if self.training is None else (self.training.path,)
         names = (*named, *training, self.judge.labels)
-        places = [Path(name) for name in names if isinstance(name, str | Path)]
-        return [*filter(None, map(file_of, self.predictions)), *places]
+        paths = [Path(name) for name in names if isinstance(name, str | Path)]
+        return [*filter(None, map(file_of, self.predictions)), *paths]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +205,7 @@ def _prepared(
 ) -> tuple[EvaluationInputs, Iterable[Example] | None, Mapping[tuple[str, str], Sampled]]:
     """Check paths, limits and data, and make the judge; also return references and labels."""
     score_files.check_places(outputs.by_flag, evaluated.sources)
-    asked = evaluated.scoring
+    scoring = evaluated.scoring
     predictions = each_prompt(evaluated.predictions)
     data, training = evaluated.data, evaluated.training
     for file in filter(None, map(file_of, predictions)):
@@ -214,18 +214,18 @@ def _prepared(
         check_files(source)
     if evaluated.stress:
         check_stress(predictions, data)
-    if asked.plan is not None and len(predictions) < 2:
+    if scoring.plan is not None and len(predictions) < 2:
         raise UsageError("--plan needs two systems or more, whose difference is to be detected")
-    score_files.check_limit_names(limits, possible_scores(asked.metrics))
+    score_files.check_limit_names(limits, possible_scores(scoring.metrics))
     labels, sampled = _read_labels(evaluated)
     references = None if data is None else read_references(data, progress)
     if training is not None:
         if data is None or references is None:
             raise UsageError("--train looks for the training questions in the data; add --data")
         references = _marking_seen(training, data, references, progress)
-        asked = replace(asked, slices=list(dict.fromkeys((*asked.slices, SEEN))))
-    options = asked.metric_options or MetricOptions()
-    asked = replace(asked, metric_options=replace(options, progress=progress))
+        scoring = replace(scoring, slices=list(dict.fromkeys((*scoring.slices, SEEN))))
+    options = scoring.metric_options or MetricOptions()
+    scoring = replace(scoring, metric_options=replace(options, progress=progress))
     if evaluated.asks_a_judge:
         if outputs.scores is None:
             raise UsageError(
@@ -235,10 +235,9 @@ def _prepared(
 
         folder = outputs.scores.parent / JUDGE
         joined = data is not None and data.passages is not None
-        asked = replace(
-            asked, judge_labels=labels, judge=make_judge(evaluated.judge, folder, progress, joined)
-        )
-    return replace(evaluated, predictions=predictions, scoring=asked), references, sampled
+        judge = make_judge(evaluated.judge, folder, progress, joined)
+        scoring = replace(scoring, judge_labels=labels, judge=judge)
+    return replace(evaluated, predictions=predictions, scoring=scoring), references, sampled
 
 
 def _read_labels(

@@ -27,17 +27,17 @@ def runs_in(folder: Path) -> list[Path]:
     return [folder, *inner] if folder.is_dir() else []
 
 
-def different(found: Fingerprint, wanted: Fingerprint) -> dict[str, str]:
+def different(existing: Fingerprint, wanted: Fingerprint) -> dict[str, str]:
     """Describe how two runs differ, ignoring the precision that their machines computed in."""
-    changed = differences(found, wanted)
+    changed = differences(existing, wanted)
     changed.pop("reader.dtype", None)
     return changed
 
 
 def located(path: str, directory: str) -> str:
     """Resolve a path given in another directory; return it unchanged if nothing is there."""
-    there = Path(directory, path)
-    return str(there) if not Path(path).exists() and there.exists() else path
+    moved = Path(directory, path)
+    return str(moved) if not Path(path).exists() and moved.exists() else path
 
 
 def member_config(member: Member) -> RunConfig:
@@ -70,15 +70,15 @@ class ExistingAnswers:
             AqaError: something named has other data, evidence or readers; or a member that can't
                 be asked has no answers.
         """
-        found = {number: KeptAnswers(self.inputs.total) for number in self.learned.needed}
+        answers = {number: KeptAnswers(self.inputs.total) for number in self.learned.needed}
         files = [path for path in named if not (path / JOURNAL).is_file()]
-        for number in sorted(found):
+        for number in sorted(answers):
             member = self.learned.members[number]
             if member.reader is None:
-                self._take_file(member, files, found[number])
+                self._take_file(member, files, answers[number])
                 continue
             for folder in runs_in(Path(located(member.given, member.directory))):
-                self._take_run(folder, member, found[number])
+                self._take_run(folder, member, answers[number])
         if files:
             raise UsageError(
                 f"backend.answers names {files[0]}, which is not a run folder, and no member is a"
@@ -86,17 +86,17 @@ class ExistingAnswers:
             )
         for folder in named:
             if (folder / JOURNAL).is_file():
-                self._take(folder, found)
-        return found
+                self._take(folder, answers)
+        return answers
 
-    def _take(self, folder: Path, found: dict[int, KeptAnswers]) -> None:
+    def _take(self, folder: Path, answers: dict[int, KeptAnswers]) -> None:
         reasons = []
         for number, member in enumerate(self.learned.members):
             if member.reader is not None:
-                own = found.get(number) or KeptAnswers(self.inputs.total)
-                why = self._take_run(folder, member, own)
+                taken = answers.get(number) or KeptAnswers(self.inputs.total)
+                why = self._take_run(folder, member, taken)
                 if not why:
-                    found[number] = own
+                    answers[number] = taken
                     return
                 reasons.append(why)
         nearest = min(reasons, key=len, default={"": "no member is a run"})
@@ -111,10 +111,10 @@ class ExistingAnswers:
 
         Questions have the same indices in every run on the same data.
         """
-        found = read_header(folder / JOURNAL).get("fingerprint")
-        if not isinstance(found, dict):
+        fingerprint = read_header(folder / JOURNAL).get("fingerprint")
+        if not isinstance(fingerprint, dict):
             return {"": "it holds no journal"}
-        changed = different(found, {**self.fingerprint, **(member.reader or {})})
+        changed = different(fingerprint, {**self.fingerprint, **(member.reader or {})})
         if not changed:
             answers.take_run(folder / JOURNAL)
         return changed

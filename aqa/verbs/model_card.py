@@ -52,7 +52,7 @@ def _card(folder: Path, facts: CardFacts) -> str:
         "tags": ["question-answering", "aqa"],
     }
     kind = "a LoRA adapter over" if is_adapter else "a whole model, fine-tuned from"
-    made = f"{kind} `{_shown(facts.base)}`" if facts.base else "a whole model, made from scratch"
+    origin = f"{kind} `{_shown(facts.base)}`" if facts.base else "a whole model, made from scratch"
     rows = [
         Row([what.replace("_", " "), _shown(source["name"]), source.get("sha256", "")])
         for what, source in facts.sources.items()
@@ -61,7 +61,7 @@ def _card(folder: Path, facts: CardFacts) -> str:
         [
             f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
             f"# {facts.name}\n",
-            f"A reader that answers questions from given passages: {made},"
+            f"A reader that answers questions from given passages: {origin},"
             f" trained by aqa {__version__} (backend {facts.backend}).\n",
             "## Scores\n",
             to_markdown(facts.scores) if facts.scores else "It was not scored: no validation data.",
@@ -100,8 +100,8 @@ def licence_of(base: str) -> str | None:
         owners = importlib.metadata.packages_distributions().get(package, [])
         fields = [importlib.metadata.metadata(owner) for owner in owners[:1]]
         keys = ("License-Expression", "License")
-        found = (each[key].lower() for each in fields for key in keys if key in each)
-        return next(filter(None, found), None)
+        licences = (entry[key].lower() for entry in fields for key in keys if key in entry)
+        return next(filter(None, licences), None)
     if Path(base).is_dir():
         card = Path(base, CARD)
         return _licence_in(card.read_text(encoding="utf-8")) if card.is_file() else None
@@ -117,8 +117,8 @@ def _licence_in(card: str) -> str | None:
         head = yaml.safe_load(card.split("\n---", 1)[0])
     except yaml.YAMLError:
         return None
-    found = head.get("license") if isinstance(head, dict) else None
-    return found if isinstance(found, str) else None
+    licence = head.get("license") if isinstance(head, dict) else None
+    return licence if isinstance(licence, str) else None
 
 
 def _licence_on_hub(name: str) -> str | None:
@@ -128,5 +128,5 @@ def _licence_on_hub(name: str) -> str | None:
         card = model_info(name, timeout=WAIT).card_data
     except Exception:  # noqa: BLE001  (of any transport: a trained model is not lost for its card)
         return None
-    found = None if card is None else card.get("license")
-    return found if isinstance(found, str) else None
+    licence = None if card is None else card.get("license")
+    return licence if isinstance(licence, str) else None

@@ -156,19 +156,19 @@ def kept_answers(
             progress.task("Answering", total=total, done=before) as task,
             closing(lead(session, launch) if launch else alone.run()) as answers,
         ):
-            asked = 0
-            for each in answers:
-                if each.live is not None:
-                    asked += 1
+            sent = 0
+            for answer in answers:
+                if answer.live is not None:
+                    sent += 1
                     # A batch may also return failures that were not to be asked again.
-                    task.advance(int(before + asked <= total), each.live)
-                row = each.row if contract is None else withheld(each.row, contract.threshold)
+                    task.advance(int(before + sent <= total), answer.live)
+                row = answer.row if contract is None else withheld(answer.row, contract.threshold)
                 yield row if questions.run is None else {**row, "run": questions.run}
         is_part = questions.only is not None or (stopping is not None and stopping.is_done)
         if contract is not None and (count := session.unsure()):
             progress.note(f"{count:,} answers have no confidence and are withheld")
-        found = _ended(session, asked, contract, is_part)
-        return found if stopping is None else replace(found, decision=stopping.decision)
+        result = _ended(session, sent, contract, is_part)
+        return result if stopping is None else replace(result, decision=stopping.decision)
 
 
 def contract_of(questions: Questions, resume: Resume) -> Contract | None:
@@ -195,7 +195,7 @@ def _test_of(
     return test
 
 
-def _ended(session: Session, asked: int, contract: Contract | None, is_part: bool) -> PredictResult:
+def _ended(session: Session, sent: int, contract: Contract | None, is_part: bool) -> PredictResult:
     """Write predictions.json once nothing is left to ask; `is_part`: more examples remain."""
     journal, folder, total = session.journal, session.run.folder, session.inputs.total
     threshold = None if contract is None else contract.threshold
@@ -210,7 +210,7 @@ def _ended(session: Session, asked: int, contract: Contract | None, is_part: boo
             f"{folder}: {total} examples, but {answered} answers and {failed} failures; run the"
             " same command again to get the rest"
         )
-    counts = total, answered, failed, max(total - asked, 0), journal.hits
+    counts = total, answered, failed, max(total - sent, 0), journal.hits
     short = session.shortfall()
     return PredictResult(folder, path, *counts, session.saved(), short, journal.withheld)
 
@@ -245,16 +245,16 @@ def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> 
         reader.folder = folder
         batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
         # Another reader's batches may still be at a server.
-        own = (BATCHES,) if isinstance(reader, Remote) else ()
-        unwanted = (SEGMENTS, JOURNAL, *OF_PREDICTION, *own) if resume.fresh else ()
+        batch_files = (BATCHES,) if isinstance(reader, Remote) else ()
+        unwanted = (SEGMENTS, JOURNAL, *OF_PREDICTION, *batch_files) if resume.fresh else ()
         may_change = TOKEN_LIMITS if resume.retry_errors else ()
         awaits = take_over_segments(folder, fingerprint, unwanted) or batches
         with Journal(folder, fingerprint, False, awaits, may_change) as journal:
             join_segments(journal, config.generation.window)
             manifest["fingerprint"] = journal.fingerprint
             if isinstance(reader, Remote):
-                known = {} if resume.fresh else run.previous.get("served")
-                reader.resume(journal.spent, known or {}, folder)
+                served = {} if resume.fresh else run.previous.get("served")
+                reader.resume(journal.spent, served or {}, folder)
                 # In the manifest from the start, so that it survives being killed.
                 manifest["served"] = dict(reader.facts(journal.spent))
             run.start(manifest)
@@ -284,8 +284,8 @@ def dry_run(
     inputs = Inputs(config, load_template(config.prompt), progress, like=like)
     reader.check()
     inputs.check_room(reader)
-    own = inputs.fingerprint(reader)
-    done = set() if resume.fresh else done_before(folder, own, resume.retry_errors)
+    fingerprint = inputs.fingerprint(reader)
+    done = set() if resume.fresh else done_before(folder, fingerprint, resume.retry_errors)
     unfit: list[Unfit] = []
     examples = inputs.examples() if only is None else inputs.examples_at(only)
     left = ((index, example) for index, example in examples if index not in done)

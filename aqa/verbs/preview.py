@@ -87,7 +87,7 @@ def show(prompt: Prompt, reader: Backend) -> Preview:
     if encoding is None:
         return Preview(prompt, *reader.sent(prompt))
     begin = reader.begin_token_id
-    others = (place for place, token in enumerate(encoding.prompt_ids) if token != begin)
+    others = (index for index, token in enumerate(encoding.prompt_ids) if token != begin)
     return Preview(
         prompt.carrying(encoding),
         encoding=encoding,

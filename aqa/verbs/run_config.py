@@ -29,9 +29,9 @@ def refuse_training_options(settings: Iterable[Setting]) -> None:
     """Raise UsageError for an option that only a training reads."""
     for key, value in settings:
         inner = keys_of({key: value}) if isinstance(value, Mapping) else ()
-        for each in (key, *inner):
-            if f"{each}.".startswith(OF_TRAINING):
-                raise UsageError(f"--set {each} has no effect without a training; leave it out")
+        for name in (key, *inner):
+            if f"{name}.".startswith(OF_TRAINING):
+                raise UsageError(f"--set {name} has no effect without a training; leave it out")
 
 
 def make_config(backend: str, config: str | None, settings: Iterable[Setting]) -> RunConfig:
@@ -45,19 +45,19 @@ def make_config(backend: str, config: str | None, settings: Iterable[Setting]) -
     reader_type = find_backend(backend)
     path = None if config is None else find_config(config)
     read = {} if path is None else read_config(path)
-    given: RawConfig = {}
+    set_here: RawConfig = {}
     for key, value in settings:
-        set_value(given, key, value)
-    backend_given = given.get("backend")
-    model = backend_given.get("model") if isinstance(backend_given, dict) else None
+        set_value(set_here, key, value)
+    backend_set = set_here.get("backend")
+    model = backend_set.get("model") if isinstance(backend_set, dict) else None
     inherited = inherited_config(Path(model)) if isinstance(model, str) else {}
     if issubclass(reader_type, Remote):
         # The server has the weights, named after their folder; only the prompt and evidence
         # that they were trained with matter here.
         inherited.pop("backend", None)
     try:
-        return build_config(reader_type.Options, [read, given], inherited)
+        return build_config(reader_type.Options, [read, set_here], inherited)
     except ConfigError as error:
-        if path is None or gives(given, error.key) or not gives(read, error.key):
+        if path is None or gives(set_here, error.key) or not gives(read, error.key):
             raise
         raise ConfigError(f"{place_of(path, error.key)}: {error}", error.key) from error

@@ -50,15 +50,15 @@ def open_sequential_test(
         and isinstance(theirs := row.metadata.get("question"), str)
         and theirs.strip() != example.question.strip()
     ]
-    way_out = "name a run on the same data and evidence"
+    advice = "name a run on the same data and evidence"
     if others:
         raise DataError(
-            f"{system.file} answers other questions under the ids {first_ids(others)}; {way_out}"
+            f"{system.file} answers other questions under the ids {first_ids(others)}; {advice}"
         )
     plan, ours = evidence_plan_of(system), json.loads(json.dumps(inputs.evidence_plan()))
     if plan and (difference := different_plans(plan, ours)):
         raise DataError(
-            f"{system.file} and this run are given different evidence ({difference}); {way_out}"
+            f"{system.file} and this run are given different evidence ({difference}); {advice}"
         )
     if DECIDING in manifest_of(system):
         progress.note(
@@ -80,12 +80,12 @@ def check_goes_on(test: SequentialTest, folder: Path) -> None:
     """Raise RunError if the run began with another seed, reference or margin."""
     begun = read_manifest(folder).get(DECIDING)
     theirs = dict(begun.get("plan") or {}) if isinstance(begun, dict) else {}
-    found = differences(theirs, test.plan) if theirs else {}
-    found.pop("reference.name", None)
-    if "reference.sha256" in found:
-        found["reference.sha256"] = "the reference gave other answers, or the data changed"
-    if found:
-        changed = "; ".join(list(found.values())[:3])
+    changes = differences(theirs, test.plan) if theirs else {}
+    changes.pop("reference.name", None)
+    if "reference.sha256" in changes:
+        changes["reference.sha256"] = "the reference gave other answers, or the data changed"
+    if changes:
+        changed = "; ".join(list(changes.values())[:3])
         raise RunError(
             f"{folder} stops when it is decided, and continues only as it began: {changed}. Give"
             " the same options again, name another --output-dir, or start over with --fresh"
@@ -138,8 +138,8 @@ class SequentialRun:
     def _look(self, wave: Sequence[int]) -> None:
         rows = self._session.journal.rows_at(wave)
         self.decision = self._test.decide({row["index"]: self._answer(row) for row in rows})
-        found = {"plan": self._test.plan, "result": self.decision.to_json()}
-        self._session.run.update({DECIDING: found})
+        facts = {"plan": self._test.plan, "result": self.decision.to_json()}
+        self._session.run.update({DECIDING: facts})
 
     def _answer(self, row: Mapping[str, Any]) -> str | None:
         """The answer that predictions.json will hold; None for a failure."""

@@ -80,16 +80,16 @@ class Session:
         short = self.shortfall()
         if short.cut:
             counts["cut"] = short.cut
-        found: dict[str, object] = {
+        facts: dict[str, object] = {
             "counts": counts,
             **({"commonest_failure": short.to_json()} if short.reason else {}),
             "tokens": short.tokens,
         }
         if isinstance(self.reader, Remote):
-            found["served"] = dict(self.reader.facts(self.journal.spent))
+            facts["served"] = dict(self.reader.facts(self.journal.spent))
         if self.journal.hits:
-            found["cache"] = {"hits": self.journal.hits, "saved": self.saved()}
-        return found
+            facts["cache"] = {"hits": self.journal.hits, "saved": self.saved()}
+        return facts
 
     def shortfall(self) -> FailureSummary:
         """Return why examples failed, how many answers were cut off, and the tokens used."""
@@ -129,9 +129,9 @@ class Answering:
         """Yield what earlier sessions finished, then each new answer once it is in the journal."""
         for row in self._session.done():
             again = cleaned_again(row, self._inputs.template.answer)
-            known = row if again is None else {**row, "predicted_answer": again}
-            self._figures.count(known)
-            yield Answered(known, None)
+            row = row if again is None else {**row, "predicted_answer": again}
+            self._figures.count(row)
+            yield Answered(row, None)
         yield from self._ask()
 
     def _ask(self) -> Iterator[Answered]:
@@ -169,8 +169,8 @@ class Answering:
         since = self._session.since
         if self._wave is not None:
             return self.of(self._wave, since)
-        each = self._inputs.examples()
-        return self._prompts(pair for pair in each if not self._journal.is_done(pair[0], since))
+        examples = self._inputs.examples()
+        return self._prompts(pair for pair in examples if not self._journal.is_done(pair[0], since))
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
         """Yield the prompts of these examples with no answer and no failure after `since`."""
@@ -215,7 +215,7 @@ def unkept_answers(
     with progress.task("Answering", inputs.total) as task, reader:
         answers = (journal_row(*answer) for answer in reader.generate(prompts))
         # Prompts that can't fit turn up while the reader asks for more prompts.
-        for row in chain(answers, (failure_row(each.example, each.error) for each in unfit)):
+        for row in chain(answers, (failure_row(item.example, item.error) for item in unfit)):
             task.advance(1, figures.after(row))
             yield row
 
@@ -237,16 +237,16 @@ class Figures:
     def after(self, row: Row) -> Live:
         """Count a row and return the figures after it."""
         self.count(row)
-        found = {} if row["answers"] is None else dict[str, float | str](self._scores.means())
+        figures = {} if row["answers"] is None else dict[str, float | str](self._scores.means())
         if self._failed:
-            found["failed"] = f"{self._failed:,}"
+            figures["failed"] = f"{self._failed:,}"
         if isinstance(self._reader, Remote):
-            found |= self._reader.live()
+            figures |= self._reader.live()
         if self._journal is not None and self._journal.hits:
             saved = self._journal.saved.cost
             saving = f" (${saved:.4f} saved)" if saved else ""
-            found["cached"] = f"{self._journal.hits:,}{saving}"
-        return found
+            figures["cached"] = f"{self._journal.hits:,}{saving}"
+        return figures
 
 
 def result_of(rows: Generator[Row, None, Result]) -> Result:

@@ -43,8 +43,8 @@ class SharedAnswering(Answering):
                 if has_work:
                     reader = reader or stack.enter_context(self._reader)
                     prompts = self._prompts(_examples(self._inputs, self._share))
-                    for each in self._recorded(reader.generate(prompts)):
-                        yield each
+                    for answer in self._recorded(reader.generate(prompts)):
+                        yield answer
                         yield from self._follow(1.0)
                 yield from self._follow(1.0)
             stack.close()  # the weights
@@ -122,11 +122,11 @@ def _is_free(folder: Path) -> bool:
 
 def _examples(inputs: Inputs, share: Share) -> Iterator[tuple[int, Example]]:
     """Yield the examples of the windows that can be taken now, each with its index."""
-    examples, place = inputs.examples(), 0
+    examples, position = inputs.examples(), 0
     while (taken := share.take()) is not None:
-        if taken.start < place:  # a window that a dead process left
-            examples, place = inputs.examples(), 0
-        for index, example in islice(examples, taken.start - place, taken.stop - place):
+        if taken.start < position:  # a window that a dead process left
+            examples, position = inputs.examples(), 0
+        for index, example in islice(examples, taken.start - position, taken.stop - position):
             if share.needs(index):
                 yield index, example
-        place = taken.stop
+        position = taken.stop

@@ -79,20 +79,20 @@ def dry_run(config: RunConfig, progress: Progress) -> DryRun:
             lengths.append(plan.reader.length(prompt) or 0)
             task.advance()
     cuts.tell(progress)
-    estimate, dev, seen = plan.reader.estimate(), 0, None
+    estimate, dev, leaked = plan.reader.estimate(), 0, None
     if plan.dev is not None:
         dev = plan.dev.total
         with progress.task("Looking for validation examples in the training data"):
             leaks = find_leaks(*plan.both())
         progress.note(leaks.note("the validation data", "the training data"))
-        seen = leaks.counts()
+        leaked = leaks.counts()
     count, lengths = len(lengths), lengths or [0]
     return DryRun(
         as_raw(config),
         {"train": count, "train_unanswerable": unanswerable, "dev": dev},
         {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
         {"shortened": cuts.shortened, "left_out": cuts.left_out},
-        seen,
+        leaked,
         estimate.trainable_parameters,
         estimate.all_parameters,
         round(estimate.memory_bytes / 2**30, 2),
@@ -228,9 +228,9 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
     if not known():
         write_card(weights, card)
     # What an earlier session merged and exported still belongs to these weights.
-    made = ("merged", "merged_sha256", "exported") if known() else ()
-    kept = {key: run.previous[key] for key in made if key in run.previous}
-    run.update({"weights_sha256": hash_files(weights), **kept})
+    names = ("merged", "merged_sha256", "exported") if known() else ()
+    results = {key: run.previous[key] for key in names if key in run.previous}
+    run.update({"weights_sha256": hash_files(weights), **results})
 
 
 def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:

@@ -56,7 +56,7 @@ class TrainingPlan:
     def both(self) -> tuple[Iterator[Example], Iterator[Example]]:
         """Return the examples to train on and to validate on, unchanged."""
         of_dev = self.dev.examples() if self.dev else ()
-        return (each for _, each in self.data.examples()), (each for _, each in of_dev)
+        return (example for _, example in self.data.examples()), (example for _, example in of_dev)
 
     def note_same_questions(self) -> None:
         """Note how many validation questions are also in the training data."""
@@ -151,10 +151,10 @@ class TrainingPlan:
         unfit: list[Unfit] | None = None,
         with_target: bool = False,
     ) -> Iterator[Prompt]:
-        def leave_out(each: Unfit) -> None:
-            cuts.leave_out(each.error)
+        def leave_out(left_out: Unfit) -> None:
+            cuts.leave_out(left_out.error)
             if unfit is not None:
-                unfit.append(each)
+                unfit.append(left_out)
 
         for prompt in that_fit(inputs.prompts(self.reader, examples, with_target), leave_out):
             cuts.shortened += prompt.evidence.shortened

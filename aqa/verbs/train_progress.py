@@ -20,7 +20,7 @@ class DevScores:
         self, count: int, unfit: Sequence[Unfit], profile: str, progress: Progress
     ) -> None:
         self._count, self._profile, self._progress = count, profile, progress
-        self._failed = {each.index: failure_row(each.example, each.error) for each in unfit}
+        self._failed = {item.index: failure_row(item.example, item.error) for item in unfit}
         self.rows: dict[int, dict[str, Any]] = {}
 
     def score(self, answers: Iterable[tuple[Prompt, Prediction]]) -> Mapping[str, float]:
@@ -74,8 +74,8 @@ class Steps:
             "learning rate": step.learning_rate,
             "tokens/s": step.tokens_per_second,
         }
-        shown = {name: value for name, value in figures.items() if value is not None}
-        self._task.advance(step.step - self._done, shown)
+        known_figures = {name: value for name, value in figures.items() if value is not None}
+        self._task.advance(step.step - self._done, known_figures)
         self._done = step.step
 
 

@@ -72,16 +72,16 @@ def make_variants(
     several, runs = len(names) > 1, list[Variant]()
     for name, prompt in zip(names or [""], prompts or [config.prompt], strict=True):
         plain = config.model_copy(update={"prompt": prompt})
-        own, title = (folder / name, f"{name}, ") if several else (folder, "")
+        base, title = (folder / name, f"{name}, ") if several else (folder, "")
         if conditions:
-            runs.append(Variant(f"{title}{PLAIN}", plain, own))
+            runs.append(Variant(f"{title}{PLAIN}", plain, base))
         else:
-            runs.append(Variant(name if several else "", plain, own))
+            runs.append(Variant(name if several else "", plain, base))
         for condition in conditions:
             stress = config.evidence.stress.model_copy(update={"condition": condition})
             evidence = config.evidence.model_copy(update={"stress": stress})
             changed = plain.model_copy(update={"evidence": evidence})
-            runs.append(Variant(f"{title}{condition}", changed, stress_folder(own, condition)))
+            runs.append(Variant(f"{title}{condition}", changed, stress_folder(base, condition)))
     return Variants(folder, tuple(runs), tuple(names) if several else ())
 
 
@@ -130,7 +130,7 @@ def answers_of(
     Raises:
         AqaError: as `predict`; runs that are already finished stay finished.
     """
-    variants, found = checked.variants, {}
+    variants, results = checked.variants, {}
     with checked.stack:
         for run, questions in zip(variants.runs, checked.questions, strict=True):
             # Find what would stop a later run before the first one asks anything.
@@ -143,17 +143,17 @@ def answers_of(
         if variants.prompts:
             write_prompts(variants.folder, variants.prompts)
         runs = zip(variants.runs, checked.questions, strict=True)
-        for place, (run, questions) in enumerate(runs, 1):
-            progress.note(f"Run {place} of {len(variants.runs)}: {run.name} ({run.folder})")
+        for number, (run, questions) in enumerate(runs, 1):
+            progress.note(f"Run {number} of {len(variants.runs)}: {run.name} ({run.folder})")
             if isinstance(questions.reader, Remote):
                 # Earlier spending of the following runs counts, too, unless `fresh` forgets it.
-                others = [*variants.runs[: place - 1], *variants.runs[place:]]
-                known = variants.runs[: place - 1] if resume.fresh else others
-                spent = sum((spent_in(each.folder) for each in known), Spent())
+                others = [*variants.runs[: number - 1], *variants.runs[number:]]
+                counted = variants.runs[: number - 1] if resume.fresh else others
+                spent = sum((spent_in(other.folder) for other in counted), Spent())
                 _count_elsewhere(questions.reader, spent, progress)
-            asked = (run.folder, progress, resume, command)
-            found[run.name] = yield from predict.kept_answers(questions, *asked)
-    return found
+            arguments = (run.folder, progress, resume, command)
+            results[run.name] = yield from predict.kept_answers(questions, *arguments)
+    return results
 
 
 def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> None:
@@ -170,8 +170,8 @@ def _count_elsewhere(reader: Remote[Any], spent: Spent, progress: Progress) -> N
 def spent_in(folder: Path) -> Spent:
     """What a run has spent according to its manifest, or may have spent if it was killed."""
     served = read_manifest(folder).get("served") or {}
-    kept = Spent.read(served.get("spent"))
-    return kept.highest(SpendingRecord(folder).read())
+    recorded = Spent.read(served.get("spent"))
+    return recorded.highest(SpendingRecord(folder).read())
 
 
 def dry_run_variants(
@@ -189,7 +189,7 @@ def dry_run_variants(
 def costs_table(estimates: Mapping[str, CostEstimate]) -> Table:
     """Make a table of what each run would cost."""
     rows = []
-    for name, one in estimates.items():
-        price = "" if one.cost is None else "${:,.4f} to ${:,.4f}".format(*one.cost)
-        rows.append(TableRow([name, f"{one.examples:,}", f"{one.input_tokens:,}", price]))
+    for name, estimate in estimates.items():
+        price = "" if estimate.cost is None else "${:,.4f} to ${:,.4f}".format(*estimate.cost)
+        rows.append(TableRow([name, f"{estimate.examples:,}", f"{estimate.input_tokens:,}", price]))
     return Table([*texts("run"), *figures("examples", "input tokens", "price")], rows)

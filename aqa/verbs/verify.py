@@ -41,7 +41,7 @@ class Verification:
     @property
     def wrong(self) -> list[Checked]:
         """What has changed or is missing."""
-        return [each for each in self.checked if each.status in ("changed", "missing")]
+        return [file for file in self.checked if file.status in ("changed", "missing")]
 
     def to_json(self) -> dict[str, Any]:
         """Return what --json prints."""
@@ -49,7 +49,7 @@ class Verification:
             "folder": str(self.folder),
             "run_status": self.run_status,
             "is_sound": not self.wrong,
-            "files": [asdict(each) for each in self.checked],
+            "files": [asdict(file) for file in self.checked],
         }
 
 
@@ -60,7 +60,7 @@ def verify_runs(named: Iterable[Path]) -> list[Verification]:
         RunError: one of them has no manifest.
     """
     runs = [run for folder in named for run in prompt_runs(folder).values() or (folder,)]
-    return [verify(each) for run in runs for each in (run, *stress_runs(run).values())]
+    return [verify(variant) for run in runs for variant in (run, *stress_runs(run).values())]
 
 
 def verify(folder: Path) -> Verification:
@@ -75,7 +75,8 @@ def verify(folder: Path) -> Verification:
         raise RunError(f"{named} is not {where} no {MANIFEST}")
     sources = manifest.get("sources")
     if not isinstance(sources, dict) or not all(
-        isinstance(one, dict) and isinstance(one.get("name"), str) for one in sources.values()
+        isinstance(source, dict) and isinstance(source.get("name"), str)
+        for source in sources.values()
     ):  # the file may have been edited by hand
         raise RunError(f"{folder / MANIFEST} names no sources to compare with")
     started_in = manifest.get("directory")
@@ -88,18 +89,18 @@ def verify(folder: Path) -> Verification:
     weights = ADAPTER if (folder / ADAPTER).is_dir() else MODEL
     names = {"weights": weights, "merged": MERGED, "predictions": PREDICTIONS}
     for what, name in names.items():
-        path, known = folder / name, manifest.get(f"{what}_sha256")
-        if known is not None or path.exists():
-            checked.append(_check(what, str(path), path if path.exists() else None, known))
+        path, sha256 = folder / name, manifest.get(f"{what}_sha256")
+        if sha256 is not None or path.exists():
+            checked.append(_check(what, str(path), path if path.exists() else None, sha256))
     return Verification(folder, str(manifest.get("status")), tuple(checked))
 
 
-def _check(what: str, name: str, path: Path | None, known: str | None) -> Checked:
-    if known is None:
+def _check(what: str, name: str, path: Path | None, sha256: str | None) -> Checked:
+    if sha256 is None:
         return Checked(what, name, "unchecked")
     if path is None:
         return Checked(what, name, "missing")
-    return Checked(what, name, "same" if hash_files(path) == known else "changed")
+    return Checked(what, name, "same" if hash_files(path) == sha256 else "changed")
 
 
 def _find(what: str, name: str, directories: Sequence[Path]) -> Path | None:

@@ -13,10 +13,10 @@ from aqa.runs.shelf import Shelf
 class Shelved(Mapping[str, Any]):
     """The columns of one row, read from a shelf on access; a copy holds them in memory."""
 
-    __slots__ = ("_place", "_shelf")
+    __slots__ = ("_offset", "_shelf")
 
     def __init__(self, shelf: Shelf, columns: Mapping[str, Any]) -> None:
-        self._shelf, self._place = shelf, shelf.put(columns)
+        self._shelf, self._offset = shelf, shelf.put(columns)
 
     def __getitem__(self, name: str) -> Any:
         return self._all()[name]
@@ -35,7 +35,7 @@ class Shelved(Mapping[str, Any]):
         return dict, (self._all(),)
 
     def _all(self) -> dict[str, Any]:
-        columns: dict[str, Any] = self._shelf.get(self._place)
+        columns: dict[str, Any] = self._shelf.get(self._offset)
         return columns
 
 
