@@ -191,9 +191,9 @@ class Prompt:
 
     def carrying(self, encoding: Encoding | None) -> "Prompt":
         """Return the same prompt with its token ids cached."""
-        made = replace(self)
-        object.__setattr__(made, "encoding", encoding)
-        return made
+        copy = replace(self)
+        object.__setattr__(copy, "encoding", encoding)
+        return copy
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -38,9 +38,9 @@ class Spent:
         if not isinstance(stored, Mapping):
             return cls()
         names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens")
-        read, written, cached, kept = (int(stored.get(name, 0)) for name in names)
+        read, written, cached, cache_writes = (int(stored.get(name, 0)) for name in names)
         cost = stored.get("usd")
-        return cls(read, written, cached, None if cost is None else float(cost), kept)
+        return cls(read, written, cached, None if cost is None else float(cost), cache_writes)
 
     def __add__(self, other: "Spent") -> "Spent":
         return self._joined(other, add)
@@ -57,12 +57,12 @@ class Spent:
 
     def _joined(self, other: "Spent", join: Callable[[Any, Any], Any]) -> "Spent":
         """Combine each figure with the other's; an unknown cost counts as 0 beside a known one."""
-        known = self.cost is not None or other.cost is not None
+        has_cost = self.cost is not None or other.cost is not None
         return Spent(
             join(self.input, other.input),
             join(self.output, other.output),
             join(self.cached, other.cached),
-            join(self.cost or 0.0, other.cost or 0.0) if known else None,
+            join(self.cost or 0.0, other.cost or 0.0) if has_cost else None,
             join(self.cache_writes, other.cache_writes),
         )
 
@@ -94,7 +94,7 @@ class CostEstimate:
     def __add__(self, other: "CostEstimate") -> "CostEstimate":
         """Add two estimates; without a price of one, the sum has no cost."""
         counts = ("examples", "unfit", "input_tokens", "cached", "answered")
-        found = replace(
+        total = replace(
             self,
             exact=self.exact and other.exact,
             output_tokens=_added(self.output_tokens, other.output_tokens),
@@ -102,9 +102,9 @@ class CostEstimate:
             **{name: getattr(self, name) + getattr(other, name) for name in counts},
         )
         if self.seconds is None or other.seconds is None:
-            return replace(found, seconds=self.seconds if other.seconds is None else other.seconds)
-        return replace(found, seconds=self.seconds + other.seconds)
+            return replace(total, seconds=self.seconds if other.seconds is None else other.seconds)
+        return replace(total, seconds=self.seconds + other.seconds)
 
 
-def _added(one: tuple[Number, Number], other: tuple[Number, Number]) -> tuple[Number, Number]:
-    return one[0] + other[0], one[1] + other[1]
+def _added(first: tuple[Number, Number], second: tuple[Number, Number]) -> tuple[Number, Number]:
+    return first[0] + second[0], first[1] + second[1]

@@ -48,9 +48,9 @@ def json_fault(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
             return "it ends too early"
-        known = _known(error.msg, JSON_FAULTS)
+        fault = _fault(error.msg, JSON_FAULTS)
         is_missing = not error.msg.startswith(("Extra", "Expecting ',", "Expecting ':"))
-        return HINTS.get(error.doc[error.pos], known) if is_missing else known
+        return HINTS.get(error.doc[error.pos], fault) if is_missing else fault
     if "integer string conversion" in str(error):
         return "a number has more than 4,300 digits"
     return str(error)
@@ -59,8 +59,8 @@ def json_fault(error: Exception) -> str:
 def yaml_fault(error: Exception) -> str:
     """Say why text is not valid YAML."""
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return _known(problem, YAML_FAULTS)
+    return _fault(problem, YAML_FAULTS)
 
 
-def _known(message: str, faults: dict[str, str]) -> str:
+def _fault(message: str, faults: dict[str, str]) -> str:
     return next((words for begun, words in faults.items() if message.startswith(begun)), message)

@@ -29,8 +29,8 @@ def find_backend(name: str) -> type[Backend]:
     canonical = ALIASES.get(name, name)
     if canonical in BACKENDS:
         module, _, attribute = BACKENDS[canonical].partition(":")
-        found: type[Backend] = getattr(import_module(module), attribute)
-        return found
+        backend: type[Backend] = getattr(import_module(module), attribute)
+        return backend
     for point in entry_points(group=GROUP, name=canonical):
         loaded = point.load()
         if not (isinstance(loaded, type) and issubclass(loaded, Backend)):

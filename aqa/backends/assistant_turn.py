@@ -44,14 +44,14 @@ def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
     opening = opened.rpartition("?")[2]
     thought = next((end for start, end in THOUGHTS if opened.rstrip().endswith(start)), "")
     try:
-        whole = template.render([*user, {"role": "assistant", "content": padded}], False)
+        chat = template.render([*user, {"role": "assistant", "content": padded}], False)
     except ModelError:
-        whole = ""
+        chat = ""
     for content in (padded, PROBE):
-        place = whole.rfind(content)
-        if place >= 0:
-            head = _head(opened, whole[:place], thought)
-            tail = whole[place + len(content) :]
+        index = chat.rfind(content)
+        if index >= 0:
+            head = _head(opened, chat[:index], thought)
+            tail = chat[index + len(content) :]
             return AssistantTurn(head, tail, content is PROBE, thought, opening=opening)
     head = CLOSING.format(thought) if thought else ""
     return AssistantTurn(head, thought=thought, known=False, opening=opening)
@@ -66,8 +66,8 @@ def _head(opened: str, before: str, thought: str) -> str:
 def place_behind(ids: Sequence[int], marks: Sequence[int]) -> int:
     """Return the index just after the last occurrence of `marks` in `ids`, or -1."""
     size = len(marks)
-    places = range(len(ids) - size, -1, -1)
-    return next((at + size for at in places if list(ids[at : at + size]) == list(marks)), -1)
+    starts = range(len(ids) - size, -1, -1)
+    return next((at + size for at in starts if list(ids[at : at + size]) == list(marks)), -1)
 
 
 SURE = 3  # characters; a shorter mark, such as a full stop, may be part of an answer
@@ -140,14 +140,14 @@ def make_written_turn(
     """Make a `WrittenTurn` from what a template writes around an answer."""
     special = {key for key, token in tokenizer.added_tokens_decoder.items() if token.special}
     head = names.ids(turn.head.strip()) if turn.head.strip() else []
-    places = [place for place, token in enumerate(head) if token in special]
-    size = places[-1] + 1 if places else 0
-    lead = tokenizer.decode(head[size:]).strip() if places else turn.head.strip()
+    indices = [index for index, token in enumerate(head) if token in special]
+    size = indices[-1] + 1 if indices else 0
+    lead = tokenizer.decode(head[size:]).strip() if indices else turn.head.strip()
     tail = names.ids(turn.tail)
-    ends = [place for place, token in enumerate(tail) if token in end_token_ids]
+    ends = [index for index, token in enumerate(tail) if token in end_token_ids]
     stop = tokenizer.decode(tail[: ends[0]] if ends else tail).strip()
-    known = tokenizer.added_tokens_encoder
-    pairs = [(known.get(opening), known.get(closing)) for opening, closing in THOUGHTS]
+    added = tokenizer.added_tokens_encoder
+    pairs = [(added.get(opening), added.get(closing)) for opening, closing in THOUGHTS]
     thoughts = tuple(pair for pair in pairs if None not in pair and special.issuperset(pair))
     return WrittenTurn(
         tokenizer, tuple(head[:size]), frozenset(head) & special, lead, thoughts, turn.thought, stop

@@ -73,16 +73,16 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
         ModelError: the template cannot be rendered, or omits the user's message.
     """
     source = _source(tokenizer)
-    asked = {} if options is None else _asked(options, source, _name(tokenizer))
+    variables = {} if options is None else _asked(options, source, _name(tokenizer))
     if source is None:
         return None
     day = None if options is None else date.fromisoformat(options.template_date)
-    if day is not None and DATE_NAME not in asked and uses(source, DATE_NAME):
-        asked[DATE_NAME] = day.strftime(DATE_FORMAT)
+    if day is not None and DATE_NAME not in variables and uses(source, DATE_NAME):
+        variables[DATE_NAME] = day.strftime(DATE_FORMAT)
     if day is not None and uses(source, DATE_FUNCTION):
         source = _date_macro(day) + source
     user = [{"role": "user", "content": PROBE}]
-    plain, in_parts = (ChatTemplate(tokenizer, source, asked, parts) for parts in (False, True))
+    plain, in_parts = (ChatTemplate(tokenizer, source, variables, parts) for parts in (False, True))
     for template in (plain, in_parts):
         if template.writes(user):
             return template
@@ -119,12 +119,12 @@ def _source(tokenizer: Any) -> str | None:
 
 def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[str, Any]:
     """Return the variables that the config sets; each must be used by the template."""
-    asked = {f"template_options.{key}": key for key in options.template_options}
+    options_of = {f"template_options.{key}": key for key in options.template_options}
     values = dict(options.template_options)
     if options.enable_thinking is not None:
-        asked["enable_thinking"] = "enable_thinking"
+        options_of["enable_thinking"] = "enable_thinking"
         values["enable_thinking"] = options.enable_thinking
-    for option, variable in asked.items():
+    for option, variable in options_of.items():
         if source is None:
             raise ConfigError(f"backend.{option}: {name} has no chat template; leave it out")
         if variable in _reserved() or not uses(source, variable):
@@ -139,8 +139,8 @@ def _reserved() -> set[str]:
     """Names that template variables cannot have: arguments of `apply_chat_template`."""
     from transformers import PreTrainedTokenizerBase
 
-    own = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
-    return {*own, "messages", DATE_FUNCTION}
+    parameters = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
+    return {*parameters, "messages", DATE_FUNCTION}
 
 
 def uses(source: str, variable: str) -> bool:

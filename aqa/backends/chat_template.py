@@ -40,7 +40,7 @@ class ChatEncoder:
         if prompt.target is None:
             return Encoding(prompt_ids)
         ids = self._ids_after_opening(self.turn.around(self.names.hide(prompt.target)))
-        ends = [place for place, token in enumerate(ids) if token in self.end_token_ids]
+        ends = [index for index, token in enumerate(ids) if token in self.end_token_ids]
         if not ends:  # the end of turn is missing, or is not a token
             return Encoding(prompt_ids, (*ids, self.end_token_ids[0]))
         return Encoding(prompt_ids, tuple(ids[: ends[0] + 1]))
@@ -48,9 +48,9 @@ class ChatEncoder:
     def _ids_after_opening(self, text: str) -> list[int]:
         """Tokenize a text as the rest of a chat: at its start, SentencePiece adds a space."""
         opening = self.names.ids(self.turn.opening)
-        whole = self.names.ids(self.turn.opening + text)
-        continues = whole[: len(opening)] == opening  # no token reaches over the border
-        return whole[len(opening) :] if continues else self.names.ids(text)
+        ids = self.names.ids(self.turn.opening + text)
+        continues = ids[: len(opening)] == opening  # no token reaches over the border
+        return ids[len(opening) :] if continues else self.names.ids(text)
 
     @property
     def turn_end(self) -> int | None:

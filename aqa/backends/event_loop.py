@@ -118,22 +118,22 @@ def answers(
     """
     workers = RequestWorkers(loop, ask, limit)
     waiting = iter(prompts)
-    asked, stop, more = 0, None, True
+    in_flight, stop, more = 0, None, True
     interruption = stops_at_interrupt(lambda: workers.done.put(KeyboardInterrupt()))
     try:
         with interruption:
             while True:
-                while more and stop is None and asked < limit + limit // AHEAD:
+                while more and stop is None and in_flight < limit + limit // AHEAD:
                     prompt = next(waiting, None)
                     if prompt is None:
                         more = False
                         break
                     workers.add(prompt)
-                    asked += 1
-                if not asked:
+                    in_flight += 1
+                if not in_flight:
                     break
                 answer = workers.done.get()
-                asked -= 1
+                in_flight -= 1
                 if isinstance(answer, tuple):
                     yield answer
                 elif isinstance(answer, AqaError):

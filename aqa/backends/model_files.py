@@ -72,8 +72,8 @@ def _can_only_be_a_path(spec: str) -> bool:
 
 def _base_of(config: Path, options: BackendOptions) -> str:
     try:
-        asked = json.loads(config.read_bytes())
-        spec: str | None = asked.get("base_model_name_or_path")
+        adapter_config = json.loads(config.read_bytes())
+        spec: str | None = adapter_config.get("base_model_name_or_path")
     except (AttributeError, ValueError) as error:
         raise ModelError(
             f"{config}: not an adapter's JSON; restore it, or name another model"
@@ -94,7 +94,7 @@ def _base_of(config: Path, options: BackendOptions) -> str:
             f"{config.parent}: this adapter's base, {spec}, holds an adapter itself; merge that one"
             f" where it was trained, and correct base_model_name_or_path in {config}"
         )
-    revision = asked.get("revision")
+    revision = adapter_config.get("revision")
     if revision and not (Path(spec).exists() or getattr(options, "revision", None)):
         raise ModelError(
             f"{config.parent}: this adapter was trained on the revision {revision} of {spec}; add"
@@ -123,10 +123,10 @@ def hash_model(files: ModelFiles) -> dict[str, Hashed]:
     """Hash the model and its adapter if they are local; for a GGUF file, the file itself."""
     name = files.spec if files.spec.endswith(GGUF) else files.base
     path = locate_package_file(name) if name.startswith(PREFIX) else Path(name)
-    found = {"model": Hashed(name, hash_once(path) if path.exists() else None)}
+    hashes = {"model": Hashed(name, hash_once(path) if path.exists() else None)}
     if files.adapter is not None:
-        found["adapter"] = Hashed(str(files.adapter), hash_files(files.adapter))
-    return found
+        hashes["adapter"] = Hashed(str(files.adapter), hash_files(files.adapter))
+    return hashes
 
 
 def converted_folder(path: Path) -> Path:
@@ -156,8 +156,8 @@ def hash_once(path: Path) -> str:
     """Return the SHA-256 that `hash_files` computes; reads unchanged files once per process."""
     if not path.is_file():
         return hash_files(path)
-    found = path.stat()
-    return _hash_once(path.resolve(), found.st_size, found.st_mtime_ns, found.st_ino)
+    status = path.stat()
+    return _hash_once(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @cache

@@ -21,12 +21,12 @@ def most_central(prompt: Prompt, samples: Sequence[Prediction], profile: str) ->
         return replace(samples[0], answer_tokens=written)
     texts = [cleaned(sample, prompt.template).text for sample in answered]
     passages = [passage.text for passage in prompt.evidence.passages]
-    found = agreements(texts, profile_of(profile, prompt.question, passages, texts))
-    place = max(range(len(found)), key=found.__getitem__)
+    agreement_of = agreements(texts, profile_of(profile, prompt.question, passages, texts))
+    index = max(range(len(agreement_of)), key=agreement_of.__getitem__)
     # The share of the other samples that were answered.
-    share = (len(answered) - 1) / max(len(samples) - 1, 1)
-    shares = [share * agreement for agreement in found]
-    chosen = answered[place]
+    ratio = (len(answered) - 1) / max(len(samples) - 1, 1)
+    shares = [ratio * agreement for agreement in agreement_of]
+    chosen = answered[index]
     by_kind = dict(chosen.other_confidences)
     if chosen.confidence is not None:
         by_kind = {chosen.confidence_kind: chosen.confidence, **by_kind}
@@ -34,7 +34,7 @@ def most_central(prompt: Prompt, samples: Sequence[Prediction], profile: str) ->
     return replace(
         chosen,
         answer_tokens=written,
-        confidence=shares[place],
+        confidence=shares[index],
         confidence_kind=AGREEMENT,
         other_confidences=tuple(by_kind.items()),
         nbest=tuple(ranked),

@@ -102,8 +102,8 @@ def _spellings(secret: str) -> tuple[re.Pattern[str], ...]:
         return ()
     edges = ("", "") if len(secret) >= SHORT else (r"(?<!\w)", r"(?!\w)")
     written = (secret, json.dumps(secret)[1:-1], escape(secret), quote(secret, safe=""))
-    found = dict.fromkeys(map(re.escape, sorted(written, key=len, reverse=True)))
-    return tuple(re.compile(edges[0] + text + edges[1]) for text in found)
+    patterns = dict.fromkeys(map(re.escape, sorted(written, key=len, reverse=True)))
+    return tuple(re.compile(edges[0] + text + edges[1]) for text in patterns)
 
 
 def shown(text: str) -> str:

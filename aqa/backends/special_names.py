@@ -51,18 +51,18 @@ class SpecialNames:
         """Tokenize a text; only unmarked names become special tokens."""
         from transformers.utils.chat_template_utils import encode_marked_chat
 
-        found: list[int]
+        ids: list[int]
         before, after = self._marks
         if before not in text:
-            found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-            return found
+            ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            return ids
         try:
-            found = encode_marked_chat(self.tokenizer, text)
+            ids = encode_marked_chat(self.tokenizer, text)
         except ValueError:  # this tokenizer makes special tokens even of plain text
             marked = f"{re.escape(before)}(.)(.*?){re.escape(after)}"
             broken = re.sub(marked, r"\1 \2", text, flags=re.DOTALL)
-            found = self.tokenizer(broken, add_special_tokens=False, verbose=False)["input_ids"]
-        return found
+            ids = self.tokenizer(broken, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

@@ -29,13 +29,13 @@ def load_tokenizer(files: ModelFiles, options: LocalModelOptions) -> tuple[Any, 
     from transformers import AutoTokenizer
 
     _check_tokenizer(files)
-    own = files.adapter is not None and _has_tokenizer(files.adapter)
+    has_tokenizer = files.adapter is not None and _has_tokenizer(files.adapter)
     with explained(files.spec, files.title), quiet():
         tokenizer = AutoTokenizer.from_pretrained(
-            files.adapter if own else files.base,
+            files.adapter if has_tokenizer else files.base,
             revision=options.revision,
             trust_remote_code=options.trust_remote_code,
-            **({} if own else gguf_option(files)),
+            **({} if has_tokenizer else gguf_option(files)),
         )
         # Keep the answer as written: do not turn "Mira 's" into "Mira's".
         tokenizer.clean_up_tokenization_spaces = False
@@ -55,12 +55,12 @@ def _end_tokens(files: ModelFiles, options: LocalModelOptions) -> list[int]:
         (AutoConfig, {"trust_remote_code": options.trust_remote_code}),
     ):
         try:
-            found = kind.from_pretrained(files.base, revision=options.revision, **others)
+            config = kind.from_pretrained(files.base, revision=options.revision, **others)
         except OSError as error:
             if isinstance(error.__context__, JSONDecodeError):
                 raise
             continue  # missing, for example if the folder holds only a tokenizer
-        text = found.get_text_config() if kind is AutoConfig else found
+        text = config.get_text_config() if kind is AutoConfig else config
         end = getattr(text, "eos_token_id", None)
         if end is not None:
             return [end] if isinstance(end, int) else list(end)
@@ -122,12 +122,12 @@ def unknown_characters(tokenizer: Any, text: str) -> tuple[int, int]:
     """
     # If a tokenizer composes characters itself, its offsets cover only the first part.
     text = unicodedata.normalize("NFC", text)
-    known = _known(tokenizer, text)
-    written = [place for place, character in enumerate(text) if not character.isspace()]
-    return sum(not known[place] for place in written), len(written)
+    known = _known_marks(tokenizer, text)
+    written = [index for index, character in enumerate(text) if not character.isspace()]
+    return sum(not known[index] for index in written), len(written)
 
 
-def _known(tokenizer: Any, text: str) -> bytearray:
+def _known_marks(tokenizer: Any, text: str) -> bytearray:
     """Return 1 for each character that has a token other than the unknown one, else 0."""
     known = bytearray(len(text))
     unknown = tokenizer.unk_token_id

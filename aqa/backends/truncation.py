@@ -33,12 +33,12 @@ def fit(
     Raises:
         PromptError: the prompt does not fit even without passages.
     """
-    made: dict[int, Prompt] = {}  # by the id of their evidence
+    fitted: dict[int, Prompt] = {}  # by the id of their evidence
 
     def fullness(evidence: Evidence) -> float:
         changed = evidence is not prompt.evidence
         trial = encoded(replace(prompt, evidence=evidence) if changed else prompt)
-        made[id(trial.evidence)] = trial
+        fitted[id(trial.evidence)] = trial
         return length(trial) / max(limit, 0.5)  # with a limit of 0, an empty prompt still fits
 
     evidence = shorten(prompt.evidence, fullness, "reader")
@@ -48,7 +48,7 @@ def fit(
             f"{prompt.id}: instructions, question and answer alone take {length(bare)} tokens,"
             f" more than the {limit} that fit; shorten the template or raise the limit"
         )
-    return made[id(evidence)]
+    return fitted[id(evidence)]
 
 
 def fit_each(
@@ -73,21 +73,21 @@ def fit_each(
         parts.append(part)
         dropped += part.evidence.dropped
         cut += part.evidence.reader_cut_characters
-    kept = [part for part in parts if part.evidence.passages]
+    filled = [part for part in parts if part.evidence.passages]
     changed = replace(
         evidence,
-        passages=tuple(part.evidence.passages[0] for part in kept),
+        passages=tuple(part.evidence.passages[0] for part in filled),
         dropped=tuple(dropped),
         reader_cut_characters=cut,
     )
-    if not kept:
+    if not filled:
         return fit(replace(prompt, evidence=changed), length, limit, encoded)
-    found = [part.encoding for part in (reversed(kept) if evidence.best_last else kept)]
-    encodings = [encoding for encoding in found if encoding is not None]
-    whole = replace(prompt, evidence=changed)
-    if len(encodings) < len(kept):
-        return whole
-    return whole.carrying(
+    encoded_parts = [part.encoding for part in (reversed(filled) if evidence.best_last else filled)]
+    encodings = [encoding for encoding in encoded_parts if encoding is not None]
+    result = replace(prompt, evidence=changed)
+    if len(encodings) < len(filled):
+        return result
+    return result.carrying(
         Encoding(
             tuple(token for encoding in encodings for token in encoding.prompt_ids),
             encodings[0].target_ids,
@@ -163,11 +163,11 @@ def last_that_fits(fits: Callable[[int], bool], low: int, high: int, guess: int)
 
 def _cut_last(
     evidence: Evidence,
-    share: float,
+    ratio: float,
     fullness: Callable[[Evidence], float],
     reason: Literal["budget", "reader"],
 ) -> Evidence:
-    """Keep as much of the start of the only passage as fits, about this share of it.
+    """Keep as much of the start of the only passage as fits, about this `ratio` of it.
 
     It ends with the last sentence that ends in the second half of what fits, otherwise with a word;
     in text without white space (Chinese, Japanese, one long token) anywhere.
@@ -183,7 +183,7 @@ def _cut_last(
             trials[end] = trial, fullness(trial)
         return trials[end][1] <= 1
 
-    guess = bisect_right(ends, share * len(text)) - 1
+    guess = bisect_right(ends, ratio * len(text)) - 1
     last = last_that_fits(lambda number: fits(ends[number]), 0, len(ends), guess)
     end, beyond = ends[last], [*ends, len(text)][last + 1]
     sentence = max((m.end() for m in SENTENCE_END.finditer(text) if m.end() <= end), default=0)

@@ -54,5 +54,5 @@ def prepare_words(words: Sequence[str]) -> Iterator[str]:
             raise UsageError(
                 f"{word!r} is not UTF-8; set LC_ALL=C.UTF-8, or rename the file if that is its name"
             )
-        found = HOME.fullmatch(word)
-        yield f"{found[1] or ''}{expand_home(found[2])}" if found else word
+        match = HOME.fullmatch(word)
+        yield f"{match[1] or ''}{expand_home(match[2])}" if match else word

@@ -26,29 +26,29 @@ def configure(params: Mapping[str, Any], trains: bool = True) -> "RunConfig":
     from aqa.verbs.run_config import make_config, refuse_training_options
 
     join_slurm_step()
-    given = [(flag, params.get(flag.parameter)) for flag in FLAGS]
+    values = {flag: params.get(flag.parameter) for flag in FLAGS}
     # None and False mean that a flag was not given; 0 is a value.
-    said = [(flag, value) for flag, value in given if value is not None and value is not False]
-    settings = [(each.key, str(it) if isinstance(it, Path) else it) for each, it in said]
+    given = {flag: v for flag, v in values.items() if v is not None and v is not False}
+    settings = [(flag.key, str(v) if isinstance(v, Path) else v) for flag, v in given.items()]
     assigned = [*map(parse_assignment, params["settings"] or ())]
     if not trains:
         refuse_training_options(assigned)
     fields = column_names(params["fields"])
     settings += [*assigned, *((f"data.fields.{ours}", column) for ours, column in fields.items())]
     try:
-        found = make_config(params["backend"], params["config"], settings)
+        config = make_config(params["backend"], params["config"], settings)
     except ConfigError as error:
         at = f"{error.key}."
         if any(at.startswith(f"{key}.") or key.startswith(at) for key, _ in assigned):  # --set wins
             raise UsageError(error.of(f"--set {error.key}")) from error
-        names = [flag.names[0] for flag, _ in said if flag.key == error.key]
+        names = [flag.names[0] for flag in given if flag.key == error.key]
         if not names:
             raise
         if str(error).startswith("unknown"):
             backend = params["backend"]
             raise UsageError(f"{names[0]} is for other backends, not for {backend}") from error
         raise UsageError(error.of(names[0])) from error
-    return found
+    return config
 
 
 def column_names(fields: list[str] | None) -> dict[str, str]:
@@ -68,7 +68,7 @@ def refuse_idle(context: "typer.Context", names: Iterable[str], why: str) -> Non
     """Raise UsageError for parameters that were given but have no effect."""
     from aqa.errors import UsageError
 
-    flags: dict[str | None, Any] = {each.name: each for each in context.command.params}
+    flags: dict[str | None, Any] = {param.name: param for param in context.command.params}
     for name in names:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":

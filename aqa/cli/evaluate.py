@@ -101,8 +101,8 @@ def evaluate(
     from aqa.verbs.evaluate import estimate_cost
     from aqa.verbs.evaluate import evaluate as run_evaluate
 
-    asked = {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
-    forms = [name for name, is_asked in asked.items() if is_asked]
+    flags_of_forms = {"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex}
+    forms = [name for name, is_asked in flags_of_forms.items() if is_asked]
     if as_json and len(forms) > 1:
         raise UsageError(f"--json can't be combined with --{forms[1]}; leave one of them out")
     evaluated = _evaluated(files, context.params)
@@ -150,9 +150,9 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "EvaluationInput
     if training is not None:
         training = source(training, on_duplicate_id="number")
     if data is not None:
-        given = {name: params[name] for name in ("split", "corpus", "passages")}
+        files_of = {name: params[name] for name in ("split", "corpus", "passages")}
         repeated: Any = params["on_duplicate_id"] or "error"
-        data = source(data, on_duplicate_id=repeated, missing_passages="empty", **given)
+        data = source(data, on_duplicate_id=repeated, missing_passages="empty", **files_of)
     evaluated = EvaluationInputs(files, _scoring(params), data, judge, training, params["stress"])
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (

@@ -19,12 +19,12 @@ def option(
 ) -> Any:
     """Make a flag; with limits it takes such a number, with our own error message."""
 
-    def read(given: Any) -> float | str:
+    def read(word: Any) -> float | str:
         assert limits is not None
-        found = limits.read(str(given))
-        if found is None:
-            raise typer.BadParameter(f"{given!r} is not {limits}")
-        return found
+        value = limits.read(str(word))
+        if value is None:
+            raise typer.BadParameter(f"{word!r} is not {limits}")
+        return value
 
     kind: dict[str, Any] = {"metavar": metavar, "autocompletion": offered}
     if limits is not None:

@@ -59,7 +59,7 @@ def prompt_preview(
         refuse_idle(context, ["tokens"], "with --json, which always includes them; leave it out")
     if config is None and model is None and backend in ("llama", "llama-qlora"):
         config = "llama_smollm2"
-    found = configure({**context.params, "config": config}, trains=training)
+    run_config = configure({**context.params, "config": config}, trains=training)
     with console.open_progress(quiet) as progress:
-        shown = list(preview(found, progress, number, example_id, training))
-    tables.show_previews(shown, tokens, as_json)
+        previews = list(preview(run_config, progress, number, example_id, training))
+    tables.show_previews(previews, tokens, as_json)

@@ -38,12 +38,12 @@ def show_report(report: "Report", forms: Collection[str] = ()) -> None:
             say(sentence)
         for signature in report.signatures:
             say(signature, "dim")
-    for place, form in enumerate(forms):
+    for number, form in enumerate(forms):
         if form == "json":
             print_json(report.to_json())
             continue
-        write, made = FORMS[form], long_table if form == "csv" else wide_table
-        print("\n" * bool(place) + safe_text(write(made(report))), end="")  # noqa: T201  (data)
+        write, make = FORMS[form], long_table if form == "csv" else wide_table
+        print("\n" * bool(number) + safe_text(write(make(report))), end="")  # noqa: T201  (data)
 
 
 def _on_the_judge(report: "Report") -> Iterator[str]:
@@ -51,20 +51,20 @@ def _on_the_judge(report: "Report") -> Iterator[str]:
     if report.judge is None:
         return
     for system in report.systems:
-        name, found = system.name, {} if system.verdicts is None else system.verdicts.to_json()
-        if repeats := found.get("repeats"):
+        name, verdicts = system.name, {} if system.verdicts is None else system.verdicts.to_json()
+        if repeats := verdicts.get("repeats"):
             scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
             yield f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
-        if own := found.get("corrected"):
-            interval = f"95 %: {shown_interval(own['low'], own['high'])}"
+        if corrected := verdicts.get("corrected"):
+            interval = f"95 %: {shown_interval(corrected['low'], corrected['high'])}"
             yield (
-                f"{name}: by human verdicts {own['value']:.2f} ({interval}), as {own['n']} labels"
-                " tell"
+                f"{name}: by human verdicts {corrected['value']:.2f} ({interval}), as"
+                f" {corrected['n']} labels tell"
             )
-    spent, asked = report.judge["spent"], report.judge["asked"]
+    spent, count = report.judge["spent"], report.judge["asked"]
     cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
     tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
-    line = f"{asked} verdict{'s' * (asked != 1)} asked for now; all in {report.judge['folder']}"
+    line = f"{count} verdict{'s' * (count != 1)} asked for now; all in {report.judge['folder']}"
     yield f"{line}: {tokens}, {cost}"
     if panel := report.judge.get("panel"):
         yield (
@@ -78,8 +78,8 @@ def _on_the_judge(report: "Report") -> Iterator[str]:
         yield f"{line}; Cohen's kappa {_figure(labels, 'kappa')}"
 
 
-def _figure(found: Mapping[str, float], name: str, digits: int = 2) -> str:
-    return f"{found[name]:.{digits}f}" if name in found else "not defined"
+def _figure(figures_of: Mapping[str, float], name: str, digits: int = 2) -> str:
+    return f"{figures_of[name]:.{digits}f}" if name in figures_of else "not defined"
 
 
 def show_written(written: Mapping[str, Path], is_for_people: bool) -> None:
@@ -89,24 +89,24 @@ def show_written(written: Mapping[str, Path], is_for_people: bool) -> None:
         console.print(f"{what}: {path}", soft_wrap=True)
 
 
-def show_verifications(found: "Sequence[Verification]", as_json: bool) -> None:
+def show_verifications(verifications: "Sequence[Verification]", as_json: bool) -> None:
     """Show which files of runs are unchanged; RunError if one is changed or missing."""
     if as_json:
-        print_json({"version": 1, "runs": [each.to_json() for each in found]})
-    for verification in [] if as_json else found:
+        print_json({"version": 1, "runs": [file.to_json() for file in verifications]})
+    for verification in [] if as_json else verifications:
         title = f"{verification.folder} ({verification.run_status})"
         rows = [
-            Row([each.what, each.status, each.name], TONES.get(each.status, ""))
-            for each in verification.checked
+            Row([file.what, file.status, file.name], TONES.get(file.status, ""))
+            for file in verification.checked
         ]
         draw(Table(texts("what", "status", "file"), rows, title))
-    shown = [
-        f"{verification.folder}: {each.what} {each.status}"
-        for verification in found
-        for each in verification.wrong
+    faults = [
+        f"{verification.folder}: {file.what} {file.status}"
+        for verification in verifications
+        for file in verification.wrong
     ]
-    if shown:
-        raise RunError("; ".join(shown))
+    if faults:
+        raise RunError("; ".join(faults))
 
 
 def show_training(result: "TrainResult", as_json: bool) -> None:

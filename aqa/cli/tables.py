@@ -53,9 +53,9 @@ def print_json(value: object) -> None:
     print(safe_json(value))  # noqa: T201  (data, not a message)
 
 
-def show_dry_run(found: "DryRun", as_json: bool) -> None:
+def show_dry_run(dry_run: "DryRun", as_json: bool) -> None:
     """Show a training's counts, lengths, cuts and needs; as JSON also its whole config."""
-    facts = found.to_json()
+    facts = dry_run.to_json()
     if as_json:
         print_json(facts)
         return
@@ -69,31 +69,31 @@ def show_dry_run(found: "DryRun", as_json: bool) -> None:
 
 
 def show_cost(
-    found: "CostEstimate", as_json: bool, detection_cost: "DetectionCost | None" = None
+    estimate: "CostEstimate", as_json: bool, detection: "DetectionCost | None" = None
 ) -> None:
     """Show what a prediction through an API would cost, and what it would show."""
     if as_json:
-        print_json(asdict(found) | ({"to_see": detection_cost.to_json()} if detection_cost else {}))
+        print_json(asdict(estimate) | ({"to_see": detection.to_json()} if detection else {}))
         return
-    low, high = found.output_tokens
+    low, high = estimate.output_tokens
     rows = {
-        "model": found.model,
-        "examples": f"{found.examples:,}"
-        + (f", {found.samples} samples of each" if found.samples > 1 else "")
-        + (f", {found.unfit} too long" if found.unfit else "")
-        + (f", {found.cached:,} in the cache" if found.cached else "")
-        + (f"; {found.answered:,} were answered before" if found.answered else ""),
-        "input tokens": f"{found.input_tokens:,}" + ("" if found.exact else " (estimated)"),
+        "model": estimate.model,
+        "examples": f"{estimate.examples:,}"
+        + (f", {estimate.samples} samples of each" if estimate.samples > 1 else "")
+        + (f", {estimate.unfit} too long" if estimate.unfit else "")
+        + (f", {estimate.cached:,} in the cache" if estimate.cached else "")
+        + (f"; {estimate.answered:,} were answered before" if estimate.answered else ""),
+        "input tokens": f"{estimate.input_tokens:,}" + ("" if estimate.exact else " (estimated)"),
         "output tokens": f"{low:,} to {high:,}",
     }
-    if found.cost is not None:
-        rows["price"] = "${:,.4f} to ${:,.4f}".format(*found.cost)
-    rows["price" if found.cost is None else "prices"] = found.price
-    if found.seconds is not None:
-        rows["time at the limits"] = f"{found.seconds:,.0f} s"
+    if estimate.cost is not None:
+        rows["price"] = "${:,.4f} to ${:,.4f}".format(*estimate.cost)
+    rows["price" if estimate.cost is None else "prices"] = estimate.price
+    if estimate.seconds is not None:
+        rows["time at the limits"] = f"{estimate.seconds:,.0f} s"
     draw(_facts(rows))
-    if detection_cost is not None:
-        say(str(detection_cost))
+    if detection is not None:
+        say(str(detection))
     say("nothing was sent, nothing was written", "dim")
 
 
@@ -193,8 +193,8 @@ def show_previews(previews: Sequence["Preview"], tokens: bool, as_json: bool) ->
         output().rule(Text(prompt.id))
         if preview.encoding is not None:
             text = Text()
-            for place, piece in enumerate(preview.read):
-                text.append(piece, style="dim" if tokens and place % 2 else "")
+            for number, piece in enumerate(preview.read):
+                text.append(piece, style="dim" if tokens and number % 2 else "")
             for piece in preview.trained:
                 text.append(piece, style="green" if tokens else "")
             say(text)
@@ -212,15 +212,15 @@ def plan_table(prompt: "Prompt") -> Table:
     """Make a table of each passage's rank, fate and whether it has the answer."""
     evidence = prompt.evidence
     fate = {drop.passage.rank: LEFT_OUT[drop.reason] for drop in evidence.dropped}
-    fate |= {p.rank: f"read as {place}" for place, p in enumerate(evidence.reading_order, 1)}
-    given = [*evidence.passages, *(drop.passage for drop in evidence.dropped)]
+    fate |= {p.rank: f"read as {number}" for number, p in enumerate(evidence.reading_order, 1)}
+    passages = [*evidence.passages, *(drop.passage for drop in evidence.dropped)]
     heads = [
         *figures("rank", "score"),
         Column("passage", fills=True),
         *texts("what became of it", "answer"),
     ]
     rows = []
-    for passage in sorted(given, key=lambda passage: passage.rank):
+    for passage in sorted(passages, key=lambda passage: passage.rank):
         score = "" if passage.score is None else f"{passage.score:.4g}"
         text = " ".join(evidence.text_of(passage).split())
         gold = "here" if passage.rank in (prompt.gold_ranks or ()) else ""

@@ -71,23 +71,23 @@ def train(
 
     if resume and fresh:
         raise UsageError("--resume and --fresh can't be used together")
-    found = configure(context.params)
-    folder = Path(found.output_dir or f"runs/train-{found.backend.name}")
+    run_config = configure(context.params)
+    folder = Path(run_config.output_dir or f"runs/train-{run_config.backend.name}")
     command = command_line(sys.argv)
-    if isinstance(found.backend, EnsembleOptions):
+    if isinstance(run_config.backend, EnsembleOptions):
         if dry_run:
             raise UsageError("an ensemble is trained within seconds; leave --dry-run out")
         with console.open_progress(quiet) as progress:
-            learned = train_ensemble(found, folder, progress, resume, fresh, command)
+            learned = train_ensemble(run_config, folder, progress, resume, fresh, command)
         show_ensemble(learned, as_json)
         return
     if dry_run:
         with console.open_progress(quiet) as progress:
-            needs = run_dry(found, progress)
+            needs = run_dry(run_config, progress)
         tables.show_dry_run(needs, as_json)
         return
     with console.open_progress(quiet, _how_to_continue(folder, fresh)) as progress:
-        result = run_train(found, folder, progress, resume, fresh, command)
+        result = run_train(run_config, folder, progress, resume, fresh, command)
     if is_first_process():
         show_training(result, as_json)
 

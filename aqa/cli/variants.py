@@ -48,8 +48,8 @@ def run_variants(
     if params["dry_run"]:
         total = reduce(add, estimates.values())
         if params["as_json"]:
-            each = {name: asdict(one) for name, one in estimates.items()}
-            print_json({**asdict(total), "runs": each})
+            runs = {name: asdict(estimate) for name, estimate in estimates.items()}
+            print_json({**asdict(total), "runs": runs})
             return
         draw(costs_table(estimates))
         show_cost(total, as_json=False)
