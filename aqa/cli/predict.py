@@ -97,30 +97,28 @@ def predict(
     )
     how.check_files()
     # Of several prompts, use the first until each has its own config.
-    run_config = configure(
-        {**context.params, "prompt": prompt[0] if prompt else None}, trains=False
-    )
-    folder = output_dir or _prediction_folder(run_config)
+    merged = configure({**context.params, "prompt": next(iter(prompt or ()), None)}, trains=False)
+    folder = output_dir or _prediction_folder(merged)
     if stress is not None or len(prompt or ()) > 1:
         from aqa.cli.variants import run_variants
 
-        run_variants(context.params, run_config, folder, how)
+        run_variants(context.params, merged, folder, how)
         return
     if dry_run:
         with console.open_progress(quiet) as progress:
             if to_see is None:
-                estimate, detection = run_dry(run_config, folder, progress, how), None
+                estimate, detection = run_dry(merged, folder, progress, how), None
             else:
-                estimate, detection = estimate_detection(run_config, folder, progress, how, to_see)
+                estimate, detection = estimate_detection(merged, folder, progress, how, to_see)
         tables.show_cost(estimate, as_json, detection)
         return
     if cancel:
         with console.open_progress(quiet) as progress:
-            ended = run_cancel(run_config, folder, progress, command_line(sys.argv))
+            ended = run_cancel(merged, folder, progress, command_line(sys.argv))
         tables.show_cancelled(ended, as_json)
         return
     with console.open_progress(quiet, console.AGAIN) as progress:
-        result = _answer(run_config, folder, progress, how)
+        result = _answer(merged, folder, progress, how)
     if result is not None:  # otherwise another process reports it
         tables.show_predictions(result, as_json)
         tables.check_answered(folder, result)
