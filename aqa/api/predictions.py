@@ -148,10 +148,10 @@ class Predictions:
         more = f", the first {SHOWN}" if count > SHOWN else ""
         title = f"{count} of {len(self)} answered{more}"
         heads = [*texts("id", "text"), *figures("confidence")]
-        return to_html(Table(heads, [_shown(row) for row in self._rows[:SHOWN]], title))
+        return to_html(Table(heads, [_table_row(row) for row in self._rows[:SHOWN]], title))
 
 
-def _shown(row: KeptRow) -> Row:
+def _table_row(row: KeptRow) -> Row:
     confidence = row.get("confidence")
     figure = None if confidence is None else Figure(confidence, 3)
     return Row([row["id"], row["predicted_answer"], figure])

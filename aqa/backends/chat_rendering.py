@@ -73,7 +73,7 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
         ModelError: the template cannot be rendered, or omits the user's message.
     """
     source = _source(tokenizer)
-    variables = {} if options is None else _asked(options, source, _name(tokenizer))
+    variables = {} if options is None else _chosen_variables(options, source, _name(tokenizer))
     if source is None:
         return None
     day = None if options is None else date.fromisoformat(options.template_date)
@@ -117,14 +117,14 @@ def _source(tokenizer: Any) -> str | None:
     return source
 
 
-def _asked(options: LlamaQloraOptions, source: str | None, name: str) -> dict[str, Any]:
+def _chosen_variables(options: LlamaQloraOptions, source: str | None, name: str) -> dict[str, Any]:
     """Return the variables that the config sets; each must be used by the template."""
-    options_of = {f"template_options.{key}": key for key in options.template_options}
+    by_option = {f"template_options.{key}": key for key in options.template_options}
     values = dict(options.template_options)
     if options.enable_thinking is not None:
-        options_of["enable_thinking"] = "enable_thinking"
+        by_option["enable_thinking"] = "enable_thinking"
         values["enable_thinking"] = options.enable_thinking
-    for option, variable in options_of.items():
+    for option, variable in by_option.items():
         if source is None:
             raise ConfigError(f"backend.{option}: {name} has no chat template; leave it out")
         if variable in _reserved() or not uses(source, variable):

@@ -97,7 +97,7 @@ class RowParser:
             metadata={column: value for column, value in row.items() if column not in used},
             gold_ids=gold_ids,
             place=place,
-            own_passages=passages if gold is listed and not self._joined else self._own(gold),
+            own_passages=passages if gold is listed and not self._joined else self._of_gold(gold),
             target=references.target and self._form(references.target),
         )
 
@@ -187,7 +187,7 @@ class RowParser:
             f'{place}: "{column}" is empty; each example needs a question and at least one passage'
         )
 
-    def _own(self, gold: Iterable[Listed]) -> tuple[Passage, ...]:
+    def _of_gold(self, gold: Iterable[Listed]) -> tuple[Passage, ...]:
         texts = (item for item in gold if item.text and item.text.strip())
         return tuple(self._passage(item, rank) for rank, item in enumerate(texts, 1))
 

@@ -41,7 +41,7 @@ def spooled_input() -> Path:
     return path
 
 
-def _shown(path: Path) -> Path:
+def _base_name(path: Path) -> Path:
     """The path to show: the copy of standard input is in a folder unknown to the user."""
     return Path(path.name) if path.name == SPOOLED else path
 
@@ -62,8 +62,8 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
     with path.open("rb") as stored, closing(decompressed(stored)) as file:
         start = file.peek(len(BOM_UTF8))
         if not start.removeprefix(BOM_UTF8).strip():
-            raise DataError(f"{_shown(path)} is empty; name a file that holds rows")
-        refuse_unusable(_shown(path), start)
+            raise DataError(f"{_base_name(path)} is empty; name a file that holds rows")
+        refuse_unusable(_base_name(path), start)
         if start.startswith(BOM_UTF8):
             file.read(len(BOM_UTF8))
         yield file

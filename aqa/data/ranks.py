@@ -11,8 +11,8 @@ HIGHEST_RANK = 1 << 53  # larger floats are not exact
 
 def are_ranks(ranks: Sequence[int | None]) -> bool:
     """Whether ranks are meaningful: retrievers without ranks may always write 0 or 1."""
-    given = {rank for rank in ranks if rank is not None}
-    return len(given) > 1 or (len(given) == 1 and None in ranks)
+    ranked = {rank for rank in ranks if rank is not None}
+    return len(ranked) > 1 or (len(ranked) == 1 and None in ranks)
 
 
 def are_consecutive(ranks: Sequence[int | None]) -> bool:

@@ -65,7 +65,7 @@ def _unquoted(cell: str) -> str:
     return quoted[1].replace('""', '"') if quoted else cell
 
 
-def _shown(cell: str) -> str:
+def _formula_text(cell: str) -> str:
     """Return the text of a formula like ="001", with which Excel keeps a text from changing."""
     is_text = cell.startswith('="') and QUOTED.fullmatch(cell, 1)
     return _unquoted(cell[1:]) if is_text else cell
@@ -87,7 +87,7 @@ def _csv_rows(
             place, line = f"{path.name}, line {line}", lines.line_num + before + 1
             if not quoted:
                 cells = [] if not "".join(cells).strip() else [*map(_unquoted, cells)]
-            cells = [*map(_shown, cells)]
+            cells = [*map(_formula_text, cells)]
             if not header:
                 header, first = rename(cells), cells
                 _check_names(header, place)

@@ -158,8 +158,8 @@ class PlainTask:
         self._total, self._unit = total, unit
         self._done = self._first = done
         self._live = ""
-        self._start = self._said = time.monotonic()
-        self._known = (0, self._start)  # the count after the latest advance, and its time
+        self._start = self._printed = time.monotonic()
+        self._latest = (0, self._start)  # the count after the latest advance, and its time
         self._is_said = False
 
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
@@ -173,10 +173,10 @@ class PlainTask:
         if fields is not None:
             self._live = show_fields(fields)
         now = time.monotonic()
-        if now - self._said >= PLAIN_SECONDS:
-            self._said = now
-            self._say(now, *self._known)
-        self._known = (self._done - self._first, now)
+        if now - self._printed >= PLAIN_SECONDS:
+            self._printed = now
+            self._say(now, *self._latest)
+        self._latest = (self._done - self._first, now)
 
     def end(self) -> None:
         """Print the last line, unless it would repeat the previous one."""

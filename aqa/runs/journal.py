@@ -59,7 +59,7 @@ class Journal:
         self.saved = Spent()  # by cached answers ...
         self.hits = 0  # ... and how many there are
         self.withheld = 0  # of the answers written to predictions.json
-        self._places: array[int] = array("Q")  # 0, where the header is, means no answer yet
+        self._offsets: array[int] = array("Q")  # 0, where the header is, means no answer yet
         self._failed: set[int] = set()
         self._may_change = may_change
         self._asked_with: Json = {}
@@ -87,8 +87,8 @@ class Journal:
 
     def is_done(self, index: int, since: int = 0) -> bool:
         """Whether this example needs no more work; failures before position `since` do."""
-        place = self._places[index] if index < len(self._places) else 0
-        return place > 0 and not (place < since and index in self._failed)
+        offset = self._offsets[index] if index < len(self._offsets) else 0
+        return offset > 0 and not (offset < since and index in self._failed)
 
     def wants(self, index: int, failed: bool, since: int = 0) -> bool:
         """Whether another journal's line would be new here, or replace a failure by an answer."""
@@ -103,11 +103,11 @@ class Journal:
                     " run the same command again"
                 )
             changed = {"asked_with": self._asked_with} if self._asked_with else {}
-            place, line = self._end, _line({"index": index, **row, **changed})
+            offset, line = self._end, _line({"index": index, **row, **changed})
             self._file.write(line)
             self._file.flush()
             self._end += len(line)
-        self._remember(index, place, row)
+        self._remember(index, offset, row)
 
     def record(
         self,
@@ -122,20 +122,20 @@ class Journal:
 
     def counts(self, total: int) -> tuple[int, int]:
         """Return how many of the first `total` examples were answered and how many failed."""
-        done = sum(1 for index in range(min(total, len(self._places))) if self._places[index])
+        done = sum(1 for index in range(min(total, len(self._offsets))) if self._offsets[index])
         failed = sum(1 for index in self._failed if index < total)
         return done - failed, failed
 
     def rows(self, total: int) -> Iterator[Json]:
         """Yield the last line of each of the first `total` examples, in the data's order."""
-        return self.rows_at(range(min(total, len(self._places))))
+        return self.rows_at(range(min(total, len(self._offsets))))
 
     def rows_at(self, indices: Iterable[int]) -> Iterator[Json]:
         """Yield the last line of each of these examples that has one."""
         with self.path.open("rb") as file:
             for index in indices:
-                if index < len(self._places) and self._places[index]:
-                    file.seek(self._places[index])
+                if index < len(self._offsets) and self._offsets[index]:
+                    file.seek(self._offsets[index])
                     yield json.loads(file.readline())
 
     def write_predictions(
@@ -200,15 +200,15 @@ class Journal:
             self.fingerprint = header["fingerprint"]
         return different
 
-    def _remember(self, index: int, place: int, row: Mapping[str, Any]) -> None:
+    def _remember(self, index: int, offset: int, row: Mapping[str, Any]) -> None:
         """Index a line and add up its cost."""
         self.spent += _spent(row.get("spent"))
         if saved := row.get("saved"):
             self.saved += _spent(saved)
             self.hits += 1
-        if index >= len(self._places):
-            self._places.extend([0] * (index + 1 - len(self._places)))
-        self._places[index] = place
+        if index >= len(self._offsets):
+            self._offsets.extend([0] * (index + 1 - len(self._offsets)))
+        self._offsets[index] = offset
         if row.get("error") is None:
             self._failed.discard(index)
         else:

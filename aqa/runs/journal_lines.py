@@ -37,7 +37,7 @@ class Lines:
         """Iterate over the indices of the examples that have a line, in the data's order."""
         return (index for index, number in enumerate(self._numbers) if number)
 
-    def place(self, index: int) -> tuple[int, int]:
+    def position(self, index: int) -> tuple[int, int]:
         """Return the number of an example's journal, and where its line starts."""
         return self._numbers[index], self._starts[index]
 
@@ -48,7 +48,7 @@ class Lines:
             files = [stack.enter_context(path.open("rb")) for path in self._paths]
 
             def read(index: int) -> dict[str, Any]:
-                number, start = self.place(index)
+                number, start = self.position(index)
                 files[number - 1].seek(start)
                 row: dict[str, Any] = json.loads(files[number - 1].readline())
                 return row

@@ -85,7 +85,7 @@ def join_segments(journal: Journal, window: int, since: int = 0) -> None:
         lines.take(segment / JOURNAL, wants)
     with lines.reading() as read:
         for _, indices in groupby(lines, key=lambda index: index // window):
-            for index in sorted(indices, key=lines.place):
+            for index in sorted(indices, key=lines.position):
                 journal.append(index, read(index))
     remove_segments(journal.folder)
 
@@ -98,15 +98,15 @@ class Segment(Journal):
     """
 
     def __init__(
-        self, folder: Path, fingerprint: Mapping[str, Any], kept: Callable[[int], object]
+        self, folder: Path, fingerprint: Mapping[str, Any], report: Callable[[int], object]
     ) -> None:
         super().__init__(folder, fingerprint, fresh=False)
-        self._kept = kept
+        self._report = report
 
     def append(self, index: int, row: Mapping[str, Any]) -> None:
         """Write one finished example to disk and report it."""
         super().append(index, row)
-        self._kept(index)
+        self._report(index)
 
 
 class SegmentFollower:
@@ -114,7 +114,7 @@ class SegmentFollower:
 
     def __init__(self, folder: Path, but: str) -> None:
         self._folder, self._but = folder, but
-        self._places: dict[Path, int] = {}
+        self._offsets: dict[Path, int] = {}
         self._looked = 0.0
 
     def rows(self, seconds: float = 1.0) -> Iterator[Json]:
@@ -125,7 +125,7 @@ class SegmentFollower:
             if segment.name == self._but:
                 continue
             path = segment / JOURNAL
-            for line in whole_lines(path, self._places.get(path, 0)):
-                self._places[path] = line.end
+            for line in whole_lines(path, self._offsets.get(path, 0)):
+                self._offsets[path] = line.end
                 yield line.row
         self._looked = time.monotonic()

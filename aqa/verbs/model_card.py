@@ -52,9 +52,9 @@ def _card(folder: Path, facts: CardFacts) -> str:
         "tags": ["question-answering", "aqa"],
     }
     kind = "a LoRA adapter over" if is_adapter else "a whole model, fine-tuned from"
-    origin = f"{kind} `{_shown(facts.base)}`" if facts.base else "a whole model, made from scratch"
+    origin = f"{kind} `{_name(facts.base)}`" if facts.base else "a whole model, made from scratch"
     rows = [
-        Row([what.replace("_", " "), _shown(source["name"]), source.get("sha256", "")])
+        Row([what.replace("_", " "), _name(source["name"]), source.get("sha256", "")])
         for what, source in facts.sources.items()
     ]
     return "\n".join(
@@ -87,7 +87,7 @@ def _licence_in_words(base: str, licence: str | None) -> str:
     )
 
 
-def _shown(name: str) -> str:
+def _name(name: str) -> str:
     """A model's name, without the folders if it is a local path."""
     local = Path(name).is_absolute() or Path(name).exists()
     return Path(name).name if local and not name.startswith(PREFIX) else name

@@ -96,14 +96,14 @@ class ReadOnce:
     """Examples by index; those read on the way to one are kept on disk."""
 
     def __init__(self, examples: Iterable[tuple[int, Example]]) -> None:
-        self._examples, self._shelf, self._places = iter(examples), Shelf(), array("Q")
+        self._examples, self._shelf, self._offsets = iter(examples), Shelf(), array("Q")
 
     def examples_at(self, indices: Iterable[int]) -> Iterator[tuple[int, Example]]:
         """Yield the examples at these indices, which may be in any order."""
         for index in indices:
-            for _, example in islice(self._examples, max(0, index + 1 - len(self._places))):
-                self._places.append(self._shelf.put(example))
-            yield index, self._shelf.get(self._places[index])
+            for _, example in islice(self._examples, max(0, index + 1 - len(self._offsets))):
+                self._offsets.append(self._shelf.put(example))
+            yield index, self._shelf.get(self._offsets[index])
 
 
 class SequentialRun:

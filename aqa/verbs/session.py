@@ -186,7 +186,7 @@ class Answering:
         """Put each answer in the journal before taking the next."""
         for _, row in self._journal.record(answers, journal_row):
             yield from self._show_unfit()
-            yield self._shown(row)
+            yield self._counted(row)
         yield from self._show_unfit()
 
     def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:
@@ -199,9 +199,9 @@ class Answering:
 
     def _show_unfit(self) -> Iterator[Answered]:
         while self._unfit:
-            yield self._shown(self._unfit.pop())
+            yield self._counted(self._unfit.pop())
 
-    def _shown(self, row: Row) -> Answered:
+    def _counted(self, row: Row) -> Answered:
         return Answered(row, self._figures.after(row))
 
 

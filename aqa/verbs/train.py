@@ -187,7 +187,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
     report = _report(plan, run, dev_scores) if dev else None
     card = _card(plan, run, steps.before, report)
     _keep(run, weights, card, resume)
-    merged, exported = _write_whole(plan, run, dev, card)
+    merged, exported = _merge_and_export(plan, run, dev, card)
     run.update(
         {
             "status": "done",
@@ -222,13 +222,13 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
     ended are not touched.
     """
 
-    def known() -> bool:
+    def is_recorded() -> bool:
         return resume and hash_files(weights) == run.previous.get("weights_sha256")
 
-    if not known():
+    if not is_recorded():
         write_card(weights, card)
     # What an earlier session merged and exported still belongs to these weights.
-    names = ("merged", "merged_sha256", "exported") if known() else ()
+    names = ("merged", "merged_sha256", "exported") if is_recorded() else ()
     results = {key: run.previous[key] for key in names if key in run.previous}
     run.update({"weights_sha256": hash_files(weights), **results})
 
@@ -253,7 +253,7 @@ def _report(plan: TrainingPlan, run: Run, dev_scores: DevScores) -> Report:
     return report
 
 
-def _write_whole(
+def _merge_and_export(
     plan: TrainingPlan, run: Run, dev: Sequence[Prompt], card: CardFacts
 ) -> tuple[Merged | None, Merged | None]:
     if not (plan.config.merge or plan.config.export):

@@ -18,4 +18,4 @@ def test_each_example_has_the_line_that_was_put_last(tmp_path: Path) -> None:
     assert [index in lines for index in range(6)] == [True, False, True, False, True, False]
     with lines.reading() as read:
         assert [read(index)["text"] for index in lines] == ["a0", "b2", "b4"]
-    assert lines.place(4) > lines.place(2) > lines.place(0)
+    assert lines.position(4) > lines.position(2) > lines.position(0)

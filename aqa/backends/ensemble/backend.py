@@ -69,7 +69,7 @@ class KeptAnswers:
         with self._lines.reading() as read:
             for index in indices:
                 if index in self._lines:
-                    row, is_new = read(index), self._lines.place(index)[0] in self._new
+                    row, is_new = read(index), self._lines.position(index)[0] in self._new
                     yield read_answer(row["predicted_answer"], row, is_new)
                 else:
                     yield self._held.get(index)

@@ -141,7 +141,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
 
     def encode(self, prompt: Prompt) -> Encoding:
         """Tokenize a prompt with the model's chat template."""
-        return self._known(prompt, self._encoder.encode(prompt))
+        return self._with_known_tokens(prompt, self._encoder.encode(prompt))
 
     @cached_property
     def _vocabulary(self) -> int | None:

@@ -36,7 +36,7 @@ def check_positions(
         if model_config.is_encoder_decoder or not rotary:
             raise ConfigError(f"{fault}; set it to {positions} or less")
         note(f"{fault}, and was not trained beyond them")
-    most = _seen_whole(config)
+    most = _most_at_once(config)
     if most is not None and length > most:
         raise ConfigError(
             f"backend.max_seq_length = {length}: beyond {most} tokens {options.model} attends to"
@@ -52,7 +52,7 @@ def check_positions(
         )
 
 
-def _seen_whole(config: Any) -> int | None:
+def _most_at_once(config: Any) -> int | None:
     """Return up to how many tokens BigBird's sparse attention is in fact full; None elsewhere."""
     if getattr(config, "attention_type", None) != "block_sparse" or not config.is_encoder_decoder:
         return None

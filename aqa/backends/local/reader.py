@@ -107,7 +107,7 @@ class LocalReader(Trainable[LocalOptionsT_co]):
     def _check_positions(self) -> None:
         check_positions(self._model_config, self.options, self.config.generation, self.note)
 
-    def _known(self, prompt: Prompt, encoding: Encoding) -> Encoding:
+    def _with_known_tokens(self, prompt: Prompt, encoding: Encoding) -> Encoding:
         """Return the encoding, if the model knows all of its tokens."""
         check_vocabulary(prompt.id, encoding, self._vocabulary, self._tokenizer, self.options.model)
         return encoding

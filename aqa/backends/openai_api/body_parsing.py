@@ -142,7 +142,7 @@ def _body_of(content: bytes) -> Json:
         if event is None:
             done = True
         elif event.get("type") in WHOLE:
-            return _whole(event["response"], text)
+            return _completed(event["response"], text)
         elif event.get("type") == TEXT_DELTA:
             text += event["delta"]
         elif error := _error_of(event):
@@ -154,7 +154,7 @@ def _body_of(content: bytes) -> Json:
     return body
 
 
-def _whole(response: Json, text: str) -> Json:
+def _completed(response: Json, text: str) -> Json:
     """Return a streamed response; some servers send its text in pieces only, and no output."""
     if response.get("output") or not text:
         return dict(response)

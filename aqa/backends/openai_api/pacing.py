@@ -18,14 +18,14 @@ class Bucket:
     """A rate limit in units per minute: what is taken returns at a steady rate."""
 
     def __init__(self, per_minute: float | None) -> None:
-        self.given = per_minute is not None  # by the user; headers do not override it
+        self.is_fixed = per_minute is not None  # by the user; headers do not override it
         self.set_rate(per_minute)
 
     def set_rate(self, per_minute: float | None) -> None:
         """Set the rate; None for no limit."""
         self.per_second = per_minute / 60 if per_minute else None
         self._level = 0.0  # below 0: the next one must wait
-        self._seen = time.monotonic()
+        self._updated = time.monotonic()
 
     def wait(self) -> float:
         """Return the seconds until something may be taken."""
@@ -33,9 +33,9 @@ class Bucket:
             return 0.0
         now = time.monotonic()
         self._level = min(
-            self._level + (now - self._seen) * self.per_second, self.per_second * BURST
+            self._level + (now - self._updated) * self.per_second, self.per_second * BURST
         )
-        self._seen = now
+        self._updated = now
         return max(0.0, -self._level / self.per_second)
 
     def take(self, amount: float) -> None:
@@ -116,7 +116,7 @@ class Pace:
         """Apply the limits in the server's `x-ratelimit-*` headers."""
         for name, bucket in (("requests", self.requests), ("tokens", self.tokens)):
             limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
-            if limit and not bucket.given and bucket.per_second != limit / 60:
+            if limit and not bucket.is_fixed and bucket.per_second != limit / 60:
                 bucket.set_rate(limit)
             used_up = _number(headers.get(f"x-ratelimit-remaining-{name}")) == 0
             if limit and used_up and seconds_until(headers.get(f"x-ratelimit-reset-{name}")):

@@ -128,7 +128,7 @@ def make_reply(raw: RawReply, body: Mapping[str, Any], schema: ResponseSchema | 
     """Judge an answer that was read from a body."""
     is_text = isinstance(raw.text, str | int | float) and not isinstance(raw.text, bool)
     # A bare number is JSON too. Half a surrogate pair, valid in JSON, cannot be written.
-    text = _whole(str(raw.text)) if is_text else ""
+    text = _encodable(str(raw.text)) if is_text else ""
     spent = read_usage(body.get("usage"))
     if text and spent is not None and not spent.output:
         spent = None  # text without output tokens: as wrong as a prompt without tokens
@@ -159,7 +159,7 @@ def _why_none(raw: RawReply, text: str) -> str | None:
     if not is_blank(strip_thoughts(text) or ""):
         return None
     if raw.refusal:
-        return f"the model refused: {_whole(str(raw.refusal))}"
+        return f"the model refused: {_encodable(str(raw.refusal))}"
     thought = raw.thought or not is_blank(text)
     if raw.end == "length":
         return f"the model's thought was cut off; {ROOM}" if thought else f"{NO_ROOM}; {ROOM}"
@@ -168,7 +168,7 @@ def _why_none(raw: RawReply, text: str) -> str | None:
     return "the model thought, but gave no answer" if thought else "the model gave no answer"
 
 
-def _whole(text: str) -> str:
+def _encodable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -52,7 +52,7 @@ def asked_wait(headers: Mapping[str, str], error: object, message: str) -> float
     now = _date(headers.get("date", ""))
     if wait := _retry_after(headers, now):
         return wait
-    resets = [*_found(error, now), seconds_until(headers.get("x-ratelimit-reset"), now=now)]
+    resets = [*_delays_in(error, now), seconds_until(headers.get("x-ratelimit-reset"), now=now)]
     if wait := max(filter(None, resets), default=None):
         return wait
     match = ASKED.search(message)
@@ -105,19 +105,19 @@ def _until_full(headers: Mapping[str, str], now: float | None) -> float | None:
     return min(max((wait for wait in waits if wait is not None), default=0), FULL_AGAIN) or None
 
 
-def _found(value: object, now: float | None, depth: int = DEPTH) -> Iterator[float | None]:
+def _delays_in(value: object, now: float | None, depth: int = DEPTH) -> Iterator[float | None]:
     """Yield all waits named in a body, such as Google's `retryDelay`."""
     if not depth:
         return
     if isinstance(value, list):
         for part in value:
-            yield from _found(part, now, depth - 1)
+            yield from _delays_in(part, now, depth - 1)
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if asks := ASKS.fullmatch(re.sub(r"[^a-z]", "", str(name).lower())):
                 yield seconds_until(inner, 1000.0 if asks[1] == "ms" else 1.0, now)
             else:
-                yield from _found(inner, now, depth - 1)
+                yield from _delays_in(inner, now, depth - 1)
 
 
 def seconds_until(value: object, unit: float = 1.0, now: float | None = None) -> float | None:

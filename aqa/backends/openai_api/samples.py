@@ -29,7 +29,7 @@ class SampleRecord:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / SAMPLES
-        self._places: dict[tuple[str, str], int] = {}
+        self._offsets: dict[tuple[str, str], int] = {}
         self._file: BinaryIO | None = None
         if self._path.exists():
             self._read()
@@ -40,7 +40,7 @@ class SampleRecord:
         with self._path.open("r+b") as file:
             while (line := file.readline()).endswith(b"\n"):
                 try:
-                    self._places[_named(json.loads(line))] = end
+                    self._offsets[_named(json.loads(line))] = end
                 except (ValueError, LookupError, TypeError):
                     raise RunError(
                         f"{self._path}: not JSON at byte {end}, so another program has changed it;"
@@ -51,15 +51,15 @@ class SampleRecord:
 
     def has(self, key: bytes, id: str) -> bool:  # noqa: A002
         """Whether there is a sample with this key for this id."""
-        return (key.hex(), id) in self._places
+        return (key.hex(), id) in self._offsets
 
     def find(self, key: bytes, id: str) -> Prediction | None:  # noqa: A002
         """Return the sample with this key for this id."""
-        place = self._places.get((key.hex(), id))
-        if place is None:
+        offset = self._offsets.get((key.hex(), id))
+        if offset is None:
             return None
         with self._path.open("rb") as file:
-            file.seek(place)
+            file.seek(offset)
             fields = json.loads(file.readline())["answer"]
         return read_prediction(id, json.dumps(fields), OF_THE_ROW)
 
@@ -68,12 +68,12 @@ class SampleRecord:
         with explain_write_errors(self._path.parent):
             if self._file is None:
                 self._file = self._path.open("ab")
-            place = self._file.tell()
+            offset = self._file.tell()
             answer = kept_fields(prediction, OF_THE_ROW)
             line = {"key": key.hex(), "id": prediction.id, "answer": answer}
             self._file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             self._file.flush()
-        self._places[_named(line)] = place
+        self._offsets[_named(line)] = offset
 
     def close(self) -> None:
         """Close the file."""
@@ -162,7 +162,7 @@ class SampledQuestions:
 
         Questions that only a kill prevented from being yielded come first.
         """
-        yield from self._whole(self._pending.todo())
+        yield from self._complete(self._pending.todo())
         for sample, prediction in answers:
             place, number = divmod(sample.index, self._count)
             question = replace(sample, index=place)
@@ -171,7 +171,7 @@ class SampledQuestions:
             else:
                 self._service.ledger.write()  # so that a kill does not hide its cost
                 self._record.keep(self._service.key(question, number), prediction)
-            yield from self._whole([question])
+            yield from self._complete([question])
 
     def _missing(self, question: Prompt) -> Iterator[Prompt]:
         for number, key in enumerate(self._keys(question)):
@@ -182,7 +182,7 @@ class SampledQuestions:
     def _keys(self, question: Prompt) -> Iterator[bytes]:
         return (self._service.key(question, number) for number in range(self._count))
 
-    def _whole(self, questions: Iterable[Prompt]) -> Answers:
+    def _complete(self, questions: Iterable[Prompt]) -> Answers:
         for question in questions:
             if any(True for _ in self._missing(question)):
                 continue

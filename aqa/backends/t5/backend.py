@@ -149,7 +149,7 @@ class T5Backend(LocalReader[T5Options]):
     def encode(self, prompt: Prompt) -> Encoding:
         """Tokenize a prompt; with fid, each passage separately."""
         by_passage = self.options.fusion == "fid"
-        return self._known(prompt, self._encoder.encode(prompt, by_passage))
+        return self._with_known_tokens(prompt, self._encoder.encode(prompt, by_passage))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of token ids, special tokens included."""

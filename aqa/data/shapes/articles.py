@@ -24,13 +24,13 @@ def questions_of(place: str, row: Mapping[str, object]) -> Iterator[Row] | None:
     """Yield the questions of an article or paragraph, which may be empty; None for other rows."""
     if _holds_questions(row.get("paragraphs")):
         return _article(re.sub(r", (row|item) (\d+)$", r", article \2", place), row)
-    if isinstance(_asked(row), list):
+    if isinstance(_questions_about(row), list):
         return _paragraph(place, row, _title(row), _inherited(row))
     is_empty = row.get("paragraphs") == [] and not columns_called(COLUMNS["question"], tuple(row))
     return iter(()) if is_empty else None
 
 
-def _asked(row: Mapping[str, object]) -> object:
+def _questions_about(row: Mapping[str, object]) -> object:
     """Return the questions about a text, under SQuAD's name or a similar one; else None."""
     if "qas" in row:
         return row["qas"]
@@ -66,7 +66,7 @@ def _paragraph(
     if context is None:
         raise DataError(f'{place}: no "context" among its members {", ".join(paragraph)}')
     passage = {"text": context, "title": title, "id": content_id(title, context)}
-    questions = _asked(paragraph)
+    questions = _questions_about(paragraph)
     if not isinstance(questions, list):
         raise DataError(f'{place}: "qas" is {describe(questions)}, where a list is needed')
     for number, item in enumerate(questions, 1):

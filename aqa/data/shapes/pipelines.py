@@ -22,7 +22,7 @@ def _generated(row: Row) -> tuple[str, ...]:
 _EXPECTED = {"expected", "expectedOutput", "expected_output", "reference_outputs"}
 
 
-def _asked(row: Row) -> Row:
+def _inputs_of(row: Row) -> Row:
     return as_object(row.get("input", row.get("inputs")))
 
 
@@ -41,14 +41,14 @@ def _asks(row: Row, text: str) -> bool:
 
 @shape(
     any_of=("input", "inputs"),
-    knows=lambda row: bool(_asked(row)) and len(_EXPECTED & row.keys()) == 1,
+    knows=lambda row: bool(_inputs_of(row)) and len(_EXPECTED & row.keys()) == 1,
 )
 def expected(row: Row) -> Iterator[Row]:
     """Read the expected output of tracing tools: Langfuse, Braintrust, Phoenix."""
     (name,) = _EXPECTED & row.keys()
-    held = as_object(row[name])
-    answers = row[name] if not held else first_called(held, COLUMNS["answers"])
-    yield {**without(row, "input", "inputs", name), **_asked(row), "answers": answers}
+    members = as_object(row[name])
+    answers = row[name] if not members else first_called(members, COLUMNS["answers"])
+    yield {**without(row, "input", "inputs", name), **_inputs_of(row), "answers": answers}
 
 
 @shape(any_of=("source_documents", "context", "answers"), knows=lambda row: bool(_generated(row)))

@@ -50,7 +50,7 @@ DOCUMENTS = (
     unreadable(
         "questions in SQuAD's shape; give it as --data",
         "data",
-        knows=lambda found: are_objects(found["data"], "paragraphs"),
+        knows=lambda document: are_objects(document["data"], "paragraphs"),
     ),
     unreadable(
         "the log of a training (trainer_state.json); predict with the trained model first",
@@ -59,12 +59,12 @@ DOCUMENTS = (
     unreadable(
         "a log of Inspect without samples; evaluate with log_samples, and give the whole log",
         "eval", "plan", "status",
-        knows=lambda found: not found.get("samples"),
+        knows=lambda document: not document.get("samples"),
     ),
     unreadable(
         "lm-eval's scores; run it with --log_samples and give its samples_*.jsonl",
         "results", "n-shot",
-        knows=lambda found: isinstance(found["results"], dict),
+        knows=lambda document: isinstance(document["results"], dict),
     ),
     unreadable(
         "conversations of simple-evals, which do not say what each answers; write the last turn of"

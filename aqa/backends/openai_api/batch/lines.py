@@ -87,7 +87,7 @@ class AnswerLines:
     """
 
     def __init__(self, paths: Iterable[Path], indices: Collection[int]) -> None:
-        self._places: dict[int, tuple[Path, int]] = {}
+        self._offsets: dict[int, tuple[Path, int]] = {}
         self.are_whole = True
         names: dict[str | None, int] = {str(index): index for index in indices}
         answered, named, are_answers = set[int](), False, False
@@ -101,18 +101,18 @@ class AnswerLines:
                 if index is None or index in answered:
                     continue
                 good = (answer_of(line) or (0,))[0] == 200
-                if good or index not in self._places:
-                    self._places[index] = path, offset
+                if good or index not in self._offsets:
+                    self._offsets[index] = path, offset
                 if good:
                     answered.add(index)
         self.are_nameless = are_answers and not named
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)
 
     def get(self, index: int) -> Json | None:
         """Return the line for the example with this index; None if there is none."""
-        position = self._places.get(index)
+        position = self._offsets.get(index)
         return None if position is None else _read(*position)
 
 

@@ -50,7 +50,7 @@ class BatchRun:
         self._results = Results(service)
         self._progress = progress
         self._statuses: Counter[str] = Counter()  # final statuses of this round's batches
-        self._given = 0  # this round's answers and failures
+        self._returned = 0  # this round's answers and failures
         self._before: tuple[int, int] | None = None  # this and other progress, as the round began
         self._too_long: list[Answered] = []
         self._capped = self._ending = False
@@ -118,7 +118,7 @@ class BatchRun:
 
     def _finish(self, pending: PendingPrompts, more: bool) -> Iterator[Answered]:
         """Send what is planned, and wait for everything at the server."""
-        self._statuses, self._given = Counter(), 0
+        self._statuses, self._returned = Counter(), 0
         for part in self._record.open:
             if part.batch_id is None:
                 self._send(part) if more and self._ledger.has_room(NOTHING) else self._find(part)
@@ -209,7 +209,7 @@ class BatchRun:
         for prompt, prediction in answered:
             self._ledger.spent += prediction.spent or Spent()
             self._ledger.write()  # a kill must not hide it from other runs under the same cap
-            self._given += 1
+            self._returned += 1
             self._service.keep(prompt, prediction, self._results.sample(prompt))
             yield prompt, prediction
         answered.clear()
@@ -233,7 +233,7 @@ class BatchRun:
                 "a batch of this run was cancelled; what it answered is kept, and the same command"
                 " asks the rest in a new one"
             )
-        if self._before == (self._given, self._results.progress):
+        if self._before == (self._returned, self._results.progress):
             statuses = ", ".join(self._statuses)
             raise ModelError(
                 f"the batches of this run answered nothing ({statuses}); try again later, with"
