@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from io import StringIO
 
-from aqa.display.terminal import SafeConsole, drawn
+from aqa.display.terminal import SafeConsole, rich_table
 from aqa.tables import Table
 from aqa.tables.forms import sentences_to_html, to_html
 
@@ -23,7 +23,7 @@ class Displayable:
         text = StringIO()
         console = SafeConsole(text)
         for table in self._tables():
-            console.print(drawn(table))
+            console.print(rich_table(table))
         for sentence in self._sentences():
             console.print(sentence, soft_wrap=True)
         return text.getvalue().rstrip("\n")

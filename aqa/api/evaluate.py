@@ -260,11 +260,11 @@ class Evaluation(Displayable):
         """
         from aqa.evaluation.report import write_report
 
-        place, source = as_path(path), self._source
-        check_places({"--report": place}, ())
+        file, source = as_path(path), self._source
+        check_places({"--report": file}, ())
         examples = None if source is None else read_references(source, SilentProgress())
         title = "" if source is None else Path(str(source.path)).name
-        write_report(place, self.report, examples, title)
+        write_report(file, self.report, examples, title)
 
     def _tables(self) -> Iterator[Table]:
         yield score_table(self.report)

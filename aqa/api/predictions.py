@@ -74,9 +74,9 @@ class Predictions:
             yield self._rows[index]
             index += 1
 
-    def _reaches(self, place: int) -> bool:
+    def _reaches(self, index: int) -> bool:
         with self._lock:
-            return place < len(self._rows) or self._advance()
+            return index < len(self._rows) or self._advance()
 
     def _advance(self) -> bool:
         """Take one more answer from the reader; return False if there is none."""

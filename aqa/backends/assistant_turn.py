@@ -18,7 +18,7 @@ class AssistantTurn:
 
     `head` follows the generation prompt, whose text after the user's message is `opening`. `trims`:
     the template strips the answer. `thought` is the mark that closes the thought left open by the
-    generation prompt, "" if none is open. `known` is False if the template does not show how it
+    generation prompt, "" if none is open. `is_known` is False if the template does not show how it
     writes an answer.
     """
 
@@ -26,7 +26,7 @@ class AssistantTurn:
     tail: str = ""
     trims: bool = False
     thought: str = ""
-    known: bool = True
+    is_known: bool = True
     opening: str = "\n"
 
     def around(self, answer: str) -> str:
@@ -54,7 +54,7 @@ def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
             tail = chat[index + len(content) :]
             return AssistantTurn(head, tail, content is PROBE, thought, opening=opening)
     head = CLOSING.format(thought) if thought else ""
-    return AssistantTurn(head, thought=thought, known=False, opening=opening)
+    return AssistantTurn(head, thought=thought, is_known=False, opening=opening)
 
 
 def _head(opened: str, before: str, thought: str) -> str:
@@ -63,7 +63,7 @@ def _head(opened: str, before: str, thought: str) -> str:
     return CLOSING.format(thought) if thought else ""  # the template removes earlier thoughts
 
 
-def place_behind(ids: Sequence[int], marks: Sequence[int]) -> int:
+def index_after(ids: Sequence[int], marks: Sequence[int]) -> int:
     """Return the index just after the last occurrence of `marks` in `ids`, or -1."""
     size = len(marks)
     starts = range(len(ids) - size, -1, -1)
@@ -94,12 +94,12 @@ class WrittenTurn:
 
     def answer(self, ids: Sequence[int]) -> str | None:
         """Return the text of the answer, or None if the model wrote only thoughts."""
-        begins = place_behind(ids, self.head_ids) if self.head_ids else 0
+        begins = index_after(ids, self.head_ids) if self.head_ids else 0
         if begins < 0 and self.special_ids.intersection(ids):
             return None  # a channel other than the answer's
         thinks = bool(self.closing)
         for opening, closing in self.thoughts:
-            behind = place_behind(ids, [closing])
+            behind = index_after(ids, [closing])
             if behind < 0 and opening in ids:
                 return None
             thinks = thinks and behind < 0

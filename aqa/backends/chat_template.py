@@ -126,7 +126,7 @@ def _lacking(
                 f"the model's chat template writes {name}, which its tokenizer lacks, so nothing is"
                 " written there; check that its tokenizer_config.json is complete"
             )
-    if not turn.known:
+    if not turn.is_known:
         yield (
             "the model's chat template does not show how it writes an answer: answers are"
             " trained on as they are, followed by the end-of-text token"

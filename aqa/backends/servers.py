@@ -106,7 +106,7 @@ def _spellings(secret: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(edges[0] + text + edges[1]) for text in patterns)
 
 
-def shown(text: str) -> str:
+def short_line(text: str) -> str:
     """Return a server's message as one short line."""
     line = CONTROL.sub(" ", text).strip()
     return line if len(line) <= SHOWN else line[: SHOWN - 3] + "..."

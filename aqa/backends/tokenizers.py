@@ -122,14 +122,14 @@ def unknown_characters(tokenizer: Any, text: str) -> tuple[int, int]:
     """
     # If a tokenizer composes characters itself, its offsets cover only the first part.
     text = unicodedata.normalize("NFC", text)
-    known = _known_marks(tokenizer, text)
+    has_token = _known_marks(tokenizer, text)
     written = [index for index, character in enumerate(text) if not character.isspace()]
-    return sum(not known[index] for index in written), len(written)
+    return sum(not has_token[index] for index in written), len(written)
 
 
 def _known_marks(tokenizer: Any, text: str) -> bytearray:
     """Return 1 for each character that has a token other than the unknown one, else 0."""
-    known = bytearray(len(text))
+    has_token = bytearray(len(text))
     unknown = tokenizer.unk_token_id
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is not None:
@@ -138,12 +138,12 @@ def _known_marks(tokenizer: Any, text: str) -> bytearray:
         for token, piece, (start, end) in tokens:
             # The space that a tokenizer puts before a text claims the first character's offset.
             if token != unknown and piece != SPACE:
-                known[start:end] = b"\1" * (end - start)
-        return known
+                has_token[start:end] = b"\1" * (end - start)
+        return has_token
     start = 0
     for word in text.split():  # without offsets: a word is known or unknown as a whole
         start = text.index(word, start)
         if unknown not in tokenizer.convert_tokens_to_ids(tokenizer.tokenize(word)):
-            known[start : start + len(word)] = b"\1" * len(word)
+            has_token[start : start + len(word)] = b"\1" * len(word)
         start += len(word)
-    return known
+    return has_token

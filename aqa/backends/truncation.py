@@ -148,15 +148,15 @@ def last_that_fits(fits: Callable[[int], bool], low: int, high: int, guess: int)
 
     It looks around the guess in growing steps, then halves: a good guess takes few calls.
     """
-    begun, place, step = (low, high), guess, 1
+    begun, number, step = (low, high), guess, 1
     while high - low > 1:
         if low != begun[0] and high != begun[1]:
-            place = (low + high) // 2
-        place = min(max(place, low + 1), high - 1)
-        if fits(place):
-            low, place = place, place + step
+            number = (low + high) // 2
+        number = min(max(number, low + 1), high - 1)
+        if fits(number):
+            low, number = number, number + step
         else:
-            high, place = place, place - step
+            high, number = number, number - step
         step *= 2
     return low
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from aqa.display.terminal import SafeConsole, drawn, safe_json
+from aqa.display.terminal import SafeConsole, rich_table, safe_json
 from aqa.errors import RunError
 from aqa.runs.journal_rows import evidence_fields
 from aqa.tables import Column, Row, Table, figures, texts
@@ -45,7 +45,7 @@ def say(text: str | Text, style: str | None = None) -> None:
 
 def draw(table: Table) -> None:
     """Print a table."""
-    output().print(drawn(table))
+    output().print(rich_table(table))
 
 
 def print_json(value: object) -> None:

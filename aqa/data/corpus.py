@@ -152,8 +152,8 @@ def read_documents(corpus: Path) -> Iterator[Document]:
         for entry in read_members(corpus, "document "):
             place, text = entry.place, entry.value
             document = {"text": text} if isinstance(text, str) else as_row(text, place)
-            own = {KEY: read_id(entry.key, place)}
-            yield _document(place, document, {**_ids(document, place), **own})
+            ids = {**_ids(document, place), KEY: read_id(entry.key, place)}
+            yield _document(place, document, ids)
         return
     rows = _read_collection(corpus) or read_row_file(corpus)
     for place, row in rows:

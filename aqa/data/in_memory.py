@@ -16,7 +16,7 @@ from aqa.data.rows import chosen_split
 from aqa.data.strict_json import check_whole
 from aqa.errors import DataError
 from aqa.records import Example, Passage
-from aqa.runs.files import known
+from aqa.runs.files import filled
 
 
 def read_in_memory(
@@ -106,7 +106,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         check_whole(value)
     if isinstance(value, Passage):
-        return known({name: getattr(value, name) for name in ("text", "title", "id", "score")})
+        return filled({name: getattr(value, name) for name in ("text", "title", "id", "score")})
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

@@ -194,8 +194,8 @@ class Retrieved:
             if any(rank is not None for rank in ranks) and not are_consecutive(ranks):
                 query = "SELECT coalesce(id, question), place FROM rankings WHERE number = ?"
                 name, place = self._index.execute(query, (number,)).fetchone()
-                told = f'the passages of "{name}" have the ranks {list_ranks(ranks)}'
-                raise DataError(f"{place}: {told}")
+                ranked = f'the passages of "{name}" have the ranks {list_ranks(ranks)}'
+                raise DataError(f"{place}: {ranked}")
 
     def _continued(self, ranking: Ranking) -> int | None:
         """Return the number of the ranking that a partial one continues."""

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from aqa.tables import Table, shown
+from aqa.tables import Table, cell_text
 
 # Characters that control a terminal: C0 except tab and line feed, C1, and those that change the
 # direction of writing. Half a surrogate pair can't be encoded.
@@ -57,9 +57,9 @@ class SafeConsole(Console):
                 yield Segment(safe_text(segment.text), segment.style)
 
 
-def drawn(table: Table) -> RichTable:
+def rich_table(table: Table) -> RichTable:
     """Convert to a Rich table; texts are wrapped if they are too long."""
-    rich_table = RichTable(
+    rich = RichTable(
         title=table.title or None,
         min_width=cell_len(table.title),
         show_header=table.has_heads,
@@ -67,9 +67,9 @@ def drawn(table: Table) -> RichTable:
         expand=any(column.fills for column in table.columns),
     )
     if table.plain:
-        rich_table.box = None
+        rich.box = None
     for column in table.columns:
-        rich_table.add_column(
+        rich.add_column(
             column.name,
             justify="right" if column.holds == "figures" else "left",
             min_width=column.least,
@@ -78,6 +78,6 @@ def drawn(table: Table) -> RichTable:
             ratio=1 if column.fills else None,
         )
     for row in table.rows:
-        cells = [Text(shown(cell)) for cell in row.cells]
-        rich_table.add_row(*cells, style=STYLES.get(row.tone), end_section=row.ends_section)
-    return rich_table
+        cells = [Text(cell_text(cell)) for cell in row.cells]
+        rich.add_row(*cells, style=STYLES.get(row.tone), end_section=row.ends_section)
+    return rich

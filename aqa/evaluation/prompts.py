@@ -10,7 +10,7 @@ from aqa.evaluation.comparison import Comparison, measure, metric_label
 from aqa.evaluation.slices import corrected_groups
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import SEED
-from aqa.runs.files import Facts, known
+from aqa.runs.files import Facts, filled
 
 # A ranking "turns" if each reader is significantly better under some prompt; it "may turn" if the
 # order differs, but perhaps by chance.
@@ -72,7 +72,7 @@ class Ranked(Facts):
 
     def to_json(self) -> dict[str, Any]:
         """Return what metrics.json contains."""
-        return known({"verdict": self.verdict, **Facts.to_json(self)})
+        return filled({"verdict": self.verdict, **Facts.to_json(self)})
 
 
 @dataclass(frozen=True, slots=True)

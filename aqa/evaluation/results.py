@@ -20,7 +20,7 @@ from aqa.metrics.normalize import main_score
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.verdicts import Verdicts
 from aqa.records import Score
-from aqa.runs.files import Facts, known
+from aqa.runs.files import Facts, filled
 
 MOST = 10  # disputed examples that metrics.json lists
 SCORE_FIELDS = ("value", "low", "high", "design_effect", "signature")
@@ -137,11 +137,11 @@ class SystemScores:
             "missing": self.missing,
             "failed": self.failed,
             "scores": {
-                name: known({key: getattr(score, key) for key in SCORE_FIELDS})
+                name: filled({key: getattr(score, key) for key in SCORE_FIELDS})
                 for name, score in self.scores.items()
             },
             "groups": {name: dict(group) for name, group in self.groups.items()},
-            **known(parts),
+            **filled(parts),
             "errors": self.errors,
         }
 
@@ -227,4 +227,4 @@ class Report:
         }
         systems = [system.to_json() for system in self.systems]
         whole = {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
-        return whole | known(parts)
+        return whole | filled(parts)

@@ -83,7 +83,7 @@ def made_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def known(fields: Mapping[str, Any]) -> dict[str, Any]:
+def filled(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Drop unknown (None) and empty values, so that a file omits them."""
     return {
         name: value
@@ -98,7 +98,7 @@ class Facts:
 
     def to_json(self) -> dict[str, Any]:
         """Return what metrics.json or a manifest contains."""
-        return asdict(self, dict_factory=lambda fields: known(_with_lists(dict(fields))))
+        return asdict(self, dict_factory=lambda fields: filled(_with_lists(dict(fields))))
 
 
 def _with_lists(fields: dict[str, Any]) -> dict[str, Any]:

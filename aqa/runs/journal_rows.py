@@ -8,7 +8,7 @@ from typing import Any
 from aqa.records import AnswerPart, Example, Prediction, Prompt, StructuredAnswer, Template
 from aqa.runs.cleaning import CleanAnswer, clean_answer, object_in
 from aqa.runs.cluster_labels import cluster_labels
-from aqa.runs.files import known
+from aqa.runs.files import filled
 
 
 def answer_fields(answers: tuple[str, ...] | None, prediction: str | None) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def failure_row(example: Example, error: str) -> dict[str, Any]:
     """Build the row of an example that no reader could be asked."""
     row = {"id": example.id, "question": example.question}
     row |= answer_fields(example.answers, None) | {"error": error}
-    return row | known({"clusters": cluster_labels(example)})
+    return row | filled({"clusters": cluster_labels(example)})
 
 
 def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
@@ -32,14 +32,14 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
     row: dict[str, Any] = {"id": prompt.id, "question": prompt.question}
     if prediction.error is not None:
         row |= answer_fields(prompt.answers, None)
-        row |= known({"error": prediction.error, "raw": prediction.raw})
+        row |= filled({"error": prediction.error, "raw": prediction.raw})
     else:
         clean = cleaned(prediction, prompt.template)
         row |= answer_fields(prompt.answers, clean.text)
         row |= {"raw": prediction.raw, "abstained": clean.abstained}
         is_sure = prediction.confidence is not None
         nbest = [(_clean_text(t, prompt.template).text, score) for t, score in prediction.nbest]
-        row |= known(
+        row |= filled(
             {
                 "cut": prediction.cut or None,
                 "confidence": prediction.confidence,
@@ -53,7 +53,7 @@ def journal_row(prompt: Prompt, prediction: Prediction) -> dict[str, Any]:
         row["unread_tokens"] = prediction.unread
     if prediction.structured is not None:
         row["evidence"]["named_ranks"] = _named_ranks(prompt, prediction.structured)
-    return row | known({"clusters": dict(prompt.clusters)}) | cost_fields(prediction)
+    return row | filled({"clusters": dict(prompt.clusters)}) | cost_fields(prediction)
 
 
 def cost_fields(prediction: Prediction) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def cost_fields(prediction: Prediction) -> dict[str, Any]:
     tokens = {"prompt": prediction.prompt_tokens, "answer": prediction.answer_tokens}
     spent, saved = (cost and asdict(cost) for cost in (prediction.spent, prediction.saved))
     seconds = prediction.seconds
-    return known({"tokens": tokens, "spent": spent, "saved": saved, "seconds": seconds})
+    return filled({"tokens": tokens, "spent": spent, "saved": saved, "seconds": seconds})
 
 
 def cleaned_again(row: Mapping[str, Any], part: AnswerPart) -> str | None:

@@ -30,7 +30,7 @@ def _framed(begin: str, end: str) -> str:
     return rf"{begin}(?={_BEGIN})(?:(?!{end}).)*(?:{end}|(?<=[\]}})>])\Z)"
 
 
-_CALL = "|".join(_framed(*own) for own in _FRAMES)
+_CALL = "|".join(_framed(*frame) for frame in _FRAMES)
 _CALLS = re.compile(rf"(?:(?:{_CALL})[\s,;]*)+|{_MARKED}.*(?<=[\]}})])", re.DOTALL)
 _BEGUN = re.compile("|".join([_MARKED, *(rf"{begin}{_BEGIN}" for begin, _ in _FRAMES)]))
 

@@ -15,7 +15,7 @@ class Figure:
     high: float | None = None
     is_signed: bool = False
 
-    def shown(self, dash: str = " to ") -> str:
+    def text(self, dash: str = " to ") -> str:
         """Format for people: `59.28 (58.2 to 60.3)`."""
         value = f"{self.value:{'+' if self.is_signed else ''}z.{self.digits}f}"
         interval = shown_interval(self.low, self.high, dash)
@@ -80,11 +80,11 @@ def figures(*names: str) -> list[Column]:
     return [Column(name, "figures") for name in names]
 
 
-def shown(cell: Cell, dash: str = " to ") -> str:
+def cell_text(cell: Cell, dash: str = " to ") -> str:
     """Format a cell for people."""
     if cell is None:
         return ""
-    return cell.shown(dash) if isinstance(cell, Figure) else str(cell)
+    return cell.text(dash) if isinstance(cell, Figure) else str(cell)
 
 
 def plain_value(cell: Cell) -> str | int | float | None:

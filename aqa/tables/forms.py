@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-from aqa.tables import Cell, Column, Row, Table, plain_value, shown
+from aqa.tables import Cell, Column, Row, Table, cell_text, plain_value
 
 _OF_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~&])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -41,7 +41,7 @@ def sentences_to_html(sentences: Iterable[str]) -> str:
 
 
 def _cells(columns: Sequence[Column], row: Row) -> str:
-    texts = [escape(shown(cell)) for cell in row.cells]
+    texts = [escape(cell_text(cell)) for cell in row.cells]
     if row.tone in ("strong", "bad"):
         texts = [f"<strong>{text}</strong>" for text in texts]
     return "".join(
@@ -86,7 +86,7 @@ def _without_marks(text: str) -> str:
 
 def _written(row: Row, escaped: Callable[[str], str], dash: str) -> list[str]:
     return [
-        escaped(" ".join(cell.split())) if isinstance(cell, str) else shown(cell, dash)
+        escaped(" ".join(cell.split())) if isinstance(cell, str) else cell_text(cell, dash)
         for cell in row.cells
     ]
 

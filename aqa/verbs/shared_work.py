@@ -54,7 +54,7 @@ class SharedAnswering(Answering):
 
     def _follow(self, seconds: float) -> Iterator[Answered]:
         if self._others:
-            yield from map(self._shown, self._others.rows(seconds))
+            yield from map(self._counted, self._others.rows(seconds))
 
 
 def lead(session: Session, launch: str) -> Generator[Answered, None, None]:

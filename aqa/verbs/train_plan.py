@@ -131,7 +131,7 @@ class TrainingPlan:
 
     def train_part(self, number: int, count: int, cuts: Cuts) -> Iterator[Prompt]:
         """Yield the prompts of part `number` of `count`, with a progress bar; see `TrainJob`."""
-        first, end = (self.data.total * place // count for place in (number, number + 1))
+        first, end = (self.data.total * part // count for part in (number, number + 1))
         with self.progress.task("Tokenizing", total=end - first) as task:
             for prompt in self.train_prompts(cuts, first, end):
                 yield prompt

@@ -183,7 +183,7 @@ def plain_model(reader: LlamaQloraBackend) -> Any:
 def pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
     """The usual collator: padded to the longest, labels of answers, all passed to the model."""
     batch = Collator()(rows)
-    del batch["label_places"]
+    del batch["label_positions"]
     return batch
 
 
@@ -256,7 +256,7 @@ def measure_step(variant: str, model_name: str | None) -> None:
             loss, count = answer_loss(model, batch)
             loss = loss / count
         else:
-            del batch["label_places"]
+            del batch["label_positions"]
             loss = model(**batch, use_cache=False).loss
     loss.backward()
     print(json.dumps({"before": before, "peak": peak(), "loss": loss.item()}))

@@ -9,7 +9,7 @@ from calls import Call
 from rich.table import Table
 from rich.text import Text
 
-from aqa.display.terminal import SafeConsole, drawn, safe_json, safe_text
+from aqa.display.terminal import SafeConsole, rich_table, safe_json, safe_text
 from aqa.tables import Row, texts
 from aqa.tables import Table as Columns
 
@@ -132,6 +132,6 @@ def test_a_title_is_wrapped_only_by_the_terminal(width: int, lines: int) -> None
     file = io.StringIO()
     console = SafeConsole(file)
     console.width = width
-    console.print(drawn(Columns(texts("id"), [Row(["q1"])], "Disagreement: 한글, the widest")))
+    console.print(rich_table(Columns(texts("id"), [Row(["q1"])], "Disagreement: 한글, the widest")))
     titles = file.getvalue().split("┏")[0].splitlines()
     assert len(titles) == lines

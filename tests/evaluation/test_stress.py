@@ -9,7 +9,7 @@ import pytest
 from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_stress
 from rich.console import Console
 
-from aqa.display.terminal import drawn
+from aqa.display.terminal import rich_table
 from aqa.evaluation.difference_tables import card_table
 from aqa.evaluation.findings import describe_card, describe_stress
 from aqa.evaluation.long_table import stress_rows
@@ -130,7 +130,7 @@ def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
 
 def _lines(table: Table) -> list[str]:
     console = Console(file=StringIO(), width=80)
-    console.print(drawn(table))
+    console.print(rich_table(table))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
 

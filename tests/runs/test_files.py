@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aqa.errors import RunError
-from aqa.runs.files import atomic, atomic_folder, discard, known, made_folder, write_json
+from aqa.runs.files import atomic, atomic_folder, discard, filled, made_folder, write_json
 
 
 def test_a_file_is_the_old_one_or_the_whole_new_one(
@@ -172,4 +172,4 @@ def test_a_folder_goes_with_work_that_fails(tmp_path: Path) -> None:
 def test_what_is_not_known_is_left_out_also_beside_numpys_numbers() -> None:
     numbers = {"zero": np.float64(0), "one": np.float64(1), "none": False, "text": ""}
     empty = {"a": None, "b": (), "c": [], "d": {}}
-    assert known(numbers | empty) == numbers
+    assert filled(numbers | empty) == numbers

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from aqa.display.terminal import drawn
+from aqa.display.terminal import rich_table
 from aqa.tables import Figure, Row, Table, figures, texts
 from aqa.tables.forms import to_csv, to_html, to_latex, to_markdown
 
@@ -78,7 +78,7 @@ def test_html_shows_texts_as_they_are() -> None:
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_terminal(width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO(), markup=False)
-    console.print(drawn(TABLE))
+    console.print(rich_table(TABLE))
     shown = console.export_text()
     assert max(map(len, shown.splitlines())) <= width
     assert "+33.3" in shown
@@ -89,6 +89,6 @@ def test_a_terminal(width: int) -> None:
 def test_a_list_of_facts_has_no_heads() -> None:
     table = Table(texts("what", "value"), [Row(["model", "tiny"])], plain=True, has_heads=False)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(drawn(table))
+    console.print(rich_table(table))
     assert console.export_text().split() == ["model", "tiny"]
     assert "<th" not in to_html(table)

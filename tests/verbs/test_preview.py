@@ -11,7 +11,7 @@ from rich.console import Console
 from aqa.cli.tables import describe, plan_table, preview_json, show_previews
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig, TrainingEvidenceOptions
-from aqa.display.terminal import drawn
+from aqa.display.terminal import rich_table
 from aqa.errors import DataError
 from aqa.progress import SilentProgress
 from aqa.records import Encoding, Prompt
@@ -82,7 +82,7 @@ def test_the_evidence_of_a_training_is_shown(config: RunConfig) -> None:
 def test_the_plan_at_work_fits_a_terminal(config: RunConfig) -> None:
     (first,) = shown(config, number=1)
     console = Console(width=80, file=io.StringIO())
-    console.print(drawn(plan_table(first.prompt)))
+    console.print(rich_table(plan_table(first.prompt)))
     assert isinstance(console.file, io.StringIO)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     assert lines[1] == ["1", "one", "two", "read", "as", "1", "here"]

@@ -51,7 +51,7 @@ class Apart:
         return torch.arange(self.inside.shape[1]).expand_as(self.inside)[self.inside][None]
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """Make attention separate these rows; only the logits after their last tokens are valid."""
         token = _APART.set(self)
         try:
@@ -108,7 +108,7 @@ def _modules_used(model: Any) -> Sequence[torch.nn.Module]:
                 if name.endswith(".mlp"):
                     hook = module.register_forward_pre_hook(lambda m, _: apart.used.append(m))
                     stack.callback(hook.remove)
-            stack.enter_context(apart.shown())
+            stack.enter_context(apart.active())
             stack.enter_context(without_gradients())
             model(input_ids=ids, position_ids=apart.positions, use_cache=False)
     except _OwnWayError:

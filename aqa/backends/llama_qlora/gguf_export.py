@@ -11,7 +11,7 @@ from pathlib import Path
 from aqa.backends.base import Merged
 from aqa.backends.local.decoding import StopConditions
 from aqa.backends.local.reader import LocalReader
-from aqa.backends.servers import shown
+from aqa.backends.servers import short_line
 from aqa.errors import ModelError
 from aqa.records import Prompt
 
@@ -49,7 +49,7 @@ def convert_to_gguf(model: Path, kind: str) -> Path:
     )
     if result.returncode:
         last = (result.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        raise ModelError(f"{model}: llama.cpp's converter can't convert it: {shown(last)}")
+        raise ModelError(f"{model}: llama.cpp's converter can't convert it: {short_line(last)}")
     draft.replace(target)
     return target
 

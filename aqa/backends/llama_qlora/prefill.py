@@ -88,7 +88,7 @@ def _read_flat(model: Any, rows: Sequence[Row], begun: Layers) -> tuple[Layers, 
     apart = Apart.of([len(row) - shared for row in rows])
     ids = torch.tensor([[token for row in rows for token in row[shared:]]])
     last = apart.indices[:, -1]
-    with apart.shown(), logits_at(model, torch.zeros_like(last), last):
+    with apart.active(), logits_at(model, torch.zeros_like(last), last):
         positions = shared + apart.positions
         logits = forward(model, ids, None, positions, past_key_values=cache)[0].float()
     layers = [(apart.columns(keys), apart.columns(values)) for keys, values in _layers(cache)]

@@ -40,7 +40,7 @@ def answer_loss(
     length * vocabulary in float32. Padding is on the right, where no token sees it, so there is no
     mask, which would keep attention from its fastest kernel.
     """
-    rows, positions = inputs["label_places"]
+    rows, positions = inputs["label_positions"]
     first, *others = _logits(model, inputs)
     logits = torch.cat([first, *others]) if others else first
     targets = inputs["labels"][rows, positions + 1]
@@ -56,7 +56,7 @@ def _logits(model: Any, inputs: Batch) -> Iterator[torch.Tensor]:
     Sharded weights always use one call, since processes must call the model equally often.
     """
     unwrapped = getattr(model, "module", model)  # unwrap DistributedDataParallel
-    (rows, positions), ids = inputs["label_places"], inputs["input_ids"]
+    (rows, positions), ids = inputs["label_positions"], inputs["input_ids"]
     if ids.shape[1] <= steady_length(unwrapped.config) or "position_ids" in inputs or sharded_by():
         read = {key: inputs[key] for key in ("input_ids", "position_ids") if key in inputs}
         with logits_at(unwrapped, rows, positions):

@@ -14,12 +14,12 @@ def windows(items: Iterable[T], size: int, position: Callable[[T], int]) -> Iter
     """
     window: list[T] = []
     for item in items:
-        place = position(item)
-        if window and place // size != position(window[0]) // size:
+        index = position(item)
+        if window and index // size != position(window[0]) // size:
             yield window
             window = []
         window.append(item)
-        if place % size == size - 1:
+        if index % size == size - 1:
             yield window
             window = []
     if window:

@@ -68,8 +68,8 @@ class EpochSampler(Sampler[int]):
 class Collator:
     """Right-pads rows to the longest of their batch; labels cover answers only.
 
-    `label_places` are the (row, position) indices whose logits predict a label. `tokens` counts all
-    tokens so far, without padding.
+    `label_positions` are the (row, position) indices whose logits predict a label. `tokens` counts
+    all tokens so far, without padding.
     """
 
     tokens = 0
@@ -86,7 +86,7 @@ class Collator:
             "input_ids": ids,
             "attention_mask": mask,
             "labels": labels,
-            "label_places": positions,
+            "label_positions": positions,
         }
 
 
@@ -113,7 +113,7 @@ class PackingCollator(Collator):
             "input_ids": ids[None],
             "position_ids": positions[None],
             "labels": labels[None],
-            "label_places": learnt,
+            "label_positions": learnt,
         }
 
 

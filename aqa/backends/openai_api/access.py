@@ -10,7 +10,7 @@ from hashlib import sha256
 from urllib.parse import unquote
 from urllib.request import getproxies
 
-from aqa.backends.servers import Setting, checked_address, shown, without_secrets
+from aqa.backends.servers import Setting, checked_address, short_line, without_secrets
 from aqa.config.backend_options import Gpt4Options
 from aqa.config.request_fields import SECRET_HEADER
 from aqa.errors import ConfigError
@@ -45,9 +45,9 @@ class Access:
         """Return the text without the key, in case a server repeats it."""
         return without_secrets(text, (self.key, *self.secrets))
 
-    def shown(self, text: str) -> str:
+    def short_line(self, text: str) -> str:
         """Return a server's message as one short line without the key."""
-        return shown(self.without_key(text))
+        return short_line(self.without_key(text))
 
 
 def is_openai(url: str) -> bool:

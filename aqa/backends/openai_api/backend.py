@@ -197,7 +197,7 @@ class Gpt4Backend(Remote[Gpt4Options]):
             **service.facts(),
             **({"batches": record.to_json()} if record and record.to_json() else {}),
             **service.ledger.to_json(self._journalled(spent)),
-            "price": service.ledger.shown_price(),
+            "price": service.ledger.describe_price(),
         }
 
     def live(self) -> Mapping[str, float | str]:

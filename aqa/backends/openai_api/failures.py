@@ -126,7 +126,7 @@ def classify(error: Exception, access: Access) -> Failure | None:
     if isinstance(error, openai.APIConnectionError):
         return Failure("broken", f"the connection to {access.url} broke off", maybe_paid=True)
     if isinstance(error, openai.APIError):
-        return Failure("broken", access.shown(str(error)), maybe_paid=True)
+        return Failure("broken", access.short_line(str(error)), maybe_paid=True)
     return None
 
 
@@ -137,7 +137,7 @@ def classify_body(error: BadBodyError, access: Access) -> Failure:
         failure = classify_status(status, {}, reported, access)
         return replace(failure, maybe_paid=status >= 500)
     kind: Kind = "denied" if isinstance(error, ForeignBodyError) else "broken"
-    return Failure(kind, access.shown(str(error)), maybe_paid=not isinstance(error, PageError))
+    return Failure(kind, access.short_line(str(error)), maybe_paid=not isinstance(error, PageError))
 
 
 def _status_by_words(message: str) -> int | None:
@@ -150,7 +150,7 @@ def classify_status(  # long: a table of statuses
     status: int, headers: Mapping[str, str], error: object, access: Access
 ) -> Failure:
     """Classify an error reply; `error` is its body."""
-    message = access.shown(error_text(error) or f"status {status}")
+    message = access.short_line(error_text(error) or f"status {status}")
     code = " ".join(f"{part.get('code') or ''} {part.get('type') or ''}" for part in layers(error))
     wait = asked_wait(headers, error, message)
     cant_pay = QUOTA.search(code) or CANT_PAY.search(message)
@@ -190,8 +190,8 @@ def classify_status(  # long: a table of statuses
     if 300 <= status < 400:
         return Failure(
             "fatal",
-            f"{access.url} redirects to {access.shown(_target(headers))}, to which the key is not"
-            " sent; set backend.base_url to the right address",
+            f"{access.url} redirects to {access.short_line(_target(headers))}, to which the key is"
+            " not sent; set backend.base_url to the right address",
         )
     params = (layer["param"] for layer in layers(error) if isinstance(layer.get("param"), str))
     return Failure("own", message, param=next(params, None), refused=status in (400, 422))
@@ -209,7 +209,7 @@ def _target(headers: Mapping[str, str]) -> str:
 
 def words_of(error: Any, access: Access) -> str:
     """Return the server's message of an error with a status."""
-    return access.shown(error_text(_body(error)) or f"status {error.status_code}")
+    return access.short_line(error_text(_body(error)) or f"status {error.status_code}")
 
 
 def _body(error: Any) -> object:

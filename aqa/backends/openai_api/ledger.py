@@ -48,9 +48,9 @@ class Ledger:
             self._by_tier[tier] = find_price(options) or self.price
         return self._by_tier[tier]
 
-    def shown_price(self) -> str:
+    def describe_price(self) -> str:
         """Describe the price of each service tier used."""
-        prices = dict.fromkeys(price.shown() for price in self._by_tier.values() if price)
+        prices = dict.fromkeys(price.describe() for price in self._by_tier.values() if price)
         return "; ".join(prices) or UNKNOWN_PRICE
 
     def resume(
@@ -191,6 +191,6 @@ class Ledger:
             exact=exact,
             output_tokens=(examples, longest),
             cost=None if self.price is None else (low, high),
-            price=self.shown_price(),
+            price=self.describe_price(),
             seconds=60 * max(minutes) if minutes else None,
         )

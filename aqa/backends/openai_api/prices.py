@@ -58,7 +58,7 @@ class Price:
         """Return the cost of several requests together, if all were short."""
         return self.tiers[0].cost(spent)
 
-    def shown(self) -> str:
+    def describe(self) -> str:
         """Describe the price."""
         first = self.tiers[0]
         text = (

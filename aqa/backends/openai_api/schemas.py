@@ -80,10 +80,10 @@ class ReaderAnswer(BaseModel):
     # Servers that ignore the schema confuse numbers and texts.
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    answer: Annotated[str, BeforeValidator(lambda said: "" if said is None else said)] = Field(
+    answer: Annotated[str, BeforeValidator(lambda text: "" if text is None else text)] = Field(
         description="The answer alone; empty if the passages do not answer it."
     )
-    passages: Annotated[list[int], BeforeValidator(lambda said: said or [])] = Field(
+    passages: Annotated[list[int], BeforeValidator(lambda ranks: ranks or [])] = Field(
         description="Numbers of the passages that contain the answer, counted from 1 in the"
         " order in which they are given; empty if none."
     )

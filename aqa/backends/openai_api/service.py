@@ -185,7 +185,7 @@ class Service:
         """Count a reply and return its cost, which is the worst case if the server reports none."""
         kind = "misfit" if reply.misfit else "unanswered" if reply.error else "answered"
         self.requests[kind] += 1
-        self.models[self.access.shown(reply.model)] += 1
+        self.models[self.access.short_line(reply.model)] += 1
         used = worst if reply.spent is None else priced(reply.spent, price)
         if self.ledger.learn(worst, used, self.unlimited):
             self.note(
@@ -203,12 +203,12 @@ class Service:
             prompt_tokens=counted.input,
             answer_tokens=counted.output,
             spent=_rounded(spent),
-            model=access.shown(reply.model),
+            model=access.short_line(reply.model),
             unread=self.unread(prompt, counted.input),
         )
         if reply.text is None:
             raw = None if reply.rejected is None else access.without_key(reply.rejected)
-            return replace(prediction, raw=raw, error=access.shown(reply.error or ""))
+            return replace(prediction, raw=raw, error=access.short_line(reply.error or ""))
         structured = reply.structured
         if structured is not None:
             structured = replace(structured, text=access.without_key(structured.text))
@@ -246,13 +246,14 @@ class Service:
 
     def as_failure(self, reply: Reply) -> Failure:
         """Return a reply without an answer as a failure."""
-        reason, rejected = (self.access.shown(text or "") for text in (reply.error, reply.rejected))
+        texts = (reply.error or "", reply.rejected or "")
+        reason, rejected = map(self.access.short_line, texts)
         kind: Kind = "empty" if reply.empty else "misfit" if reply.misfit else "own"
         return Failure(kind, reason, rejected=rejected)
 
     def failure(self, prompt: Prompt, reason: str, spent: Spent) -> Prediction:
         """Return the prediction for an example that is given up."""
-        return Prediction(prompt.id, error=self.access.shown(reason), spent=_rounded(spent))
+        return Prediction(prompt.id, error=self.access.short_line(reason), spent=_rounded(spent))
 
 
 def _rounded(spent: Spent) -> Spent:

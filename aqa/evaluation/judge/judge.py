@@ -24,7 +24,7 @@ from aqa.metrics.verdicts import Verdict
 from aqa.progress import Progress
 from aqa.prompting.templates import VARIABLES, load_template
 from aqa.records import Prediction, Prompt, StructuredAnswer
-from aqa.runs.files import known
+from aqa.runs.files import filled
 from aqa.runs.folder import open_run
 from aqa.runs.journal import Journal, read_lines
 from aqa.runs.journal_rows import cost_fields
@@ -244,8 +244,8 @@ def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
         found = read_object(prediction.raw, JudgeVerdict)
         verdict = Verdict(found.verdict, found.reason).to_json()
     else:
-        verdict = Verdict(None, prediction.error or "").to_json() | known({"raw": prediction.raw})
-    return row | verdict | known({"model": prediction.model or None}) | cost_fields(prediction)
+        verdict = Verdict(None, prediction.error or "").to_json() | filled({"raw": prediction.raw})
+    return row | verdict | filled({"model": prediction.model or None}) | cost_fields(prediction)
 
 
 def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:

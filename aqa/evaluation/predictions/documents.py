@@ -17,7 +17,7 @@ from aqa.evaluation.predictions.answers import ANSWER_NAMES, QUESTIONS
 from aqa.evaluation.predictions.columns import IDS
 from aqa.evaluation.predictions.unsupported import DOCUMENTS, refuse
 from aqa.records import Prediction
-from aqa.runs.files import known
+from aqa.runs.files import filled
 from aqa.runs.journal import JOURNAL_KIND
 
 # Keys of the answers in documents that hold more than these, such as HotpotQA's "answer".
@@ -197,5 +197,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Prediction):
         parts = {name: getattr(value, name) for name in ("error", "confidence")}
         parts["confidence_kind"] = value.confidence_kind or None
-        return {"id": value.id, "predicted_answer": value.text, **known(parts)}
+        return {"id": value.id, "predicted_answer": value.text, **filled(parts)}
     return plain(value)

@@ -13,7 +13,7 @@ from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.report.charts import scatter, score_interval
 from aqa.evaluation.report.headline import primary_score
 from aqa.evaluation.results import Report
-from aqa.runs.files import known
+from aqa.runs.files import filled
 from aqa.runs.journal import read_lines
 from aqa.runs.names import JOURNAL
 from aqa.tables import Row, Table, figures, texts
@@ -54,7 +54,7 @@ def cost_of(row: AnsweredRow | None, seconds: Mapping[str, Any] = {}) -> Cost:
 def cost_json(cost: Cost) -> dict[str, float]:
     """Return an answer's cost for the page's script."""
     seconds = None if cost.seconds is None else round(cost.seconds, 2)
-    return known({**asdict(cost), "seconds": seconds})
+    return filled({**asdict(cost), "seconds": seconds})
 
 
 def journal_seconds(run: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from aqa.evaluation.report.headline import example_scores, primary_score
 from aqa.evaluation.report.panels import SHORT_CATEGORIES
 from aqa.evaluation.results import Report
 from aqa.records import Example, Passage
-from aqa.runs.files import known
+from aqa.runs.files import filled
 
 BLOCK = 256  # passages that the page unpacks at once
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
@@ -86,8 +86,8 @@ class Library:
                 continue
             self.questions[example.id] = example.question
             retrieved = [
-                (one, known({"rank": one.rank, "id": one.id or None, "score": _rounded(one.score)}))
-                for one in example.passages
+                (p, filled({"rank": p.rank, "id": p.id or None, "score": _rounded(p.score)}))
+                for p in example.passages
             ]
             texts = {(passage.title, passage.text) for passage in example.passages}
             gold = [

@@ -3,7 +3,7 @@
 from aqa.evaluation.comparison import metric_label
 from aqa.evaluation.results import Report
 from aqa.metrics.normalize import main_score
-from aqa.tables import Cell, Figure, shown
+from aqa.tables import Cell, Figure, cell_text
 
 NEAREST = 2  # systems whose distance is in the finding
 
@@ -54,7 +54,7 @@ def finding(report: Report) -> tuple[str, str]:
 
 def shown_cell(cell: Cell) -> str:
     """Format a cell of a table."""
-    return with_minus(shown(cell)) if isinstance(cell, Figure) else shown(cell)
+    return with_minus(cell_text(cell)) if isinstance(cell, Figure) else cell_text(cell)
 
 
 def with_minus(text: str) -> str:

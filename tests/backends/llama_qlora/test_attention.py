@@ -69,7 +69,7 @@ def test_what_masks_its_scores_itself_is_not_read_flat() -> None:
     query, key, value = torch.randn(3, 1, 2, 5, 8).unbind()
     mask = torch.zeros(1, 1, 5, 5)
     words = (SimpleNamespace(), query, key, value, mask)
-    with attention.Apart.of([2, 3]).shown(), pytest.raises(attention._OwnWayError):
+    with attention.Apart.of([2, 3]).active(), pytest.raises(attention._OwnWayError):
         attention._attention(*words)
     assert attention._attention(*words)[0].shape == (1, 5, 2, 8)
 
@@ -111,7 +111,7 @@ def test_what_maps_tokens_in_a_way_of_its_own_maps_all() -> None:
     layer, states = Mapping(), torch.zeros(1, 5, 2)
     attention._map_last_tokens(layer)
     assert layer(states).equal(torch.ones(1, 5, 2))
-    with attention.Apart.of([2, 3]).shown():
+    with attention.Apart.of([2, 3]).active():
         assert layer(states)[0, :, 0].tolist() == [0, 1, 0, 0, 1]
         assert layer(states, 2).equal(torch.full((1, 5, 2), 2.0))
         assert layer(states, pair=True)[0].equal(torch.ones(1, 5, 2))

@@ -234,7 +234,7 @@ def test_the_collator_makes_no_use_of_token_identity_for_padding() -> None:
     batch = Collator()(rows)
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 0, 0], [IGNORED, 4, IGNORED, IGNORED]]
-    assert batch["label_places"].tolist() == [[0, 0, 1], [1, 2, 0]]
+    assert batch["label_positions"].tolist() == [[0, 0, 1], [1, 2, 0]]
 
 
 def unlike_rows(reader: LlamaQloraBackend, template: Template) -> list[dict[str, Any]]:

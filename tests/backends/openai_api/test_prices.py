@@ -113,7 +113,7 @@ def test_an_answer_has_the_price_of_its_own_tier(
     price = ledger.price_in(told)
     assert price is not None
     assert price.cost(Spent(1_000)) == pytest.approx(dollars / 1e3)
-    assert price.shown() in ledger.shown_price()
+    assert price.describe() in ledger.describe_price()
 
 
 def test_a_run_counts_the_tier_that_answered(
@@ -140,7 +140,7 @@ def test_a_fee_for_each_request_is_counted() -> None:
     assert price.cost(Spent(1_000)) == pytest.approx(0.012 + 0.001)
     assert price.highest(1_000, 0) == price.cost(Spent(1_000))
     assert price.cost(Spent()) == 0
-    assert "$12 for a thousand requests" in price.shown()
+    assert "$12 for a thousand requests" in price.describe()
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def test_azures_details_are_read(tmp_path: Path, server: Server) -> None:
 
 def test_nobody_turns_the_direction_of_our_words() -> None:
     told = "bad \u202etxet\x1b[2J \u2066x\u2069\u200f \u061c"
-    shown = Access("http://localhost", True, "none").shown(told)
+    shown = Access("http://localhost", True, "none").short_line(told)
     assert shown == "bad  txet [2J  x"
     assert not set("\u202e\u2066\u2069\u200f\u061c\x1b") & set(safe_text(told))
 

@@ -11,7 +11,7 @@ from aqa.evaluation.results import LabelledDifference, Report
 from aqa.evaluation.risk_control import ContractResult
 from aqa.evaluation.tables import abstention_table, confidence_table
 from aqa.records import Example
-from aqa.tables import shown
+from aqa.tables import cell_text
 
 EXAMPLES = [Example(f"q{n}", "?", (), ("right",) if n else ()) for n in range(4)]
 
@@ -26,11 +26,11 @@ def test_figures_of_doubt(score: Callable[..., Report]) -> None:
     (sure,) = confidence_table(report).rows  # the other has no confidences
     # Wrong among the first 1, 2, 3, 4 of right, right, wrong, wrong; no order could be better.
     area = f"{(0 + 0 + 100 / 3 + 50) / 4:.1f}"
-    assert list(map(shown, sure.cells)) == ["sure", "0.0", "0.0", "33.3", "50.0", area, area]
+    assert list(map(cell_text, sure.cells)) == ["sure", "0.0", "0.0", "33.3", "50.0", area, area]
     drawn = confidence_curves(report)
     assert drawn is not None
     assert "sure: 0.0 % wrong of the surer half, 50.0 % of all" in drawn
-    assert [list(map(shown, row.cells)) for row in abstention_table(report).rows] == [
+    assert [list(map(cell_text, row.cells)) for row in abstention_table(report).rows] == [
         ["sure", "50.0 of 2 (9.5 to 90.5)", "100.0 of 1 (20.7 to 100.0)"],
         ["mute", "of 0", "0.0 of 1 (0.0 to 79.3)"],
     ]

@@ -9,7 +9,7 @@ import httpx2
 
 from aqa.backends.llama_qlora.vllm.requests import Json, RefusedError
 from aqa.backends.llama_qlora.vllm.running_servers import KEY
-from aqa.backends.servers import shown, without_secrets
+from aqa.backends.servers import short_line, without_secrets
 from aqa.errors import AqaError, ConfigError, ModelError
 
 DOUBTS = (0.0, 0.5, 1.0, 2.0)  # seconds before each check of a failed server
@@ -194,7 +194,7 @@ class Pool:
             text = str(error.get("message", error))
         except (ValueError, AttributeError, RecursionError):
             text = reply.text
-        return self._shown(text) or f"it answers {reply.status_code}"
+        return self._short_line(text) or f"it answers {reply.status_code}"
 
     def _why(self, error: BaseException) -> str:
         if isinstance(error, httpx2.HTTPStatusError):
@@ -203,10 +203,10 @@ class Pool:
             return str(error)
         if isinstance(error, httpx2.TimeoutException):
             return "it did not answer in time"
-        return self._shown(str(error)) or type(error).__name__
+        return self._short_line(str(error)) or type(error).__name__
 
-    def _shown(self, text: str) -> str:
-        return shown(without_secrets(text, [self._key]))
+    def _short_line(self, text: str) -> str:
+        return short_line(without_secrets(text, [self._key]))
 
 
 def _check_allowed(url: str, reply: httpx2.Response) -> None:

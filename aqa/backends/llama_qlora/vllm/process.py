@@ -19,7 +19,7 @@ from typing import NamedTuple
 import psutil
 
 from aqa.backends.llama_qlora.vllm import supervisor
-from aqa.backends.servers import shown
+from aqa.backends.servers import short_line
 from aqa.errors import ModelError
 from aqa.processes import local_rank, process_count
 from aqa.runs.files import explain_write_errors
@@ -206,4 +206,4 @@ class ServerProcess:
         causes = [text for text in errors if WRAPPED not in text] or errors
         last = lines[-1:] if at_start else []
         reason = (causes[:1] or last or ["it gave no reason"])[0]
-        return f"{shown(reason)}; {self._log} holds its whole output"
+        return f"{short_line(reason)}; {self._log} holds its whole output"

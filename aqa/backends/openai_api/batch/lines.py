@@ -61,7 +61,7 @@ class RequestLines(dict[int, int]):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path, place = path, 0
+        self._path, offset = path, 0
         if not path.exists():
             raise RunError(
                 f"{path} is missing: it records which questions a batch answers; restore it"
@@ -69,8 +69,8 @@ class RequestLines(dict[int, int]):
         with path.open("rb") as file:
             for line in file:
                 if match := CUSTOM_ID.match(line):
-                    self[int(match[1])] = place
-                place += len(line)
+                    self[int(match[1])] = offset
+                offset += len(line)
 
     def body(self, index: int) -> Json:
         """Return the request body for this example."""
@@ -135,9 +135,9 @@ def answer_of(line: Json) -> tuple[int, object] | None:
     return status, response.get("body", response)
 
 
-def _read(path: Path, place: int) -> Json:
+def _read(path: Path, offset: int) -> Json:
     with path.open("rb") as file:
-        file.seek(place)
+        file.seek(offset)
         line: Json = json.loads(file.readline())
     return line
 
@@ -147,15 +147,15 @@ def _lines(path: Path) -> Iterator[tuple[int, Json]]:
     if not path.exists():
         return
     with path.open("rb") as file:
-        place = 0
+        offset = 0
         while line := file.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE:
                 while not line.endswith(b"\n") and (line := file.readline(LONGEST_LINE)):
                     pass
                 line = b"null"
             if line.strip():
-                yield place, _object(line)
-            place = file.tell()
+                yield offset, _object(line)
+            offset = file.tell()
 
 
 def _object(line: bytes) -> Json:

@@ -209,7 +209,7 @@ class BatchServer:
             finished=answered + failed,
             answers=_text(body, "output_file_id") if body.get("output_file_id") else None,
             errors=_text(body, "error_file_id") if body.get("error_file_id") else None,
-            problem=self._access.shown(line + problem),
+            problem=self._access.short_line(line + problem),
             code=str(first.get("code") or ""),
         )
 
