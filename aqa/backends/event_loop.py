@@ -118,15 +118,15 @@ def answers(
     """
     workers = RequestWorkers(loop, ask, limit)
     waiting = iter(prompts)
-    in_flight, stop, more = 0, None, True
+    in_flight, stop, has_more = 0, None, True
     interruption = stops_at_interrupt(lambda: workers.done.put(KeyboardInterrupt()))
     try:
         with interruption:
             while True:
-                while more and stop is None and in_flight < limit + limit // AHEAD:
+                while has_more and stop is None and in_flight < limit + limit // AHEAD:
                     prompt = next(waiting, None)
                     if prompt is None:
-                        more = False
+                        has_more = False
                         break
                     workers.add(prompt)
                     in_flight += 1

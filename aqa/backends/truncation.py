@@ -68,8 +68,8 @@ def fit_each(
     dropped, cut = list(evidence.dropped), 0
     parts: list[Prompt] = []
     for passage in evidence.passages:
-        alone = replace(evidence, passages=(passage,), dropped=())
-        part = fit(replace(prompt, evidence=alone), length, limit, encoded)
+        single = replace(evidence, passages=(passage,), dropped=())
+        part = fit(replace(prompt, evidence=single), length, limit, encoded)
         parts.append(part)
         dropped += part.evidence.dropped
         cut += part.evidence.reader_cut_characters

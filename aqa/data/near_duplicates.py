@@ -27,9 +27,9 @@ def nearest_texts(corpus: Sequence[str], queries: Sequence[str]) -> list[int | N
 
     nearest: list[int | None] = [None] * len(queries)
     pieces = [*map(letters, corpus), *map(letters, queries)]
-    if not corpus or not queries or not any(len(left) for left in pieces):
+    if not corpus or not queries or not any(len(piece) for piece in pieces):
         return nearest
-    values, sizes = np.concatenate(pieces), np.array([len(left) for left in pieces])
+    values, sizes = np.concatenate(pieces), np.array([len(piece) for piece in pieces])
     texts = np.repeat(np.arange(len(pieces)), sizes)
     _, members, counts = np.unique(values, return_inverse=True, return_counts=True)
     shape = (len(pieces), len(counts))

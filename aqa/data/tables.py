@@ -104,8 +104,8 @@ def _csv_rows(
 def _check_cells(cells: Sequence[str], header: Sequence[str], place: str) -> None:
     """Raise DataError for a row with too few or many cells, or that describes the columns."""
     if len(cells) != len(header):
-        held = "a line break" if len(cells) < len(header) else "the delimiter"
-        advice = f"quote cells that hold {held}"
+        cause = "a line break" if len(cells) < len(header) else "the delimiter"
+        advice = f"quote cells that hold {cause}"
         if len(header) == 1:
             advice = "is that line the header? Remove the lines before it"
         raise DataError(f"{place}: {len(cells)} cells where the header has {len(header)}; {advice}")

@@ -185,7 +185,7 @@ class PlainTask:
             self._say(now, self._done - self._first, now)
 
     def _say(self, now: float, items: int, until: float) -> None:
-        """Print one line, with the rate of `known` items up to the time `until`."""
+        """Print one line, with the rate of `items` up to the time `until`."""
         self._is_said = True
         seconds = max(now - self._start, 1e-9)
         rate = items / max(until - self._start, 1e-9)

@@ -95,6 +95,6 @@ def _affordable(config: RunConfig, estimate: CostEstimate, spent: Spent) -> int:
     if money is not None and estimate.cost is not None and estimate.cost[1]:
         shares.append((money - (spent.cost or 0.0)) / estimate.cost[1])
     if tokens is not None and estimate.examples:
-        left = tokens - spent.input - spent.output
-        shares.append(left / (estimate.input_tokens + estimate.output_tokens[1]))
+        tokens_left = tokens - spent.input - spent.output
+        shares.append(tokens_left / (estimate.input_tokens + estimate.output_tokens[1]))
     return max(0, int(estimate.examples * min(shares)))

@@ -132,10 +132,10 @@ def _chosen(path: Path, runs: Mapping[Path, Mapping[str, Any]], first: MemberRun
         changes = {run: differences(first.plan or {}, runs[run]["evidence"]) for run in runs}
         folders = [folder for folder in runs if not changes[folder]]
         if not folders:
-            which = ", ".join(next(iter(changes.values())))
+            changed = ", ".join(next(iter(changes.values())))
             raise DataError(
-                f"{first.member.given} and {path} were given different evidence ({which}); predict"
-                " with the same evidence, so that they can answer as one"
+                f"{first.member.given} and {path} were given different evidence ({changed});"
+                " predict with the same evidence, so that they can answer as one"
             )
     folder = folders[0]
     others = (run for run in folders if _reader_of(runs[run]) != _reader_of(runs[folder]))
@@ -218,9 +218,9 @@ def read_answers(
     ids = {example.id for _, example in inputs.examples()}
     shared = ids.intersection(*(run.rows for run in runs))
     if not shared:
-        apart = next((run.file for run in runs if ids.isdisjoint(run.rows)), None)
+        unrelated = next((run.file for run in runs if ids.isdisjoint(run.rows)), None)
         what = "the members have answers to no common question"
-        what = what if apart is None else f"no id of {apart} is in the data"
+        what = what if unrelated is None else f"no id of {unrelated} is in the data"
         raise DataError(f"{what}; give answers to the same data")
     if missed := ids - shared:
         progress.note(f"{len(missed)} questions that not all members were asked are left out")
@@ -266,7 +266,7 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
     rows = list(zip(*candidates, strict=True))
     votes = Votes.of(
         [[text for text, _ in row] for row in rows],
-        [[sure for _, sure in row] for row in rows],
+        [[confidence for _, confidence in row] for row in rows],
         pairs.profiles,
     )
     return Answered(votes, np.column_stack(scores), costs, aligned.clusters)

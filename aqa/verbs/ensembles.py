@@ -77,13 +77,13 @@ class AskedMembers:
             if missing := self._missing(number, None):
                 self._check(number, missing)
 
-    def ask(self, number: int, wanted: Iterable[int] | None) -> KeptAnswers:
-        """Return a member's answers to the questions at the indices `wanted` (None: all).
+    def ask(self, number: int, indices: Iterable[int] | None) -> KeptAnswers:
+        """Return a member's answers to the questions at these `indices` (None: all).
 
         The member's run covers the whole data, so it continues when more questions are wanted
         later, because of a higher limit or of failures.
         """
-        answers, missing = self._at_hand[number], self._missing(number, wanted)
+        answers, missing = self._at_hand[number], self._missing(number, indices)
         if not missing:
             return answers
         questions = check(self._to_ask(number, missing), self._progress)
@@ -101,11 +101,11 @@ class AskedMembers:
         """Estimate what paid members will cost, without asking; UsageError if none is paid."""
         rule, estimates = self._learned.rule, dict[str, CostEstimate]()
         for number in self._learned.needed:
-            wanted = None
+            indices = None
             first = self._learned.needed[0]
             if isinstance(rule, Cascade) and number != first:
-                wanted = self._unsure(rule, first)
-            missing = self._missing(number, wanted)
+                indices = self._unsure(rule, first)
+            missing = self._missing(number, indices)
             if not missing:
                 continue
             config = self._to_ask(number, missing)
@@ -136,11 +136,11 @@ class AskedMembers:
             return None
         return unsure(rule, self._at_hand[first])
 
-    def _missing(self, number: int, wanted: Iterable[int] | None) -> "array[int]":
+    def _missing(self, number: int, indices: Iterable[int] | None) -> "array[int]":
         """The indices that a member still has to be asked, in the data's order."""
         at_hand = self._at_hand[number]
-        wanted = range(self._inputs.total) if wanted is None else wanted
-        return array("Q", (index for index in wanted if index not in at_hand))
+        indices = range(self._inputs.total) if indices is None else indices
+        return array("Q", (index for index in indices if index not in at_hand))
 
     def _folder_of(self, number: int) -> Path:
         return self._folder / MEMBERS / self._learned.members[number].name

@@ -27,9 +27,9 @@ def runs_in(folder: Path) -> list[Path]:
     return [folder, *inner] if folder.is_dir() else []
 
 
-def different(existing: Fingerprint, wanted: Fingerprint) -> dict[str, str]:
+def different(existing: Fingerprint, here: Fingerprint) -> dict[str, str]:
     """Describe how two runs differ, ignoring the precision that their machines computed in."""
-    changed = differences(existing, wanted)
+    changed = differences(existing, here)
     changed.pop("reader.dtype", None)
     return changed
 
@@ -93,12 +93,12 @@ class ExistingAnswers:
         reasons = []
         for number, member in enumerate(self.learned.members):
             if member.reader is not None:
-                taken = answers.get(number) or KeptAnswers(self.inputs.total)
-                why = self._take_run(folder, member, taken)
-                if not why:
-                    answers[number] = taken
+                own_answers = answers.get(number) or KeptAnswers(self.inputs.total)
+                changes = self._take_run(folder, member, own_answers)
+                if not changes:
+                    answers[number] = own_answers
                     return
-                reasons.append(why)
+                reasons.append(changes)
         nearest = min(reasons, key=len, default={"": "no member is a run"})
         raise RunError(
             f"{folder} holds answers of no member to these questions:"

@@ -288,7 +288,7 @@ def dry_run(
     done = set() if resume.fresh else done_before(folder, fingerprint, resume.retry_errors)
     unfit: list[Unfit] = []
     examples = inputs.examples() if only is None else inputs.examples_at(only)
-    left = ((index, example) for index, example in examples if index not in done)
-    estimate = reader.estimate_cost(that_fit(inputs.prompts(reader, left), unfit.append))
+    pending = ((index, example) for index, example in examples if index not in done)
+    estimate = reader.estimate_cost(that_fit(inputs.prompts(reader, pending), unfit.append))
     answered = sum(index < inputs.total for index in done)
     return replace(estimate, unfit=len(unfit), answered=answered)

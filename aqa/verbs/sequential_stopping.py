@@ -47,16 +47,16 @@ def open_sequential_test(
         example.id
         for _, example in inputs.examples()
         if (row := system.rows.get(example.id)) is not None
-        and isinstance(theirs := row.metadata.get("question"), str)
-        and theirs.strip() != example.question.strip()
+        and isinstance(question := row.metadata.get("question"), str)
+        and question.strip() != example.question.strip()
     ]
     advice = "name a run on the same data and evidence"
     if others:
         raise DataError(
             f"{system.file} answers other questions under the ids {first_ids(others)}; {advice}"
         )
-    plan, ours = evidence_plan_of(system), json.loads(json.dumps(inputs.evidence_plan()))
-    if plan and (difference := different_plans(plan, ours)):
+    plan, own_plan = evidence_plan_of(system), json.loads(json.dumps(inputs.evidence_plan()))
+    if plan and (difference := different_plans(plan, own_plan)):
         raise DataError(
             f"{system.file} and this run are given different evidence ({difference}); {advice}"
         )
@@ -78,9 +78,9 @@ def open_sequential_test(
 
 def check_goes_on(test: SequentialTest, folder: Path) -> None:
     """Raise RunError if the run began with another seed, reference or margin."""
-    begun = read_manifest(folder).get(DECIDING)
-    theirs = dict(begun.get("plan") or {}) if isinstance(begun, dict) else {}
-    changes = differences(theirs, test.plan) if theirs else {}
+    earlier = read_manifest(folder).get(DECIDING)
+    plan = dict(earlier.get("plan") or {}) if isinstance(earlier, dict) else {}
+    changes = differences(plan, test.plan) if plan else {}
     changes.pop("reference.name", None)
     if "reference.sha256" in changes:
         changes["reference.sha256"] = "the reference gave other answers, or the data changed"

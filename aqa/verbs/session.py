@@ -128,8 +128,8 @@ class Answering:
     def run(self) -> Generator[Answered, None, None]:
         """Yield what earlier sessions finished, then each new answer once it is in the journal."""
         for row in self._session.done():
-            again = cleaned_again(row, self._inputs.template.answer)
-            row = row if again is None else {**row, "predicted_answer": again}
+            cleaned = cleaned_again(row, self._inputs.template.answer)
+            row = row if cleaned is None else {**row, "predicted_answer": cleaned}
             self._figures.count(row)
             yield Answered(row, None)
         yield from self._ask()

@@ -136,8 +136,8 @@ def answers_of(
             # Find what would stop a later run before the first one asks anything.
             check_own(run.folder, "predict")
             predict.contract_of(questions, resume)
-            ours = questions.inputs.fingerprint(questions.reader)
-            different = different_run(run.folder, ours, resume.retry_errors)
+            fingerprint = questions.inputs.fingerprint(questions.reader)
+            different = different_run(run.folder, fingerprint, resume.retry_errors)
             if different and not resume.fresh:
                 raise RunError(another_run(run.folder, different))
         if variants.prompts:

@@ -167,8 +167,8 @@ class EnsembleBackend(Backend[EnsembleOptions]):
         rule, needed = self.learned.rule, self.learned.needed
         answers = {needed[0]: self._ask(needed[0], None)}
         for member in needed[1:]:
-            wanted = unsure(rule, answers[needed[0]]) if isinstance(rule, Cascade) else None
-            answers[member] = self._ask(member, wanted)
+            indices = unsure(rule, answers[needed[0]]) if isinstance(rule, Cascade) else None
+            answers[member] = self._ask(member, indices)
         self._answers = answers
         return self
 
@@ -216,8 +216,8 @@ def unsure(rule: Cascade, answers: KeptAnswers) -> "array[int]":
     """Return the indices of the questions that the cheap reader leaves to the expensive one."""
     indices = array("Q")
     for index, answer in zip(answers, answers.read(answers), strict=True):
-        sure = answer.candidates[0][1] if answer and answer.candidates else None
-        if sure is None or sure < rule.threshold:
+        confidence = answer.candidates[0][1] if answer and answer.candidates else None
+        if confidence is None or confidence < rule.threshold:
             indices.append(index)
     return indices
 

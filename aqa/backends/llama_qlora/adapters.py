@@ -50,8 +50,8 @@ def check_supported(folder: Path, note: Callable[[str], None]) -> None:
         )
     parameters = signature(kind).parameters
     # Falsy values have no effect: they are options of a later peft that nobody set.
-    if odd := {key: value for key, value in config.items() if value and key not in parameters}:
-        named = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(odd.items()))
+    if unknown := {key: value for key, value in config.items() if value and key not in parameters}:
+        named = ", ".join(f"{key} = {json.dumps(value)}" for key, value in sorted(unknown.items()))
         note(
             f"{folder}: peft {__version__} does not know what {ADAPTER_CONFIG} asks for ({named})"
             " and ignores it, so answers may differ from those where it was trained; pip install"
@@ -187,16 +187,16 @@ def _widen(model: Any, folder: Path) -> None:
     Raises:
         ModelError: a layer's rows for them are missing, and would be random.
     """
-    held, layer = _embeddings(folder), model.get_input_embeddings()
-    rows = max(held.values(), default=layer.num_embeddings)
+    stored, layer = _embeddings(folder), model.get_input_embeddings()
+    rows = max(stored.values(), default=layer.num_embeddings)
     if rows == layer.num_embeddings:
         return
     tied = layer.weight is model.get_output_embeddings().weight
-    if len(held) < (1 if tied else 2):
+    if len(stored) < (1 if tied else 2):
         raise ModelError(
             f"{folder}: this adapter was trained with {rows} tokens, but its base has only"
-            f" {layer.num_embeddings}, and the adapter holds the others only for {', '.join(held)};"
-            " merge the two where it was trained"
+            f" {layer.num_embeddings}, and the adapter holds the others only for"
+            f" {', '.join(stored)}; merge the two where it was trained"
         )
     model.resize_token_embeddings(rows, mean_resizing=False)
 

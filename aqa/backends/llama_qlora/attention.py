@@ -167,13 +167,13 @@ def _attention(
     if causal is None:
         causal = getattr(module, "is_causal", True)
     special = words.get("softcap") is not None or words.get("position_bias") is not None
-    plain = attention_mask is None and causal and not special
+    is_plain = attention_mask is None and causal and not special
     if apart is not None:
-        if not plain:
+        if not is_plain:
             raise _OwnWayError
         apart.used.append(module)
         query, key, value = map(apart.columns, (query, key, value))
-    elif not plain or query.shape[2] == 1:
+    elif not is_plain or query.shape[2] == 1:
         attended: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **words
         )

@@ -180,12 +180,12 @@ class Writer:
             return tried
         room = _longest(tried) + self._options.max_new_tokens
         self._budget.shrink(len(tried), room)
-        again: dict[int, list[Answer]] = {}
+        restarted: dict[int, list[Answer]] = {}
         for answer in going_on:
             answer.tokens.clear()
             answer.log_probabilities.clear()
-            again.setdefault(id(answer.prefix), []).append(answer)
-        self._wait(again.values())
+            restarted.setdefault(id(answer.prefix), []).append(answer)
+        self._wait(restarted.values())
         return ended
 
 

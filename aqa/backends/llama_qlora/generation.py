@@ -54,13 +54,13 @@ def write_continuously(
         for number in group.members:
             row_draws = draws[number * count : (number + 1) * count]
             answers[number] = [Answer(number, rows[number], prefix, draw) for draw in row_draws]
-    alike = [[a for number in group.members for a in answers[number]] for group in groups]
-    for ended in Writer(model, ends, options, budget).write(alike):
-        mine = answers.get(ended.number)
-        if mine and all(answer.ended for answer in mine):
+    by_prefix = [[a for number in group.members for a in answers[number]] for group in groups]
+    for ended in Writer(model, ends, options, budget).write(by_prefix):
+        row_answers = answers.get(ended.number)
+        if row_answers and all(answer.ended for answer in row_answers):
             del answers[ended.number]
-            fits = all(answer.fits for answer in mine)
-            written = [ends.until(a.tokens, a.log_probabilities) for a in mine]
+            fits = all(answer.fits for answer in row_answers)
+            written = [ends.until(a.tokens, a.log_probabilities) for a in row_answers]
             yield ended.number, written if fits else None
 
 

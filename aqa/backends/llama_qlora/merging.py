@@ -136,7 +136,7 @@ def rope_keys(config: Mapping[str, Any], kind: Any) -> dict[str, Any]:
         keys["rope_local_base_freq"] = theta
     if main is not rope and "rope_scaling" in keys:
         with catch_warnings(action="ignore"):  # about the old key
-            again = kind.from_dict({**keys, **config}).rope_parameters
-        if "full_attention" not in again:
+            reread = kind.from_dict({**keys, **config}).rope_parameters
+        if "full_attention" not in reread:
             del keys["rope_scaling"]
     return keys

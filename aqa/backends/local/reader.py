@@ -213,9 +213,9 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         kind = "cpu" if self._device == "cpu" else "cuda"
         free, itemsize = free_bytes(self._device), compute_dtype(self.options).itemsize
         of_cache, read = (of(self._model_config, itemsize) for of in (kept_bytes, read_bytes))
-        wanted, most = self.config.generation.batch_tokens, self.most_tokens[kind] * self._times
-        tokens = wanted * self._times if wanted else tokens_within(most, of_cache, free)
-        at_once = min(wanted or READ[kind], tokens_within(READ[kind], read, free))
+        limit, most = self.config.generation.batch_tokens, self.most_tokens[kind] * self._times
+        tokens = limit * self._times if limit else tokens_within(most, of_cache, free)
+        at_once = min(limit or READ[kind], tokens_within(READ[kind], read, free))
         return TokenBudget(tokens, self._progress.note, at_once, alone=not self.is_sharded)
 
     @abstractmethod
@@ -239,8 +239,8 @@ class LocalReader(Trainable[LocalOptionsT_co]):
         """Make a prompt's prediction: the best answer or, of samples, the medoid."""
         tokens, decode = len(row.encoding.prompt_ids), self._answer_text
         prompt, options = row.prompt, self.config.generation
-        alone = [[answer] for answer in answers] if options.samples > 1 else [answers]
-        predictions = [as_prediction(prompt.id, tokens, group, decode, options) for group in alone]
+        groups = [[answer] for answer in answers] if options.samples > 1 else [answers]
+        predictions = [as_prediction(prompt.id, tokens, group, decode, options) for group in groups]
         chosen = predictions[0]
         if options.samples > 1:
             chosen = most_central(prompt, predictions, self.config.evaluation.profile)

@@ -54,9 +54,9 @@ def error_text(body: object, depth: int = 5) -> str:
     texts = (_of_field(name, fields.get(name), depth - 1) for name in MESSAGES)
     words = next(filter(None, texts), "")
     # Gateways of Azure and OpenRouter give details there.
-    apart = {**fields, **parts} if isinstance(parts := fields.get("metadata"), Mapping) else fields
-    more = [error_text(apart.get(name), depth - 1) for name in MORE] if words else []
-    return "; ".join(dict.fromkeys(filter(None, (words, *more))))
+    inner = {**fields, **parts} if isinstance(parts := fields.get("metadata"), Mapping) else fields
+    extra = [error_text(inner.get(name), depth - 1) for name in MORE] if words else []
+    return "; ".join(dict.fromkeys(filter(None, (words, *extra))))
 
 
 def _of_field(name: str, value: object, depth: int) -> str:

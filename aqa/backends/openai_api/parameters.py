@@ -257,13 +257,14 @@ def _is_about(name: str, param: str | None, message: str) -> bool:
     return any(re.search(way.format(re.escape(name)), words, re.I) for way in NAMED)
 
 
-def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Merge extra fields into a request, recursively for mappings."""
     result = dict(body)
-    for name, value in more.items():
+    for name, value in extra.items():
         inner = result.get(name)
-        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(inner, value) if both and isinstance(inner, Mapping) else value
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            value = merged(inner, value)
+        result[name] = value
     return result
 
 

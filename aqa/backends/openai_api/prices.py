@@ -46,8 +46,8 @@ class Price:
 
     def cost(self, spent: Spent) -> float:
         """Return the cost of one request, whose length determines the rates for all its tokens."""
-        fit = [tier for tier in self.tiers if spent.input > tier.above or not tier.above]
-        return fit[-1].cost(spent)
+        fitting = [tier for tier in self.tiers if spent.input > tier.above or not tier.above]
+        return fitting[-1].cost(spent)
 
     def highest(self, read: int, written: int) -> float:
         """Return the most that a request can cost, even if all its input is newly cached."""
@@ -139,7 +139,7 @@ def _look_up(options: Gpt4Options, **context: str) -> "PriceCalculation | None":
         return None
 
 
-def _as_price(listed: "ModelPrice", way: str) -> Price | None:
+def _as_price(listed: "ModelPrice", variant: str) -> Price | None:
     kinds = (listed.input_mtok, listed.output_mtok, listed.cache_read_mtok, listed.cache_write_mtok)
     if kinds[0] is None or kinds[1] is None:
         return None
@@ -156,7 +156,7 @@ def _as_price(listed: "ModelPrice", way: str) -> Price | None:
         cached, cache_write = (read if kind is None else kind for kind in (cached, cache_write))
         rates.append(Rates(start, read, written, cached, cache_write, fee))
     source = f"genai-prices {version('genai-prices')}"
-    return Price(tuple(rates), f"{source}, {way}" if way else source)
+    return Price(tuple(rates), f"{source}, {variant}" if variant else source)
 
 
 def _at(price: object, start: int) -> float | None:

@@ -69,8 +69,8 @@ def apart(prompt: Prompt) -> list[Prompt]:
     """Return one copy of the prompt per passage, in reading order and unnumbered."""
     evidence = prompt.evidence
     bare = replace(evidence, numbered=False)
-    alone = [replace(bare, passages=(passage,)) for passage in evidence.reading_order]
-    return [replace(prompt, evidence=passage_evidence) for passage_evidence in alone] or [prompt]
+    single = [replace(bare, passages=(passage,)) for passage in evidence.reading_order]
+    return [replace(prompt, evidence=passage_evidence) for passage_evidence in single] or [prompt]
 
 
 def make_text_encoder(tokenizer: Any) -> TextEncoder:

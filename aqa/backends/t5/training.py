@@ -33,8 +33,8 @@ def answer_loss(
         inputs["part_counts"].tolist(),
     )
     labels = inputs["labels"]
-    begun = shifted(labels, unwrapped.generation_config.decoder_start_token_id)
-    logits = decode(model, states, mask, begun)
+    decoder_ids = shifted(labels, unwrapped.generation_config.decoder_start_token_id)
+    logits = decode(model, states, mask, decoder_ids)
     loss = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1).float(),
         labels.flatten(),

@@ -59,9 +59,9 @@ class AnsweredRow:
     confidence_kind: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        sure = None if self.prediction is None else finite(self.metadata.get("confidence"))
-        kind = None if sure is None else self.metadata.get("confidence_kind")
-        object.__setattr__(self, "confidence", sure)
+        confidence = None if self.prediction is None else finite(self.metadata.get("confidence"))
+        kind = None if confidence is None else self.metadata.get("confidence_kind")
+        object.__setattr__(self, "confidence", confidence)
         object.__setattr__(self, "confidence_kind", intern(kind) if isinstance(kind, str) else "")
 
     def on(self, shelf: Shelf) -> Self:

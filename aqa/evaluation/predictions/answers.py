@@ -140,8 +140,8 @@ def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
     several = row.get(by_name.get("answers", ""))
     asks = "question" in names or "query" in names
     is_list = isinstance(several, list) and (len(several) != 1 or asks)
-    beside = {name for name in OF_DATA & names if not _is_said(by_name[name])}
-    return bool(beside) or ((is_list or isinstance(several, dict)) and "answer" not in names)
+    of_data = {name for name in OF_DATA & names if not _is_said(by_name[name])}
+    return bool(of_data) or ((is_list or isinstance(several, dict)) and "answer" not in names)
 
 
 def refuse_without_answer(

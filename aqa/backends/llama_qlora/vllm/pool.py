@@ -122,11 +122,11 @@ class Pool:
                 await asyncio.sleep(PAUSE * 2**tried)
         raise RefusedError(f"gave up after {tried + ended} attempts: {why}")
 
-    def _least_busy(self, why: str) -> Server:
-        left = [server for server in self._servers if not server.lost]
-        if not left:
-            raise NoServerError(f"no server answers any more ({why})")
-        return min(left, key=lambda server: server.open)
+    def _least_busy(self, reason: str) -> Server:
+        running = [server for server in self._servers if not server.lost]
+        if not running:
+            raise NoServerError(f"no server answers any more ({reason})")
+        return min(running, key=lambda server: server.open)
 
     async def _post(self, server: Server, body: Json) -> Json:
         """Make one request.
@@ -160,17 +160,17 @@ class Pool:
         work = asyncio.ensure_future(sent)
         try:
             while not work.done():
-                left = max(started, server.answered) + self._patience - clock()
-                if left <= 0:
+                patience = max(started, server.answered) + self._patience - clock()
+                if patience <= 0:
                     raise httpx2.ReadTimeout("no answer")
-                await asyncio.wait([work], timeout=left)
+                await asyncio.wait([work], timeout=patience)
             reply = work.result()
         finally:
             work.cancel()
         server.answered = clock()
         return reply
 
-    async def _look_after(self, server: Server, why: str) -> None:
+    async def _look_after(self, server: Server, reason: str) -> None:
         """Check whether a failed server is still up; if not, stop asking it."""
         async with server.doubt:
             for pause in DOUBTS:
@@ -184,7 +184,8 @@ class Pool:
             server.lost = True
             if len(self._servers) > 1:
                 self._note(
-                    f"{server.url} does not answer any more ({why}); its questions go to the others"
+                    f"{server.url} does not answer any more ({reason}); its questions go to the"
+                    " others"
                 )
 
     def _reported(self, reply: httpx2.Response) -> str:

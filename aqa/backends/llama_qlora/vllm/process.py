@@ -80,7 +80,7 @@ def find_vllm(python: str | None) -> Vllm:
     path = sys.executable
     if python is not None:  # do not resolve the link of a virtual environment
         path = str(Path(shutil.which(python) or python).absolute())
-    how = (
+    advice = (
         "make a separate environment (python -m venv vllm-env && vllm-env/bin/pip install vllm) and"
         " name its Python: --set backend.vllm.python=vllm-env/bin/python"
     )
@@ -92,9 +92,9 @@ def find_vllm(python: str | None) -> Vllm:
         )  # fmt: skip
         package = json.loads(result.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise ModelError(f"{path} is not a Python that can be run; {how}") from error
+        raise ModelError(f"{path} is not a Python that can be run; {advice}") from error
     if not package:
-        raise ModelError(f"{path} has no vLLM; {how}")
+        raise ModelError(f"{path} has no vLLM; {advice}")
     return Vllm(path, package["name"], package["version"])
 
 

@@ -101,7 +101,7 @@ class Requests:
         if not (are_ids and are_even):
             raise ModelError(TOO_OLD)
         if len(answers) < self.options.answers_each:
-            wanted = self.options.answers_each
-            raise RefusedError(f"the server gave {len(answers)} of the {wanted} answers requested")
+            count = self.options.answers_each
+            raise RefusedError(f"the server gave {len(answers)} of the {count} answers requested")
         answers.sort(key=lambda answer: answer.score(self.options.length_penalty), reverse=True)
         return answers[: self.options.answers_each]

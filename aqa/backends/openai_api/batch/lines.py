@@ -185,7 +185,7 @@ def fetch_answers(
         ModelError: it returns fewer answers than it counts.
     """
     expected = max(requests if batch.status == "completed" else 0, batch.finished)
-    until, attempts, alike = time.monotonic() + server.patience, 0, 0
+    until, attempts, repeats = time.monotonic() + server.patience, 0, 0
     last: list[str] = []
     while True:
         is_complete = _download(server, batch, paths, attempts)
@@ -198,10 +198,10 @@ def fetch_answers(
                 " they can't be used; give the batch up with --cancel, and ask without --batch-api"
             )
         digests = [hash_files(path) for path in paths if path.exists()]
-        alike = alike + 1 if digests == last else 1
+        repeats = repeats + 1 if digests == last else 1
         last = digests
         is_whole = is_complete and len(answers) > 0 and answers.are_whole
-        if alike >= ALIKE and (is_whole or any_will_do):
+        if repeats >= ALIKE and (is_whole or any_will_do):
             return answers
         attempts += 1
         pause = back_off(attempts)

@@ -201,7 +201,7 @@ class BatchRun:
                 yield from self._take(answered)
         if self._ending or self._results.why_in_vain() is None:
             yield from self._take(answered)
-        lost = sum((left.spent or Spent() for _, left in answered), self._results.lost)
+        lost = sum((prediction.spent or Spent() for _, prediction in answered), self._results.lost)
         self._close(part, batch.status, lost)
 
     def _take(self, answered: list[Answered]) -> Iterator[Answered]:
