@@ -16,7 +16,7 @@ Methodology 24(2)).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, inf
+from math import ceil, inf, log, log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ START, LATEST = 12.5, 0.4
 # least this part of the spread of all errors.
 OF_ALL = 0.75
 MOST = 10**8  # questions; a larger need is reported as impossible
+# Few of the surest answers may all be right by chance: a plan takes only those of which so few
+# would be wrong with at most this probability if the promise could not be kept.
+LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,26 +160,33 @@ class RankedAnswers:
         # With more questions, the first test would be of a smaller share, the most confident.
         first = counts[0]
         surest = [*(count for count in self._steps(0) if count < first), first]
-        shares = {count: float(self.wrong[:count].mean()) for count in surest}
         needed = min(
-            max(self._needed(count, shares[count], promise), ceil(first * self.examples / count))
-            for count in surest
+            (
+                max(self._needed(count, promise), ceil(first * self.examples / count))
+                for count in surest
+                if _tail(count, self.wrong[:count].sum(), promise.risk / 100) < LIKELY
+            ),
+            default=MOST + 1,
         )
-        if needed > MOST:
-            least = min(shares, key=lambda count: (shares[count], -count))
-            return (
-                f"{asked} can't be promised: even of the surest {least:,} answers"
-                f" {100 * shares[least]:.1f} % are wrong"
-            )
         held = f"{self.examples:,} question{'s' * (self.examples != 1)}"
         if not self.are_independent:
             held += f" in {len(set(self.codes.tolist()))} clusters"
-        return f"{asked} can't be promised by {held}; about {needed:,} like them would do"
+        refusal = f"{asked} can't be promised by {held}"
+        if needed <= MOST:
+            return f"{refusal}; about {needed:,} like them would do"
+        share = 100 * float(self.wrong[:first].mean())
+        if share >= promise.risk:
+            return f"{refusal}: even of the surest {first:,} answers {share:.1f} % are wrong"
+        least = ceil(log(promise.chance) / log1p(-promise.risk / 100))
+        return (
+            f"{refusal}, which are too few to plan from; even without a wrong answer it takes"
+            f" {least:,}"
+        )
 
-    def _needed(self, count: int, share: float, promise: Promise) -> int:
+    def _needed(self, count: int, promise: Promise) -> int:
         """The number of questions with which this threshold would be rejected half of the time."""
         risk, level = promise.risk / 100, promise.chance
-        if share >= risk:
+        if self.wrong[:count].mean() >= risk:
             return MOST + 1
         low, high = 1, MOST
         while low < high:

@@ -122,6 +122,17 @@ def test_a_reader_that_is_never_sure_enough() -> None:
         choose([at / 1000 for at in range(1000)], wrong, Clusters.apart(1000))
 
 
+def test_a_few_right_answers_plan_nothing() -> None:
+    """The surest three are right, as by chance in half of all readers that err on every fifth."""
+    wrong = [at % 5 == 3 for at in range(400)]
+    with pytest.raises(DataError, match=r"by 400 questions: even of the surest 160 .* 20.0 %"):
+        choose([-float(at) for at in range(400)], wrong, Clusters.apart(400))
+    with pytest.raises(DataError, match=r"by 9 .* too few .* even without a wrong answer it takes"):
+        choose([1.0] * 9, [False] * 9, Clusters.apart(9))
+    with pytest.raises(DataError, match="by 20 questions; about 59 like them would do"):
+        choose([1.0] * 20, [False] * 20, Clusters.apart(20))
+
+
 @pytest.mark.slow
 def test_the_promise_is_broken_in_at_most_one_of_twenty() -> None:
     """Readers whose risk is always just the promised one, so that any contract is wrong."""
