@@ -116,14 +116,15 @@ def calibration(
 ) -> Calibration | None:
     """Compare confidences with exact match; None if their kind is not a probability.
 
-    Runs of earlier versions record no kind; theirs are mean log-probabilities.
+    Runs of earlier versions record no kind; theirs are mean log-probabilities. Answers that a
+    contract withheld are left out: the confidence was in them, not in the abstention.
     """
     kinds = confidence_kinds(rows)
     kind = kinds[0] if kinds else MEAN_LOGPROB
     found = []
     for index, row in enumerate(rows):
         confidence = confidence_of(row)
-        if row is not None and confidence is not None:
+        if row is not None and confidence is not None and not _is_withheld(row):
             is_known = bool(kinds) or "evidence" in row.metadata
             claimed = as_probability(kind, confidence) if is_known else None
             found.append((index, claimed))
@@ -175,6 +176,10 @@ def _rate(facts: Sequence[bool], among: Sequence[bool], clusters: Clusters) -> R
     indices = [index for index, is_among in enumerate(among) if is_among]
     values = [100.0 * facts[index] for index in indices]
     return Rate.of(values, clusters.at(indices)) if indices else None
+
+
+def _is_withheld(row: AnsweredRow) -> bool:
+    return not row.prediction and isinstance(row.metadata.get("withheld"), str)
 
 
 def confidence_of(row: AnsweredRow | None) -> float | None:

@@ -31,8 +31,8 @@ class Contract:
     This holds with `level` % confidence for questions like the `questions` that it was made with,
     in `clusters` made `by` a label; `coverage` % of these are answered, of which `error` % are
     wrong: their `score` is less than `limit`. `reader` is the fingerprint that it holds for; None
-    if the predictions were not a run's. `confidence_kind` is "" in contracts of earlier versions,
-    which all used mean log-probabilities.
+    if the predictions were not a run's. `confidence_kind` is "" for predictions that don't name it;
+    of runs, these are those of earlier versions, which all used mean log-probabilities.
     """
 
     threshold: float
@@ -89,6 +89,12 @@ class Contract:
             raise ConfigError(
                 "this reader's answers have no confidence, so all would be withheld; set"
                 " backend.logprobs=true, or generation.samples with a temperature"
+            )
+        if kind and self.reader is None and not self.confidence_kind:
+            raise ConfigError(
+                "the contract was made from predictions that don't say what their confidences are,"
+                f" so its threshold may not suit this reader's {kind}; add a column confidence_kind"
+                " to them and make it again"
             )
         made, now = self.confidence_kind or MEAN_LOGPROB, kind or MEAN_LOGPROB
         if made != now:

@@ -82,6 +82,9 @@ def test_it_is_kept_and_looked_at_again(contract: Path, call_aqa: Call, tmp_path
     kept = json.loads((tmp_path / "test" / "metrics.json").read_bytes())["silence"][0]
     assert kept["value"] <= 10
     assert kept["answered"] == sum(bool(row["predicted_answer"]) for row in rows.values())
+    # The confidence in a withheld answer says nothing about the abstention.
+    (scored,) = json.loads((tmp_path / "test" / "metrics.json").read_bytes())["systems"]
+    assert scored["calibration"]["n"] == kept["answered"]
     done = call_aqa("evaluate", "test", "--metrics", "f1")
     told = "test follows a contract by em, which was not computed; add em to --metrics"
     assert told in " ".join((done.stdout + done.stderr).split())
@@ -192,6 +195,20 @@ def test_a_contract_that_was_changed(
     call_aqa(*run, "--allow-other-reader", code=0)
 
 
+@pytest.mark.parametrize(("named", "code"), [("", 1), ("agreement", 0)])
+def test_confidences_of_an_unknown_kind_have_no_threshold_for_another_reader(
+    named: str, code: int, call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StubBackend, "confidence_kind", "agreement")
+    write_data(tmp_path / "dev.jsonl", "dev")
+    row = {**RIGHT, "confidence_kind": named} if named else RIGHT
+    (tmp_path / "a.json").write_text(json.dumps({str(at): row for at in range(200)}))
+    call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5", "--output", "c.json", code=0)
+    run = ("predict", "stub", "--data", "dev.jsonl", "-o", "run", "--abstain-below", "c.json")
+    done = call_aqa(*run, "--allow-other-reader", code=code)
+    assert ("may not suit this reader's agreement" in " ".join(done.stderr.split())) == (not named)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -219,7 +236,7 @@ def test_wrong_usage(words: list[str], told: str, call_aqa: Call, tmp_path: Path
 def test_too_few_questions(call_aqa: Call, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(NINE))
     done = call_aqa("evaluate", "a.json", "--choose-threshold", "risk=5", code=1)
-    assert "can't be promised by 9 questions; about 59 like them would do" in done.stderr
+    assert "by 9 questions, which are too few to plan from; even without a wrong" in done.stderr
 
 
 @pytest.mark.parametrize(
