@@ -24,9 +24,9 @@ class DetectionCost:
     """The questions that show a difference in four of five tests, and their cost in US dollars.
 
     `cost` is the least and the most for the questions left to ask; None without a known price or
-    a plan. `sees` is the difference, in points, that `capacity` questions can show: all that the
-    other run answered, or the most that a cap pays for. `is_paired`: both readers' answers were
-    available for planning.
+    a plan. `sees` is the difference, in points, that `capacity` questions can show, None for none:
+    all that the other run answered, or the most that a cap pays for. `is_paired`: both readers'
+    answers were available for planning.
     """
 
     need: Need
@@ -44,10 +44,11 @@ class DetectionCost:
         sentence = str(self.need)
         if self.cost is not None:
             sentence += ", for ${:,.4f} to ${:,.4f} more".format(*self.cost)
-        if self.sees is not None:
+        if self.need.questions is not None:
+            points = "none" if self.sees is None else f"{self.sees:.1f}"
             sentence += (
                 f"; the {self.capacity:,} available, or affordable under the cap, can show"
-                f" {self.sees:.1f} {metric_label(self.need.metric)}"
+                f" {points}{'' if self.sees is None else f' {metric_label(self.need.metric)}'}"
             )
         if not self.is_paired:
             sentence += " (if both vary alike and independently; fewer will probably do)"

@@ -75,6 +75,8 @@ def test_a_cap_pays_for_fewer(ask: Call) -> None:
     found = told(ask("--to-see", "5", "--against", "a.json", "--json", "--max-cost", str(cap)))
     assert found["to_see"]["capacity"] == COUNT // 4
     assert found["to_see"]["sees"] == pytest.approx(2 * whole["to_see"]["sees"], rel=0.05)
+    words = ("--to-see", "5", "--against", "a.json", "--max-cost", str(cap / 20))
+    assert "the 2 available, or affordable under the cap, can show none" in ask(*words).stdout
 
 
 def test_a_few_affordable_questions_show_what_their_test_can(ask: Call, tmp_path: Path) -> None:
