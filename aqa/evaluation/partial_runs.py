@@ -39,8 +39,8 @@ class StoppedRun:
         return (
             f"{self.system.name} was to stop as soon as it was decided ({verdict}, against"
             f" {reference}), so intervals and p values come from the same confidence sequence"
-            f" ({self.plan['method']}); the interval of the calibration error assumes a fixed size,"
-            f" and is too narrow{part * (count < questions)}"
+            f" ({self.plan['method']}); those of the calibration error and of people's labels"
+            f" assume a fixed size, and are too narrow{part * (count < questions)}"
         )
 
 
@@ -59,6 +59,16 @@ def stopped_runs(systems: Sequence[System]) -> list[StoppedRun]:
             )
         found.append(one)
     return found
+
+
+def early_stops(systems: Sequence[System]) -> list[str]:
+    """Note the systems whose runs stopped early, which their own scores chose the moment for."""
+    return [
+        f"{one.system.file} stopped when it was decided, perhaps when chance favoured it; a whole"
+        " run is a better basis"
+        for one in stopped_runs(systems)
+        if one.result.get("asked", 0) < one.plan["questions"]
+    ]
 
 
 def check_whole(file: str, manifest: Mapping[str, Any], asked: int) -> None:

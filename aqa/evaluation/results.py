@@ -24,7 +24,7 @@ from aqa.runs.files import Facts, filled
 
 MOST = 10  # disputed examples that metrics.json lists
 SCORE_FIELDS = ("value", "low", "high", "design_effect", "signature")
-LOOKED_AT = "confidence sequence; of a fixed size, and too narrow, in calibration.ece"
+LOOKED_AT = "confidence sequence; of a fixed size, and too narrow, for calibration.ece and labels"
 
 
 @dataclass(frozen=True)

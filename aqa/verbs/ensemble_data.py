@@ -20,6 +20,7 @@ from aqa.errors import ConfigError, DataError, UsageError
 from aqa.evaluation.alignment import System, system_names
 from aqa.evaluation.ensembles import Answered, has_confidence, possible_rules
 from aqa.evaluation.inputs import Aligned, Scoring, align
+from aqa.evaluation.partial_runs import early_stops
 from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, read_predictions
 from aqa.metrics.normalize import second_score
 from aqa.metrics.votes import Votes
@@ -99,9 +100,8 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
     if not runs:
         if not path.exists():
             raise DataError(f"{path}: there is no such run folder or file of predictions")
-        ids, questions = zip(
-            *((example.id, example.question) for _, example in inputs.examples()), strict=True
-        )
+        pairs = ((example.id, example.question) for _, example in inputs.examples())
+        ids, questions = zip(*pairs, strict=True)
         rows = read_predictions(path, ids, questions)
         return MemberRun(Member(name, str(path), str(Path.cwd())), path, rows)
     single = {
@@ -235,7 +235,7 @@ def read_answers(
     )
     examples = (example for _, example in inputs.examples() if example.id in shared)
     aligned = align(systems, examples, scoring)
-    for warning in aligned.warnings:
+    for warning in (*aligned.warnings, *early_stops([replace(one, plan=None) for one in systems])):
         progress.note(warning)
     answers = [
         [

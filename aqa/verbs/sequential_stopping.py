@@ -15,12 +15,11 @@ from aqa.evaluation.alignment import (
     different_plans,
     evidence_plan_of,
     first_ids,
-    manifest_of,
     system_names,
 )
 from aqa.evaluation.contracts import Contract
 from aqa.evaluation.inputs import Scoring, align
-from aqa.evaluation.partial_runs import DECIDING
+from aqa.evaluation.partial_runs import DECIDING, early_stops
 from aqa.evaluation.sequential_testing import Decision, SequentialTest, StopRule
 from aqa.metrics.statistics.waves import BATCH, LIVE
 from aqa.progress import Progress
@@ -60,11 +59,8 @@ def open_sequential_test(
         raise DataError(
             f"{system.file} and this run are given different evidence ({difference}); {advice}"
         )
-    if DECIDING in manifest_of(system):
-        progress.note(
-            f"{system.file} stopped when it was decided, perhaps when chance favoured it; a whole"
-            " run is a better reference"
-        )
+    for note in early_stops([system]):
+        progress.note(note)
     a, b = system_names([reference, folder])
     test = SequentialTest(rule, (a, b), aligned, config.seed)
     if failed := sum(row.failed for row in system.rows.values()):

@@ -106,7 +106,7 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
         assert f1["high"] - f1["low"] > 12
         assert "low" not in system["scores"]["bleu1"], "no sequence follows what is no mean"
     assert {one["metric"] for one in report["comparisons"]} == {"em", "f1"}
-    assert "too narrow, in calibration.ece" in report["cluster"]["intervals"]
+    assert "too narrow, for calibration.ece and labels" in report["cluster"]["intervals"]
     told = call_aqa("evaluate", "a", "b", "--slice", "title").stdout
     assert re.search(r"│ article \d+ ", told)
     assert "b is better than a" in told
@@ -221,8 +221,19 @@ def test_failures_count_as_wrong(call_aqa: Call, tmp_path: Path) -> None:
     stop = ("predict", "stub", "--data", "dev.jsonl", "-o", "c", "--stop-when-decided", "b")
     done = call_aqa(*stop, code=0)
     said = " ".join((done.stdout + done.stderr).split())
-    assert "b stopped when it was decided, perhaps when chance favoured it" in said
+    assert "b stopped when" not in said, "all its questions were asked"
     assert f"failed answers count 0: {result(tmp_path / 'c')['failed'][0]} of b)" in said
+
+
+def test_whoever_relies_on_a_run_that_stopped_early_is_warned(call_aqa: Call) -> None:
+    call_aqa(*STOP, code=0)
+    train = ("train", "ensemble", "--data", "dev.jsonl", "--set", "backend.members=[a, b]")
+    compare = ("predict", "stub", "--data", "dev.jsonl", "-o", "c", "--stop-when-decided", "b")
+    for words in ((*train, "-o", "ens"), compare):
+        said = " ".join(call_aqa(*words, code=0).stderr.split())
+        assert "b stopped when it was decided, perhaps when chance favoured it; a whole" in said
+    call_aqa(*(word for word in STOP if word not in ("--stop-when-decided", "a")), code=0)
+    assert "stopped when" not in call_aqa(*train, "-o", "whole", code=0).stderr
 
 
 def test_a_run_goes_on_as_it_began(call_aqa: Call, tmp_path: Path) -> None:
