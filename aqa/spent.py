@@ -43,19 +43,19 @@ class Spent:
         return cls(read, written, cached, None if cost is None else float(cost), cache_writes)
 
     def __add__(self, other: "Spent") -> "Spent":
-        return self._joined(other, add)
+        return self._combined(other, add)
 
     def __sub__(self, other: "Spent") -> "Spent":
-        return self._joined(other, sub)
+        return self._combined(other, sub)
 
     def __mul__(self, times: int) -> "Spent":
-        return self._joined(self, lambda figure, _: figure * times)
+        return self._combined(self, lambda figure, _: figure * times)
 
     def highest(self, other: "Spent") -> "Spent":
         """Return the larger of each figure."""
-        return self._joined(other, max)
+        return self._combined(other, max)
 
-    def _joined(self, other: "Spent", join: Callable[[Any, Any], Any]) -> "Spent":
+    def _combined(self, other: "Spent", join: Callable[[Any, Any], Any]) -> "Spent":
         """Combine each figure with the other's; an unknown cost counts as 0 beside a known one."""
         has_cost = self.cost is not None or other.cost is not None
         return Spent(

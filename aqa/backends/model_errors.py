@@ -42,7 +42,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
         with LOADING:
             yield
     except ImportError as error:  # flash attention, or a dependency of the model's code
-        raise ModelError(f"{name}: a package it needs is missing: {said_by(error)}") from error
+        raise ModelError(f"{name}: a package it needs is missing: {message_of(error)}") from error
     except (SafetensorError, OSError, ValueError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, GatedRepoError):
@@ -56,7 +56,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
             is_broken = isinstance(error, SafetensorError | JSONDecodeError)
             advice = "; copy its files here again" if is_broken else ""
             raise ModelError(
-                f"{name}: this model can't be loaded: {said_by(error)}{advice}"
+                f"{name}: this model can't be loaded: {message_of(error)}{advice}"
             ) from error
         absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
         raise ModelError(
@@ -69,14 +69,14 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
                 f"{name}: out of memory while loading; free some, use a smaller model, or load it"
                 " in 4 bits (llama-qlora: backend.quantization=4bit)"
             ) from error
-        what = f"{type(error).__name__}: {said_by(error)}"
+        what = f"{type(error).__name__}: {message_of(error)}"
         raise ModelError(
             f"{name}: this model can't be loaded ({what}); check that its JSON files are as they"
             " were published"
         ) from error
 
 
-def said_by(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Return an exception's message as one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(filter(None, lines[:2])) or "without a message"

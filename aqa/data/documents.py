@@ -79,7 +79,7 @@ def list_key(document: Walked) -> str | None:
         item: Any = next(items, {} if name in LISTS else None)
         if name in LISTS[:-1] and isinstance(item, dict | Example):
             return key
-        if isinstance(item, dict) and (name == LISTS[-1] or _is_asked(name, item)):
+        if isinstance(item, dict) and (name == LISTS[-1] or _is_entry(name, item)):
             keys.append(key)
         deque(items, maxlen=0)
     named = [key for key in keys if fold(key) in LISTS]
@@ -87,7 +87,7 @@ def list_key(document: Walked) -> str | None:
     return None if is_text or len(lists) != 1 else lists[0]
 
 
-def _is_asked(name: str, item: Mapping[str, Any]) -> bool:
+def _is_entry(name: str, item: Mapping[str, Any]) -> bool:
     """Whether an item of a list is a question or an article, rather than a part of one."""
     return name != "predictions" and bool(_asks(item) or item.keys() & OF_AN_ARTICLE)
 

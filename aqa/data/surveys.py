@@ -78,14 +78,14 @@ def survey(source: Source, on_row: Callable[[], None] | None = None) -> Survey:
     joined = [files[kind] for kind in ("passages", "corpus") if kind in files]
     return Survey(
         count=tally["examples"],
-        sha256=_joined([_fingerprint(source, files), *joined]),
+        sha256=_hash_of([_fingerprint(source, files), *joined]),
         unanswerable=tally["unanswerable"],
         unlabelled=tally["unlabelled"],
         generated_ids=parser.generated_ids,
         korean=tally["korean"],
         notes=tuple(notes),
         duplicate_ids=duplicate_ids,
-        passages_sha256=_joined(joined) if "passages" in files else None,
+        passages_sha256=_hash_of(joined) if "passages" in files else None,
         files=files,
     )
 
@@ -199,7 +199,7 @@ def _fingerprint(source: Source, files: Mapping[str, str]) -> str:
     return files["data"] if "data" in files else fingerprint(source.path)
 
 
-def _joined(hashes: list[str]) -> str:
+def _hash_of(hashes: list[str]) -> str:
     return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 

@@ -160,7 +160,7 @@ class PlainTask:
         self._live = ""
         self._start = self._printed = time.monotonic()
         self._latest = (0, self._start)  # the count after the latest advance, and its time
-        self._is_said = False
+        self._is_printed = False
 
     def advance(self, amount: int = 1, fields: Fields | None = None) -> None:
         """Count, and print a line if the last one is some time ago.
@@ -169,7 +169,7 @@ class PlainTask:
         the first of them would make the rate too low.
         """
         self._done += amount
-        self._is_said = False
+        self._is_printed = False
         if fields is not None:
             self._live = show_fields(fields)
         now = time.monotonic()
@@ -181,12 +181,12 @@ class PlainTask:
     def end(self) -> None:
         """Print the last line, unless it would repeat the previous one."""
         now = time.monotonic()
-        if not self._is_said:
+        if not self._is_printed:
             self._say(now, self._done - self._first, now)
 
     def _say(self, now: float, items: int, until: float) -> None:
         """Print one line, with the rate of `items` up to the time `until`."""
-        self._is_said = True
+        self._is_printed = True
         seconds = max(now - self._start, 1e-9)
         rate = items / max(until - self._start, 1e-9)
         parts = [self._title]

@@ -77,7 +77,7 @@ def find_members(options: EnsembleOptions, inputs: Inputs) -> list[MemberRun]:
     runs: list[MemberRun] = []
     for name, path in zip(names, paths, strict=True):
         first = next((member_run for member_run in runs if member_run.plan is not None), None)
-        member_run = _find(name, path, inputs, first)
+        member_run = _find_member(name, path, inputs, first)
         for other in runs:
             if _run_of(other.file) == _run_of(member_run.file):
                 raise UsageError(
@@ -94,7 +94,7 @@ def _run_of(file: Path) -> Path:
     return path.parent if path.name in RUN_FILES else path
 
 
-def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> MemberRun:
+def _find_member(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> MemberRun:
     manifests = {folder: read_manifest(folder) for folder in runs_in(path)}
     runs = {folder: manifest for folder, manifest in manifests.items() if "verb" in manifest}
     if not runs:
@@ -118,14 +118,14 @@ def _find(name: str, path: Path, inputs: Inputs, first: MemberRun | None) -> Mem
             f"{path} holds no answers to {inputs.source.path}; predict with that reader and these"
             " data first, or name the run folder that holds them"
         )
-    folder = _chosen(path, fitting, first)
+    folder = _choose(path, fitting, first)
     member = _member(name, path, folder, fitting[folder])
     evidence, config = fitting[folder]["evidence"], member_config(member)
     rows = {key: _restored(row) for key, row in read_predictions(folder).items()}
     return MemberRun(member, folder, rows, evidence, config)
 
 
-def _chosen(path: Path, runs: Mapping[Path, Mapping[str, Any]], first: MemberRun | None) -> Path:
+def _choose(path: Path, runs: Mapping[Path, Mapping[str, Any]], first: MemberRun | None) -> Path:
     """Choose the run with the first member's evidence; DataError for none or several readers."""
     folders = list(runs)
     if first is not None:

@@ -174,9 +174,9 @@ class Answering:
 
     def of(self, indices: Collection[int], since: int) -> Iterator[Prompt]:
         """Yield the prompts of these examples with no answer and no failure after `since`."""
-        return self._prompts(self._chosen(indices, since))
+        return self._prompts(self._unanswered(indices, since))
 
-    def _chosen(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
+    def _unanswered(self, indices: Collection[int], since: int) -> Iterator[tuple[int, Example]]:
         # Indices beyond today's limit are paid for and kept for when the limit is raised again.
         for index, example in self._examples_at(sorted(indices)):
             if not self._journal.is_done(index, since):

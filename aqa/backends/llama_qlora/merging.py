@@ -11,7 +11,7 @@ from aqa.backends.base import Merged
 from aqa.backends.llama_qlora.models import never_quantized
 from aqa.backends.local.loading import load_config, own_quantization
 from aqa.backends.local.reader import LocalReader
-from aqa.backends.model_errors import is_out_of_memory, said_by
+from aqa.backends.model_errors import is_out_of_memory, message_of
 from aqa.config.backend_options import BackendOptions
 from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
@@ -82,7 +82,7 @@ def _write(reader: LocalReader, folder: Path) -> None:
             raise
         raise ModelError(
             f"{reader.files.adapter}: this adapter can't be merged into its base"
-            f" ({said_by(error)}); use the two as they are"
+            f" ({message_of(error)}); use the two as they are"
         ) from error
 
 

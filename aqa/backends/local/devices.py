@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from aqa.backends.model_errors import said_by
+from aqa.backends.model_errors import message_of
 from aqa.config.backend_options import LocalModelOptions
 from aqa.errors import ConfigError, ModelError
 from aqa.processes import local_rank, process_count
@@ -120,7 +120,7 @@ def ready_device() -> str:
         has_code = not any(words in str(error) for words in _NO_CODE)
         advice = "see what else runs on it (nvidia-smi)"
         raise ModelError(
-            f"{device} can't be used: {said_by(error)};"
+            f"{device} can't be used: {message_of(error)};"
             f" {advice if has_code else 'install a build of PyTorch that supports this GPU'}, or"
             " choose another GPU with CUDA_VISIBLE_DEVICES"
         ) from error

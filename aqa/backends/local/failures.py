@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from aqa.backends.model_errors import RAISED, is_out_of_memory, said_by
+from aqa.backends.model_errors import RAISED, is_out_of_memory, message_of
 from aqa.errors import AqaError, ModelError, RunError
 from aqa.processes import process_count, process_rank
 
@@ -43,25 +43,25 @@ def explained_work(spec: str, work: str) -> Iterator[None]:
             if work == WRITING:
                 less = "generation.batch_tokens or backend.max_seq_length"
             raise ModelError(f"{spec}: out of memory while {work}; lower {less}") from error
-        if isinstance(error, OSError | SafetensorError) or is_said(error, _OF_FILES):
+        if isinstance(error, OSError | SafetensorError) or mentions(error, _OF_FILES):
             raise RunError(
-                f"a file can't be written or read while {work} ({said_by(error)}); free some space,"
-                " or remove the last of the run folder's checkpoints where it is damaged, and go on"
-                " with --resume"
+                f"a file can't be written or read while {work} ({message_of(error)}); free some"
+                " space, or remove the last of the run folder's checkpoints where it is damaged,"
+                " and go on with --resume"
             ) from error
         raise ModelError(
             f"{spec}: this model failed while {work} with an unexpected error"
-            f" ({type(error).__name__}: {said_by(error)}); try other options under backend, such as"
-            " attn_implementation=eager or quantization=none, or another model"
+            f" ({type(error).__name__}: {message_of(error)}); try other options under backend, such"
+            " as attn_implementation=eager or quantization=none, or another model"
         ) from error
 
 
 def is_lost(error: Exception) -> bool:
     """Whether the error means that another process is gone."""
     by_torch = type(error).__name__.startswith("Dist")  # DistBackendError and similar
-    return process_count() > 1 and (by_torch or is_said(error, _LOST))
+    return process_count() > 1 and (by_torch or mentions(error, _LOST))
 
 
-def is_said(error: Exception, words: Sequence[str]) -> bool:
+def mentions(error: Exception, words: Sequence[str]) -> bool:
     """Whether an error's message contains any of these words."""
     return any(word in str(error) for word in words)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aqa.backends.local.devices import weights_device
-from aqa.backends.model_errors import explained, said_by
+from aqa.backends.model_errors import explained, message_of
 from aqa.backends.model_files import ModelFiles
 from aqa.backends.tokenizers import gguf_option
 from aqa.config.backend_options import LocalModelOptions
@@ -77,7 +77,7 @@ def own_quantization(model_config: Any) -> str:
                 quantizer.validate_environment(device_map=None)
             return method
         except (ImportError, RuntimeError, TypeError, ValueError) as error:
-            fault += f": {said_by(error)}"
+            fault += f": {message_of(error)}"
     raise ModelError(
         f"{model_config.name_or_path}: transformers can't read its quantised weights here"
         f" ({fault}); use the model that they were made from, or vLLM (llama-qlora:"

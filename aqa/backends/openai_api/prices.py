@@ -146,10 +146,10 @@ def _as_price(listed: "ModelPrice", variant: str) -> Price | None:
     from importlib.metadata import version
 
     starts = sorted({0, *(tier.start for kind in kinds for tier in getattr(kind, "tiers", ()))})
-    fee = (_at(listed.requests_kcount, 0) or 0.0) / 1000
+    fee = (_price_above(listed.requests_kcount, 0) or 0.0) / 1000
     rates = []
     for start in starts:
-        read, written, cached, cache_write = (_at(kind, start) for kind in kinds)
+        read, written, cached, cache_write = (_price_above(kind, start) for kind in kinds)
         assert read is not None
         assert written is not None
         # Without a price of its own in the table, it costs as much as other input.
@@ -159,7 +159,7 @@ def _as_price(listed: "ModelPrice", variant: str) -> Price | None:
     return Price(tuple(rates), f"{source}, {variant}" if variant else source)
 
 
-def _at(price: object, start: int) -> float | None:
+def _price_above(price: object, start: int) -> float | None:
     """Return the price of requests longer than `start`; None if there is none."""
     if price is None:
         return None

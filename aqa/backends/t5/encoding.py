@@ -85,7 +85,7 @@ def make_text_encoder(tokenizer: Any) -> TextEncoder:
                 f" so {use} in its tokenizer_config.json"
             )
     end = tokenizer.eos_token_id
-    begin, behind = _around(tokenizer)
+    begin, behind = _ids_around(tokenizer)
     language = behind[1:] if behind[:1] == [end] else []
     tokens = (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token)
     ends = {str(token) for token in tokens if token is not None}
@@ -93,7 +93,7 @@ def make_text_encoder(tokenizer: Any) -> TextEncoder:
     return TextEncoder(tokenizer, tuple(begin), end, tuple(language), name_pattern(ends), all_names)
 
 
-def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
+def _ids_around(tokenizer: Any) -> tuple[list[int], list[int]]:
     ids: list[int] = tokenizer("a")["input_ids"]
     text: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
     start = next(n for n in range(len(ids) + 1) if ids[n : n + len(text)] == text)

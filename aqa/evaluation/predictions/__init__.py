@@ -99,7 +99,7 @@ def _read_entries(
 ) -> dict[str, AnsweredRow]:
     if data is not None and not fields.answers:
         entries = [*keyed_by_ids(entries, data.ids, data.questions)]
-    rows = list(_chosen(file, entries, fields))
+    rows = list(_named_rows(file, entries, fields))
     rows = unlisted(rows) if _suffix(file) in TABLES else rows
     _refuse_printed(rows)
     by_id = join(file, rows, data, note) if rows else {}
@@ -159,14 +159,14 @@ def _suffix(file: Path) -> str:
     return Path(file.stem).suffix.lower() if suffix in PACKED else suffix
 
 
-def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Unjoined]:
+def _named_rows(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Unjoined]:
     values_of: dict[str, dict[str, None]] = {column: {} for column in fields.rows}
     count = 0
     for entry in without_matches(entries):
         used = fields
         if isinstance(entry.value, dict) and is_ours(entry.value, fields):
             used = AS_USUAL
-        for row in _plain(entry, used):
+        for row in _plain_rows(entry, used):
             if not isinstance(row, dict):
                 text = as_text(entry.place, row)
                 count += 1
@@ -190,7 +190,7 @@ def _chosen(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterator[Un
         raise DataError(f"{file}: no row is as --prediction-field says: {hint}")
 
 
-def _plain(entry: Entry, fields: Fields) -> Sequence[Any]:
+def _plain_rows(entry: Entry, fields: Fields) -> Sequence[Any]:
     """Convert an entry to rows whose columns are recognised by name."""
     row = entry.value
     if not isinstance(row, dict) or fields.answers or has_answer(row):

@@ -19,22 +19,22 @@ class Shelved(Mapping[str, Any]):
         self._shelf, self._offset = shelf, shelf.put(columns)
 
     def __getitem__(self, name: str) -> Any:
-        return self._all()[name]
+        return self._columns()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(self._columns())
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._columns())
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a column, or the default."""
-        return self._all().get(name, default)
+        return self._columns().get(name, default)
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
-        return dict, (self._all(),)
+        return dict, (self._columns(),)
 
-    def _all(self) -> dict[str, Any]:
+    def _columns(self) -> dict[str, Any]:
         columns: dict[str, Any] = self._shelf.get(self._offset)
         return columns
 

@@ -64,19 +64,19 @@ ASKED = re.compile(r"^inputs?\.")
 def by_folded_name(columns: tuple[str, ...]) -> Mapping[str, str]:
     """Map folded names to a row's columns; of two with one name, the system's output wins."""
     by_name: dict[str, str] = {}
-    for column in sorted(columns, key=_is_said, reverse=True):
+    for column in sorted(columns, key=_is_output, reverse=True):
         by_name.setdefault(fold(OF_A_TRACE.sub("", column)), column)
     return by_name
 
 
-def _is_asked(column: str) -> bool:
+def _is_input(column: str) -> bool:
     """Whether a column is an input of the system, whatever its name."""
     return ASKED.match(column) is not None
 
 
-def _is_said(column: str) -> bool:
+def _is_output(column: str) -> bool:
     """Whether a column is an output of the system."""
-    return OF_A_TRACE.match(column) is not None and not _is_asked(column)
+    return OF_A_TRACE.match(column) is not None and not _is_input(column)
 
 
 def find_answer(
@@ -89,10 +89,10 @@ def find_answer(
         return None, None
     for names in ANSWERS:
         columns = [by_name[name] for name in names if name in by_name]
-        columns = [column for column in columns if not _is_asked(column)]
+        columns = [column for column in columns if not _is_input(column)]
         may_be_input = OF_QUESTIONS & by_name.keys() and not by_name.keys() >= OF_OUR_TABLE
         if may_be_input and not AS_GOOD_AS_INPUT.isdisjoint(names):
-            columns = [column for column in columns if _is_said(column)]
+            columns = [column for column in columns if _is_output(column)]
         if entry.key is not None and names in OF_REFERENCES:
             continue
         if any(row[column] != row[columns[0]] for column in columns[1:]):
@@ -140,7 +140,7 @@ def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
     several = row.get(by_name.get("answers", ""))
     asks = "question" in names or "query" in names
     is_list = isinstance(several, list) and (len(several) != 1 or asks)
-    of_data = {name for name in OF_DATA & names if not _is_said(by_name[name])}
+    of_data = {name for name in OF_DATA & names if not _is_output(by_name[name])}
     return bool(of_data) or ((is_list or isinstance(several, dict)) and "answer" not in names)
 
 

@@ -179,7 +179,7 @@ def _are_rows(value: Any) -> bool:
 def entries_in_memory(name: str, predictions: Mapping[Any, Any] | Iterable[Any]) -> list[Entry]:
     """Return each prediction with its place for messages; DataError for unusable objects."""
     if isinstance(predictions, Mapping):
-        plain = {str(key): _plain(value) for key, value in predictions.items()}
+        plain = {str(key): _plain_row(value) for key, value in predictions.items()}
         are_named = any(isinstance(value, Prediction) for value in predictions.values())
         if are_named or _is_simple(plain.values()):
             return _keyed(name, plain)
@@ -189,10 +189,10 @@ def entries_in_memory(name: str, predictions: Mapping[Any, Any] | Iterable[Any])
             f"{name}: {type(predictions).__name__} where a path, a mapping of ids to answers, or a"
             " stream of aqa.Prediction is needed"
         )
-    return members(Path(name), [_plain(value) for value in predictions])
+    return members(Path(name), [_plain_row(value) for value in predictions])
 
 
-def _plain(value: Any) -> Any:
+def _plain_row(value: Any) -> Any:
     """Convert a prediction to a row as in a run folder; leave anything else."""
     if isinstance(value, Prediction):
         parts = {name: getattr(value, name) for name in ("error", "confidence")}

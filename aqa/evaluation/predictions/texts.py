@@ -49,7 +49,7 @@ def as_text(place: str, value: Any) -> str | None:
         if all(isinstance(turn, dict) and "role" in turn for turn in value):
             value = value[-1:]  # the last turn of a chat
         if len(value) > 1:
-            value = [_best(place, value)]
+            value = [_best_answer(place, value)]
         return as_text(place, value[0]) if value else ""
     raise DataError(f"{place}: the answer is {describe(value)}; write it as text, in quotes")
 
@@ -69,7 +69,7 @@ def _text_of(place: str, value: Mapping[str, Any]) -> Any:
     )
 
 
-def _best(place: str, listed: list[Any]) -> Any:
+def _best_answer(place: str, listed: list[Any]) -> Any:
     """Return the answer with the highest score, the first of equals."""
     items = [item for item in listed if isinstance(item, dict)]
     for name in SCORE_NAMES:
@@ -91,27 +91,27 @@ def reply_text(body: Mapping[str, Any]) -> str | None:
     None if it has no text: a refusal, a tool call, or reasoning only.
     """
     if isinstance(body.get("message"), dict):
-        return _joined(body["message"])
+        return _text_in(body["message"])
     for name in ("choices", "candidates", "outputs", "results"):
         listed = body.get(name)
         if isinstance(listed, list) and listed and isinstance(listed[0], dict):
-            choices = {_said_in(choice) for choice in listed if isinstance(choice, dict)}
+            choices = {_choice_text(choice) for choice in listed if isinstance(choice, dict)}
             return choices.pop() if len(choices) == 1 else None
     output = body.get("output")
     if isinstance(output, list):
         messages = [item for item in output if isinstance(item, dict)]
-        parts = [_joined(item) for item in messages if item.get("type", "message") == "message"]
+        parts = [_text_in(item) for item in messages if item.get("type", "message") == "message"]
         texts = [text for text in parts if text is not None]
         return "".join(texts) if texts else None
-    return _joined(body)
+    return _text_in(body)
 
 
-def _said_in(choice: Mapping[str, Any]) -> str | None:
+def _choice_text(choice: Mapping[str, Any]) -> str | None:
     message = choice.get("message") or choice.get("content")
-    return _joined(message if isinstance(message, dict) else choice)
+    return _text_in(message if isinstance(message, dict) else choice)
 
 
-def _joined(message: Mapping[str, Any]) -> str | None:
+def _text_in(message: Mapping[str, Any]) -> str | None:
     """Join the text parts of a message, without reasoning."""
     for name in TEXTS:
         value = message.get(name)
