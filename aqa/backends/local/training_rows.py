@@ -63,9 +63,9 @@ class TrainingRows:
         self._reader, self._job = reader, job
         self._folder = job.folder / TRAINING_ROWS
         self._made_from = made_from(reader, job)
-        self._parts = self._read_record() if job.resume else []
-        self._result = ProcessParts(len(self._parts) or process_count())
-        self._ended = ended and bool(self._parts)
+        self._kept_parts = self._read_record() if job.resume else []
+        self._result = ProcessParts(len(self._kept_parts) or process_count())
+        self._ended = ended and bool(self._kept_parts)
 
     def make(self) -> None:
         """Make this process's parts that were not kept; `all` raises any failure."""
@@ -105,9 +105,9 @@ class TrainingRows:
 
     def _kept_part(self, number: int) -> Part | None:
         """Return the record of a kept part, if its file is unchanged."""
-        if not self._parts:
+        if not self._kept_parts:
             return None
-        path, record = self._path(number), self._parts[number]
+        path, record = self._path(number), self._kept_parts[number]
         is_whole = self._ended or (path.is_file() and hash_files(path) == record.sha256)
         return record if is_whole else None
 
