@@ -256,8 +256,8 @@ def _arrays(aligned: Aligned, answers: Sequence[Sequence[MemberAnswer]], most: i
         paid = [cost for reply in replies if reply.spent and (cost := reply.spent.cost) is not None]
         for number in range(most):
             numbered = [
-                answer.candidates[number] if number < len(answer.candidates) else (None, None)
-                for answer in replies
+                reply.candidates[number] if number < len(reply.candidates) else (None, None)
+                for reply in replies
             ]
             pairs = replace(aligned.pairs[system.name], predictions=[text for text, _ in numbered])
             scores.append(pairs.agreement[1])
