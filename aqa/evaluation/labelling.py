@@ -38,14 +38,14 @@ SCORES = ("f1", "rouge_w", "em")  # proxies for people's verdicts; the first ava
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that people may label: a system's, to the example at index `place`.
+    """An answer that people may label: a system's, to the example at index `index`.
 
     `sign` is how it counts in b - a. `proxy` is the expected verdict, 0..100; `doubt` is the
     standard deviation of the real one from it, as a share.
     """
 
     system: str
-    place: int
+    index: int
     sign: int
     text: str
     proxy: float
@@ -58,13 +58,13 @@ def expected(scores: Sequence[float]) -> float:
     They rarely disagree with a full score; an answer that scores 0 may still be right.
     """
     return fmean(
-        SURELY if one == 100 else PERHAPS + (1 - 2 * PERHAPS) * one / 100 for one in scores
+        SURELY if score == 100 else PERHAPS + (1 - 2 * PERHAPS) * score / 100 for score in scores
     )
 
 
-def doubt(share: float) -> float:
+def doubt(probability: float) -> float:
     """Return the doubt about an answer with this probability to be right; highest at 0.5."""
-    return sqrt(share * (1 - share))
+    return sqrt(probability * (1 - probability))
 
 
 def choose(
@@ -78,35 +78,35 @@ def choose(
         UsageError: there are not exactly two systems.
         DataError: they answer alike everywhere, or nearly.
     """
-    answers = [one for one in _answers(report) if one.doubt]
+    answers = [answer for answer in _answers(report) if answer.doubt]
     if len(answers) < FEWEST:
         raise DataError(
             f"the systems differ in {len(answers)} answer{'s' * (len(answers) != 1)}, which is too"
             f" few to estimate a difference by labels; at least {FEWEST} are needed"
         )
-    chances = inclusion_probabilities(np.array([one.doubt for one in answers]), count)
-    chosen = systematic_sample(chances, Random(seed))  # noqa: S311  (nothing secret)
+    probabilities = inclusion_probabilities(np.array([answer.doubt for answer in answers]), count)
+    chosen = systematic_sample(probabilities, Random(seed))  # noqa: S311  (nothing secret)
     rows_of = {system.name: system.rows for system in report.systems}
-    ids = {report.ids[answers[at].place] for at in chosen}
-    known = {example.id: example for example in examples if example.id in ids}
+    ids = {report.ids[answers[index].index] for index in chosen}
+    by_id = {example.id: example for example in examples if example.id in ids}
     rows: list[tuple[int, list[str | float]]] = []
-    for at in chosen:
-        one, chance = answers[at], float(chances[at])
-        key, row = report.ids[one.place], rows_of[one.system][one.place]
-        example = known.get(key) or Example(key, _own_question(row), ())
-        cells = [blinded(one.system, key), key, example.question, _passages(example, row)]
-        references = json.dumps(report.references[one.place], ensure_ascii=False)
-        rows.append((one.place, [*cells, references, one.text, "", chance, len(chosen)]))
+    for index in chosen:
+        answer, probability = answers[index], float(probabilities[index])
+        key, row = report.ids[answer.index], rows_of[answer.system][answer.index]
+        example = by_id.get(key) or Example(key, _recorded_question(row), ())
+        cells = [blinded(answer.system, key), key, example.question, _passages(example, row)]
+        references = json.dumps(report.references[answer.index], ensure_ascii=False)
+        rows.append((answer.index, [*cells, references, answer.text, "", probability, len(chosen)]))
     return [cells for _, cells in sorted(rows)]
 
 
-def _own_question(row: AnsweredRow | None) -> str:
+def _recorded_question(row: AnsweredRow | None) -> str:
     return "" if row is None else str(row.metadata.get("question") or "")
 
 
 def _passages(example: Example, row: AnsweredRow | None) -> str:
     read = seen(example, row).passages
-    texts = ("\n".join(filter(None, (one.title, one.text))) for one in read)
+    texts = ("\n".join(filter(None, (passage.title, passage.text))) for passage in read)
     return "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
 
 
@@ -130,16 +130,16 @@ def difference_by_labels(
         DataError: labels are of other answers, or too few.
     """
     answers = list(_answers(report))
-    informative = {(one.system, report.ids[one.place]): one for one in answers if one.doubt}
-    given = {
+    doubtful = {(one.system, report.ids[one.index]): one for one in answers if one.doubt}
+    texts = {
         (whose, key): (system.name, text)
         for system in report.systems
         for key, text in zip(report.ids, system.predictions, strict=True)
         for whose in (system.name, blinded(system.name, key))
     }
-    places, errors, chances = [], [], []
+    indices, errors, probabilities = [], [], []
     for (whose, key), sampled in labels.items():
-        name, text = given.get((whose, key), ("", None))
+        name, text = texts.get((whose, key), ("", None))
         if text is None or not are_same(sampled.answer or text, text):
             what = "no answer that is compared here" if text is None else "another answer than now"
             raise DataError(
@@ -147,38 +147,38 @@ def difference_by_labels(
                 " predictions, or choose again with --label (a spreadsheet may have changed the"
                 f" {'id' if text is None else 'answer'}, too: have it read all columns as text)"
             )
-        if one := informative.get((name, key)):
-            places.append(one.place)
-            errors.append(one.sign * (VERDICTS[sampled.label] - one.proxy))
-            chances.append(sampled.probability)
+        if answer := doubtful.get((name, key)):
+            indices.append(answer.index)
+            errors.append(answer.sign * (VERDICTS[sampled.label] - answer.proxy))
+            probabilities.append(sampled.probability)
     a, b = report.systems
-    known = np.zeros(len(report.ids))  # the expected b - a of each example
-    for one in answers:
-        known[one.place] += one.sign * one.proxy
-    clusters = report.clusters or Clusters.apart(len(known))
-    drawn = (np.array(places), np.array(errors), np.array(chances))
-    found = labelled_mean(known, *drawn, clusters)
-    if found is None:
+    proxies = np.zeros(len(report.ids))  # the expected b - a of each example
+    for answer in answers:
+        proxies[answer.index] += answer.sign * answer.proxy
+    clusters = report.clusters or Clusters.apart(len(proxies))
+    sample = (np.array(indices), np.array(errors), np.array(probabilities))
+    mean = labelled_mean(proxies, *sample, clusters)
+    if mean is None:
         raise DataError(
             f"{len(errors)} labels of answers on which the systems differ are too few; at least"
             f" {FEWEST} are needed"
         )
-    return LabelledDifference(a.name, b.name, found.n, found.value, found.low, found.high)
+    return LabelledDifference(a.name, b.name, mean.n, mean.value, mean.low, mean.high)
 
 
-def are_same(kept: str, text: str) -> bool:
-    """Whether `kept` is what a spreadsheet may have made of a text.
+def are_same(cell: str, text: str) -> bool:
+    """Whether `cell` is what a spreadsheet may have made of a text.
 
     Spreadsheets change line ends and numbers: 007 becomes 7, 1,204 becomes 1204, and long numbers
     are rounded.
     """
-    if kept.split() == text.split() or kept.strip().casefold() == text.strip().casefold():
+    if cell.split() == text.split() or cell.strip().casefold() == text.strip().casefold():
         return True
     try:
-        a, b = (float(one.replace(",", "")) for one in (kept, text))
+        a, b = (float(number.replace(",", "")) for number in (cell, text))
     except ValueError:
         return False
-    return isclose(a, b, rel_tol=1e-5 if "e" in kept.casefold() else 1e-12)
+    return isclose(a, b, rel_tol=1e-5 if "e" in cell.casefold() else 1e-12)
 
 
 def check_two(systems: Sequence[object]) -> None:
@@ -198,16 +198,16 @@ def _answers(report: Report) -> Iterator[Answer]:
     check_two(report.systems)
     a, b = report.systems
     scores = [list(zip(*_scores_of(system), strict=True)) for system in (a, b)]
-    for place, texts in enumerate(zip(a.predictions, b.predictions, strict=True)):
+    for index, texts in enumerate(zip(a.predictions, b.predictions, strict=True)):
         spoken = [(text or "").strip() for text in texts]
         differ = spoken[0].casefold() != spoken[1].casefold()
         for side, system in enumerate((a, b)):
-            sign, text, own = 2 * side - 1, texts[side] or "", scores[side][place]
+            sign, text, proxies = 2 * side - 1, texts[side] or "", scores[side][index]
             if differ and spoken[side]:
-                share = expected(own)
-                yield Answer(system.name, place, sign, text, 100 * share, doubt(share))
+                right = expected(proxies)
+                yield Answer(system.name, index, sign, text, 100 * right, doubt(right))
             else:
-                yield Answer(system.name, place, sign, text, own[0], 0.0)
+                yield Answer(system.name, index, sign, text, proxies[0], 0.0)
 
 
 def _scores_of(system: SystemScores) -> list[Sequence[float]]:

@@ -35,31 +35,31 @@ NEED_MORE = {"judge", "evidence"}  # models, or a slice
 
 def each_prompt(predictions: Sequence[Predicted]) -> list[Predicted]:
     """Replace a folder of runs by prompt with its runs."""
-    found: list[Predicted] = []
-    for each in predictions:
-        name, runs = _runs_of(each)
+    expanded: list[Predicted] = []
+    for predicted in predictions:
+        name, runs = _runs_of(predicted)
         named = [NamedPredictions(f"{name}/{prompt}", run) for prompt, run in runs.items()]
-        found += named if name else runs.values() or [each]
-    return found
+        expanded += named if name else runs.values() or [predicted]
+    return expanded
 
 
-def _runs_of(each: Predicted) -> tuple[str, dict[str, Path]]:
+def _runs_of(predicted: Predicted) -> tuple[str, dict[str, Path]]:
     """Return a reader's runs by prompt, if there are several, and its given name, if any."""
-    path = file_of(each)
+    path = file_of(predicted)
     runs = {} if path is None else prompt_runs(path)
-    return (each.name if runs and isinstance(each, NamedPredictions) else ""), runs
+    return (predicted.name if runs and isinstance(predicted, NamedPredictions) else ""), runs
 
 
 def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) -> Report:
     """Add results across prompts, if a reader has runs with several."""
     systems = {Path(system.file): system for system in report.systems}
     readers: dict[str, Scores] = {}
-    for each in predictions:
-        given, runs = _runs_of(each)
+    for predicted in predictions:
+        given_name, runs = _runs_of(predicted)
         if not runs:
             continue
         folder = next(iter(runs.values())).parent
-        name = given or resolve_path(folder).name
+        name = given_name or resolve_path(folder).name
         readers[str(folder) if name in readers else name] = {
             prompt: {
                 metric: score.per_example
@@ -68,7 +68,7 @@ def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) ->
             }
             for prompt, run in runs.items()
         }
-    if not all(own for prompts in readers.values() for own in prompts.values()) or not readers:
+    if not readers or not all(all(prompts.values()) for prompts in readers.values()):
         return report  # there are only corpus-level scores
     clusters = report.clusters or Clusters.apart(len(report.ids))
     return replace(report, prompts=across_prompts(readers, clusters, seed))
@@ -86,30 +86,30 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
     runs = {
         system.name: _runs_in(Path(system.file), bool(system.manifest)) for system in report.systems
     }
-    asked = _asked_alike(report, scoring)
-    found = _score(runs, asked, progress)
+    card_scoring = _asked_alike(report, scoring)
+    answers = _score(runs, card_scoring, progress)
     clusters = report.clusters or Clusters.apart(len(report.ids))
     cards = []
     for system in report.systems:
-        there = _asked_of([system])
+        indices = _asked_of([system])
         card = make_card(
             system.name,
-            _plain(report, system, asked.metrics).at(there),
-            found[system.name],
-            clusters.at(there),
+            _plain(report, system, card_scoring.metrics).at(indices),
+            answers[system.name],
+            clusters.at(indices),
             report.profile,
             _passages(runs[system.name]),
             scoring.seed,
         )
         cards.append(card)
-    warnings = [note for reader, own in runs.items() for note in _unfinished(reader, own)]
+    warnings = [note for reader, folders in runs.items() for note in _unfinished(reader, folders)]
     for card in cards:
         lost = [name for name in runs[card.reader] if name not in card.conditions]
         warnings += [
             f"{card.reader}: its run under {name} has no question of the plain run; it is left out"
             for name in lost
         ]
-    between = compare_readers(found, report.ids, clusters, scoring.baseline, scoring.seed)
+    between = compare_readers(answers, report.ids, clusters, scoring.baseline, scoring.seed)
     compared = {**report.slice_comparisons, **({STRESS: between} if between else {})}
     warnings = [*report.warnings, *warnings]
     return replace(
@@ -138,25 +138,26 @@ def _asked_alike(report: Report, scoring: Scoring) -> Scoring:
 def _score(
     runs: Mapping[str, Mapping[str, Path]], scoring: Scoring, progress: Progress
 ) -> dict[str, dict[str, Asked]]:
-    found: dict[str, dict[str, Asked]] = {name: {} for name in runs}
-    names = list(dict.fromkeys(name for own in runs.values() for name in own))
-    with progress.task("Scoring under stress", total=len(names), unit="conditions") as task:
-        for condition in names:
-            folders = {name: own[condition] for name, own in runs.items() if condition in own}
+    answers: dict[str, dict[str, Asked]] = {reader: {} for reader in runs}
+    conditions = dict.fromkeys(condition for folders in runs.values() for condition in folders)
+    with progress.task("Scoring under stress", total=len(conditions), unit="conditions") as task:
+        for condition in conditions:
+            folders = {name: run[condition] for name, run in runs.items() if condition in run}
             if condition in (CONFLICT, TWO_SOURCES):
                 _check_rules(condition, list(folders.values()))
-            given: list[Predicted] = [NamedPredictions(*each) for each in folders.items()]
-            scored = scores.evaluate(given, None, scoring, SilentProgress())
-            there = _asked_of(scored.systems)
+            named: list[Predicted] = [NamedPredictions(*reader) for reader in folders.items()]
+            scored = scores.evaluate(named, None, scoring, SilentProgress())
+            indices = _asked_of(scored.systems)
             for system in scored.systems:
-                found[system.name][condition] = _asked(scored, system).at(there)
+                answers[system.name][condition] = _asked(scored, system).at(indices)
             task.advance(1)
-    return found
+    return answers
 
 
 def _check_rules(condition: str, folders: Sequence[Path]) -> None:
     """Raise DataError if versions of aqa drew other answers for some readers than for others."""
-    rules = [read_manifest(one).get("fingerprint", {}).get(EVIDENCE_RULES, 0) for one in folders]
+    fingerprints = [read_manifest(folder).get("fingerprint", {}) for folder in folders]
+    rules = [fingerprint.get(EVIDENCE_RULES, 0) for fingerprint in fingerprints]
     if len(set(rules)) > 1:
         old = folders[rules.index(min(rules))].parent.parent
         raise DataError(
@@ -175,36 +176,37 @@ def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
 def _asked_of(systems: Sequence[SystemScores]) -> list[int]:
     """Indices of the questions that all systems were asked, even if some failed."""
     rows = zip(*(system.rows for system in systems), strict=True)
-    return [place for place, own in enumerate(rows) if None not in own]
+    return [index for index, answers in enumerate(rows) if None not in answers]
 
 
 def _asked(report: Report, system: SystemScores) -> Asked:
-    kept = [evidence_of(row).get("gold_in_evidence") for row in system.rows]
-    known = [100.0 * one for one in kept if isinstance(one, bool)]
-    found = {name: own.per_example for name, own in system.scores.items() if own.per_example}
-    read = fmean(known) if known else None
-    return Asked(report.ids, system.predictions, report.references, found, read)
+    flags = [evidence_of(row).get("gold_in_evidence") for row in system.rows]
+    shares = [100.0 * flag for flag in flags if isinstance(flag, bool)]
+    by_metric = {name: score.per_example for name, score in system.scores.items()}
+    by_metric = {name: values for name, values in by_metric.items() if values}
+    read = fmean(shares) if shares else None
+    return Asked(report.ids, system.predictions, report.references, by_metric, read)
 
 
 def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Asked:
     plain = _asked(report, system)
     wanted = {*metrics, *({"rouge_w"} if "f1" in metrics else ())}
-    kept = {name: own for name, own in plain.scores.items() if name in wanted}
-    if not kept:
+    by_metric = {name: values for name, values in plain.scores.items() if name in wanted}
+    if not by_metric:
         raise UsageError(
             "--stress compares scores of single examples, which"
             f" {', '.join(metrics)} {'do' if len(metrics) > 1 else 'does'} not give; add em or f1"
             " to --metrics"
         )
-    return replace(plain, scores=kept)
+    return replace(plain, scores=by_metric)
 
 
 def _runs_in(file: Path, is_run: bool = True) -> Mapping[str, Path]:
     folder = file if file.is_dir() else file.parent
-    found = stress_runs(folder) if is_run else {}
-    if not found:
+    runs = stress_runs(folder) if is_run else {}
+    if not runs:
         raise DataError(f"{folder} holds no run under stress; {_way_to_stress(folder)}")
-    return found
+    return runs
 
 
 def _way_to_stress(folder: Path) -> str:
@@ -216,10 +218,10 @@ def _way_to_stress(folder: Path) -> str:
     backend = config["backend"]["name"] if isinstance(config, dict) else ""
     if backend == "ensemble":
         return "an ensemble can't be put under stress; name runs of its members"
-    asked = "--stress position,noise,missing"
+    flag = "--stress position,noise,missing"
     if manifest.get("verb") == "train":
-        return f"make some with `aqa predict {backend} --model {folder} {asked}`, and name that run"
-    return f"make some with `aqa predict ... {asked}` and the same --output-dir"
+        return f"make some with `aqa predict {backend} --model {folder} {flag}`, and name that run"
+    return f"make some with `aqa predict ... {flag}` and the same --output-dir"
 
 
 def _passages(runs: Mapping[str, Path]) -> int:

@@ -43,13 +43,13 @@ class Asked:
         """Return each score with its interval."""
         return {name: Rate.of(values, clusters) for name, values in self.scores.items()}
 
-    def at(self, places: Sequence[int]) -> "Asked":
+    def at(self, indices: Sequence[int]) -> "Asked":
         """Return some of the questions."""
         return Asked(
-            [self.ids[place] for place in places],
-            [self.answers[place] for place in places],
-            [self.references[place] for place in places],
-            {name: [own[place] for place in places] for name, own in self.scores.items()},
+            [self.ids[index] for index in indices],
+            [self.answers[index] for index in indices],
+            [self.references[index] for index in indices],
+            {name: [values[index] for index in indices] for name, values in self.scores.items()},
             self.gold_read,
         )
 
@@ -88,22 +88,23 @@ class StressCard(Facts):
     @property
     def findings(self) -> list[str]:
         """What the reader significantly depends on, or does regardless of its evidence."""
-        found = ["position"] if any(one.is_real for one in self.places.get(self.metric, ())) else []
+        depends = any(shift.is_real for shift in self.places.get(self.metric, ()))
+        findings = ["position"] if depends else []
         for family, names in FAMILIES.items():
             differences = (
                 self.conditions[name].differences.get(self.metric)
                 for name in names
                 if name in self.conditions and family != "position"
             )
-            if any(one is not None and one.is_real for one in differences):
-                found.append(family)
+            if any(comparison is not None and comparison.is_real for comparison in differences):
+                findings.append(family)
         if self._share(MISSING, "unchanged", UNCHANGED):
-            found.append("evidence_ignored")
-        return [*found, "memory"] if self._share(CONFLICT, "memory", MEMORY) else found
+            findings.append("evidence_ignored")
+        return [*findings, "memory"] if self._share(CONFLICT, "memory", MEMORY) else findings
 
     def _share(self, condition: str, name: str, limit: float) -> bool:
-        own = self.conditions.get(condition)
-        return own is not None and name in own.shares and own.shares[name].low > limit
+        results = self.conditions.get(condition)
+        return results is not None and name in results.shares and results.shares[name].low > limit
 
     def to_json(self) -> dict[str, Any]:
         """Return what metrics.json contains."""
@@ -125,20 +126,20 @@ def make_card(
     """
     paired = _paired(plain, conditions, clusters)
     measured = [
-        (name, measure({"plain": before.scores, name: after.scores}, of, "plain", seed))
-        for name, (before, after, of) in paired.items()
+        (name, measure({"plain": before.scores, name: after.scores}, of_pair, "plain", seed))
+        for name, (before, after, of_pair) in paired.items()
         if name != MISSING
     ]
     for name in LATER:
         if name in paired and FIRST in paired:
-            (_, first, of), (_, later, _) = paired[FIRST], paired[name]
+            (_, first, of_pair), (_, later, _) = paired[FIRST], paired[name]
             if first.ids == later.ids:  # as they should be
                 both = {FIRST: first.scores, name: later.scores}
-                measured.append(("places", measure(both, of, FIRST, seed)))
+                measured.append(("places", measure(both, of_pair, FIRST, seed)))
     differences = corrected_groups(measured)
-    places: dict[str, list[Comparison]] = {}
-    for one in differences.pop("places", ()):
-        places.setdefault(one.metric, []).append(one)
+    positions: dict[str, list[Comparison]] = {}
+    for comparison in differences.pop("places", ()):
+        positions.setdefault(comparison.metric, []).append(comparison)
     return StressCard(
         reader,
         main_score(list(plain.scores)),
@@ -147,14 +148,14 @@ def make_card(
             name: _under_stress(name, *paired[name], differences.get(name, ()), profile)
             for name in paired
         },
-        places,
+        positions,
         passages,
         len(plain.ids),
     )
 
 
 def compare_readers(
-    asked: Mapping[str, Mapping[str, Asked]],
+    answers: Mapping[str, Mapping[str, Asked]],
     plain: Sequence[str],
     clusters: Clusters,
     baseline: str | None = None,
@@ -162,66 +163,66 @@ def compare_readers(
 ) -> dict[str, tuple[Comparison, ...]]:
     """Compare the readers under each condition, corrected over all conditions and pairs.
 
-    `asked` is by reader and condition; `clusters` are those of the `plain` questions.
+    `answers` is by reader and condition; `clusters` are those of the `plain` questions.
     """
     measured = []
     for name in CONDITIONS:
-        own = {reader: found[name] for reader, found in asked.items() if name in found}
-        if len(own) > 1:
-            shared, there = _shared(next(iter(own.values())).ids, plain)
-            scores = {reader: one.at(shared).scores for reader, one in own.items()}
-            if shared:
-                measured.append((name, measure(scores, clusters.at(there), baseline, seed)))
+        by_reader = {reader: runs[name] for reader, runs in answers.items() if name in runs}
+        if len(by_reader) > 1:
+            indices, in_plain = _shared(next(iter(by_reader.values())).ids, plain)
+            scores = {reader: run.at(indices).scores for reader, run in by_reader.items()}
+            if indices:
+                measured.append((name, measure(scores, clusters.at(in_plain), baseline, seed)))
     return corrected_groups(measured)
 
 
 def _shared(ids: Sequence[str], plain: Sequence[str]) -> tuple[list[int], list[int]]:
     """Return the indices of the common questions, in each of the two lists."""
-    place_of = {key: place for place, key in enumerate(plain)}
-    shared = [at for at, key in enumerate(ids) if key in place_of]
-    return shared, [place_of[ids[at]] for at in shared]
+    index_of = {key: index for index, key in enumerate(plain)}
+    shared = [index for index, key in enumerate(ids) if key in index_of]
+    return shared, [index_of[ids[index]] for index in shared]
 
 
 def _paired(
     plain: Asked, conditions: Mapping[str, Asked], clusters: Clusters
 ) -> dict[str, tuple[Asked, Asked, Clusters]]:
     """Pair each condition with plain, over their common questions, with these clusters."""
-    found = {}
+    pairs = {}
     for name in CONDITIONS:
         if name in conditions:
-            own = conditions[name]
-            shared, there = _shared(own.ids, plain.ids)
-            if shared:
-                found[name] = (plain.at(there), own.at(shared), clusters.at(there))
-    return found
+            run = conditions[name]
+            indices, in_plain = _shared(run.ids, plain.ids)
+            if indices:
+                pairs[name] = (plain.at(in_plain), run.at(indices), clusters.at(in_plain))
+    return pairs
 
 
 def _under_stress(
     name: str,
     plain: Asked,
-    own: Asked,
+    run: Asked,
     clusters: Clusters,
     differences: Sequence[Comparison],
     profile: str,
 ) -> UnderStress:
     shares = {}
     if name == MISSING:
-        shares["answered"] = Rate.of([100.0 * bool(each) for each in own.answers], clusters)
-        given = [at for at, each in enumerate(plain.answers) if each]
-        if given:
-            before = [[plain.answers[at] or ""] for at in given]
-            unchanged = _same([own.answers[at] for at in given], before, profile)
-            shares["unchanged"] = Rate.of(unchanged, clusters.at(given))
+        shares["answered"] = Rate.of([100.0 * bool(text) for text in run.answers], clusters)
+        answered = [index for index, text in enumerate(plain.answers) if text]
+        if answered:
+            before = [[plain.answers[index] or ""] for index in answered]
+            unchanged = _same([run.answers[index] for index in answered], before, profile)
+            shares["unchanged"] = Rate.of(unchanged, clusters.at(answered))
     elif name == CONFLICT:
-        shares["memory"] = Rate.of(_same(own.answers, plain.references, profile), clusters)
+        shares["memory"] = Rate.of(_same(run.answers, plain.references, profile), clusters)
     elif name == TWO_SOURCES:
         added = [
             [text for text in after if text not in before]
-            for before, after in zip(plain.references, own.references, strict=True)
+            for before, after in zip(plain.references, run.references, strict=True)
         ]
-        shares["copy"] = Rate.of(_same(own.answers, added, profile), clusters)
-    compared = {one.metric: one for one in differences}
-    return UnderStress(len(own.ids), own.rates(clusters), compared, shares, own.gold_read)
+        shares["copy"] = Rate.of(_same(run.answers, added, profile), clusters)
+    compared = {comparison.metric: comparison for comparison in differences}
+    return UnderStress(len(run.ids), run.rates(clusters), compared, shares, run.gold_read)
 
 
 def _same(

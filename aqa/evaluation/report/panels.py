@@ -73,15 +73,16 @@ def difference_panels(
 
     Without groups, what fewer than four in five such comparisons would detect is shaded.
     """
-    is_whole = rows_are == "pair"  # in groups there is no room for what is detectable
-    columns = _DIFFERENCE if is_whole else _DIFFERENCE[:-1]
+    is_overall = rows_are == "pair"  # in groups there is no room for what is detectable
+    columns = _DIFFERENCE if is_overall else _DIFFERENCE[:-1]
     heads = [*texts(rows_are.replace("_", " ")), *figures(*columns)]
-    for name in dict.fromkeys(one.metric for found in groups.values() for one in found):
-        met = [(key, one) for key, found in groups.items() for one in found if one.metric == name]
-        rows = [_difference(group, one, len(heads)) for group, one in met]
-        found = [one if is_whole else replace(one, detectable=None) for _, one in met]
+    grouped = [(group, pair) for group, pairs in groups.items() for pair in pairs]
+    for name in dict.fromkeys(pair.metric for _, pair in grouped):
+        of_metric = [(group, pair) for group, pair in grouped if pair.metric == name]
+        rows = [_difference(group, pair, len(heads)) for group, pair in of_metric]
+        pairs = [pair if is_overall else replace(pair, detectable=None) for _, pair in of_metric]
         table = Table(heads, rows, metric_label(name))
-        yield _of_differences(table, found, _around_zero(found))
+        yield _of_differences(table, pairs, _around_zero(pairs))
 
 
 def slice_panels(report: Report) -> dict[str, list[Panel]]:
@@ -94,13 +95,13 @@ def slice_panels(report: Report) -> dict[str, list[Panel]]:
 
 def stress_panels(report: Report) -> Iterator[Panel]:
     """Yield a panel per reader: each condition's difference from the plain evidence."""
-    found = [
-        [None, *(own.differences.get(card.metric) for own in card.conditions.values())]
+    by_card = [
+        [None, *(condition.differences.get(card.metric) for condition in card.conditions.values())]
         for card in report.stress
     ]
-    scale = _around_zero(filter(None, (one for own in found for one in own)))
-    for series, (card, own) in enumerate(zip(report.stress, found, strict=True)):
-        yield _of_differences(card_table(card), own, scale, series)
+    scale = _around_zero(row for rows in by_card for row in rows if row is not None)
+    for series, (card, rows) in enumerate(zip(report.stress, by_card, strict=True)):
+        yield _of_differences(card_table(card), rows, scale, series)
 
 
 def mistake_bars(report: Report) -> list[Markup]:
@@ -117,34 +118,34 @@ def mistake_bars(report: Report) -> list[Markup]:
 def mistake_kinds(report: Report) -> dict[str, list[int]]:
     """Count each system's answers of each kind that occurs."""
     errors = [system.errors for system in report.systems]
-    counts = {name: [own.get(name, 0) for own in errors] for name in SHORT_CATEGORIES}
-    return {name: own for name, own in counts.items() if any(own)}
+    counts = {name: [row.get(name, 0) for row in errors] for name in SHORT_CATEGORIES}
+    return {name: row for name, row in counts.items() if any(row)}
 
 
-def _difference(group: str, found: Comparison, columns: int) -> Row:
-    label = f"{group}: {found.b} \N{MINUS SIGN} {found.a}".removeprefix(": ")
-    counts = f"{found.wins:,} / {found.ties:,} / {found.losses:,}"
-    detectable = "none" if found.detectable is None else f"{found.detectable:.1f}"
-    row = beside([label], found, 2, [counts, detectable])
+def _difference(group: str, comparison: Comparison, columns: int) -> Row:
+    label = f"{group}: {comparison.b} \N{MINUS SIGN} {comparison.a}".removeprefix(": ")
+    counts = f"{comparison.wins:,} / {comparison.ties:,} / {comparison.losses:,}"
+    detectable = "none" if comparison.detectable is None else f"{comparison.detectable:.1f}"
+    row = beside([label], comparison, 2, [counts, detectable])
     return replace(row, cells=row.cells[:columns])
 
 
 def _of_differences(
-    table: Table, found: Sequence[Comparison | None], scale: Scale, series: int | None = None
+    table: Table, comparisons: Sequence[Comparison | None], scale: Scale, series: int | None = None
 ) -> Panel:
     """Draw the difference of each row, if it has one, in the colour of a system if any."""
     intervals = [
-        [Interval(one.difference, one.low, one.high, series, not one.is_real, one.detectable)]
-        if one is not None
+        [Interval(row.difference, row.low, row.high, series, not row.is_real, row.detectable)]
+        if row is not None
         else []
-        for one in found
+        for row in comparisons
     ]
-    plots = [dots(own, scale, zero=0.0) for own in intervals]
+    plots = [dots(row, scale, zero=0.0) for row in intervals]
     return Panel(table, plots, axis(scale, signed=True))
 
 
-def _around_zero(found: Iterable[Comparison]) -> Scale:
-    ends = [end for one in found for end in (one.low, one.high, one.detectable or 0.0)]
+def _around_zero(comparisons: Iterable[Comparison]) -> Scale:
+    ends = [end for row in comparisons for end in (row.low, row.high, row.detectable or 0.0)]
     return fit_scale(ends or [0.0], around=0.0)
 
 
@@ -152,21 +153,21 @@ def _of_values(
     table: Table, intervals: Sequence[Sequence[Interval]], systems: Literal["rows", "columns"]
 ) -> Panel:
     """Draw the values of each row."""
-    ends = [end for own in intervals for one in own for end in (one.low, one.value, one.high)]
+    ends = [end for row in intervals for dot in row for end in (dot.low, dot.value, dot.high)]
     scale = fit_scale(ends)
-    return Panel(table, [dots(own, scale) for own in intervals], axis(scale), systems)
+    return Panel(table, [dots(row, scale) for row in intervals], axis(scale), systems)
 
 
 def _slice_panel(report: Report, key: str, name: str) -> Panel:
     """Draw all systems' groups; these may differ, since they can depend on what a system read."""
-    found = [system.slices[key] for system in report.systems]
+    slices = [system.slices[key] for system in report.systems]
     rows, intervals = [], []
-    for group in dict.fromkeys(group for own in found for group in own):
-        counts = [f"{own[group]['n']:,}" if group in own else "0" for own in found]
-        values = [own[group][name] if group in own else None for own in found]
+    for group in dict.fromkeys(group for groups in slices for group in groups):
+        counts = [f"{groups[group]['n']:,}" if group in groups else "0" for groups in slices]
+        scores = [groups[group][name] if group in groups else None for groups in slices]
         count = counts[0] if len(set(counts)) == 1 else " / ".join(counts)
-        rows.append(Row([group, count, *(own and Figure(own["value"], 1) for own in values)]))
-        intervals.append([Interval(**own, series=at) for at, own in enumerate(values) if own])
+        rows.append(Row([group, count, *(score and Figure(score["value"], 1) for score in scores)]))
+        intervals.append([Interval(**score, series=at) for at, score in enumerate(scores) if score])
     heads = figures("n", *(system.name for system in report.systems))
     table = Table([*texts(key.replace("_", " ")), *heads], rows, metric_label(name))
     return _of_values(table, intervals, "columns")
