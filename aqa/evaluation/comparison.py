@@ -61,8 +61,9 @@ class Comparison(Facts):
         """The share of examples that differ, if answers are only right or wrong; else None."""
         count = self.wins + self.losses
         total = count + self.ties
-        is_whole = abs(self.difference * total - 100 * (self.wins - self.losses)) < _EPSILON * total
-        return count / total if is_whole else None
+        net = 100 * (self.wins - self.losses)
+        is_binary = abs(self.difference * total - net) < _EPSILON * total
+        return count / total if is_binary else None
 
     @property
     def interval(self) -> str:
@@ -110,10 +111,10 @@ class Measured:
             return None if share is None else 100.0 * share
         # If no example differs, calculate as if one did: no observed spread is not no spread.
         error = self.error or 100.0 / examples
-        found = power.detectable_difference(error, self.clusters.count, level, self.tails)
-        if found is not None and self.alone.differing is not None:
-            found = power.as_differing(found, self.alone.differing, self.alone.difference, examples)
-        return None if found is None else min(100.0, found)
+        least = power.detectable_difference(error, self.clusters.count, level, self.tails)
+        if least is not None and self.alone.differing is not None:
+            least = power.as_differing(least, self.alone.differing, self.alone.difference, examples)
+        return None if least is None else min(100.0, least)
 
 
 def compare(
@@ -139,14 +140,14 @@ def measure(
     measured = _measure(values, clusters, baseline, seed)
     if clusters.sequence is None:
         return measured
-    for metric, found in measured.items():
-        for index, one in enumerate(found):
-            a, b = (values[name][metric] for name in (one.alone.a, one.alone.b))
+    for metric, family in measured.items():
+        for index, pair in enumerate(family):
+            a, b = (values[name][metric] for name in (pair.alone.a, pair.alone.b))
             difference = np.subtract(b, a, dtype=np.float64)
             low, high, p, kind = monitored_difference(difference, clusters)
             test = f"{SEQUENCE}-{kind}"
-            alone = replace(one.alone, low=low, high=high, p=p, test=test, design_effect=None)
-            found[index] = replace(one, alone=alone)
+            alone = replace(pair.alone, low=low, high=high, p=p, test=test, design_effect=None)
+            family[index] = replace(pair, alone=alone)
     return measured
 
 
@@ -154,7 +155,7 @@ def _measure(
     values: Values, clusters: Clusters, baseline: str | None, seed: int
 ) -> dict[str, list[Measured]]:
     pairs = _pairs(list(values), baseline)
-    metrics = dict.fromkeys(name for own in values.values() for name in own)
+    metrics = dict.fromkeys(name for by_metric in values.values() for name in by_metric)
     wanted = [(m, a, b) for m in metrics for a, b in pairs if m in values[a] and m in values[b]]
     measured: dict[str, list[Measured]] = {metric: [] for metric, *_ in wanted}
     if not wanted:
@@ -162,46 +163,46 @@ def _measure(
     columns = np.column_stack(
         [np.subtract(values[b][metric], values[a][metric]) for metric, a, b in wanted]
     ).astype(np.float64, copy=False)
-    found = difference_intervals(columns, clusters)
-    chances = sign_flip_tests(columns, clusters, seed)
+    means = difference_intervals(columns, clusters)
+    tests = sign_flip_tests(columns, clusters, seed)
     tails = power.share_of_few(clusters.sums(columns)).tolist()
     wins = (columns > _EPSILON).sum(axis=0).tolist()
     losses = (columns < -_EPSILON).sum(axis=0).tolist()
-    intervals = found.intervals()
+    intervals = means.intervals()
     for index, (metric, a, b) in enumerate(wanted):
         low, high, effect = intervals[index]
         alone = Comparison(
             a=a,
             b=b,
             metric=metric,
-            difference=float(found.values[index]),
+            difference=float(means.values[index]),
             low=low,
             high=high,
-            p=chances[index].p,
-            p_holm=chances[index].p,
-            test=chances[index].test,
+            p=tests[index].p,
+            p_holm=tests[index].p,
+            test=tests[index].test,
             wins=wins[index],
             ties=clusters.examples - wins[index] - losses[index],
             losses=losses[index],
             detectable=None,
             design_effect=effect,
         )
-        measured[metric].append(Measured(alone, float(found.errors[index]), tails[index], clusters))
+        measured[metric].append(Measured(alone, float(means.errors[index]), tails[index], clusters))
     return measured
 
 
 def corrected(family: Sequence[Measured]) -> list[Comparison]:
     """Correct a family's comparisons for their number, and add what each could detect."""
-    chances = [one.alone.p for one in family]
-    found = []
-    for one, p, level in zip(family, holm(chances), _levels(chances), strict=True):
-        comparison = replace(one.alone, p_holm=p)
-        detectable = one.detectable(level)
+    p_values = [pair.alone.p for pair in family]
+    comparisons = []
+    for pair, p, level in zip(family, holm(p_values), _levels(p_values), strict=True):
+        comparison = replace(pair.alone, p_holm=p)
+        detectable = pair.detectable(level)
         is_followed = comparison.test.startswith(SEQUENCE)
         if detectable is not None and not comparison.is_real and not is_followed:
             detectable = max(detectable, abs(comparison.difference))  # it was not detected
-        found.append(replace(comparison, detectable=detectable))
-    return found
+        comparisons.append(replace(comparison, detectable=detectable))
+    return comparisons
 
 
 def metric_label(metric: str) -> str:
@@ -227,21 +228,21 @@ def _pairs(systems: Sequence[str], baseline: str | None) -> list[tuple[str, str]
     ]
 
 
-def _levels(chances: Sequence[float]) -> list[float]:
+def _levels(p_values: Sequence[float]) -> list[float]:
     """Return the level at which Holm's correction tests each p, given all the others.
 
     It follows Holm's steps through the others until one is not significant.
     """
-    order = sorted(range(len(chances)), key=chances.__getitem__)
-    total, found = len(order), 0
-    while found < total and chances[order[found]] * (total - found) < SIGNIFICANT:
-        found += 1
-    levels = [SIGNIFICANT / (total - found) if found < total else SIGNIFICANT] * total
-    for step, index in enumerate(order[:found]):
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    total, rejected = len(order), 0
+    while rejected < total and p_values[order[rejected]] * (total - rejected) < SIGNIFICANT:
+        rejected += 1
+    levels = [SIGNIFICANT / (total - rejected) if rejected < total else SIGNIFICANT] * total
+    for step, index in enumerate(order[:rejected]):
         # Without this one, the next are tested at stricter levels.
         others = step
-        for other in order[step + 1 : found]:
-            if chances[other] * (total - others) >= SIGNIFICANT:
+        for other in order[step + 1 : rejected]:
+            if p_values[other] * (total - others) >= SIGNIFICANT:
                 break
             others += 1
         levels[index] = SIGNIFICANT / (total - others)

@@ -60,16 +60,16 @@ class Contract:
         return {"kind": KIND, "version": VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, found: object, place: str) -> "Contract":
+    def from_json(cls, content: object, source: str) -> "Contract":
         """Read what `to_json` returned; ConfigError for anything else."""
         from pydantic import TypeAdapter, ValidationError
 
-        if not isinstance(found, dict) or found.get("kind") != KIND:
+        if not isinstance(content, dict) or content.get("kind") != KIND:
             raise ConfigError(
-                f"{place} is not a contract; make one with `aqa evaluate RUN --choose-threshold"
+                f"{source} is not a contract; make one with `aqa evaluate RUN --choose-threshold"
                 " risk=5 --output silence.json`"
             )
-        fields = {name: value for name, value in found.items() if name not in ("kind", "version")}
+        fields = {name: value for name, value in content.items() if name not in ("kind", "version")}
         try:
             cls(**fields)  # rejects unknown names
             contract = TypeAdapter(cls).validate_json(json.dumps(fields), strict=True)
@@ -77,9 +77,9 @@ class Contract:
             is_valid = isfinite(contract.threshold) and all(0 < share <= 100 for share in shares)
         except (TypeError, ValidationError):
             is_valid = False
-        if not is_valid or found.get("version") != VERSION:
+        if not is_valid or content.get("version") != VERSION:
             raise ConfigError(
-                f"{place} is a contract that was changed, or is of another version; make it again"
+                f"{source} is a contract that was changed, or is of another version; make it again"
             )
         return contract
 
@@ -96,25 +96,25 @@ class Contract:
                 f" so its threshold may not suit this reader's {kind}; add a column confidence_kind"
                 " to them and make it again"
             )
-        made, now = self.confidence_kind or MEAN_LOGPROB, kind or MEAN_LOGPROB
-        if made != now:
+        expected, actual = self.confidence_kind or MEAN_LOGPROB, kind or MEAN_LOGPROB
+        if expected != actual:
             raise ConfigError(
-                f"the contract was made with confidences of kind {made}, but this reader gives"
-                f" {now}; make one for this reader"
+                f"the contract was made with confidences of kind {expected}, but this reader gives"
+                f" {actual}; make one for this reader"
             )
 
     def check_reader(self, fingerprint: Mapping[str, Any]) -> None:
         """Raise ConfigError unless reader, prompt and evidence plan are this contract's."""
-        way_out = "make one for this reader, or add --allow-other-reader"
+        hint = "make one for this reader, or add --allow-other-reader"
         if self.reader is None:
             raise ConfigError(
                 "the contract was made from predictions without a run folder, so its reader is not"
-                f" known; {way_out}"
+                f" known; {hint}"
             )
-        found = differences(_reader(self.reader), _reader(fingerprint))
-        if found:
-            changed = "; ".join(list(found.values())[:3])
-            raise ConfigError(f"the contract was made with other settings: {changed}; {way_out}")
+        changes = differences(_reader(self.reader), _reader(fingerprint))
+        if changes:
+            changed = "; ".join(list(changes.values())[:3])
+            raise ConfigError(f"the contract was made with other settings: {changed}; {hint}")
 
 
 def make_contract(report: Report, promise: Promise) -> Contract:
@@ -126,14 +126,14 @@ def make_contract(report: Report, promise: Promise) -> Contract:
     """
     (system,) = report.systems
     clusters = report.clusters or Clusters.apart(len(report.ids))
-    given = _given(system)
+    answered = _answered(system)
     confidences = [
-        confidence_of(row) if is_given else None
-        for row, is_given in zip(system.rows, given, strict=True)
+        confidence_of(row) if is_answered else None
+        for row, is_answered in zip(system.rows, answered, strict=True)
     ]
     _check_run(system)
     check_whole(system.file, system.manifest, len(report.ids))
-    if not any(given):
+    if not any(answered):
         raise DataError(f"{system.name} answers nothing, so there is nothing to promise")
     kinds = confidence_kinds(system.rows)
     if len(kinds) > 1:
@@ -143,17 +143,17 @@ def make_contract(report: Report, promise: Promise) -> Contract:
         )
     if all(confidence is None for confidence in confidences):
         again = "predict again with backend.logprobs=true, or generation.samples at a temperature"
-        way_out = again if system.manifest else "add a column confidence, higher where it is surer"
+        hint = again if system.manifest else "add a column confidence, higher where it is surer"
         raise DataError(
-            f"{system.name}: no answer has a confidence, so there is no threshold; {way_out}"
+            f"{system.name}: no answer has a confidence, so there is no threshold; {hint}"
         )
-    found = choose_threshold(confidences, _wrong(system, promise), clusters, promise)
+    threshold = choose_threshold(confidences, _wrong(system, promise), clusters, promise)
     fingerprint = system.manifest.get("fingerprint")
     return Contract(
-        threshold=found.confidence,
+        threshold=threshold.confidence,
         **asdict(promise),
-        coverage=found.coverage,
-        error=found.error,
+        coverage=threshold.coverage,
+        error=threshold.error,
         questions=len(report.ids),
         clusters=clusters.count,
         by=clusters.by,
@@ -177,7 +177,7 @@ def _check_run(system: SystemScores) -> None:
         )
     model = Path(str(manifest.get("directory", "")), str(backend["model"]))
     trained = read_manifest(model) if model.is_dir() else {}
-    data = [_data_sha256(one.get("fingerprint")) for one in (trained, manifest)]
+    data = [_data_sha256(run.get("fingerprint")) for run in (trained, manifest)]
     if trained.get("verb") == "train" and data[0] == data[1] is not None:
         raise DataError(
             f"{file} answers the questions that its reader was trained on, which promise too much;"
@@ -191,13 +191,13 @@ def _data_sha256(fingerprint: object) -> str | None:
 
 
 def check_promise(
-    promise: Promise, predictions: Sequence[Predicted], known: Collection[str] | None
+    promise: Promise, predictions: Sequence[Predicted], available: Collection[str] | None
 ) -> None:
-    """Raise UsageError for several systems or for a score that is not `known`."""
+    """Raise UsageError for several systems or for a score that is not `available`."""
     if len(predictions) != 1:
-        names = ", ".join(str(file_of(each) or each) for each in predictions[:3])
+        names = ", ".join(str(file_of(predicted) or predicted) for predicted in predictions[:3])
         raise UsageError(f"--choose-threshold is for one reader; give only one of {names}")
-    if known is not None and promise.score not in known:
+    if available is not None and promise.score not in available:
         raise _no_score(promise)
 
 
@@ -205,15 +205,15 @@ def check_contracts(
     systems: Sequence[SystemScores], clusters: Clusters
 ) -> tuple[list[ContractResult], list[str]]:
     """Report how runs that apply a contract kept it; also the reasons where that is unknown."""
-    found, unknown = [], []
+    results, unknown = [], []
     for system in systems:
         if "silence" not in system.manifest:
             continue
         contract = Contract.from_json(system.manifest["silence"], f"{system.file}: its {MANIFEST}")
-        places = [place for place, is_given in enumerate(_given(system)) if is_given]
-        if not places:
+        indices = [index for index, is_answered in enumerate(_answered(system)) if is_answered]
+        if not indices:
             unknown.append(f"{system.name} follows a contract, and gives no answer at all")
-        elif not _is_known(contract.score, system):
+        elif not _has_score(contract.score, system):
             unknown.append(
                 f"{system.name} follows a contract by {contract.score}, which was not computed; add"
                 f" {contract.score} to --metrics to see whether it held"
@@ -221,12 +221,12 @@ def check_contracts(
         else:
             promise = Promise(contract.risk, contract.level, contract.score, contract.limit)
             wrong = _wrong(system, promise)
-            rate = Rate.of([100.0 * wrong[place] for place in places], clusters.at(places))
-            found.append(ContractResult(system.name, contract.risk, len(places), **asdict(rate)))
-    return found, unknown
+            rate = Rate.of([100.0 * wrong[index] for index in indices], clusters.at(indices))
+            results.append(ContractResult(system.name, contract.risk, len(indices), **asdict(rate)))
+    return results, unknown
 
 
-def _is_known(name: str, system: SystemScores) -> bool:
+def _has_score(name: str, system: SystemScores) -> bool:
     return name in system.scores and bool(system.scores[name].per_example)
 
 
@@ -237,12 +237,12 @@ def read_contract(path: Path) -> Contract:
             f"{path} is a folder; name the file of the contract, as {path / CONTRACT}"
         )
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: can't read this contract: {error.strerror}") from error
     except ValueError:
-        found = None
-    return Contract.from_json(found, str(path))
+        content = None
+    return Contract.from_json(content, str(path))
 
 
 def parse_promise(risk: str | None, level: float, wrong: str) -> Promise | None:
@@ -276,14 +276,14 @@ def named_number(word: str) -> tuple[str, float | None]:
 
 def _reader(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     """The fingerprint that a contract holds for, stress conditions not included."""
-    found = {name: fingerprint.get(name) for name in OF_READER}
-    plan = dict(found["evidence"] or {})
+    parts = {name: fingerprint.get(name) for name in OF_READER}
+    plan = dict(parts["evidence"] or {})
     plan.pop("stress", None)
-    return {**found, "evidence": plan}
+    return {**parts, "evidence": plan}
 
 
 def _wrong(system: SystemScores, promise: Promise) -> list[bool]:
-    if not _is_known(promise.score, system):
+    if not _has_score(promise.score, system):
         raise _no_score(promise)
     return [value < promise.limit for value in system.scores[promise.score].per_example]
 
@@ -295,6 +295,6 @@ def _no_score(promise: Promise) -> UsageError:
     )
 
 
-def _given(system: SystemScores) -> Sequence[bool]:
+def _answered(system: SystemScores) -> Sequence[bool]:
     """Whether the system answered each example, rather than failing or abstaining."""
     return [bool(prediction) for prediction in system.predictions]

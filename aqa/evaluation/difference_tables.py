@@ -37,12 +37,12 @@ def difference_tables(report: Report) -> Iterator[Table]:
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Make a table with a row per pair of systems and score."""
     rows = []
-    for one in comparisons:
-        difference = Figure(one.difference, is_signed=True)
-        values = (difference, shown_interval(one.low, one.high), shown_chance(one.p_holm))
-        counts = f"{one.wins}/{one.ties}/{one.losses}"
-        tone: Tone = "strong" if one.is_real else ""
-        rows.append(Row([one.a, one.b, one.metric, *values, counts], tone))
+    for pair in comparisons:
+        difference = Figure(pair.difference, is_signed=True)
+        values = (difference, shown_interval(pair.low, pair.high), shown_chance(pair.p_holm))
+        counts = f"{pair.wins}/{pair.ties}/{pair.losses}"
+        tone: Tone = "strong" if pair.is_real else ""
+        rows.append(Row([pair.a, pair.b, pair.metric, *values, counts], tone))
     heads = texts("a", "b", "score")
     heads += figures("b - a", "95 % interval", "p (Holm)", "+ / = / -")
     return Table(heads, rows, "Differences, b - a")
@@ -51,29 +51,30 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
 def slice_comparison_table(report: Report, key: str) -> Table:
     """Make a table with a row per group, pair and score, or of one score if there are many."""
     compared = report.slice_comparisons.get(key, {})
-    listed = [(group, found) for group, own in compared.items() for found in own]
-    if len(listed) > MOST and report.disagreement is not None:
-        listed = [(group, one) for group, one in listed if one.metric == report.disagreement.score]
-    rows = [beside([group, one.a, one.b, one.metric], one, 2) for group, one in listed]
+    listed = [(group, pair) for group, pairs in compared.items() for pair in pairs]
+    if len(listed) > MOST and (disputed := report.disagreement) is not None:
+        listed = [(group, pair) for group, pair in listed if pair.metric == disputed.score]
+    rows = [beside([group, pair.a, pair.b, pair.metric], pair, 2) for group, pair in listed]
     heads = [*texts("group", "a", "b", "score"), *figures(*DIFFERENCE)]
     return Table(heads, rows, f"Differences by {key}, b - a")
 
 
-def prompt_tables(found: PromptReport) -> Iterator[Table]:
+def prompt_tables(report: PromptReport) -> Iterator[Table]:
     """Yield a table of each reader's spread over prompts, and one of any differences."""
     rows = []
-    for one in found.spreads:
-        low, high = (choose(one.by_prompt, key=one.by_prompt.get) for choose in (min, max))  # type: ignore[arg-type]
-        worst, best = (f"{name} {one.by_prompt[name]:.1f}" for name in (low, high))
-        cells: list[Cell] = [one.reader, one.metric]
-        cells += [Figure(one.mean, 1), Figure(one.standard_deviation, 1), worst, best]
+    for spread in report.spreads:
+        scores = spread.by_prompt
+        low, high = (choose(scores, key=scores.get) for choose in (min, max))  # type: ignore[arg-type]
+        worst, best = (f"{name} {scores[name]:.1f}" for name in (low, high))
+        cells: list[Cell] = [spread.reader, spread.metric]
+        cells += [Figure(spread.mean, 1), Figure(spread.standard_deviation, 1), worst, best]
         rows.append(Row(cells))
     heads = figures("mean", "deviation", "lowest", "highest")
     yield Table([*texts("reader", "score"), *heads], rows, "Readers across prompts")
     rows = [
-        beside([one.a, one.b, one.metric, name], one)
-        for ranked in found.ranked
-        for name, one in [
+        beside([pair.a, pair.b, pair.metric, name], pair)
+        for ranked in report.ranked
+        for name, pair in [
             *ranked.by_prompt.items(),
             *([("(mean)", ranked.of_means)] if ranked.verdict else []),
         ]
@@ -87,10 +88,10 @@ def card_table(card: StressCard) -> Table:
     """Make a table with a row per condition, and its difference from the plain evidence."""
     plain: list[Cell] = ["plain", card.n, _score_of(card.plain[card.metric]), "", ""]
     rows = [Row(plain, ends_section=True)]
-    for name, own in card.conditions.items():
-        lead: list[Cell] = [name, own.n, _score_of(own.scores[card.metric])]
-        found = own.differences.get(card.metric)
-        rows.append(Row([*lead, "", ""]) if found is None else beside(lead, found))
+    for name, condition in card.conditions.items():
+        lead: list[Cell] = [name, condition.n, _score_of(condition.scores[card.metric])]
+        difference = condition.differences.get(card.metric)
+        rows.append(Row([*lead, "", ""]) if difference is None else beside(lead, difference))
     heads = figures("n", f"{card.metric} (95 %)", "from plain (95 %)", "p (Holm)")
     return Table([*texts("condition"), *heads], rows, f"{card.reader} under stress")
 
@@ -98,22 +99,22 @@ def card_table(card: StressCard) -> Table:
 def between_readers_table(between: Mapping[str, Sequence[Comparison]], metric: str) -> Table:
     """Make a table of the readers' differences under each condition, by one score."""
     rows = [
-        beside([name, one.a, one.b], one)
-        for name, found in between.items()
-        for one in found
-        if one.metric == metric
+        beside([name, pair.a, pair.b], pair)
+        for name, pairs in between.items()
+        for pair in pairs
+        if pair.metric == metric
     ]
     heads = [*texts("condition", "a", "b"), *figures(*DIFFERENCE)]
     return Table(heads, rows, f"Differences under stress, {metric}, b - a")
 
 
 def beside(
-    lead: Sequence[Cell], found: Comparison, digits: int = 1, more: Sequence[Cell] = ()
+    lead: Sequence[Cell], pair: Comparison, digits: int = 1, more: Sequence[Cell] = ()
 ) -> Row:
     """Format a difference with its interval in the same cell, where space is short."""
-    difference = Figure(found.difference, digits, found.low, found.high, is_signed=True)
-    cells = [*lead, difference, shown_chance(found.p_holm), *more]
-    return Row(cells, "strong" if found.is_real else "")
+    difference = Figure(pair.difference, digits, pair.low, pair.high, is_signed=True)
+    cells = [*lead, difference, shown_chance(pair.p_holm), *more]
+    return Row(cells, "strong" if pair.is_real else "")
 
 
 def _score_of(rate: Rate) -> str:

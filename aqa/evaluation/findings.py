@@ -17,13 +17,13 @@ SHARES = {
 
 def describe_findings(report: Report) -> Iterator[str]:
     """Yield sentences on differences, plans, labels, stress, prompts and contracts."""
-    shown = report.comparisons
-    if len(shown) > VERDICTS and report.disagreement is not None:
+    comparisons = report.comparisons
+    if len(comparisons) > VERDICTS and report.disagreement is not None:
         score = report.disagreement.score
-        shown = tuple(found for found in shown if found.metric == score)
-    yield from map(verdict, shown)
-    yield from explain_power(shown, report.sample)
-    if len(shown) < len(report.comparisons):
+        comparisons = tuple(comparison for comparison in comparisons if comparison.metric == score)
+    yield from map(verdict, comparisons)
+    yield from explain_power(comparisons, report.sample)
+    if len(comparisons) < len(report.comparisons):
         yield "the other scores are in the table; --baseline compares with one system"
     if report.labelled is not None:
         yield str(report.labelled)
@@ -48,15 +48,15 @@ def verdict(comparison: Comparison) -> str:
             f"{a} and {b} can't be told apart by {metric}"
             f" ({b} - {a}: {size}; {comparison.interval}; {power})"
         )
-    found = comparison if comparison.difference > 0 else comparison.turned()
-    by = f"{found.difference:z.1f} {metric} ({found.interval}; {power})"
-    return f"{found.b} is better than {found.a} by {by}"
+    gain = comparison if comparison.difference > 0 else comparison.turned()
+    by = f"{gain.difference:z.1f} {metric} ({gain.interval}; {power})"
+    return f"{gain.b} is better than {gain.a} by {by}"
 
 
 def explain_power(comparisons: Iterable[Comparison], sample: str) -> Iterator[str]:
     """Explain, once, what the comparisons' verdicts call detectable."""
-    fixed = [found for found in comparisons if not found.test.startswith(SEQUENCE)]
-    if any(found.detectable is not None for found in fixed):
+    fixed = [comparison for comparison in comparisons if not comparison.test.startswith(SEQUENCE)]
+    if any(comparison.detectable is not None for comparison in fixed):
         yield (
             f"with {sample}, four in five true differences of the detectable size would be found;"
             " smaller ones less often"
@@ -69,8 +69,8 @@ def _condition_in_words(name: str, passages: int) -> str:
     """Describe a condition: "when the answer is last of 20"."""
     family, _, part = name.partition("-")
     if family == "position":
-        place = "in the middle" if part == "middle" else part
-        return f"when the answer is {place} of {passages}"
+        position = "in the middle" if part == "middle" else part
+        return f"when the answer is {position} of {passages}"
     if family == "noise":
         return f"among {part} hard passages" if int(part) else "with only the gold passage"
     return {
@@ -94,30 +94,30 @@ def describe_card(card: StressCard) -> Iterator[str]:
     """Describe what a card shows, then the differences that it did or could not show."""
     score = metric_label(card.metric)
     not_found: list[tuple[str, Comparison]] = []
-    for name, own in card.conditions.items():
+    for name, results in card.conditions.items():
         for (condition, kind), words in SHARES.items():
-            if condition == name and kind in own.shares:
-                rate = own.shares[kind]
+            if condition == name and kind in results.shares:
+                rate = results.shares[kind]
                 share = f"{rate.value:.0f} % ({rate.low:z.0f} to {rate.high:z.0f})"
                 yield f"{card.reader} {words.format(share)}"
-        found = own.differences.get(card.metric)
-        if found is None:
+        difference = results.differences.get(card.metric)
+        if difference is None:
             continue
         when = _condition_in_words(name, card.passages)
-        if found.is_real:
-            yield f"{card.reader} {_change(found, score)} {when}"
+        if difference.is_real:
+            yield f"{card.reader} {_change(difference, score)} {when}"
         else:
-            not_found.append((name, found))
-        if own.gold_read is not None and own.gold_read < 100:
-            share = f"{own.gold_read:.0f} % of questions"
+            not_found.append((name, difference))
+        if results.gold_read is not None and results.gold_read < 100:
+            share = f"{results.gold_read:.0f} % of questions"
             yield f"{card.reader} had room for the gold passage in {share} {when}"
     if not_found:
         yield f"{card.reader}: no difference from plain evidence was found in {_listed(not_found)}"
-    for found in card.places.get(card.metric, ()):
-        if found.is_real:
-            change, place = _change(found, score), found.b.partition("-")[2]
+    for shift in card.places.get(card.metric, ()):
+        if shift.is_real:
+            change, later = _change(shift, score), shift.b.partition("-")[2]
             yield (
-                f"{card.reader} {change} when only the place changes, from the first to the {place}"
+                f"{card.reader} {change} when only the place changes, from the first to the {later}"
             )
     if card.metric in card.places and "position" not in card.findings:
         yield f"{card.reader}: no difference was found between places of the answer"
@@ -129,30 +129,30 @@ def _between(between: Mapping[str, Sequence[Comparison]], card: StressCard) -> I
     not_found: dict[str, list[tuple[str, Comparison]]] = {}
     for name, compared in between.items():
         when = _condition_in_words(name, card.passages)
-        for found in (one for one in compared if one.metric == card.metric):
-            if not found.is_real:
-                not_found.setdefault(f"{found.a} and {found.b}", []).append((name, found))
+        for pair in (one for one in compared if one.metric == card.metric):
+            if not pair.is_real:
+                not_found.setdefault(f"{pair.a} and {pair.b}", []).append((name, pair))
                 continue
-            best = found if found.difference > 0 else found.turned()
+            best = pair if pair.difference > 0 else pair.turned()
             how = f"better than {best.a} by {best.difference:z.1f} {score}"
             if name == MISSING:
                 how = f"silent {best.difference:z.1f} points more often than {best.a}"
             yield f"{best.b} is {how} ({best.interval}) {when}"
-    for pair, listed in not_found.items():
-        yield f"{pair}: no difference was found in {_listed(listed)}"
+    for names, listed in not_found.items():
+        yield f"{names}: no difference was found in {_listed(listed)}"
 
 
-def _change(found: Comparison, score: str) -> str:
-    verb, size = ("gains", found) if found.difference > 0 else ("loses", found.turned())
+def _change(pair: Comparison, score: str) -> str:
+    verb, size = ("gains", pair) if pair.difference > 0 else ("loses", pair.turned())
     return f"{verb} {size.difference:z.1f} {score} ({size.interval})"
 
 
 def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
-    differences = ", ".join(f"{name} ({found.difference:+z.1f})" for name, found in not_found)
-    some = [(name, one.detectable) for name, one in not_found if one.detectable is not None]
+    differences = ", ".join(f"{name} ({pair.difference:+z.1f})" for name, pair in not_found)
+    some = [(name, pair.detectable) for name, pair in not_found if pair.detectable is not None]
     where = " in {}" if len(some) < len(not_found) else ""
-    known = [f"{size:.1f}{where.format(name)}" for name, size in some]
-    if not known:
+    detectable = [f"{size:.1f}{where.format(name)}" for name, size in some]
+    if not detectable:
         return f"{differences}; none could be, with so few questions"
-    sizes = known[:1] if len(set(known)) == 1 else known
+    sizes = detectable[:1] if len(set(detectable)) == 1 else detectable
     return f"{differences}; {', '.join(sizes)} would be, four times in five"

@@ -17,12 +17,13 @@ def long_table(report: Report) -> Table:
     """
     rows = [row for system in report.systems for row in _scores(system, len(report.ids))]
     rows += [row for system in report.systems for row in _calibration(system)]
-    rows += [_difference(found) for found in report.comparisons]
+    rows += [_difference(difference) for difference in report.comparisons]
     for key, groups in report.slice_comparisons.items():
-        rows += [_difference(one, (key, group)) for group, own in groups.items() for one in own]
-    if (found := report.labelled) is not None:
-        values = (found.difference, found.low, found.high)
-        rows.append(_row(found.b, "labels", values, found.n, minus=(found.a, "", "")))
+        for group, pairs in groups.items():
+            rows += [_difference(pair, (key, group)) for pair in pairs]
+    if (labelled := report.labelled) is not None:
+        values = (labelled.difference, labelled.low, labelled.high)
+        rows.append(_row(labelled.b, "labels", values, labelled.n, minus=(labelled.a, "", "")))
     rows += [row for card in report.stress for row in stress_rows(card)]
     counted = figures("value", "low", "high", "n", "missing", "failed")
     heads = [*texts("system", "metric"), *counted, *texts("slice", "group", "minus")]
@@ -39,8 +40,8 @@ def _row(
     lost: Sequence[Cell] = ("", ""),
 ) -> Row:
     """Format a value with its interval; `minus`: a system, both p; `lost`: missing and failed."""
-    shown = [None if value is None else Figure(value) for value in values]
-    return Row([system, metric, *shown, count, *lost, *part, *minus])
+    cells = [None if value is None else Figure(value) for value in values]
+    return Row([system, metric, *cells, count, *lost, *part, *minus])
 
 
 def _scores(system: SystemScores, count: int) -> Iterator[Row]:
@@ -50,40 +51,40 @@ def _scores(system: SystemScores, count: int) -> Iterator[Row]:
         yield _row(system.name, score.name, (score.value, score.low, score.high), count, lost=lost)
     if system.groups["no_answer"]["n"] and "answerable" not in system.slices:
         for group, means in (("yes", "has_answer"), ("no", "no_answer")):
-            own = dict(system.groups[means])
-            n = int(own.pop("n"))
-            for name, value in own.items():
+            scores = dict(system.groups[means])
+            n = int(scores.pop("n"))
+            for name, value in scores.items():
                 yield _row(system.name, name, (value, None, None), n, ("answerable", group))
     for key, groups in system.slices.items():
-        for group, found in groups.items():
-            for metric, part in found.items():
+        for group, by_metric in groups.items():
+            for metric, part in by_metric.items():
                 if metric != "n":
                     values = (part["value"], part["low"], part["high"])
-                    yield _row(system.name, metric, values, found["n"], (key, group))
+                    yield _row(system.name, metric, values, by_metric["n"], (key, group))
 
 
 def _calibration(system: SystemScores) -> Iterator[Row]:
-    if (found := system.calibration) is not None:
-        yield _row(system.name, "ece", (found.ece, found.low, found.high), found.n)
-        for one in found.bins:
-            part = ("confidence", f"{one.confidence:.1f}")
-            yield _row(system.name, "right", (one.right, one.low, one.high), one.n, part)
+    if (errors := system.calibration) is not None:
+        yield _row(system.name, "ece", (errors.ece, errors.low, errors.high), errors.n)
+        for group in errors.bins:
+            part = ("confidence", f"{group.confidence:.1f}")
+            yield _row(system.name, "right", (group.right, group.low, group.high), group.n, part)
 
 
-def _difference(found: Comparison, part: tuple[str, str] = ("", "")) -> Row:
-    count = found.wins + found.ties + found.losses
-    minus = (found.a, Figure(found.p), Figure(found.p_holm))
-    values = (found.difference, found.low, found.high)
-    return _row(found.b, found.metric, values, count, part, minus)
+def _difference(comparison: Comparison, part: tuple[str, str] = ("", "")) -> Row:
+    count = comparison.wins + comparison.ties + comparison.losses
+    minus = (comparison.a, Figure(comparison.p), Figure(comparison.p_holm))
+    values = (comparison.difference, comparison.low, comparison.high)
+    return _row(comparison.b, comparison.metric, values, count, part, minus)
 
 
 def stress_rows(card: StressCard) -> Iterator[Row]:
     """Yield the rows of a card, with the key "stress" and the condition as group."""
-    for name, own in card.conditions.items():
+    for name, condition in card.conditions.items():
         part = ("stress", name)
-        for metric, rate in (*own.scores.items(), *own.shares.items()):
-            yield _row(card.reader, metric, (rate.value, rate.low, rate.high), own.n, part)
-        for metric, found in own.differences.items():
-            minus = ("plain", Figure(found.p), Figure(found.p_holm))
-            values = (found.difference, found.low, found.high)
-            yield _row(card.reader, metric, values, own.n, part, minus)
+        for metric, rate in (*condition.scores.items(), *condition.shares.items()):
+            yield _row(card.reader, metric, (rate.value, rate.low, rate.high), condition.n, part)
+        for metric, comparison in condition.differences.items():
+            minus = ("plain", Figure(comparison.p), Figure(comparison.p_holm))
+            values = (comparison.difference, comparison.low, comparison.high)
+            yield _row(card.reader, metric, values, condition.n, part, minus)

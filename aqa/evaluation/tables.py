@@ -49,12 +49,13 @@ def score_table(report: Report) -> Table:
 def wide_table(report: Report) -> Table:
     """Make a table with a row per system and a column per score with its interval."""
     names = list(report.systems[0].scores)
-    rows = [
-        Row([own.name, *(Figure(s.value, low=s.low, high=s.high) for s in own.scores.values())])
-        for own in report.systems
-    ]
+    rows = []
+    for system in report.systems:
+        scores = system.scores.values()
+        rows.append(Row([system.name, *(Figure(s.value, low=s.low, high=s.high) for s in scores)]))
     labelled = map(str, filter(None, [report.labelled]))
-    lost = (f"{own.name}: {found}" for own in report.systems if (found := _without_answer(own)))
+    failures = {system.name: _without_answer(system) for system in report.systems}
+    lost = (f"{name}: {counts}" for name, counts in failures.items() if counts)
     notes = [f"{report.sample}, 95 % intervals", *labelled, *lost, *report.signatures]
     return Table([*texts("system"), *figures(*names)], rows, notes=notes)
 
@@ -65,8 +66,8 @@ def slice_tables(report: Report) -> Iterator[Table]:
         for system in report.systems:
             names = [name for name, score in system.scores.items() if score.per_example]
             rows = [
-                Row([group, found["n"], *(_in_slice(found[name], len(names)) for name in names)])
-                for group, found in system.slices[key].items()
+                Row([group, scores["n"], *(_in_slice(scores[name], len(names)) for name in names)])
+                for group, scores in system.slices[key].items()
             ]
             title = f"{system.name} by {key}, with 95 % intervals"
             yield Table([*texts("group"), *figures("n", *names)], rows, title)
@@ -82,23 +83,23 @@ def mistake_tables(report: Report) -> Iterator[Table]:
             meaning: [system.errors.get(name, 0) for system in systems]
             for name, meaning in CATEGORIES.items()
         }
-        rows = [Row([meaning, *own]) for meaning, own in counts.items() if any(own)]
+        rows = [Row([meaning, *row]) for meaning, row in counts.items() if any(row)]
         yield _by_system("Answers", "kind", systems, rows)
 
 
 def verdict_tables(report: Report) -> Iterator[Table]:
     """Count a judge's verdicts, and show how a panel's judges differ."""
     for systems in _side_by_side(report):
-        found = [system.verdicts.to_json() for system in systems if system.verdicts]
-        if not found:
+        summaries = [system.verdicts.to_json() for system in systems if system.verdicts]
+        if not summaries:
             return
         rows = [
-            Row([name.replace("_", " "), *(own["verdicts"][name] for own in found)])
-            for name in found[0]["verdicts"]
+            Row([name.replace("_", " "), *(summary["verdicts"][name] for summary in summaries)])
+            for name in summaries[0]["verdicts"]
         ]
-        rows.append(Row(["failed", *(own["failed_verdicts"] for own in found)]))
-        for name in found[0].get("judges", ()):
-            scores = (Figure(own["judges"][name]["score"]) for own in found)
+        rows.append(Row(["failed", *(summary["failed_verdicts"] for summary in summaries)]))
+        for name in summaries[0].get("judges", ()):
+            scores = (Figure(summary["judges"][name]["score"]) for summary in summaries)
             rows.append(Row([f"score by {name}", *scores]))
         yield _by_system("Verdicts of the judge", "verdict", systems, rows)
 
@@ -107,8 +108,8 @@ def abstention_table(report: Report) -> Table:
     """Make a table of precision and recall of each system's abstentions."""
     rows = []
     for system in report.systems:
-        if (found := system.abstention) is not None:
-            shares = ((found.precision, found.abstained), (found.recall, found.unanswerable))
+        if (rates := system.abstention) is not None:
+            shares = ((rates.precision, rates.abstained), (rates.recall, rates.unanswerable))
             cells = [
                 f"{rate.value:.1f} of {of} ({shown_interval(rate.low, rate.high)})"
                 if rate
@@ -124,8 +125,8 @@ def confidence_table(report: Report) -> Table:
     """Make a table of how well confidences separate right from wrong answers."""
     rows = []
     for system in report.systems:
-        if (found := system.risk_coverage) is not None:
-            values = (*map(found.risk_at, KEPT), found.aurc, found.best_aurc)
+        if (curve := system.risk_coverage) is not None:
+            values = (*map(curve.risk_at, KEPT), curve.aurc, curve.best_aurc)
             rows.append(Row([system.name, *(Figure(value, 1) for value in values)]))
     heads = figures(*(f"{share} %" for share in KEPT), "AURC", "at best")
     title = "Wrong (not exact) among the most confident answers"
@@ -136,10 +137,10 @@ def calibration_table(report: Report) -> Table:
     """Make a table with a row per system whose confidences are probabilities."""
     rows = []
     for system in report.systems:
-        if (found := system.calibration) is not None:
-            error, interval = Figure(found.ece, 1), shown_interval(found.low, found.high)
-            more = [Figure(found.plain_ece, 1), Figure(found.overconfidence, 1, is_signed=True)]
-            rows.append(Row([system.name, found.kind, found.n, error, interval, *more]))
+        if (errors := system.calibration) is not None:
+            error, interval = Figure(errors.ece, 1), shown_interval(errors.low, errors.high)
+            more = [Figure(errors.plain_ece, 1), Figure(errors.overconfidence, 1, is_signed=True)]
+            rows.append(Row([system.name, errors.kind, errors.n, error, interval, *more]))
     heads = figures("n", "ECE", "95 % interval", "plain ECE", "too sure by")
     title = "Calibration: confidence and the share of right (exact) answers"
     return Table([*texts("system", "confidence"), *heads], rows, title)
@@ -147,21 +148,21 @@ def calibration_table(report: Report) -> Table:
 
 def disputed_table(report: Report) -> Table:
     """Show the examples on which the systems' scores differ most, with all answers."""
-    found = report.disagreement
-    if found is None:
+    disagreement = report.disagreement
+    if disagreement is None:
         return Table([], [])
     rows = []
-    for index in found.order[:DISPUTED]:
+    for index in disagreement.order[:DISPUTED]:
         expected = " | ".join(dict.fromkeys(report.references[index])) or "(no answer)"
         rows.append(Row([report.ids[index], "(gold)", "", _shortened(expected)]))
         for system in report.systems:
-            value = Figure(system.scores[found.score].per_example[index], 1)
+            value = Figure(system.scores[disagreement.score].per_example[index], 1)
             answer = system.predictions[index]
             listed = "(missing)" if answer is None else _shortened(answer)
             is_last = system is report.systems[-1]
             rows.append(Row(["", system.name, value, listed], ends_section=is_last))
-    heads = [*texts("id", "system"), *figures(found.score), *texts("answer")]
-    return Table(heads, rows, f"Disagreement: {_count(found.order, 'example')}, the widest")
+    heads = [*texts("id", "system"), *figures(disagreement.score), *texts("answer")]
+    return Table(heads, rows, f"Disagreement: {_count(disagreement.order, 'example')}, the widest")
 
 
 def _without_answer(system: SystemScores) -> str:
@@ -169,12 +170,12 @@ def _without_answer(system: SystemScores) -> str:
     return f"missing {system.missing}, failed {system.failed}" if any_lost else ""
 
 
-def _in_slice(found: Mapping[str, float], scores: int) -> Cell:
+def _in_slice(score: Mapping[str, float], count: int) -> Cell:
     """Format a value with its interval, on a second line if there are many scores."""
-    figure = Figure(found["value"], 1, found["low"], found["high"])
-    if scores <= ON_ONE_LINE:
+    figure = Figure(score["value"], 1, score["low"], score["high"])
+    if count <= ON_ONE_LINE:
         return figure
-    return f"{found['value']:.1f}\n{shown_interval(found['low'], found['high'])}"
+    return f"{score['value']:.1f}\n{shown_interval(score['low'], score['high'])}"
 
 
 def _count(things: Sequence[object], name: str) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import fmean, variance
 from typing import Any
 
@@ -46,7 +47,7 @@ class Verdicts:
     @property
     def failed(self) -> int:
         """The number of missing verdicts."""
-        return sum(each.verdict is None for given in self.examples for each in given)
+        return sum(verdict.verdict is None for verdict in chain.from_iterable(self.examples))
 
     @property
     def are_none(self) -> bool:
@@ -56,55 +57,53 @@ class Verdicts:
     @property
     def first_failure(self) -> str:
         """The reason of the first failed verdict; "" if none failed."""
-        failures = (one.reason for own in self.examples for one in own if one.verdict is None)
-        return next(failures, "")
+        verdicts = chain.from_iterable(self.examples)
+        return next((verdict.reason for verdict in verdicts if verdict.verdict is None), "")
 
     @property
     def values(self) -> list[float]:
         """The mean score of each example's verdicts, 0..100; 0 if all failed."""
         return [
-            _mean(given) if given else value
-            for given, value in zip(self.examples, self.unasked, strict=True)
+            fmean(_scores(verdicts) or [0.0]) if verdicts else value
+            for verdicts, value in zip(self.examples, self.unasked, strict=True)
         ]
 
     def to_json(self) -> dict[str, Any]:
         """Return what metrics.json contains: counts of verdicts, and how far repeats differ."""
-        given = Counter(each.verdict for own in self.examples for each in own if each.verdict)
-        found: dict[str, Any] = {
-            "verdicts": {name: given[name] for name in VERDICTS},
+        counts = Counter(verdict.verdict for verdict in chain.from_iterable(self.examples))
+        summary: dict[str, Any] = {
+            "verdicts": {name: counts[name] for name in VERDICTS},
             "failed_verdicts": self.failed,
         }
         if self.repeats > 1:
-            found["repeats"] = self._spread()
+            summary["repeats"] = self._spread()
         if self.corrected is not None:
-            found["corrected"] = self.corrected.to_json()
+            summary["corrected"] = self.corrected.to_json()
         if self.judges:
-            found["judges"] = {
-                name: {"score": fmean(own.values), **own.to_json()}
-                for name, own in self.judges.items()
+            summary["judges"] = {
+                name: {"score": fmean(judge.values), **judge.to_json()}
+                for name, judge in self.judges.items()
             }
-        return found
+        return summary
 
     def _spread(self) -> dict[str, Any]:
         """Each repeat's score and their sample variance; the mean variance within examples."""
         scores = [
             fmean(
-                VERDICTS.get(own[repeat].verdict or "", value) if own else value
-                for own, value in zip(self.examples, self.values, strict=True)
+                VERDICTS.get(verdicts[repeat].verdict or "", value) if verdicts else value
+                for verdicts, value in zip(self.examples, self.values, strict=True)
             )
             for repeat in range(self.repeats)
         ]
-        own = [[VERDICTS[each.verdict] for each in ex if each.verdict] for ex in self.examples]
-        variances = [variance(values) for values in own if len(values) > 1]
-        found: dict[str, Any] = {"scores": scores, "variance": variance(scores)}
+        variances = [variance(values) for values in map(_scores, self.examples) if len(values) > 1]
+        spread: dict[str, Any] = {"scores": scores, "variance": variance(scores)}
         if variances:
-            found["variance_per_example"] = fmean(variances)
-        return found
+            spread["variance_per_example"] = fmean(variances)
+        return spread
 
 
-def _mean(given: Sequence[Verdict]) -> float:
-    values = [VERDICTS[each.verdict] for each in given if each.verdict]
-    return fmean(values) if values else 0.0
+def _scores(verdicts: Sequence[Verdict]) -> list[float]:
+    return [VERDICTS[verdict.verdict] for verdict in verdicts if verdict.verdict]
 
 
 def majority(judges: Sequence[Sequence[Verdict]]) -> Verdict:
@@ -114,15 +113,15 @@ def majority(judges: Sequence[Sequence[Verdict]]) -> Verdict:
     """
     votes = [vote for vote in map(most_given, judges) if vote]
     if not votes:
-        return next(each for given in judges for each in given)
+        return next(verdict for verdicts in judges for verdict in verdicts)
     counts = Counter(votes)
     best = max(counts.values())
     order = list(VERDICTS)
     chosen = max((name for name in counts if counts[name] == best), key=order.index)
-    return next(each for given in judges for each in given if each.verdict == chosen)
+    return next(verdict for verdicts in judges for verdict in verdicts if verdict.verdict == chosen)
 
 
-def most_given(given: Sequence[Verdict]) -> str | None:
+def most_given(verdicts: Sequence[Verdict]) -> str | None:
     """Return the most common verdict of the repeats, the first in a tie; None if all failed."""
-    counts = Counter(each.verdict for each in given if each.verdict)
+    counts = Counter(verdict.verdict for verdict in verdicts if verdict.verdict)
     return counts.most_common(1)[0][0] if counts else None
