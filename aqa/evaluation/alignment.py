@@ -44,60 +44,60 @@ def system_names(files: Sequence[Path]) -> list[str]:
         raise UsageError("give at least one file of predictions")
     if len({resolve_path(file) for file in files}) < len(files):
         raise UsageError("the same file of predictions is given twice")
-    places = [_named_after(file).parts[::-1] for file in files]
-    for names in zip(*places, strict=False):
+    paths = [_named_after(file).parts[::-1] for file in files]
+    for names in zip(*paths, strict=False):
         if len(set(names)) == len(names):
             return list(names)
     return [str(file) for file in files]
 
 
 def _named_after(file: Path) -> Path:
-    whole = resolve_path(file)
+    path = resolve_path(file)
     if file.is_dir():
-        return whole
-    return whole.parent if file.stem == "predictions" else whole.with_suffix("")
+        return path
+    return path.parent if file.stem == "predictions" else path.with_suffix("")
 
 
 def data_references(examples: Iterable[Example], form: Form) -> tuple[References, list[str]]:
     """Return the data's references and the ids without; DataError for repeated ids or no data."""
-    found: References = {}
+    references: References = {}
     without = []
     for example in examples:
-        if example.id in found:
+        if example.id in references:
             raise DataError(
                 f'the data holds the id "{example.id}" twice; each id names one example'
             )
         if example.answers is None:
             without.append(example.id)
-        found[example.id] = tuple(map(form, example.answers or ()))
-    if not found:
+        references[example.id] = tuple(map(form, example.answers or ()))
+    if not references:
         raise DataError("the data holds no examples to score")
-    return found, without
+    return references, without
 
 
 def file_references(systems: Sequence[System], form: Form) -> References:
     """Return the files' own references; they must agree and cover every id."""
-    found: dict[str, tuple[str, ...] | None] = {}
+    references: dict[str, tuple[str, ...] | None] = {}
     different = []
     for system in systems:
         for row in system.rows.values():
             answers = None if row.answers is None else tuple(map(form, row.answers))
             answers = row.answers if answers == row.answers else answers  # held once
-            known = found.setdefault(row.id, answers)
-            if known is None:
-                found[row.id] = answers
-            elif answers is not None and _texts(known) != _texts(answers):
+            earlier = references.setdefault(row.id, answers)
+            if earlier is None:
+                references[row.id] = answers
+            elif answers is not None and _texts(earlier) != _texts(answers):
                 different.append(row.id)
     if different:
         raise DataError(
             f"the files give different references for {counted_ids(different)}; compare answers to"
             " the same questions, or give the references with --data"
         )
-    if without := [key for key, answers in found.items() if answers is None]:
+    if without := [key for key, answers in references.items() if answers is None]:
         raise DataError(
             f"no file gives references for {counted_ids(without)}; give them with --data"
         )
-    return {key: answers for key, answers in found.items() if answers is not None}
+    return {key: answers for key, answers in references.items() if answers is not None}
 
 
 def _texts(references: Iterable[str]) -> set[str]:
@@ -118,13 +118,13 @@ def check_ids(
         rest = expected.keys() if has_data else set().union(*others)
         if (has_data or others) and rest.isdisjoint(system.rows):
             where = "the data" if has_data else "the other files"
-            there = first_ids(key for key in expected if key in rest)
+            wanted = first_ids(key for key in expected if key in rest)
             nfc = partial(normalize, "NFC")
             looks_alike = not set(map(nfc, rest)).isdisjoint(map(nfc, system.rows))
             hint = "; they look alike, but are in other forms of Unicode (NFC, NFD)"
             raise DataError(
                 f"no id of {system.file} is in {where}: it has {first_ids(system.rows)}; there are"
-                f" {there}{hint * looks_alike}; give predictions for these questions, or name the"
+                f" {wanted}{hint * looks_alike}; give predictions for these questions, or name the"
                 " column of its ids with --prediction-field id=COLUMN"
             )
     if without:
@@ -159,9 +159,10 @@ def check_alignment(
 def _other_references(system: System, expected: References, form: Form) -> Iterator[str]:
     different = []
     for key, row in system.rows.items():
-        own, there = _texts(map(form, row.answers or ())), _texts(expected.get(key, ()))
-        is_known = row.answers is not None and key in expected
-        if is_known and (not own <= there or bool(own) != bool(there)):  # many tools keep just one
+        in_file, in_data = _texts(map(form, row.answers or ())), _texts(expected.get(key, ()))
+        has_both = row.answers is not None and key in expected
+        # Many tools keep just one.
+        if has_both and (not in_file <= in_data or bool(in_file) != bool(in_data)):
             different.append(key)
     if different:
         ids = counted_ids(different)
@@ -181,9 +182,9 @@ def compare_evidence(
     if len(systems) < 2:
         return
     plans = [(system, evidence_plan_of(system)) for system in systems]
-    known = [(system, plan) for system, plan in plans if plan]
-    for system, plan in known[1:]:
-        first, first_plan = known[0]
+    recorded = [(system, plan) for system, plan in plans if plan]
+    for system, plan in recorded[1:]:
+        first, first_plan = recorded[0]
         problem = different_plans(first_plan, plan) or _different_passages(first, system, expected)
         if problem:
             problem = f"{first.name} and {system.name} were given different evidence ({problem})"
@@ -231,27 +232,27 @@ def _manifest(file: Path) -> Mapping[str, Any]:
     return read_manifest(file if file.is_dir() else file.parent)
 
 
-def different_plans(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def different_plans(plan: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Describe how two evidence plans differ; "" if they don't."""
     return ", ".join(
-        f"{key} {_of_plan(key, one)} and {_of_plan(key, other)}"
-        for key in {**one, **other}
-        if one.get(key) != other.get(key)
+        f"{key} {_of_plan(key, plan)} and {_of_plan(key, other)}"
+        for key in {**plan, **other}
+        if plan.get(key) != other.get(key)
     )
 
 
 def _of_plan(key: str, plan: Mapping[str, Any]) -> str:
     if key != "passages":
         return json.dumps(plan.get(key))
-    found = plan.get(key)  # the hash of --passages and its corpus
-    return f"of a file (SHA-256 {found[:8]}...)" if isinstance(found, str) else "of the data"
+    sha256 = plan.get(key)  # the hash of --passages and its corpus
+    return f"of a file (SHA-256 {sha256[:8]}...)" if isinstance(sha256, str) else "of the data"
 
 
-def _different_passages(one: System, other: System, expected: References) -> str:
+def _different_passages(system: System, other: System, expected: References) -> str:
     """Describe examples whose passages differ under one plan, because the data differ."""
     different = []
-    for key in (key for key in expected if key in one.rows and key in other.rows):
-        chosen, others = _chosen_passages(one.rows[key]), _chosen_passages(other.rows[key])
+    for key in (key for key in expected if key in system.rows and key in other.rows):
+        chosen, others = _chosen_passages(system.rows[key]), _chosen_passages(other.rows[key])
         if chosen and others and chosen != others:
             different.append(key)
     return f"other passages for {counted_ids(different)}" if different else ""
@@ -277,5 +278,5 @@ def counted_ids(ids: Sequence[str]) -> str:
 
 def first_ids(ids: Iterable[str]) -> str:
     """Format the first three ids."""
-    found = list(ids)
-    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    listed = list(ids)
+    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")

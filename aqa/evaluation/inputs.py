@@ -37,10 +37,10 @@ READS_QUESTIONS = "language"  # the only metric that does
 Predicted = Path | NamedPredictions | System  # what to score: in a file or in memory
 
 
-def file_of(each: Predicted) -> Path | None:
+def file_of(predicted: Predicted) -> Path | None:
     """Return the file or run folder of predictions; None if they are in memory."""
-    found = each.found if isinstance(each, NamedPredictions) else each
-    return found if isinstance(found, Path) else None
+    source = predicted.found if isinstance(predicted, NamedPredictions) else predicted
+    return source if isinstance(source, Path) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,37 +105,37 @@ def align(
     warnings: list[str] = []
     form = unicode_form(scoring.normalize)
     contexts = Contexts()
-    given, without = None, list[str]()
+    from_data, without = None, list[str]()
     if references is not None:
-        kept = contexts.kept(references, scoring.cluster, columns)
-        given, without = alignment.data_references(kept, form)
-    systems = _read_systems(sources, given, contexts.questions, scoring, warnings)
-    expected = alignment.file_references(systems, form) if given is None else given
-    alignment.check_ids(systems, expected, given is not None, without)
+        examples = contexts.kept(references, scoring.cluster, columns)
+        from_data, without = alignment.data_references(examples, form)
+    systems = _read_systems(sources, from_data, contexts.questions, scoring, warnings)
+    expected = alignment.file_references(systems, form) if from_data is None else from_data
+    alignment.check_ids(systems, expected, from_data is not None, without)
     stopped = stopped_runs(systems)
     systems, expected, notes = restrict_to_common(stopped, systems, expected)
     warnings += notes
     if stopped:
         profile, cluster = stopped[0].settled(scoring.profile, scoring.cluster)
         scoring = replace(scoring, profile=profile, cluster=cluster)
-    warnings += alignment.check_alignment(systems, expected, given is not None, form)
+    warnings += alignment.check_alignment(systems, expected, from_data is not None, form)
     warnings += alignment.compare_evidence(systems, expected, scoring.allow_different_evidence)
-    contexts = contexts.of(expected, given, systems)
+    contexts = contexts.of(expected, from_data, systems)
     questions = contexts.questions
     languages = example_languages(list(expected.values()), questions, contexts.languages)
     profile = choose_profile(scoring.profile, languages)
     warnings += profile_warnings(profile, languages)
-    asked = questions if READS_QUESTIONS in scoring.metrics else ()
-    common = partial(replace, questions=asked, known_languages=languages)
-    pairs = {own.name: common(_pairs(own, expected, profile, scoring)) for own in systems}
+    needed = questions if READS_QUESTIONS in scoring.metrics else ()
+    common = partial(replace, questions=needed, known_languages=languages)
+    pairs = {system.name: common(_pairs(system, expected, profile, scoring)) for system in systems}
     labels, cluster = contexts.labels, scoring.cluster
     warnings += label_by_rows(labels, expected, systems, cluster)
     clusters = clustering.choose_clusters(cluster, labels)
     warnings += clustering.cluster_warnings(cluster, labels, clusters)
     if stopped:
         clusters = replace(clusters, sequence=stopped[0].sequence)
-    own = contexts.columns or [{}] * len(expected)
-    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, own)
+    by_example = contexts.columns or [{}] * len(expected)
+    return Aligned(systems, expected, profile, languages, pairs, warnings, clusters, by_example)
 
 
 def _read_systems(
@@ -148,13 +148,13 @@ def _read_systems(
     ids = None if references is None else list(references)
     fields = Fields.parse(scoring.prediction_fields)
     systems = []
-    for each in _named(sources):
-        if isinstance(each, NamedPredictions):
-            at_hand = not isinstance(each.found, Path)
-            file = each.name if at_hand else str(each.found)
-            rows = read_predictions(each, ids, questions, fields, warnings.append)
-            each = System(each.name, file, rows, {} if at_hand else None)
-        systems.append(each)
+    for predicted in _named(sources):
+        if isinstance(predicted, NamedPredictions):
+            at_hand = not isinstance(predicted.found, Path)
+            file = predicted.name if at_hand else str(predicted.found)
+            rows = read_predictions(predicted, ids, questions, fields, warnings.append)
+            predicted = System(predicted.name, file, rows, {} if at_hand else None)
+        systems.append(predicted)
     if scoring.answer is None:
         return systems
     return [_cleaned_again(system, scoring.answer, warnings) for system in systems]
@@ -162,18 +162,18 @@ def _read_systems(
 
 def _named(sources: Sequence[Predicted]) -> Iterator[System | NamedPredictions]:
     """Name each file with `system_names`; the others already have names."""
-    files = [each for each in sources if isinstance(each, Path)]
+    files = [source for source in sources if isinstance(source, Path)]
     names = iter(alignment.system_names(files) if files or not sources else ())
-    for each in sources:
-        yield NamedPredictions(next(names), each) if isinstance(each, Path) else each
+    for source in sources:
+        yield NamedPredictions(next(names), source) if isinstance(source, Path) else source
 
 
 def read_references(source: Source, progress: Progress) -> Iterable[Example]:
     """Return the data's examples, checked and re-iterable; DataError if they are bad."""
-    found = survey(source)
-    for note in found.notes:
+    surveyed = survey(source)
+    for note in surveyed.notes:
         progress.note(note)
-    return Anew(partial(read_examples, source, found))
+    return Anew(partial(read_examples, source, surveyed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +186,16 @@ class Anew:
         return self.read()
 
 
-def _cleaned_again(system: System, kept: AnswerPart, warnings: list[str]) -> System:
+def _cleaned_again(system: System, part: AnswerPart, warnings: list[str]) -> System:
     """Clean a system's answers again, from raw texts where its rows have them."""
-    raw = {key: cleaned_again(row.metadata, kept) for key, row in system.rows.items()}
+    raw = {key: cleaned_again(row.metadata, part) for key, row in system.rows.items()}
     if all(text is None for text in raw.values()):
         warnings.append(f"{system.name}: it has no raw texts, so its stored answers are cleaned")
     rows = {}
     for key, row in system.rows.items():
         text = raw[key]
         if text is None and row.prediction is not None:
-            text = clean_answer(row.prediction, (), kept).text
+            text = clean_answer(row.prediction, (), part).text
         rows[key] = row if text is None else replace(row, prediction=text)
     return replace(system, rows=rows)
 

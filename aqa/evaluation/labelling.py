@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 
 from aqa.errors import DataError, UsageError
-from aqa.evaluation.judge.judging import seen
+from aqa.evaluation.judge.judging import evidence_seen
 from aqa.evaluation.judge.labels import BLIND_KEY, Sampled, blinded
 from aqa.evaluation.predictions import AnsweredRow
 from aqa.evaluation.results import LabelledDifference, Report, SystemScores
@@ -105,7 +105,7 @@ def _recorded_question(row: AnsweredRow | None) -> str:
 
 
 def _passages(example: Example, row: AnsweredRow | None) -> str:
-    read = seen(example, row).passages
+    read = evidence_seen(example, row).passages
     texts = ("\n".join(filter(None, (passage.title, passage.text))) for passage in read)
     return "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, 1))
 

@@ -92,7 +92,7 @@ class LabelledDifference(Facts):
 class SystemScores:
     """One system's scores. `groups` holds `has_answer` and `no_answer`: n and mean scores.
 
-    `slice_places` are the indices of the examples in each group of `slices`. `predictions` (as
+    `slice_indices` are the indices of the examples in each group of `slices`. `predictions` (as
     compared), `categories` (see `mistakes`) and `rows` (as read) match the ids. `abstention` is
     None if it answered everything and all is answerable, `risk_coverage` without confidences,
     `calibration` if none is a probability. `verdicts` are a judge's. `manifest` is that of the
@@ -106,7 +106,7 @@ class SystemScores:
     scores: Mapping[str, Score]
     groups: Mapping[str, Mapping[str, float]]
     slices: Slices = field(default_factory=dict)
-    slice_places: Groups = field(default_factory=dict)
+    slice_indices: Groups = field(default_factory=dict)
     predictions: tuple[str | None, ...] = ()
     categories: tuple[str, ...] = ()
     abstention: Abstention | None = None

@@ -173,7 +173,7 @@ def _described(
         scores,
         slices.means_by_answer(pairs, scores),
         slices={key: slices.slice_scores(each, scores, clusters) for key, each in groups.items()},
-        slice_places=groups,
+        slice_indices=groups,
         predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
         abstention=abstention(pairs, clusters),

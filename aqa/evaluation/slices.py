@@ -58,27 +58,27 @@ def _yes(value: object) -> str | None:
     return {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
 
 
-def _gold_rank(found: _Example) -> str | None:
-    ranks = evidence_of(found.row).get("gold_ranks")
+def _gold_rank(example: _Example) -> str | None:
+    ranks = evidence_of(example.row).get("gold_ranks")
     if ranks is None:
         return None
     return _steps(min(ranks), (1, 2, 3, 5, 10, 20)) if ranks else "none"
 
 
 BUILT_IN: Mapping[str, Callable[[_Example], str | None]] = {
-    "language": lambda found: KOREAN if found.language == KOREAN else "other",
+    "language": lambda example: KOREAN if example.language == KOREAN else "other",
     # Characters of the shortest reference.
-    "answer_length": lambda found: _steps(
-        min(map(len, found.expected), default=0), (5, 10, 20, 50)
+    "answer_length": lambda example: _steps(
+        min(map(len, example.expected), default=0), (5, 10, 20, 50)
     ),
     # Characters of the evidence that the reader saw.
-    "evidence_length": lambda found: _steps(
-        evidence_of(found.row).get("characters"), (500, 1000, 2000, 4000, 8000)
+    "evidence_length": lambda example: _steps(
+        evidence_of(example.row).get("characters"), (500, 1000, 2000, 4000, 8000)
     ),
     "gold_rank": _gold_rank,
-    "gold_in_evidence": lambda found: _yes(evidence_of(found.row).get("gold_in_evidence")),
-    "answerable": lambda found: _yes(bool(found.expected)),
-    "abstained": lambda found: _yes(found.has_abstained),
+    "gold_in_evidence": lambda example: _yes(evidence_of(example.row).get("gold_in_evidence")),
+    "answerable": lambda example: _yes(bool(example.expected)),
+    "abstained": lambda example: _yes(example.has_abstained),
 }
 
 
@@ -99,8 +99,8 @@ def group_examples(
     if not keys:
         return {}
     facts = (pairs.expected, pairs.abstained, rows, pairs.languages)
-    examples = [_Example(*found) for found in zip(*facts, strict=True)]
-    found: Groups = {}
+    examples = [_Example(*fields) for fields in zip(*facts, strict=True)]
+    by_key: Groups = {}
     for key in keys:
         in_data = any(key in columns for columns in data)
         groups: dict[str, list[int]] = {}
@@ -116,8 +116,8 @@ def group_examples(
                 f'"{key}" has {len(groups)} values, too many to be slices; name a column of at'
                 f" most {MOST_GROUPS}"
             )
-        found[key] = {name: groups[name] for name in sorted(groups, key=_order)}
-    return found
+        by_key[key] = {name: groups[name] for name in sorted(groups, key=_order)}
+    return by_key
 
 
 def check_known(systems: Sequence[Groups]) -> None:
@@ -140,25 +140,25 @@ def slice_scores(
     groups: Mapping[str, Sequence[int]], scores: Mapping[str, Score], clusters: Clusters
 ) -> dict[str, dict[str, Any]]:
     """Score the groups of a key: n, and each score with its 95 % interval."""
-    found: dict[str, dict[str, Any]] = {}
-    known = [score for score in scores.values() if score.per_example]
+    results: dict[str, dict[str, Any]] = {}
+    scored = [score for score in scores.values() if score.per_example]
     for name, indices in groups.items():
-        found[name] = {"n": len(indices)}
-        columns = [[score.per_example[index] for index in indices] for score in known]
-        if not known:
+        results[name] = {"n": len(indices)}
+        columns = [[score.per_example[index] for index in indices] for score in scored]
+        if not scored:
             continue
         intervals = mean_intervals(np.array(columns).T, clusters.at(indices)).intervals()
-        for score, values, (low, high, _) in zip(known, columns, intervals, strict=True):
-            found[name][score.name] = {"value": fmean(values), "low": low, "high": high}
-    return found
+        for score, values, (low, high, _) in zip(scored, columns, intervals, strict=True):
+            results[name][score.name] = {"value": fmean(values), "low": low, "high": high}
+    return results
 
 
 def _row_value(row: AnsweredRow | None, key: str) -> object:
     """Return a row's value of a column or, as in run folders for titles, of a cluster label."""
     if row is None:
         return None
-    found = value_called(row.metadata, key)
-    return read_labels(row.metadata.get("clusters")).get(key) if found is None else found
+    value = value_called(row.metadata, key)
+    return read_labels(row.metadata.get("clusters")).get(key) if value is None else value
 
 
 def _order(name: str) -> tuple[bool, float, str]:
@@ -192,10 +192,11 @@ def compare_slices(
     `groups` and `values` are by system. Groups that depend on what a reader saw or said may
     contain other examples for another system; such systems are not compared.
     """
-    found = {}
+    by_key = {}
     for key in next(iter(groups.values())) if len(values) > 1 else ():
         measured = []
-        for group, systems, indices in _of_same_examples({one: groups[one][key] for one in values}):
+        by_system = {system: groups[system][key] for system in values}
+        for group, systems, indices in _of_same_examples(by_system):
             if len(systems) > 1 and baseline in (None, *systems):
                 part = {
                     system: {
@@ -205,8 +206,8 @@ def compare_slices(
                     for system in systems
                 }
                 measured.append((group, measure(part, clusters.at(indices), baseline, seed)))
-        found[key] = corrected_groups(measured)
-    return found
+        by_key[key] = corrected_groups(measured)
+    return by_key
 
 
 def corrected_groups(
@@ -215,23 +216,23 @@ def corrected_groups(
     """Correct each metric's comparisons over all groups; return them by group."""
     families: dict[str, list[tuple[Group, Measured]]] = {}
     for group, by_metric in measured:
-        for metric, found in by_metric.items():
-            families.setdefault(metric, []).extend((group, one) for one in found)
+        for metric, pairs in by_metric.items():
+            families.setdefault(metric, []).extend((group, pair) for pair in pairs)
     compared: dict[Group, list[Comparison]] = {}
     for family in families.values():
-        adjusted = corrected([one for _, one in family])
+        adjusted = corrected([pair for _, pair in family])
         for (group, _), comparison in zip(family, adjusted, strict=True):
             compared.setdefault(group, []).append(comparison)
-    return {group: tuple(found) for group, found in compared.items()}
+    return {group: tuple(pairs) for group, pairs in compared.items()}
 
 
 def _of_same_examples(
     groups: Mapping[str, Mapping[str, Sequence[int]]],
 ) -> Iterator[tuple[str, list[str], tuple[int, ...]]]:
     """Yield each group with the systems for which it contains the same examples."""
-    for group in dict.fromkeys(name for own in groups.values() for name in own):
-        found: dict[tuple[int, ...], list[str]] = {}
-        for system, own in groups.items():
-            if group in own:
-                found.setdefault(tuple(own[group]), []).append(system)
-        yield from ((group, systems, indices) for indices, systems in found.items())
+    for group in dict.fromkeys(group for by_group in groups.values() for group in by_group):
+        systems_of: dict[tuple[int, ...], list[str]] = {}
+        for system, by_group in groups.items():
+            if group in by_group:
+                systems_of.setdefault(tuple(by_group[group]), []).append(system)
+        yield from ((group, systems, indices) for indices, systems in systems_of.items())

@@ -44,7 +44,7 @@ class JudgeVerdict(BaseModel):
     reason: str = Field(description="Two sentences at most, in the language of the question.")
     verdict: Annotated[
         Literal["correct", "partially_correct", "incorrect", "unsupported"],
-        BeforeValidator(lambda given: _plain(given) if isinstance(given, str) else given),
+        BeforeValidator(lambda value: _plain(value) if isinstance(value, str) else value),
     ] = Field(description="As the instructions define it.")
 
 
@@ -53,10 +53,10 @@ def _plain(verdict: str) -> str:
     return re.sub(r"[\W_]+", "_", verdict.lower()).strip("_")
 
 
-VERDICT = ResponseSchema.of("verdict", JudgeVerdict, lambda found: StructuredAnswer(found.verdict))
+VERDICT = ResponseSchema.of("verdict", JudgeVerdict, lambda value: StructuredAnswer(value.verdict))
 
 
-Known = dict[str, tuple[int, Verdict]]  # by key: the index in the journal, and the verdict
+Recorded = dict[str, tuple[int, Verdict]]  # by key: the index in the journal, and the verdict
 
 
 class Judging:
@@ -92,7 +92,7 @@ class Judging:
         reader.check()
         self._fingerprint = {
             "reader": dict(reader.identity()),
-            "prompts": {name: made.sha256 for name, made in self._templates.items()},
+            "prompts": {name: template.sha256 for name, template in self._templates.items()},
         }
         model = re.sub(r"[^\w.-]+", "-", config.backend.model)
         self.folder = folder / f"{model}-{_digest(self._fingerprint)}"
@@ -104,9 +104,8 @@ class Judging:
 
     def signature_of(self, model: str) -> str:
         """Return the signature of judges with these names and this configuration."""
-        prompts = "+".join(
-            dict.fromkeys(f"{made.name}@{made.sha256[:8]}" for made in self._templates.values())
-        )
+        templates = self._templates.values()
+        prompts = "+".join(dict.fromkeys(f"{one.name}@{one.sha256[:8]}" for one in templates))
         temperature = f"{self._config.generation.temperature:g}"
         if "temperature" in self._left_out:
             temperature = "default"  # the model's own, the only one it accepts
@@ -137,7 +136,7 @@ class Judging:
             open_run(self.folder, VERB) as run,
             Journal(self.folder, self._fingerprint, fresh=False) as journal,
         ):
-            known = _read_verdicts(journal.rows(maxsize))
+            recorded = _read_verdicts(journal.rows(maxsize))
             served = run.previous.get("served") or {}
             manifest = {"config": as_raw(self._config), "fingerprint": self._fingerprint}
             run.start({"verb": VERB, **manifest, "served": served})
@@ -146,26 +145,26 @@ class Judging:
             for repeat in range(self._repeats):
                 reader = self._reader(repeat)
                 reader.resume(journal.spent, served, self.folder)
-                todo = self._missing(cases, reader, repeat, known, keys)
+                todo = self._missing(cases, reader, repeat, recorded, keys)
                 with run.recording(partial(_served, reader, journal)):
-                    self._ask(reader, todo, known, journal)
+                    self._ask(reader, todo, recorded, journal)
                 asked += len(todo)
                 served = dict(reader.facts(journal.spent))
             run.update({"status": "done", "served": served})
         self._left_out = served.get("left_out", [])
-        verdicts = {name: tuple(known[key][1] for key in own) for name, own in keys.items()}
-        facts = {"folder": str(self.folder), "asked": asked, **_known(served)}
+        verdicts = {case: tuple(recorded[key][1] for key in keys[case]) for case in keys}
+        facts = {"folder": str(self.folder), "asked": asked, **_drop_unknown(served)}
         return Judged(verdicts, facts, self._repeats)
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Estimate the cost of the verdicts not yet known; nothing is asked or written."""
-        known = _read_verdicts(read_lines(self.folder / JOURNAL))
-        found = []
+        recorded = _read_verdicts(read_lines(self.folder / JOURNAL))
+        estimates = []
         for repeat in range(self._repeats):
             reader = self._reader(repeat)
-            todo = self._missing(cases, reader, repeat, known, {})
-            found.append(reader.estimate_cost(prompt for _, prompt in todo.values()))
-        return reduce(add, found)
+            todo = self._missing(cases, reader, repeat, recorded, {})
+            estimates.append(reader.estimate_cost(prompt for _, prompt in todo.values()))
+        return reduce(add, estimates)
 
     def _reader(self, repeat: int) -> Gpt4Backend:
         """Make the reader of a repeat; with the same seed, verdicts would be the same."""
@@ -177,34 +176,34 @@ class Judging:
         cases: Cases,
         reader: Gpt4Backend,
         repeat: int,
-        known: Known,
+        recorded: Recorded,
         keys: dict[tuple[str, str], list[str]],
     ) -> dict[str, tuple[Case, Prompt]]:
         """Find the prompts without a known verdict, and record the key of every case."""
         todo: dict[str, tuple[Case, Prompt]] = {}
-        numbers = count(1 + max((number for number, _ in known.values()), default=-1))
+        numbers = count(1 + max((number for number, _ in recorded.values()), default=-1))
         for case in cases():
             template = self._templates[case.language]
-            given = "\n".join(case.references or template.no_answer[:1])
-            values = {"references": given, "answer": case.answer}
+            references = "\n".join(case.references or template.no_answer[:1])
+            values = {"references": references, "answer": case.answer}
             prompt = Prompt(case.id, 0, case.question, case.evidence, template, values=values)
-            shown = [repeat, [(turn.role, turn.content) for turn in prompt.messages]]
-            key = hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+            content = [repeat, [(turn.role, turn.content) for turn in prompt.messages]]
+            key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
             keys.setdefault((case.system, case.id), []).append(key)
-            if key in todo or (key in known and known[key][1].verdict is not None):
+            if key in todo or (key in recorded and recorded[key][1].verdict is not None):
                 continue
-            number = known[key][0] if key in known else next(numbers)
+            number = recorded[key][0] if key in recorded else next(numbers)
             try:
                 todo[key] = (case, replace(reader.fit(prompt), id=key, index=number))
             except PromptError as error:
-                known[key] = (-1, Verdict(None, str(error)))
+                recorded[key] = (-1, Verdict(None, str(error)))
         return todo
 
     def _ask(
         self,
         reader: Gpt4Backend,
         todo: Mapping[str, tuple[Case, Prompt]],
-        known: Known,
+        recorded: Recorded,
         journal: Journal,
     ) -> None:
         if not todo:
@@ -216,7 +215,7 @@ class Judging:
         prompts = (prompt for _, prompt in todo.values())
         with self._progress.task("Judging", len(todo), "verdicts") as bar, reader:
             for prompt, row in journal.record(reader.generate(prompts), line):
-                known[prompt.id] = (prompt.index, _said(row))
+                recorded[prompt.id] = (prompt.index, _verdict_of(row))
                 bar.advance(1, reader.live())
 
 
@@ -224,10 +223,10 @@ def _digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_unknown(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Drop unknown values, such as money without a price."""
     return {
-        name: _known(value) if isinstance(value, Mapping) else value
+        name: _drop_unknown(value) if isinstance(value, Mapping) else value
         for name, value in facts.items()
         if value is not None
     }
@@ -241,16 +240,16 @@ def _row(case: Case, prediction: Prediction) -> dict[str, Any]:
     """Build the journal row of a verdict; its case is the first one it was asked for."""
     row = {"id": prediction.id, "example": case.id, "system": case.system, "answer": case.answer}
     if prediction.error is None and prediction.raw is not None:
-        found = read_object(prediction.raw, JudgeVerdict)
-        verdict = Verdict(found.verdict, found.reason).to_json()
+        parsed = read_object(prediction.raw, JudgeVerdict)
+        verdict = Verdict(parsed.verdict, parsed.reason).to_json()
     else:
         verdict = Verdict(None, prediction.error or "").to_json() | filled({"raw": prediction.raw})
     return row | verdict | filled({"model": prediction.model or None}) | cost_fields(prediction)
 
 
-def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Known:
-    return {row["id"]: (row["index"], _said(row)) for row in rows}
+def _read_verdicts(rows: Iterable[Mapping[str, Any]]) -> Recorded:
+    return {row["id"]: (row["index"], _verdict_of(row)) for row in rows}
 
 
-def _said(row: Mapping[str, Any]) -> Verdict:
+def _verdict_of(row: Mapping[str, Any]) -> Verdict:
     return Verdict(row.get("verdict"), str(row.get("reason", row.get("error", ""))))

@@ -34,18 +34,18 @@ def judge_systems(
     """
     judged = judge.ask(cases_of(examples, aligned, judge.joined))
     ids = list(aligned.expected)
-    found = {
+    by_system = {
         name: _verdicts(name, pairs, judge.signature, judged, ids)
         for name, pairs in aligned.pairs.items()
     }
     facts = dict(judged.facts)
     if labels is not None:
-        facts["human_labels"] = compare_labels(labels, found, ids).to_json()
-        clusters = aligned.clusters
-        found = {name: _corrected(name, own, labels, ids, clusters) for name, own in found.items()}
-    for name, own in found.items():
-        aligned.warnings.extend(_failures(name, own))
-    pairs = {name: replace(own, verdicts=found[name]) for name, own in aligned.pairs.items()}
+        facts["human_labels"] = compare_labels(labels, by_system, ids).to_json()
+        for name, verdicts in by_system.items():
+            by_system[name] = _corrected(name, verdicts, labels, ids, aligned.clusters)
+    for name, verdicts in by_system.items():
+        aligned.warnings.extend(_failures(name, verdicts))
+    pairs = {name: replace(old, verdicts=by_system[name]) for name, old in aligned.pairs.items()}
     return replace(aligned, pairs=pairs), facts
 
 
@@ -56,32 +56,32 @@ def _failures(system: str, verdicts: Verdicts) -> Iterator[str]:
             f"{system}: {verdicts.failed} verdicts of the judge failed and count 0 (the first:"
             f" {verdicts.first_failure}); run the same command again to retry them{none}"
         )
-    for name, own in verdicts.judges.items():
-        if own.failed:
+    for name, judge in verdicts.judges.items():
+        if judge.failed:
             yield (
-                f"{system}: {own.failed} verdicts of the judge {name} failed and have no vote"
-                f" (the first: {own.first_failure})"
+                f"{system}: {judge.failed} verdicts of the judge {name} failed and have no vote"
+                f" (the first: {judge.first_failure})"
             )
 
 
 def _verdicts(
-    system: str, pairs: Pairs, signature: str, judged: Judged, ids: Iterable[str]
+    system: str, pairs: Pairs, signature: str, judged: Judged, ids: Sequence[str]
 ) -> Verdicts:
     """Order a system's verdicts like its pairs, for a panel also per judge."""
-    ids = list(ids)
-    given = tuple(judged.verdicts.get((system, key), ()) for key in ids)
-    judges = {name: _verdicts(system, pairs, name, own, ids) for name, own in judged.judges.items()}
-    return Verdicts(given, pairs.abstention_scores, judged.repeats, signature, judges)
+    verdicts = tuple(judged.verdicts.get((system, key), ()) for key in ids)
+    judges = judged.judges.items()
+    by_judge = {name: _verdicts(system, pairs, name, judge, ids) for name, judge in judges}
+    return Verdicts(verdicts, pairs.abstention_scores, judged.repeats, signature, by_judge)
 
 
 def _corrected(
     system: str, verdicts: Verdicts, labels: Labels, ids: Sequence[str], clusters: Clusters
 ) -> Verdicts:
     """Add the score corrected by people's labels, as far as they cover this system."""
-    found = {index: _label(labels, system, key) for index, key in enumerate(ids)}
-    counted = {index: VERDICTS[label] for index, label in found.items() if label is not None}
-    asked = list(map(bool, verdicts.examples))
-    return replace(verdicts, corrected=correct(verdicts.values, asked, counted, clusters))
+    by_index = {index: _label(labels, system, key) for index, key in enumerate(ids)}
+    counted = {index: VERDICTS[label] for index, label in by_index.items() if label is not None}
+    judged = list(map(bool, verdicts.examples))
+    return replace(verdicts, corrected=correct(verdicts.values, judged, counted, clusters))
 
 
 def _label(labels: Labels, system: str, key: str) -> str | None:
@@ -102,32 +102,32 @@ def cases_of(examples: Iterable[Example], aligned: Aligned, joined: bool) -> Cas
     indices = {key: index for index, key in enumerate(aligned.expected)}
 
     def cases() -> Iterator[Case]:
-        for example in (each for each in examples if each.id in indices):
+        for example in (example for example in examples if example.id in indices):
             if not example.question:
                 raise DataError(
                     f'the data has no question for "{example.id}", which the judge needs'
                 )
             index = indices[example.id]
             for system in systems:
-                own = pairs[system.name]
-                answer = own.predictions[index]
+                answers = pairs[system.name]
+                answer = answers.predictions[index]
                 if answer is None or is_blank(answer):
                     continue
-                if not own.abstention_scores[index]:
+                if not answers.abstention_scores[index]:
                     yield Case(
                         system.name,
                         example.id,
                         example.question,
-                        seen(example, system.rows.get(example.id)),
-                        own.expected[index],
+                        evidence_seen(example, system.rows.get(example.id)),
+                        answers.expected[index],
                         answer,
-                        "en" if own.profiles[index].name == "squad" else "ko",
+                        "en" if answers.profiles[index].name == "squad" else "ko",
                     )
 
     return cases
 
 
-def seen(example: Example, row: AnsweredRow | None) -> Evidence:
+def evidence_seen(example: Example, row: AnsweredRow | None) -> Evidence:
     """Return the passages that a reader saw, or all of them if its row does not say."""
     by_rank = {passage.rank: passage for passage in example.passages}
     ranks = evidence_of(row).get("ranks")
@@ -140,27 +140,27 @@ def check_passages(manifests: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise UsageError for systems that used a retriever's passages, which were not joined."""
     for name, manifest in manifests.items():
         sources = manifest.get("sources")
-        given = sources.get("passages") if isinstance(sources, dict) else None
-        if given:
+        passages = sources.get("passages") if isinstance(sources, dict) else None
+        if passages:
             raise UsageError(
-                f"{name} was given the passages of {given['name']}; name them with --passages (and"
-                " --corpus), so that the judge sees them, too"
+                f"{name} was given the passages of {passages['name']}; name them with --passages"
+                " (and --corpus), so that the judge sees them, too"
             )
 
 
-def compare_labels(labels: Labels, found: Mapping[str, Verdicts], ids: Sequence[str]) -> Agreement:
+def compare_labels(labels: Labels, judged: Mapping[str, Verdicts], ids: Sequence[str]) -> Agreement:
     """Compare the verdicts with people's labels of the same answers.
 
     Raises:
         DataError: no labelled answer was judged, or the labels' systems are not known.
     """
-    if len(found) > 1 and any(system is None for system, _ in labels):
+    if len(judged) > 1 and any(system is None for system, _ in labels):
         raise DataError("the labels need a column system, since several systems are evaluated")
     pairs = []
-    for system, verdicts in found.items():
-        for key, given in zip(ids, verdicts.examples, strict=True):
+    for system, verdicts in judged.items():
+        for key, repeats in zip(ids, verdicts.examples, strict=True):
             label = _label(labels, system, key)
-            verdict = most_given(given)
+            verdict = most_given(repeats)
             if label is not None and verdict is not None:
                 pairs.append((label, verdict))
     if not pairs:

@@ -44,26 +44,27 @@ def facts(report: Report) -> Json:
             {"name": name, "label": label, "meaning": CATEGORIES[name]}
             for name, label in SHORT_CATEGORIES.items()
         ],
-        "slices": {key: _groups(report, key) for key in report.systems[0].slice_places},
+        "slices": {key: _groups(report, key) for key in report.systems[0].slice_indices},
         "block": BLOCK,
     }
 
 
 def _groups(report: Report, key: str) -> list[str]:
-    return list(dict.fromkeys(name for own in report.systems for name in own.slice_places[key]))
+    columns = [system.slice_indices[key] for system in report.systems]
+    return list(dict.fromkeys(group for groups in columns for group in groups))
 
 
 def _slices(report: Report) -> list[tuple[list[int | None], ...]]:
     """Return the number of the group of each example, key and system, as listed in the facts."""
-    found = []
-    for key in report.systems[0].slice_places:
-        columns: list[list[int | None]] = [[None] * len(report.systems) for _ in report.ids]
+    columns = []
+    for key in report.systems[0].slice_indices:
+        column: list[list[int | None]] = [[None] * len(report.systems) for _ in report.ids]
         for number, name in enumerate(_groups(report, key)):
             for series, system in enumerate(report.systems):
-                for place in system.slice_places[key].get(name, ()):
-                    columns[place][series] = number
-        found.append(columns)
-    return list(zip(*found, strict=True))
+                for index in system.slice_indices[key].get(name, ()):
+                    column[index][series] = number
+        columns.append(column)
+    return list(zip(*columns, strict=True))
 
 
 @dataclass(slots=True)
@@ -74,8 +75,8 @@ class Library:
     """
 
     questions: dict[str, str] = field(default_factory=dict)
-    places: dict[str, list[Json]] = field(default_factory=dict)
-    _known: dict[bytes, int] = field(default_factory=dict)
+    passages: dict[str, list[Json]] = field(default_factory=dict)
+    _numbers: dict[bytes, int] = field(default_factory=dict)
 
     def blocks(self, examples: Iterable[Example], wanted: Iterable[str]) -> Iterator[Markup]:
         """Read the wanted examples; yield passages not seen before in blocks of `BLOCK`."""
@@ -95,8 +96,8 @@ class Library:
                 for passage in example.own_passages
                 if (passage.title, passage.text) not in texts
             ]
-            self.places[example.id] = [
-                {"place": self._place(passage, block), **row} for passage, row in retrieved + gold
+            self.passages[example.id] = [
+                {"place": self._number(passage, block), **row} for passage, row in retrieved + gold
             ]
             while len(block) >= BLOCK:
                 yield script_json(block[:BLOCK])
@@ -104,14 +105,14 @@ class Library:
         if block:
             yield script_json(block)
 
-    def _place(self, passage: Passage, block: list[tuple[str, str]]) -> int:
+    def _number(self, passage: Passage, block: list[tuple[str, str]]) -> int:
         texts = (passage.title, passage.text)
         stored = "\0".join(texts).encode("utf-8", "surrogatepass")
         digest = blake2b(stored, digest_size=16).digest()
-        if digest not in self._known:
-            self._known[digest] = len(self._known)
+        if digest not in self._numbers:
+            self._numbers[digest] = len(self._numbers)
             block.append(texts)
-        return self._known[digest]
+        return self._numbers[digest]
 
 
 def rows(
@@ -120,36 +121,37 @@ def rows(
     """Yield one object per example: its texts, and each system's answer, kind and scores."""
     names = example_scores(report)
     slices = _slices(report)
-    for place, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
-        answered = [system.rows[place] for system in report.systems]
-        passages = library.places.get(key, [])
+    verdicts = [system.verdicts for system in report.systems]
+    for index, (key, references) in enumerate(zip(report.ids, report.references, strict=True)):
+        answered = [system.rows[index] for system in report.systems]
+        passages = library.passages.get(key, [])
         row: Json = {
             "id": key,
-            "question": library.questions.get(key) or _own_question(answered),
+            "question": library.questions.get(key) or _recorded_question(answered),
             "references": references,
-            "answers": [system.predictions[place] for system in report.systems],
-            "kinds": [_KINDS.index(system.categories[place]) for system in report.systems],
+            "answers": [system.predictions[index] for system in report.systems],
+            "kinds": [_KINDS.index(system.categories[index]) for system in report.systems],
             "scores": [
-                [round(system.scores[name].per_example[place], 2) for name in names]
+                [round(system.scores[name].per_example[index], 2) for name in names]
                 for system in report.systems
             ],
         }
         if passages:
             row["passages"] = passages
         if slices:
-            row["slices"] = slices[place]
+            row["slices"] = slices[index]
         by_system: dict[str, list[Any]] = {
-            "evidence": [_evidence(evidence_of(one), passages) for one in answered],
-            "confidence": [_rounded(confidence_of(one)) for one in answered],
+            "evidence": [_evidence(evidence_of(answer), passages) for answer in answered],
+            "confidence": [_rounded(confidence_of(answer)) for answer in answered],
             "costs": [cost_json(cost_of(*both)) for both in zip(answered, seconds, strict=True)],
             "verdicts": [
-                [each.to_json() for each in own.verdicts.examples[place]] if own.verdicts else []
-                for own in report.systems
+                [verdict.to_json() for verdict in judged.examples[index]] if judged else []
+                for judged in verdicts
             ],
         }
-        for name, found in by_system.items():
-            if any(each not in (None, {}, []) for each in found):
-                row[name] = found
+        for name, values in by_system.items():
+            if any(value not in (None, {}, []) for value in values):
+                row[name] = values
         yield script_json(row)
 
 
@@ -157,9 +159,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _own_question(answered: Sequence[AnsweredRow | None]) -> str:
-    found = (one.metadata.get("question") for one in answered if one is not None)
-    return next((text for text in found if isinstance(text, str)), "")
+def _recorded_question(answered: Sequence[AnsweredRow | None]) -> str:
+    questions = (row.metadata.get("question") for row in answered if row is not None)
+    return next((text for text in questions if isinstance(text, str)), "")
 
 
 def _evidence(entry: Mapping[str, Any], passages: Sequence[Json]) -> Json:
@@ -167,19 +169,19 @@ def _evidence(entry: Mapping[str, Any], passages: Sequence[Json]) -> Json:
 
     Ranks are omitted if these passages are not those that the reader got.
     """
-    found: Json = {}
+    evidence: Json = {}
     if "characters" in entry:
-        found["characters"] = entry["characters"]
+        evidence["characters"] = entry["characters"]
     if "gold_in_evidence" in entry:
-        found["gold"] = entry["gold_in_evidence"]
+        evidence["gold"] = entry["gold_in_evidence"]
     ranks = entry.get("ranks")
     if ranks is not None:
-        found["read"] = len(ranks)
+        evidence["read"] = len(ranks)
         ids = entry.get("ids") or [None] * len(ranks)
         id_of = {passage.get("rank"): passage.get("id") for passage in passages}
         if all(
             rank in id_of and (name is None or id_of[rank] in (None, name))
             for rank, name in zip(ranks, ids, strict=False)
         ):
-            found["ranks"] = ranks
-    return found
+            evidence["ranks"] = ranks
+    return evidence

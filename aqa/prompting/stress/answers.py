@@ -44,7 +44,7 @@ class Kind:
 
     name: str
     form: str = ""
-    asked: str = ""
+    goal: str = ""
 
 
 def kind_of(answer: str, question: str) -> Kind | None:
@@ -71,8 +71,8 @@ def _likely_kind(answer: str, question: str) -> Kind | None:
     if not is_korean and not is_name:
         return None
     question = question.lower()
-    asked = "who" if WHO.search(question) else "where" if WHERE.search(question) else ""
-    return Kind(KOREAN if is_korean else NAME, _form(answer.strip()), asked)
+    goal = "who" if WHO.search(question) else "where" if WHERE.search(question) else ""
+    return Kind(KOREAN if is_korean else NAME, _form(answer.strip()), goal)
 
 
 def _form(name: str) -> str:
@@ -90,14 +90,14 @@ def _is_name(text: str) -> bool:
     large = [word for word in words if word.lower() not in SMALL_WORDS]
     capital = [word[:1].isupper() for word in large]
     return any(capital) and all(
-        is_one or word[:1].isdigit() for is_one, word in zip(capital, large, strict=True)
+        is_capital or word[:1].isdigit() for is_capital, word in zip(capital, large, strict=True)
     )
 
 
 @lru_cache(maxsize=1 << 14)
 def is_noun(text: str) -> bool:
     """Whether a Korean phrase consists of nouns, at least one of them a proper noun."""
-    tags = [each.tag for each in analyse(text)]
+    tags = [token.tag for token in analyse(text)]
     return "NNP" in tags and all(tag.startswith(NOUNS) for tag in tags)
 
 
@@ -105,22 +105,22 @@ class OtherAnswers:
     """A sample of the distinct names among the answers of all examples, by form."""
 
     def __init__(self, examples: Iterable[Example]) -> None:
-        found = ((each.answers[0], each.question) for each in examples if each.answers)
-        likely = ((answer, _likely_kind(answer, question)) for answer, question in found)
-        named = ((own[0].casefold(), own) for own in likely if own[1] and own[1].name != FIGURES)
+        rows = ((example.answers[0], example.question) for example in examples if example.answers)
+        likely = ((answer, _likely_kind(answer, question)) for answer, question in rows)
+        named = ((text.casefold(), (text, kind)) for text, kind in likely if kind and kind.form)
         self._by_form: dict[str, dict[str, list[str]]] = {}
         for answer, kind in sample(named, MOST):
-            assert kind is not None, "others are left out"
-            self._by_form.setdefault(kind.form, {}).setdefault(kind.asked, []).append(answer)
+            self._by_form.setdefault(kind.form, {}).setdefault(kind.goal, []).append(answer)
 
-    def like(self, answer: str, kind: Kind, chance: Random, most: int) -> Iterator[str]:
+    def like(self, answer: str, kind: Kind, random: Random, most: int) -> Iterator[str]:
         """Draw answers of its form; names up to twice `most`, those asked for alike first."""
         if kind.name == FIGURES:
-            changed = (other_figures(answer, chance) for _ in range(most))
+            changed = (other_figures(answer, random) for _ in range(most))
             yield from filter(None, changed)
             return
         names = self._by_form.get(kind.form, {})
-        others = [name for asked, own in names.items() if asked != kind.asked for name in own]
-        for found in (names.get(kind.asked, []), others):
-            drawn = chance.sample(found, min(4 * most, len(found)))
-            yield from islice((one for one in drawn if kind.name != KOREAN or is_noun(one)), most)
+        others = [name for goal, group in names.items() if goal != kind.goal for name in group]
+        for candidates in (names.get(kind.goal, []), others):
+            drawn = random.sample(candidates, min(4 * most, len(candidates)))
+            nouns = filter(is_noun, drawn) if kind.name == KOREAN else drawn
+            yield from islice(nouns, most)

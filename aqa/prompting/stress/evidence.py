@@ -60,7 +60,7 @@ class StressedEvidence:
         order = "best_last" if options.order == "best_last" else "given"
         changed = {"top_k": None, "dedupe": False, "order": order}
         self.options = options.model_copy(update=changed)
-        self._given = options.model_copy(update={"max_chars": None, "max_tokens": None})
+        self._unlimited = options.model_copy(update={"max_chars": None, "max_tokens": None})
 
     def count(self, examples: Iterable[Example]) -> int:
         """Count the examples that the condition applies to; DataError if there are none."""
@@ -82,7 +82,7 @@ class StressedEvidence:
 
     def changed(self, examples: Iterable[Example]) -> Iterator[Example]:
         """Yield the examples under the condition, except those that are left out."""
-        return (found for example in examples if (found := self._apply(example)) is not None)
+        return (stressed for example in examples if (stressed := self._apply(example)) is not None)
 
     @property
     def _condition(self) -> str:
@@ -104,14 +104,14 @@ class StressedEvidence:
         return all_of if family == "position" else None
 
     def _reason_to_leave_out(self, example: Example) -> str:
-        found = _Gold.of(example)
-        if found is None:
+        gold = _Gold.of(example)
+        if gold is None:
             return NO_GOLD
         if self._contradicts:
             return "" if self._apply(example) is not None else NO_ANSWER
-        wanted = self._others_wanted(found) or 0
-        given = chain(example.passages, self._pools.passages if wanted else ())
-        enough = sum(1 for _ in islice(found.others(given), wanted))
+        wanted = self._others_wanted(gold) or 0
+        candidates = chain(example.passages, self._pools.passages if wanted else ())
+        enough = sum(1 for _ in islice(gold.others(candidates), wanted))
         if enough < wanted:
             raise DataError(
                 f"{example.place or example.id}: {self._condition} asks for {wanted} passages"
@@ -129,66 +129,66 @@ class StressedEvidence:
         if gold is None:
             return None
         if (wanted := self._others_wanted(gold)) is not None:
-            return self._given_in(example, self._placed(example, gold, wanted))
-        plan = select(example, self._given).reading_order
+            return self._with_passages(example, self._placed(example, gold, wanted))
+        plan = select(example, self._unlimited).reading_order
         if self._contradicts:
             return self._contradicted(example, gold, plan)
         if self._condition == "duplicate":
-            return self._given_in(example, (*plan, *plan))
+            return self._with_passages(example, (*plan, *plan))
         left = list(gold.others(plan))
         if not left:  # keep as much evidence as there was
             left = self._hard(example, gold, len(plan) or 1)
         unanswerable = replace(example, answers=(), target=None, gold_ids=())
-        return self._given_in(unanswerable, left)
+        return self._with_passages(unanswerable, left)
 
-    def _given_in(self, example: Example, reading: Sequence[Passage]) -> Example:
+    def _with_passages(self, example: Example, reading: Sequence[Passage]) -> Example:
         is_turned = self.options.order == "best_last"
         return replace(example, passages=ranked(reading[::-1] if is_turned else reading))
 
     def _placed(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
         """Put the gold passages among hard ones, at the position that the condition names."""
-        _, _, place = self._condition.partition("-")
+        _, _, position = self._condition.partition("-")
         others = self._hard(example, gold, wanted)
-        before = {"first": 0, "last": len(others)}.get(place, len(others) // 2)
+        before = {"first": 0, "last": len(others)}.get(position, len(others) // 2)
         return [*others[:before], *gold.passages, *others[before:]]
 
     def _hard(self, example: Example, gold: "_Gold", wanted: int) -> list[Passage]:
         """The example's own passages without the answer, then the nearest of other examples."""
-        everything = self._given.model_copy(update={"top_k": None})
-        found = list(islice(gold.others(select(example, everything).passages), wanted))
+        everything = self._unlimited.model_copy(update={"top_k": None})
+        hard = list(islice(gold.others(select(example, everything).passages), wanted))
         looked_at = wanted + SPARE
-        while len(found) < wanted:
+        while len(hard) < wanted:
             near = self._pools.passages.nearest(example.question, looked_at)
-            found = list(islice(gold.others(chain(found, near)), wanted))
+            hard = list(islice(gold.others(chain(hard, near)), wanted))
             if looked_at >= len(self._pools.passages):
                 break
             looked_at *= 4
-        return found
+        return hard
 
     def _contradicted(
         self, example: Example, gold: "_Gold", plan: Sequence[Passage]
     ) -> Example | None:
-        chance = Random(f"{self._stress.seed} {example.id}")  # noqa: S311  (no secret)
+        random = Random(f"{self._stress.seed} {example.id}")  # noqa: S311  (no secret)
         answers = self._pools.answers
         if self._condition == "conflict":
-            found = contradict(example, plan, answers, chance)
-            if found is None:
+            other = contradict(example, plan, answers, random)
+            if other is None:
                 return None
-            own = {old.text: new for old, new in zip(plan, found.passages, strict=True)}
-            kept = tuple(own.get(passage.text, passage) for passage in example.own_passages)
-            changed = replace(example, answers=(found.answer,), target=None, own_passages=kept)
-            return self._given_in(changed, found.passages)
-        place = next((at for at, passage in enumerate(plan) if gold.holds(passage)), None)
-        if place is None:
+            by_text = {old.text: new for old, new in zip(plan, other.passages, strict=True)}
+            own = tuple(by_text.get(passage.text, passage) for passage in example.own_passages)
+            changed = replace(example, answers=(other.answer,), target=None, own_passages=own)
+            return self._with_passages(changed, other.passages)
+        index = next((index for index, passage in enumerate(plan) if gold.holds(passage)), None)
+        if index is None:
             return None
-        found = contradict(example, [plan[place]], answers, chance, plan)
-        if found is None:
+        other = contradict(example, [plan[index]], answers, random, plan)
+        if other is None:
             return None
-        both = [plan[place], replace(found.passages[0], id=None)]
-        if chance.random() < 0.5:
+        both = [plan[index], replace(other.passages[0], id=None)]
+        if random.random() < 0.5:
             both.reverse()
-        changed = replace(example, answers=(*(example.answers or ()), found.answer))
-        return self._given_in(changed, [*plan[:place], *both, *plan[place + 1 :]])
+        changed = replace(example, answers=(*(example.answers or ()), other.answer))
+        return self._with_passages(changed, [*plan[:index], *both, *plan[index + 1 :]])
 
 
 class _Gold:
@@ -213,4 +213,4 @@ class _Gold:
 
     def others(self, passages: Iterable[Passage]) -> Iterator[Passage]:
         """Yield the passages that do not contain the answer, each text once."""
-        return distractors(passages, {each.text for each in self.passages}, self._example)
+        return distractors(passages, {passage.text for passage in self.passages}, self._example)

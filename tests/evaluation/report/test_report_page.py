@@ -86,7 +86,7 @@ def test_passages_stand_once_in_blocks(capitals: Report) -> None:
     given = [json.loads(block) for block in library.blocks(examples, wanted)]
     assert [len(block) for block in given] == [BLOCK, len(examples) + 1 - BLOCK]
     assert given[0][:2] == [["S", "shared"], ["", "own q1"]]
-    assert library.places["q2"] == [
+    assert library.passages["q2"] == [
         {"place": 0, "rank": 1, "id": "d1", "score": 2.0},
         {"place": 2, "rank": 2},
     ]
@@ -104,7 +104,7 @@ def test_gold_passages_beside_retrieved_ones() -> None:
     example = Example("q", "?", (found,), own_passages=(gold, found))
     library = Library()
     assert json.loads(next(library.blocks([example], ["q"]))) == [["", "found"], ["", "gold"]]
-    assert library.places["q"] == [{"place": 0, "rank": 1}, {"place": 1, "gold": True}]
+    assert library.passages["q"] == [{"place": 0, "rank": 1}, {"place": 1, "gold": True}]
 
 
 PLACES = [{"place": 0, "rank": 1, "id": "d7"}, {"place": 1, "rank": 2, "id": "d9"}]
