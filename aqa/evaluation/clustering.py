@@ -14,7 +14,7 @@ from aqa.runs.cluster_labels import PASSAGE, TITLE, cluster_labels, read_labels
 
 AUTO, NONE = "auto", "none"
 
-Own = Mapping[str, str]  # the labels of an example, by what they are made from
+ExampleLabels = Mapping[str, str]  # the labels of an example, by what they are made from
 
 
 class Labels:
@@ -23,23 +23,23 @@ class Labels:
     A label that is known stays when another is added.
     """
 
-    def __init__(self, given: Iterable[Own] = ()) -> None:
+    def __init__(self, examples: Iterable[ExampleLabels] = ()) -> None:
         self.count = 0
         self.columns: dict[str, array[int]] = {}
-        for index, own in enumerate(given):
-            self.add(index, own)
+        for index, labels in enumerate(examples):
+            self.add(index, labels)
 
-    def add(self, index: int, own: Own) -> None:
+    def add(self, index: int, labels: ExampleLabels) -> None:
         """Add what is known of an example, the last or an earlier one."""
         self.count = max(self.count, index + 1)
-        for name, label in own.items():
+        for name, label in labels.items():
             column = self.columns.setdefault(name, array("q"))
             column.extend([0] * (self.count - len(column)))
             column[index] = column[index] or hash(label) or 1
 
     def know(self, index: int) -> bool:
         """Whether an example has any label."""
-        return any(index < len(own) and own[index] for own in self.columns.values())
+        return any(index < len(column) and column[index] for column in self.columns.values())
 
     def of(self, name: str) -> "array[int]":
         """The labels that are made from one thing."""
@@ -48,33 +48,33 @@ class Labels:
 
     def at(self, indices: Sequence[int]) -> "Labels":
         """Return the labels of some of the examples, by index."""
-        found = Labels({} for _ in indices)
+        chosen = Labels({} for _ in indices)
         for name in self.columns:
-            own = self.of(name)
-            found.columns[name] = array("q", [own[index] for index in indices])
-        return found
+            column = self.of(name)
+            chosen.columns[name] = array("q", [column[index] for index in indices])
+        return chosen
 
 
-def example_labels(example: Example, key: str) -> Own:
+def example_labels(example: Example, key: str) -> ExampleLabels:
     """Return the labels of an example in the data; `key` may name one of its columns."""
     return {**_column(example.metadata, key), **cluster_labels(example)}
 
 
-def row_labels(row: AnsweredRow, key: str) -> Own:
+def row_labels(row: AnsweredRow, key: str) -> ExampleLabels:
     """Return the labels of a prediction, from its own row."""
-    own = row.metadata
-    found = {**_column(own, TITLE), **_column(own, key), **read_labels(own.get("clusters"))}
-    return {name: found[name] for name in (TITLE, PASSAGE, key) if name in found}
+    cells = row.metadata
+    labels = {**_column(cells, TITLE), **_column(cells, key), **read_labels(cells.get("clusters"))}
+    return {name: labels[name] for name in (TITLE, PASSAGE, key) if name in labels}
 
 
-def agreed_labels(given: Iterable[Own]) -> tuple[Own, bool]:
+def agreed_labels(sources: Iterable[ExampleLabels]) -> tuple[ExampleLabels, bool]:
     """Put the labels of an example together, the first of each kind; tell whether they agree."""
-    found: dict[str, str] = {}
+    merged: dict[str, str] = {}
     agree = True
-    for labels in given:
-        agree = agree and all(found.get(name, label) == label for name, label in labels.items())
-        found = {**labels, **found}
-    return found, agree
+    for labels in sources:
+        agree = agree and all(merged.get(name, label) == label for name, label in labels.items())
+        merged = {**labels, **merged}
+    return merged, agree
 
 
 def choose_clusters(key: str, labels: Labels) -> Clusters:
@@ -90,8 +90,8 @@ def choose_clusters(key: str, labels: Labels) -> Clusters:
     if key == NONE:
         return apart
     if key == AUTO:
-        found = (_by(name, labels) for name in (TITLE, PASSAGE))
-        return next((one for one in found if FEW <= one.count < labels.count), apart)
+        groupings = (_by(name, labels) for name in (TITLE, PASSAGE))
+        return next((by for by in groupings if FEW <= by.count < labels.count), apart)
     if not any(labels.of(key)):
         raise UsageError(
             f'--cluster {key}: no example has "{key}" as a word or a number; name a column of the'
@@ -136,6 +136,6 @@ def _by(name: str, labels: Labels) -> Clusters:
     return Clusters.of([label or object() for label in labels.of(name)], name)
 
 
-def _column(row: Mapping[str, Any], key: str) -> Own:
+def _column(row: Mapping[str, Any], key: str) -> ExampleLabels:
     label = as_label(value_called(row, key))
     return {} if label is None else {key: label}

@@ -46,37 +46,37 @@ class StoppedRun:
 
 def stopped_runs(systems: Sequence[System]) -> list[StoppedRun]:
     """Find the systems whose runs could stop early; RunError if a manifest was edited."""
-    found = []
+    runs = []
     for system in systems:
         stored = manifest_of(system).get(DECIDING)
         if stored is None:
             continue
-        one = _read(system, stored)
-        if one is None:
+        run = _read(system, stored)
+        if run is None:
             raise RunError(
                 f"{system.file}: its {MANIFEST} no longer says how --stop-when-decided was to stop"
                 " the run; restore it, or predict again into another folder"
             )
-        found.append(one)
-    return found
+        runs.append(run)
+    return runs
 
 
 def early_stops(systems: Sequence[System]) -> list[str]:
     """Note the systems whose runs stopped early, which their own scores chose the moment for."""
     return [
-        f"{one.system.file} stopped when it was decided, perhaps when chance favoured it; a whole"
+        f"{run.system.file} stopped when it was decided, perhaps when chance favoured it; a whole"
         " run is a better basis"
-        for one in stopped_runs(systems)
-        if one.result.get("asked", 0) < one.plan["questions"]
+        for run in stopped_runs(systems)
+        if run.result.get("asked", 0) < run.plan["questions"]
     ]
 
 
-def check_whole(file: str, manifest: Mapping[str, Any], asked: int) -> None:
+def check_whole(file: str, manifest: Mapping[str, Any], count: int) -> None:
     """Raise DataError for a run that stopped early, at a moment that its scores chose."""
     deciding = manifest.get(DECIDING)  # checked when the predictions were read
-    if deciding is not None and asked < (planned := deciding["plan"]["questions"]):
+    if deciding is not None and count < (planned := deciding["plan"]["questions"]):
         raise DataError(
-            f"{file} was stopped by its scores after {asked:,} of {planned:,} questions, so they"
+            f"{file} was stopped by its scores after {count:,} of {planned:,} questions, so they"
             " can't promise a share of wrong answers; run its command (see run.json) again without"
             " --stop-when-decided to ask the rest, and choose the threshold then"
         )
@@ -84,15 +84,15 @@ def check_whole(file: str, manifest: Mapping[str, Any], asked: int) -> None:
 
 def _read(system: System, stored: Any) -> StoppedRun | None:
     try:
-        one = StoppedRun(system, stored["plan"], stored.get("result") or {})
-        counts = [one.plan[name] for name in ("largest_cluster", "clusters", "questions")]
-        texts = [one.plan[name] for name in ("profile", "cluster", "method")]
-        texts.append(one.plan["reference"]["name"])
+        run = StoppedRun(system, stored["plan"], stored.get("result") or {})
+        counts = [run.plan[name] for name in ("largest_cluster", "clusters", "questions")]
+        texts = [run.plan[name] for name in ("profile", "cluster", "method")]
+        texts.append(run.plan["reference"]["name"])
     except (AttributeError, KeyError, TypeError):
         return None
     are_right = all(isinstance(count, int) and count > 0 for count in counts)
-    are_right &= all(isinstance(text, str) for text in texts) and isinstance(one.result, dict)
-    return one if are_right else None
+    are_right &= all(isinstance(text, str) for text in texts) and isinstance(run.result, dict)
+    return run if are_right else None
 
 
 def restrict_to_common(
@@ -109,25 +109,25 @@ def restrict_to_common(
     runs = {one.system.name: one.system for one in stopped} | limited
     if not runs:
         return systems, expected, []
-    asked = {key for key in expected if all(key in system.rows for system in runs.values())}
-    left_out = expected.keys() - asked
-    kept = [
+    common = {key for key in expected if all(key in system.rows for system in runs.values())}
+    left_out = expected.keys() - common
+    restricted = [
         replace(system, rows={key: row for key, row in system.rows.items() if key not in left_out})
         for system in systems
     ]
-    if not all(one.rows for one in kept):
+    if not all(one.rows for one in restricted):
         raise DataError(
             f"a system lacks answers to what was asked in the run of {' and '.join(runs)}, which"
             " stopped early or had a limit; give predictions and data for the same questions"
         )
-    notes = [one.note(len(asked)) for one in stopped]
+    notes = [one.note(len(common)) for one in stopped]
     if limited and left_out:
-        limits = " and ".join(f"{name} {_limit_of(own):,}" for name, own in limited.items())
+        limits = " and ".join(f"{name} {_limit_of(system):,}" for name, system in limited.items())
         notes.append(
             f"because of --limit not all questions were asked ({limits}), so only the"
-            f" {len(asked):,} that were asked of all count"
+            f" {len(common):,} that were asked of all count"
         )
-    return kept, {key: answers for key, answers in expected.items() if key in asked}, notes
+    return restricted, {key: answers for key, answers in expected.items() if key in common}, notes
 
 
 def _limit_of(system: System) -> int:

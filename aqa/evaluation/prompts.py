@@ -46,11 +46,10 @@ class Ranked(Facts):
         """Whether the same reader leads under each prompt; None for a single prompt."""
         if len(self.by_prompt) == 1:
             return None
-        real = {one.difference > 0 for one in self.by_prompt.values() if one.is_real}
-        seen = {one.difference > 0 for one in self.by_prompt.values() if one.difference}
-        if len(real) > 1:
+        leads = [lead for lead in self.by_prompt.values() if lead.difference]
+        if len({lead.difference > 0 for lead in leads if lead.is_real}) > 1:
             return "turns"
-        return "may turn" if len(seen) > 1 else "holds"
+        return "may turn" if len({lead.difference > 0 for lead in leads}) > 1 else "holds"
 
     def __str__(self) -> str:
         mean = self.of_means
@@ -60,13 +59,14 @@ class Ranked(Facts):
         if self.verdict is None:
             (name,) = self.by_prompt
             return f"{pair}, with {name}, the prompt of both: {mean.b} - {mean.a}: {difference}"
-        listed = ", ".join(f"{name} {one.difference:+z.1f}" for name, one in self.by_prompt.items())
+        differences = {name: pair.difference for name, pair in self.by_prompt.items()}
+        listed = ", ".join(f"{name} {size:+z.1f}" for name, size in differences.items())
         order = {
             "turns": "their ranking depends on the prompt",
             "may turn": "their order differs between prompts, perhaps by chance",
             "holds": "no prompt reverses their order",
         }[self.verdict]
-        if not any(one.difference for one in self.by_prompt.values()):
+        if not any(differences.values()):
             order = "their scores are the same under each prompt"
         return f"{pair}: {order} ({mean.b} - {mean.a}: {listed}); over all prompts {difference}"
 
@@ -84,8 +84,8 @@ class PromptReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return what metrics.json contains."""
-        spreads, ranked = ([one.to_json() for one in own] for own in (self.spreads, self.ranked))
-        return {"readers": spreads, "rankings": ranked}
+        spreads = [spread.to_json() for spread in self.spreads]
+        return {"readers": spreads, "rankings": [ranked.to_json() for ranked in self.ranked]}
 
 
 def across_prompts(
@@ -98,7 +98,7 @@ def across_prompts(
     spreads = []
     for reader, prompts in readers.items():
         for metric in next(iter(prompts.values())):
-            means = {name: fmean(own[metric]) for name, own in prompts.items()}
+            means = {name: fmean(scores[metric]) for name, scores in prompts.items()}
             deviation = stdev(means.values()) if len(means) > 1 else 0.0
             mean = fmean(means.values())
             spreads.append(Spread(reader, metric, mean, deviation, means))
@@ -115,19 +115,19 @@ def across_prompts(
         for name, values in both.items():
             measured.append(((a, b, name), measure(values, clusters, None, seed)))
     pairs: dict[str, dict[tuple[str, str], dict[str, Comparison]]] = {}
-    for (a, b, name), found in corrected_groups(measured).items():
-        for one in found:
-            pairs.setdefault(one.metric, {}).setdefault((a, b), {})[name] = one
+    for (a, b, name), comparisons in corrected_groups(measured).items():
+        for comparison in comparisons:
+            pairs.setdefault(comparison.metric, {}).setdefault((a, b), {})[name] = comparison
     ranked = [
-        Ranked(own, own.pop(OVER_ALL, next(iter(own.values()))))
-        for by in pairs.values()
-        for own in by.values()
+        Ranked(by_prompt, by_prompt.pop(OVER_ALL, next(iter(by_prompt.values()))))
+        for by_pair in pairs.values()
+        for by_prompt in by_pair.values()
     ]
     return PromptReport(tuple(spreads), tuple(ranked))
 
 
 def _means(prompts: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
     return {
-        metric: [fmean(values) for values in zip(*(own[metric] for own in prompts), strict=True)]
+        metric: [fmean(values) for values in zip(*(run[metric] for run in prompts), strict=True)]
         for metric in prompts[0]
     }

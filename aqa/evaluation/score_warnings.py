@@ -60,7 +60,7 @@ def profile_warnings(profile: str, languages: Sequence[str]) -> Iterator[str]:
 
 def reference_warnings(pairs: Pairs) -> Iterator[str]:
     """Warn of gold answers that are empty once normalised."""
-    silent = [index for index, found in enumerate(pairs.empty_references) if found]
+    silent = [index for index, is_empty in enumerate(pairs.empty_references) if is_empty]
     if silent:
         count = len(silent)
         yield (
@@ -87,20 +87,20 @@ def system_warnings(name: str, pairs: Pairs, no_answer: Sequence[str] = ()) -> I
 def _wrapped(pairs: Pairs) -> Iterator[str]:
     """Warn of wrapped answers, unless references are wrapped in the same way."""
     for mark, what, advice in WRAPPINGS:
-        found = [
+        wrapped = [
             text
             for text, references in zip(pairs.predictions, pairs.references, strict=True)
             if text is not None and mark.search(text) and not any(map(mark.search, references))
         ]
-        if found:
-            shown = " ".join(found[0].split())
+        if wrapped:
+            sample = " ".join(wrapped[0].split())
             yield (
-                f"{len(found)} of its answers {'is' if len(found) == 1 else 'are'} {what}, such as"
-                f" {shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + '...'}; {advice}"
+                f"{len(wrapped)} of its answers {'is' if len(wrapped) == 1 else 'are'} {what}, such"
+                f" as {sample if len(sample) <= SHOWN else sample[: SHOWN - 3] + '...'}; {advice}"
             )
 
 
-def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str, int]]:
+def _phrases_for_no_answer(pairs: Pairs, no_answer: Sequence[str]) -> list[tuple[str, int]]:
     """Find frequent answers to unanswerable questions that are no gold answer anywhere."""
     phrases_by_key: dict[str, list[str]] = {}
     for text, texts, abstained in zip(
@@ -111,7 +111,7 @@ def _phrases_for_no_answer(pairs: Pairs, known: Sequence[str]) -> list[tuple[str
     least = max(2, SHARE * pairs.answerable.count(False))
     frequent = {key: texts for key, texts in phrases_by_key.items() if len(texts) >= least}
     if frequent:
-        meant = [*known, *(text for texts in pairs.expected for text in texts)]
+        meant = [*no_answer, *(text for texts in pairs.expected for text in texts)]
         for key in map(phrase_key, meant):
             frequent.pop(key, None)
     ordered = sorted(frequent.values(), key=len, reverse=True)[:TOLD]
@@ -133,19 +133,19 @@ def references_as_answers(
     Raises:
         DataError: nearly all do, and another column of the row may hold the answers.
     """
-    asked = [(row, expected[key][0]) for key, row in rows.items() if expected.get(key)]
-    alike = sum(row.prediction == first for row, first in asked)
-    several = len({(row.prediction, first) for row, first in asked}) >= MANY
-    if not several or alike < NEARLY * len(asked) or any(row.column is None for row, _ in asked):
+    pairs = [(row, expected[key][0]) for key, row in rows.items() if expected.get(key)]
+    alike = sum(row.prediction == first for row, first in pairs)
+    several = len({(row.prediction, first) for row, first in pairs}) >= MANY
+    if not several or alike < NEARLY * len(pairs) or any(row.column is None for row, _ in pairs):
         return
-    column = asked[0][0].column
-    if column and (others := _other_texts([row for row, _ in asked])):
+    column = pairs[0][0].column
+    if column and (others := _other_texts([row for row, _ in pairs])):
         raise DataError(
-            f"{name}: {column} equals the first reference in {alike} of {len(asked)} rows, so the"
+            f"{name}: {column} equals the first reference in {alike} of {len(pairs)} rows, so the"
             f" answers may be in {' or '.join(others)}; name the right column with"
             " --prediction-field answer=COLUMN"
         )
-    if alike == len(asked):
+    if alike == len(pairs):
         yield (
             f"{name}: all {alike} of its answers equal the first reference; if the references were"
             " read as answers, name the column of the answers with --prediction-field"
@@ -155,10 +155,10 @@ def references_as_answers(
 
 def _other_texts(rows: Sequence[AnsweredRow]) -> list[str]:
     """Return the columns with many texts that are not part of a question."""
-    found = []
+    columns = []
     for column in rows[0].metadata:
         cells = (row.metadata.get(column) for row in rows)
-        texts = {own for own in cells if isinstance(own, str) and any(map(str.isalpha, own))}
+        texts = {cell for cell in cells if isinstance(cell, str) and any(map(str.isalpha, cell))}
         if len(texts) >= MANY and fold(column) not in NO_ANSWERS:
-            found.append(column)
-    return found
+            columns.append(column)
+    return columns

@@ -67,12 +67,12 @@ def evaluate(
     groups = _groups_of_systems(keys, aligned)
     facts = None
     if JUDGE in named:
-        asked = _judge_of(scoring, references)
-        aligned, facts = judge_systems(*asked, aligned, scoring.judge_labels)
+        judge, examples = _judge_of(scoring, references)
+        aligned, facts = judge_systems(judge, examples, aligned, scoring.judge_labels)
         scorers = _without_failed_judge(scorers, named, aligned.pairs)
     warnings += reference_warnings(next(iter(aligned.pairs.values())))
     scorers = scorers or _default_scorers(aligned.languages, scoring.metric_options)
-    found = []
+    scored = []
     total = len(aligned.systems) * len(scorers)
     with progress.task("Scoring", total=total, unit="scores") as task:
         for system in aligned.systems:
@@ -81,9 +81,9 @@ def evaluate(
             rows = [system.rows.get(key) for key in expected]
             warnings += confidence_warnings(system.name, rows)
             scores = _scores(pairs, scorers, task)
-            own = groups[system.name]
-            found.append(_described(system, scores, pairs, rows, own, aligned.clusters))
-    return replace(_compared(aligned, found, groups, scoring), judge=facts)
+            system_groups = groups[system.name]
+            scored.append(_described(system, scores, pairs, rows, system_groups, aligned.clusters))
+    return replace(_compared(aligned, scored, groups, scoring), judge=facts)
 
 
 def _profile_note(aligned: Aligned) -> str:
@@ -106,13 +106,13 @@ def _without_failed_judge(
     scorers: list[Metric], named: Sequence[str], judged: Mapping[str, Pairs]
 ) -> list[Metric]:
     """Drop the score of a judge without verdicts on some system; ModelError if none is left."""
-    found = {name: pairs.verdicts for name, pairs in judged.items()}
-    silent = [name for name, own in found.items() if own is not None and own.are_none]
+    verdicts = {name: pairs.verdicts for name, pairs in judged.items()}
+    silent = [name for name, given in verdicts.items() if given is not None and given.are_none]
     if not silent:
         return scorers
     if len(scorers) == 1:
-        own = found[silent[0]]
-        reason = own.first_failure if own else ""
+        given = verdicts[silent[0]]
+        reason = given.first_failure if given else ""
         raise ModelError(f"the judge gave no verdict on {', '.join(silent)}: {reason}")
     return [scorer for name, scorer in zip(named, scorers, strict=True) if name != JUDGE]
 
@@ -172,7 +172,7 @@ def _described(
         pairs.failed,
         scores,
         slices.means_by_answer(pairs, scores),
-        slices={key: slices.slice_scores(each, scores, clusters) for key, each in groups.items()},
+        slices={key: slices.slice_scores(groups[key], scores, clusters) for key in groups},
         slice_indices=groups,
         predictions=tuple(pairs.predictions),
         categories=categorize(pairs, rows),
@@ -196,12 +196,12 @@ def _compared(
     # Corpus-level scores have no parts, and no confidence sequence applies to them.
     kinds = ("per_example",) if clusters.sequence is not None else ("per_example", "influence")
     values = {
-        system.name: {name: own for kind in kinds for name, own in _columns(system, kind).items()}
+        system.name: {name: row for kind in kinds for name, row in _columns(system, kind).items()}
         for system in systems
     }
     baseline = _baseline(scoring.baseline, systems)
     comparisons = compare(values, clusters, baseline, scoring.seed)
-    kept, unknown = check_contracts(systems, clusters)
+    results, unknown = check_contracts(systems, clusters)
     ids = tuple(aligned.expected)
     points = scoring.plan
     return Report(
@@ -214,7 +214,7 @@ def _compared(
         disagreement(ids, list(means.values())),
         clusters=clusters,
         slice_comparisons=slices.compare_slices(groups, means, clusters, baseline, scoring.seed),
-        silence=tuple(kept),
+        silence=tuple(results),
         needs=() if points is None else plan(comparisons, clusters, points),
     )
 
@@ -222,14 +222,14 @@ def _compared(
 def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str | None:
     if name is None:
         return None
-    place = resolve_path(name)
-    return next((one.name for one in systems if place == resolve_path(one.file)), name)
+    path = resolve_path(name)
+    return next((system.name for system in systems if path == resolve_path(system.file)), name)
 
 
 def _columns(system: SystemScores, kind: str) -> dict[str, Sequence[float]]:
     """The values per example of its scores: themselves, or the influences on corpus scores."""
-    found = {name: getattr(score, kind) for name, score in system.scores.items()}
-    return {name: own for name, own in found.items() if own}
+    columns = {name: getattr(score, kind) for name, score in system.scores.items()}
+    return {name: values for name, values in columns.items() if values}
 
 
 def _with_intervals(system: SystemScores, kinds: Sequence[str], clusters: Clusters) -> SystemScores:
@@ -239,8 +239,8 @@ def _with_intervals(system: SystemScores, kinds: Sequence[str], clusters: Cluste
         if not columns:
             continue
         bounds = (0, 100) if kind == "influence" else None
-        found = mean_intervals(np.column_stack(list(columns.values())), clusters, bounds)
-        for name, (low, high, effect) in zip(columns, found.intervals(), strict=True):
+        intervals = mean_intervals(np.column_stack(list(columns.values())), clusters, bounds)
+        for name, (low, high, effect) in zip(columns, intervals.intervals(), strict=True):
             signature = f"{scores[name].signature}|{interval_signature(clusters, effect)}"
             scores[name] = replace(
                 scores[name], low=low, high=high, design_effect=effect, signature=signature

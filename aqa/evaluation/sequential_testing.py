@@ -126,13 +126,14 @@ class SequentialTest:
         self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)
         self.score = "em" if rule.score == "em" else second_score(aligned.profile)
         self._common = np.array(common)
-        self._theirs_lost = np.array([text is None for text in self._pairs.predictions])  # theirs
-        self._known, self._answered = np.full((2, len(aligned.expected)), np.nan)
-        self._known[common] = self._scores({at: self._pairs.predictions[at] for at in common})
+        predictions = self._pairs.predictions
+        self._theirs_lost = np.array([text is None for text in predictions])
+        self._theirs, self._ours = np.full((2, len(aligned.expected)), np.nan)
+        self._theirs[common] = self._scores({index: predictions[index] for index in common})
         self._lost = np.zeros(len(aligned.expected), dtype=bool)
-        drawn = draw_order(self._strata(clusters), seed)
-        self._order = self._common[np.argsort(np.argsort(drawn)[clusters.codes], kind="stable")]
-        self._sizes = clusters.sizes[drawn]
+        order = draw_order(self._strata(clusters), seed)
+        self._order = self._common[np.argsort(np.argsort(order)[clusters.codes], kind="stable")]
+        self._sizes = clusters.sizes[order]
         self._ends = np.cumsum(self._sizes).astype(np.intp)  # of clusters in the order
         self._sequence = ConfidenceSequence(int(self._sizes.max()), clusters.count)
         self.plan = {
@@ -162,12 +163,12 @@ class SequentialTest:
     def decide(self, answers: Mapping[int, str | None]) -> Decision:
         """Decide after a wave by all answers so far; the answer None has failed."""
         indices = list(answers)
-        self._answered[indices] = self._scores(answers)
+        self._ours[indices] = self._scores(answers)
         self._lost[indices] = [text is None for text in answers.values()]
-        differences = (self._answered - self._known)[self._order]
+        differences = (self._ours - self._theirs)[self._order]
         totals = np.add.reduceat(differences, np.append(0, self._ends[:-1])) / 100
         done = ~np.isnan(totals)  # nan: not all of a cluster is answered
-        asked = self._order[np.repeat(done, self._sizes.astype(np.intp))]
+        counted = self._order[np.repeat(done, self._sizes.astype(np.intp))]
         totals, sizes = totals[done], self._sizes[done]
         margin = None if self._margin is None else self._margin / 100
         (verdict,) = verdicts(self._sequence, totals, sizes, np.array([len(sizes)]), margin)
@@ -184,7 +185,7 @@ class SequentialTest:
             self._sequence.p_value(totals, sizes),
             int(sizes.sum()),
             self.questions,
-            (int(self._theirs_lost[asked].sum()), int(self._lost[asked].sum())),
+            (int(self._theirs_lost[counted].sum()), int(self._lost[counted].sum())),
         )
 
     def sensitivity(self, answers: Mapping[int, str | None]) -> tuple[Sensitivity, bool]:
@@ -192,22 +193,22 @@ class SequentialTest:
 
         With too few common answers, both are assumed to vary like the reference, independently.
         """
-        known = self._known[self._common]
+        theirs = self._theirs[self._common]
         both = [at for at, index in enumerate(self._common.tolist()) if index in answers]
         clusters = self._apart.at(both)
         if len(both) >= FEWEST and clusters.count >= FEW:
             indices = self._common[both].tolist()
-            own = self._scores({index: answers[index] for index in indices})
-            values = {"a": {"score": known[both].tolist()}, "b": {"score": own}}
-            (found,) = compare(values, clusters)
-            return Sensitivity(found.detectable, len(both), clusters.count, found.differing), True
+            ours = self._scores({index: answers[index] for index in indices})
+            values = {"a": {"score": theirs[both].tolist()}, "b": {"score": ours}}
+            (pair,) = compare(values, clusters)
+            return Sensitivity(pair.detectable, len(both), clusters.count, pair.differing), True
         clusters = self._apart
-        error = float(mean_intervals(known[:, None], clusters).errors[0]) * sqrt(2)
+        error = float(mean_intervals(theirs[:, None], clusters).errors[0]) * sqrt(2)
         if error == 0:  # no variation: assume only that of the difference, one cluster each
             share = detectable_share(clusters.count, 0)
-            return Sensitivity(share and 100 * share, len(known), clusters.count, 0.0), False
+            return Sensitivity(share and 100 * share, len(theirs), clusters.count, 0.0), False
         detectable = detectable_difference(error, clusters.count)
-        return Sensitivity(detectable, len(known), clusters.count), False
+        return Sensitivity(detectable, len(theirs), clusters.count), False
 
     def _scores(self, answers: Mapping[int, str | None]) -> Sequence[float]:
         all_of, indices = self._pairs, list(answers)
@@ -231,7 +232,7 @@ class SequentialTest:
         """Return the SHA-256 of the reference's scores, as JSON of pairs of id and score."""
         digest, mark = hashlib.sha256(), "["
         for index in self._common.tolist():
-            digest.update((mark + json.dumps([ids[index], float(self._known[index])])).encode())
+            digest.update((mark + json.dumps([ids[index], float(self._theirs[index])])).encode())
             mark = ", "
         digest.update(b"]")
         return digest.hexdigest()

@@ -66,8 +66,8 @@ def lenient(name: str, pairs: Pairs) -> Score:
         zip(pairs.predictions, pairs.languages, strict=True)
     ):
         if language == KOREAN and prediction and strict.agreement[0][index] < 100:
-            found = (100.0 * forgiving(prediction, text) for text in strict.expected[index])
-            values[index] = max([values[index], *found])
+            agreements = (100.0 * forgiving(prediction, text) for text in strict.expected[index])
+            values[index] = max([values[index], *agreements])
     details = f"profile:{strict.profile_counts}|particles:forgiven|kiwi:{kiwi_version()}"
     return pairs.score(name, values, details)
 
@@ -84,12 +84,12 @@ def is_same(prediction: str, reference: str) -> bool:
     answered, expected = _closed(prediction), _closed(reference)
     if answered[:1] != expected[:1]:  # then no ending can make them equal
         return False
-    given, gold = parse_answer(prediction), parse_answer(reference)
-    if given.whole == gold.whole or given.stem == gold.whole:
+    answer, gold = parse_answer(prediction), parse_answer(reference)
+    if answer.whole == gold.whole or answer.stem == gold.whole:
         return bool(gold.whole)
-    if not gold.is_sure or gold.stem not in (given.whole, given.stem):
+    if not gold.is_sure or gold.stem not in (answer.whole, answer.stem):
         return False
-    return given.whole == gold.stem or "" in (given.role, gold.role) or given.role == gold.role
+    return answer.whole == gold.stem or "" in (answer.role, gold.role) or answer.role == gold.role
 
 
 @lru_cache(maxsize=1 << 17)
@@ -138,16 +138,16 @@ def _is_sure(words: Sequence[str], last: Morpheme, particle: Morpheme) -> bool:
 
 def _before_copula(tokens: Sequence[Morpheme]) -> int:
     """Count the tokens before a final copula or verb of saying; all if there is none."""
-    index, found = len(tokens), len(tokens)
+    index, end = len(tokens), len(tokens)
     while index:
         token = tokens[index - 1]
         is_saying = token.form in _SAYING and token.tag in ("VV", "VX", "NNB")
         if token.tag == "VCP" or (is_saying and token.tag == "VV"):
-            found = index - 1
+            end = index - 1
         elif not (is_saying or token.tag[0] == "E" or _follows_a_noun(tokens, index - 1)):
             break
         index -= 1
-    return found
+    return end
 
 
 def _follows_a_noun(tokens: Sequence[Morpheme], index: int) -> bool:

@@ -36,11 +36,11 @@ def that_fit(
     prompts: Iterable[Prompt | Unfit], leave_out: Callable[[Unfit], object]
 ) -> Iterator[Prompt]:
     """Pass the prompts on to a reader; those that can't fit go to `leave_out` instead."""
-    for each in prompts:
-        if isinstance(each, Unfit):
-            leave_out(each)
+    for prompt in prompts:
+        if isinstance(prompt, Unfit):
+            leave_out(prompt)
         else:
-            yield each
+            yield prompt
 
 
 class Inputs:
@@ -67,18 +67,18 @@ class Inputs:
         self.source = source_of(config.data, dev)
         if like is None:
             with progress.task(f"Checking {Path(str(self.source.path)).name}") as task:
-                self.found = survey(self.source, task.advance)
-            for note in self.found.notes:
+                self.survey = survey(self.source, task.advance)
+            for note in self.survey.notes:
                 progress.note(note)
-            if not dev and self.found.korean * 2 > self.found.count and self._is_english():
+            if not dev and self.survey.korean * 2 > self.survey.count and self._is_english():
                 progress.note(
-                    f"{self.found.korean:,} of {self.found.count:,} questions are Korean, and the"
+                    f"{self.survey.korean:,} of {self.survey.count:,} questions are Korean, and the"
                     f" template {template.name} is English; kor_v1 asks in Korean (--prompt)."
                 )
         else:
-            self.found = like.found
+            self.survey = like.survey
         limit = config.data.dev_limit if dev else config.data.limit
-        self.total = min(self.found.count, limit or self.found.count)
+        self.total = min(self.survey.count, limit or self.survey.count)
         self.left_out = 0  # because of training evidence or a stress test
         self._pools: Pools = Pools(self._as_they_are) if like is None else like._pools
         self._stressed: StressedEvidence | None = None
@@ -90,8 +90,8 @@ class Inputs:
         stressed = StressedEvidence(self._config.evidence, self._pools)
         condition = self._config.evidence.stress.condition
         with progress.task(f"Preparing {condition}", total=self.total) as task:
-            kept = stressed.count(_counted(islice(self._as_they_are(), self.total), task))
-        self.left_out, self.total = self.total - kept, kept
+            count = stressed.count(_counted(islice(self._as_they_are(), self.total), task))
+        self.left_out, self.total = self.total - count, count
         self._evidence, self._stressed = stressed.options, stressed
         for reason, number in stressed.left_out.items():
             progress.note(f"{condition}: {number:,} questions are left out: {reason}.")
@@ -102,20 +102,20 @@ class Inputs:
         return self.template.name.startswith("eng_") and not chosen
 
     def _as_they_are(self) -> Iterator[Example]:
-        return read_examples(self.source, self.found)
+        return read_examples(self.source, self.survey)
 
     @cached_property
     def unlabelled(self) -> int:
         """Count the examples up to the limit that have no reference."""
-        return self._count(self.found.unlabelled, lambda example: example.answers is None)
+        return self._count(self.survey.unlabelled, lambda example: example.answers is None)
 
     @cached_property
     def unanswerable(self) -> int:
         """Count the examples up to the limit that are known to have no answer."""
-        return self._count(self.found.unanswerable, lambda example: example.answers == ())
+        return self._count(self.survey.unanswerable, lambda example: example.answers == ())
 
     def _count(self, of_all: int, counts: Callable[[Example], bool]) -> int:
-        if self.total == self.found.count and self._stressed is None:
+        if self.total == self.survey.count and self._stressed is None:
             return of_all
         return sum(counts(example) for _, example in self.examples())
 
@@ -128,12 +128,12 @@ class Inputs:
         examples = self._as_they_are()
         return enumerate(examples if self._stressed is None else self._stressed.changed(examples))
 
-    def examples_at(self, places: Iterable[int]) -> Iterator[tuple[int, Example]]:
+    def examples_at(self, indices: Iterable[int]) -> Iterator[tuple[int, Example]]:
         """Yield the examples at these ascending indices, regardless of the limit."""
         examples, start = self.all_examples(), 0
-        for place in places:
-            yield from islice(examples, place - start, place - start + 1)
-            start = place + 1
+        for index in indices:
+            yield from islice(examples, index - start, index - start + 1)
+            start = index + 1
 
     def training_examples(
         self, first: int = 0, end: int | None = None
@@ -160,11 +160,11 @@ class Inputs:
         options, count = self._evidence, self._count_tokens
         prompt = prepare(example, index, self.template, options, reader, with_target, count)
         holds = answer_finder(example)
-        kept = gold_ranks(prompt.evidence.passages, holds, options.title)
+        remaining = gold_ranks(prompt.evidence.passages, holds, options.title)
         return replace(
             prompt,
             gold_ranks=gold_ranks(example.passages, holds),
-            gold_in_evidence=None if kept is None else bool(kept),
+            gold_in_evidence=None if remaining is None else bool(remaining),
             evidence_tokens=count(prompt.evidence.context) if count else None,
             clusters=cluster_labels(example),
         ).carrying(prompt.encoding)
@@ -196,11 +196,11 @@ class Inputs:
         """
         several = with_target and self._config.training.targets != "first"
         for index, example in examples:
-            for each in self._each_answer(example) if several else (example,):
+            for variant in self._each_answer(example) if several else (example,):
                 try:
-                    yield self.prompt(reader, index, each, with_target)
+                    yield self.prompt(reader, index, variant, with_target)
                 except PromptError as error:
-                    yield Unfit(index, each, str(error))
+                    yield Unfit(index, variant, str(error))
 
     def _each_answer(self, example: Example) -> Iterator[Example]:
         """Yield the example once per answer, with a numbered id if there are several."""
@@ -219,12 +219,12 @@ class Inputs:
 
     def evidence_plan(self) -> dict[str, Any]:
         """Return what decides each question's evidence; runs with equal plans can be compared."""
-        return {**self._config.evidence.plan(), "passages": self.found.passages_sha256}
+        return {**self._config.evidence.plan(), "passages": self.survey.passages_sha256}
 
     def sources(self) -> dict[str, Hashed]:
         """Return the data files by what they contain, with their hashes."""
         return {
-            kind: Hashed(str(name), self.found.files.get(kind))
+            kind: Hashed(str(name), self.survey.files.get(kind))
             for kind, name in self.source.names().items()
         }
 
@@ -244,8 +244,8 @@ class Inputs:
         """Return what must be the same for two runs to have the same questions."""
         data = self._config.data
         return {
-            "sha256": self.found.sha256,
-            "passages": self.found.passages_sha256,
+            "sha256": self.survey.sha256,
+            "passages": self.survey.passages_sha256,
             "missing_passages": data.missing_passages,
             "split": data.split,
             "fields": dict(data.fields),
@@ -258,13 +258,13 @@ def describe_sources(
     config: RunConfig, reader: Backend, inputs: Inputs, dev: Inputs | None = None
 ) -> dict[str, dict[str, str]]:
     """Describe what a run is made from, for its manifest: data, template and model."""
-    found = {
+    sources = {
         **inputs.sources(),
         **{f"dev_{kind}": hashed for kind, hashed in (dev.sources() if dev else {}).items()},
         "prompt": Hashed(config.prompt, inputs.template.sha256),
         **reader.sources(),
     }
-    return {kind: hashed.to_json() for kind, hashed in found.items()}
+    return {kind: hashed.to_json() for kind, hashed in sources.items()}
 
 
 def read_texts(example: Example) -> Iterator[str]:

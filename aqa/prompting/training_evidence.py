@@ -44,11 +44,11 @@ class TrainingEvidence:
         if self._options.passages == "retrieved":
             return example
         holds = answer_finder(example)
-        own = example.own_passages or example.passages
+        passages = example.own_passages or example.passages
         if holds is None:
-            gold = list(own)
+            gold = list(passages)
         else:
-            gold = [passage for passage in own if holds(passage)]
+            gold = [passage for passage in passages if holds(passage)]
             gold = gold or [passage for passage in example.passages if holds(passage)]
         if not gold and holds is not None:
             return None
@@ -57,28 +57,28 @@ class TrainingEvidence:
         return self._mix(example, gold, holds is not None)
 
     def _mix(self, example: Example, gold: list[Passage], is_answerable: bool) -> Example | None:
-        chance = Random(f"{self._seed} {example.id}")  # noqa: S311  (no secret)
-        is_silent = is_answerable and chance.random() >= self._options.gold_probability
-        if is_silent and chance.random() >= self._options.unanswerable_probability:
+        random = Random(f"{self._seed} {example.id}")  # noqa: S311  (no secret)
+        is_silent = is_answerable and random.random() >= self._options.gold_probability
+        if is_silent and random.random() >= self._options.unanswerable_probability:
             return None
-        kept = [] if is_silent else gold
+        chosen = [] if is_silent else gold
         number = self._options.distractors
         if self._top_k is not None:
-            kept = kept[: self._top_k]
-            number = min(number, self._top_k - len(kept))
+            chosen = chosen[: self._top_k]
+            number = min(number, self._top_k - len(chosen))
         texts = {passage.text for passage in gold}
-        found = list(islice(distractors(example.passages, texts, example), number))
-        if len(found) < number:
-            others = self._of_others(example, number + len(texts) + SPARE, chance)
-            found += islice(distractors(others, texts, example), number - len(found))
-        mixed = [*kept, *found]
-        chance.shuffle(mixed)
+        negatives = list(islice(distractors(example.passages, texts, example), number))
+        if len(negatives) < number:
+            others = self._of_others(example, number + len(texts) + SPARE, random)
+            negatives += islice(distractors(others, texts, example), number - len(negatives))
+        mixed = [*chosen, *negatives]
+        random.shuffle(mixed)
         changed = replace(example, passages=ranked(mixed))
         return replace(changed, answers=(), target=None) if is_silent else changed
 
-    def _of_others(self, example: Example, number: int, chance: Random) -> list[Passage]:
+    def _of_others(self, example: Example, number: int, random: Random) -> list[Passage]:
         if self._others is None:
             self._others = OtherPassages(self._examples)
         if self._options.negatives == "bm25":
             return self._others.nearest(example.question, number)
-        return self._others.drawn(number, chance)
+        return self._others.drawn(number, random)

@@ -164,7 +164,7 @@ def _is_of_data(manifest: Mapping[str, Any], inputs: Inputs) -> bool:
     """Whether a run answered these questions; a training run answered its dev data."""
     fingerprint = manifest.get("fingerprint") or {}
     if manifest["verb"] == "train":
-        return "dev" in fingerprint and fingerprint["dev"] == inputs.found.sha256
+        return "dev" in fingerprint and fingerprint["dev"] == inputs.survey.sha256
     return not differences(fingerprint.get("data") or {}, inputs.data_fingerprint())
 
 

@@ -131,7 +131,7 @@ def train(
                 "evidence": (plan.dev or plan.data).evidence_plan(),
                 "hardware": plan.reader.hardware(),
                 "sources": describe_sources(config, plan.reader, plan.data, plan.dev),
-                "counts": {"train": plan.data.found.count},
+                "counts": {"train": plan.data.survey.count},
                 "history": run.previous.get("history", []) if resume else [],
             }
         )
@@ -192,7 +192,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
         {
             "status": "done",
             "counts": {
-                "train": plan.data.found.count,
+                "train": plan.data.survey.count,
                 "left_out": cuts.left_out,
                 "shortened": cuts.shortened,
                 "dev": len(dev),

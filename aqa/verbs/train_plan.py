@@ -167,7 +167,7 @@ class TrainingPlan:
         rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
         return {
             **self.data.fingerprint(self.reader),
-            "dev": self.dev.found.sha256 if self.dev else None,
+            "dev": self.dev.survey.sha256 if self.dev else None,
             "dev_split": self.config.data.dev_split,
             "profile": self.config.evaluation.profile,  # by which the best weights are chosen
             "limits": [self.config.data.limit, self.config.data.dev_limit],

@@ -53,24 +53,25 @@ class Panel:
         Raises:
             AqaError: a server can't be asked, or a cost cap is reached; verdicts are kept.
         """
-        found = {model: judge.ask(cases) for model, judge in self._judges.items()}
-        first = next(iter(found.values()))
-        if len(found) == 1:
+        judged = {model: judge.ask(cases) for model, judge in self._judges.items()}
+        first = next(iter(judged.values()))
+        if len(judged) == 1:
             return first
-        opinions = {key: [own.verdicts[key] for own in found.values()] for key in first.verdicts}
-        agreed = panel_agreement([list(map(most_given, given)) for given in opinions.values()])
+        results = list(judged.values())
+        opinions = {key: [result.verdicts[key] for result in results] for key in first.verdicts}
+        agreed = panel_agreement([list(map(most_given, votes)) for votes in opinions.values()])
         # Costs are added up only if all are known.
-        spent = [own.facts["spent"] for own in found.values()]
-        known = [name for name in spent[0] if all(name in own for own in spent)]
+        spent = [result.facts["spent"] for result in results]
+        shared = [name for name in spent[0] if all(name in costs for costs in spent)]
         facts = {
-            "asked": sum(own.facts["asked"] for own in found.values()),
-            "spent": {name: sum(own[name] for own in spent) for name in known},
-            "folder": ", ".join(str(own.facts["folder"]) for own in found.values()),
+            "asked": sum(result.facts["asked"] for result in results),
+            "spent": {name: sum(costs[name] for costs in spent) for name in shared},
+            "folder": ", ".join(str(result.facts["folder"]) for result in results),
             "panel": agreed.to_json(),
-            "judges": {model: dict(own.facts) for model, own in found.items()},
+            "judges": {model: dict(result.facts) for model, result in judged.items()},
         }
-        verdicts = {key: (majority(given),) for key, given in opinions.items()}
-        return Judged(verdicts, facts, judges=found)
+        verdicts = {key: (majority(verdicts),) for key, verdicts in opinions.items()}
+        return Judged(verdicts, facts, judges=judged)
 
     def estimate(self, cases: Cases) -> CostEstimate:
         """Estimate what all verdicts not yet known would cost."""
@@ -110,8 +111,8 @@ def _configure(options: JudgeOptions, model: str | None) -> tuple[RunConfig, str
         set_value(chosen, name, setting)
     for section in chosen:
         if section not in JUDGE_SECTIONS:
-            known = ", ".join(JUDGE_SECTIONS)
-            raise UsageError(f"--judge-set {section}: a judge's config has only {known}")
+            sections = ", ".join(JUDGE_SECTIONS)
+            raise UsageError(f"--judge-set {section}: a judge's config has only {sections}")
     try:
         config = build_config(Gpt4Backend.Options, [chosen], ours)
     except ConfigError as error:

@@ -64,8 +64,8 @@ class Scale:
 
     def place(self, value: float) -> float:
         """Return a value's coordinate, clipped to the ends of the scale."""
-        share = (value - self.low) / (self.high - self.low)
-        return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
+        fraction = (value - self.low) / (self.high - self.low)
+        return self.start + min(1.0, max(0.0, fraction)) * (self.end - self.start)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -98,8 +98,8 @@ def dots(intervals: Sequence[Interval], scale: Scale, zero: float | None = None)
     height = ROW_HEIGHT + STEP * max(0, len(intervals) - 1)
     spoken = "; ".join(interval.spoken for interval in intervals)
     svg = _picture(height, spoken)
-    for seen in (interval.detectable for interval in intervals if interval.detectable):
-        left, right = scale.place(-seen), scale.place(seen)
+    for detectable in (interval.detectable for interval in intervals if interval.detectable):
+        left, right = scale.place(-detectable), scale.place(detectable)
         _draw(svg, "rect", "band", x=left, y=0, width=right - left, height=height)
     for tick in scale.ticks:
         x = scale.place(tick)
@@ -152,9 +152,9 @@ def trends(
     up = _upwards(value for points in lines.values() for _, value in points)
     svg = _frame(across, up, enumerate(labels), spoken)
     for series, points in lines.items():
-        places = [(across.place(step), up.place(value)) for step, value in points]
-        _curve(svg, series, places)
-        for x, y in places:
+        coordinates = [(across.place(step), up.place(value)) for step, value in points]
+        _curve(svg, series, coordinates)
+        for x, y in coordinates:
             _draw(svg, "circle", f"dot s{series % SERIES}", cx=x, cy=y, r=_RADIUS)
     return _markup(svg)
 
@@ -163,13 +163,13 @@ def scatter(points: Mapping[int, tuple[float, Interval]], spoken: str) -> Markup
     """Draw each system's value with its interval over its cost, from 0."""
     dearest = max(price for price, _ in points.values())
     across = replace(fit_scale([0, dearest or 1]), start=_LEFT, end=_CURVES[0] - 30)
-    up = _upwards(end for _, one in points.values() for end in (one.low, one.high))
+    up = _upwards(end for _, interval in points.values() for end in (interval.low, interval.high))
     svg = _frame(across, up, zip(across.ticks, across.labels, strict=True), spoken)
-    for series, (price, one) in points.items():
-        x, low, high = across.place(price), up.place(one.low), up.place(one.high)
+    for series, (price, interval) in points.items():
+        x, low, high = across.place(price), up.place(interval.low), up.place(interval.high)
         _draw(svg, "line", f"whisker s{series % SERIES}", x1=x, x2=x, y1=low, y2=high)
         kind = "dot hollow" if series >= SERIES else "dot"
-        y = up.place(one.value)
+        y = up.place(interval.value)
         _draw(svg, "circle", f"{kind} s{series % SERIES}", cx=x, cy=y, r=_RADIUS)
     return _markup(svg)
 
@@ -192,9 +192,9 @@ def _frame(
     return svg
 
 
-def _curve(svg: Element, series: int, places: Iterable[tuple[float, float]]) -> None:
+def _curve(svg: Element, series: int, coordinates: Iterable[tuple[float, float]]) -> None:
     kind = "curve again" if series >= SERIES else "curve"
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in coordinates)
     SubElement(svg, "polyline", {"class": f"{kind} s{series % SERIES}", "points": points})
 
 

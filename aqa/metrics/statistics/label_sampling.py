@@ -29,16 +29,16 @@ def inclusion_probabilities(doubts: Matrix, count: int) -> Matrix:
     Doubts are above zero. An answer whose probability would exceed one is always drawn, and the
     others share the rest; if there are no more than `count`, all are drawn.
     """
-    found = np.ones(len(doubts))
+    probabilities = np.ones(len(doubts))
     rest = np.arange(len(doubts))
     while len(rest) and count < len(doubts):
-        share = (count - (len(doubts) - len(rest))) * doubts[rest] / doubts[rest].sum()
-        certain = share >= 1
-        found[rest[~certain]] = share[~certain]
+        proposed = (count - (len(doubts) - len(rest))) * doubts[rest] / doubts[rest].sum()
+        certain = proposed >= 1
+        probabilities[rest[~certain]] = proposed[~certain]
         if not certain.any():
             break
         rest = rest[~certain]
-    return found
+    return probabilities
 
 
 def systematic_sample(probabilities: Matrix, random: Random) -> list[int]:
@@ -49,13 +49,13 @@ def systematic_sample(probabilities: Matrix, random: Random) -> list[int]:
     """
     order = list(range(len(probabilities)))
     random.shuffle(order)
-    found, reached, start = [], 0.0, random.random()
+    chosen, reached, start = [], 0.0, random.random()
     for index in order:
         before = reached
         reached += float(probabilities[index])
         if int(reached + start) > int(before + start):
-            found.append(index)
-    return sorted(found)
+            chosen.append(index)
+    return sorted(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class LabelledMean(Facts):
 
 
 def labelled_mean(
-    known: Matrix, indices: Indices, errors: Matrix, probabilities: Matrix, clusters: Clusters
+    scores: Matrix, indices: Indices, errors: Matrix, probabilities: Matrix, clusters: Clusters
 ) -> LabelledMean | None:
-    """Correct the mean of `known` scores by the errors of labelled answers.
+    """Correct the mean of `scores` scores by the errors of labelled answers.
 
     `errors` are signed, in points: what a label adds to the example at its index. None for fewer
     than four. The variance combines that of the corrected examples, by clusters, and that of a
@@ -79,15 +79,15 @@ def labelled_mean(
     degrees of freedom of Satterthwaite (1946), Biometrics Bulletin 2(6), with the effective number
     of labels of Kish (1965), "Survey Sampling".
     """
-    n, total = len(errors), len(known)
+    n, total = len(errors), len(scores)
     if n < 4:
         return None
     weights = 1 / probabilities
     weighed = errors * weights
-    value = float(np.clip(known.mean() + weighed.sum() / total, -100.0, 100.0))
-    of_all = mean_intervals(known[:, None], clusters, (-100.0, 100.0))
+    value = float(np.clip(scores.mean() + weighed.sum() / total, -100.0, 100.0))
+    of_all = mean_intervals(scores[:, None], clusters, (-100.0, 100.0))
     alone = float(of_all.errors[0]) ** 2
-    around = 2 * (known[indices] - known.mean()) + errors
+    around = 2 * (scores[indices] - scores.mean()) + errors
     examples = max(alone / 2, alone + float((weighed * around).sum()) / total**2)
     squares = (1 - probabilities) * (weighed - weighed.mean()) ** 2
     sampled = n / (n - 1) * float(squares.sum()) / total**2
@@ -125,8 +125,8 @@ def correct(
     value = min(100.0, max(0.0, fmean(judged) + error * asked / total))  # clipping only helps
     # Each example's contribution: the judge's verdict and, if labelled, its error.
     by_people = [
-        own + error * is_one + asked / count * (errors[index] - error if index in errors else 0.0)
-        for index, (own, is_one) in enumerate(zip(judged, is_asked, strict=True))
+        score + error * flag + asked / count * (errors[index] - error if index in errors else 0.0)
+        for index, (score, flag) in enumerate(zip(judged, is_asked, strict=True))
     ]
     share = asked / total
     doubt = share**2 * DOUBT / ((count - 1) * count)
@@ -144,5 +144,5 @@ def correct(
 
 
 def _variance(values: Sequence[float], clusters: Clusters) -> tuple[float, float]:
-    found = mean_intervals(np.array([values]).T, clusters)
-    return float(found.errors[0]) ** 2, float(found.freedom[0])
+    estimate = mean_intervals(np.array([values]).T, clusters)
+    return float(estimate.errors[0]) ** 2, float(estimate.freedom[0])

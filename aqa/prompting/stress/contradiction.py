@@ -29,7 +29,7 @@ def contradict(
     example: Example,
     passages: Sequence[Passage],
     others: OtherAnswers,
-    chance: Random,
+    random: Random,
     beside: Sequence[Passage] = (),
 ) -> Contradicted | None:
     """Replace an example's answers in passages by one that is in none of `beside`.
@@ -44,10 +44,10 @@ def contradict(
     if says_old(Passage(example.question)):
         return None  # the question itself gives the answer away
     kind, olds = chosen
-    for new in others.like(olds[0], kind, chance, TRIED):
+    for new in others.like(olds[0], kind, random, TRIED):
         says_new = text_finder(replace(example, answers=(new,)))
-        given = (*passages, *beside, Passage(example.question))
-        if any(map(says_new, given)) or any(_are_alike(old, new) for old in olds):
+        context = (*passages, *beside, Passage(example.question))
+        if any(map(says_new, context)) or any(_are_alike(old, new) for old in olds):
             continue
         changed = tuple(_changed(passage, olds, new) for passage in passages)
         if any(map(says_old, changed)):
@@ -65,24 +65,24 @@ def _to_replace(example: Example, passages: Sequence[Passage]) -> tuple[Kind, li
     """
     answers = sorted({answer.strip() for answer in example.answers or ()} - {""}, key=len)
     texts = [passage.text for passage in passages]
-    said = (each for each in answers if any(each in text for text in texts))
-    typed = [(kind, each) for each in said if (kind := kind_of(each, example.question))]
+    stated = (answer for answer in answers if any(answer in text for text in texts))
+    typed = [(kind, answer) for answer in stated if (kind := kind_of(answer, example.question))]
     if not typed:
         return None
-    figures = [each for each in typed if each[0].name == FIGURES]
+    figures = [pair for pair in typed if pair[0].name == FIGURES]
     kind, chosen = figures[0] if figures else typed[-1]
-    rest = [each for each in answers[::-1] if chosen.lower() not in each.lower()]
+    rest = [answer for answer in answers[::-1] if chosen.lower() not in answer.lower()]
     return kind, [chosen, *rest]
 
 
 def _are_alike(old: str, new: str) -> bool:
     profile = PROFILES["korquad" if has_hangul((old, new)) else "squad"]
-    one, other = profile.normalize(old), profile.normalize(new)
-    return not one or not other or holds(one, other) or holds(other, one)
+    old, new = profile.normalize(old), profile.normalize(new)
+    return not old or not new or holds(old, new) or holds(new, old)
 
 
 def _changed(passage: Passage, olds: Sequence[str], new: str) -> Passage:
-    text, title = (replaced(each, olds, new) for each in (passage.text, passage.title))
+    text, title = (replaced(part, olds, new) for part in (passage.text, passage.title))
     return replace(passage, text=text, title=title)
 
 
@@ -98,11 +98,11 @@ def replaced(text: str, olds: Sequence[str], new: str) -> str:
 
     def change(match: re.Match[str]) -> str:
         old, closing, ending = match.groups()
-        found = agreeing(ending, old, new)
-        if found is None:
+        particle = agreeing(ending, old, new)
+        if particle is None:
             if has_hangul(old[-1:]) and not closing:
                 return match[0]
-            found = ending
-        return new + closing + found
+            particle = ending
+        return new + closing + particle
 
     return re.sub(pattern, change, text, flags=re.IGNORECASE)

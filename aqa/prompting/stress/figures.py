@@ -37,19 +37,19 @@ ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 TRIED = 100
 
 
-def other_figures(text: str, chance: Random) -> str | None:
+def other_figures(text: str, random: Random) -> str | None:
     """Return a text with other figures, or None if there are none to change.
 
     The number of digits, trailing zeros and the order of sizes are kept, years stay near, and
     months and hours are possible ones. Equal figures stay equal.
     """
     matches = list(FIGURES.finditer(text))
-    found = {_key(match): _choices(match) for match in matches}
-    for _ in range(TRIED if found else 0):
-        drawn = {key: _drawn(key[1], choices, chance) for key, choices in found.items()}
-        if all(old != new for (_, old), new in drawn.items()) and _keeps_order(drawn):
+    choices_of = {_key(match): _choices(match) for match in matches}
+    for _ in range(TRIED if choices_of else 0):
+        changed = {key: _draw(key[1], choices, random) for key, choices in choices_of.items()}
+        if all(old != new for (_, old), new in changed.items()) and _keeps_order(changed):
             for match in reversed(matches):
-                text = text[: match.start()] + drawn[_key(match)] + text[match.end() :]
+                text = text[: match.start()] + changed[_key(match)] + text[match.end() :]
             return ORDINAL.sub(lambda match: _ordinal(int(match[1])), text)
     return None
 
@@ -76,34 +76,34 @@ def _choices(match: re.Match[str]) -> Sequence[str]:
     return [f"{number:0{width}}" for number in range(1, RANGES.get(sort, 0) + 1)]
 
 
-def _drawn(old: str, choices: Sequence[str], chance: Random) -> str:
+def _draw(old: str, choices: Sequence[str], random: Random) -> str:
     """Draw a replacement, of the same length if possible; the old figures if there is none."""
     if not choices:
-        return _other_number(old, chance)
+        return _other_number(old, random)
     apart = {choice: abs(len(choice) - len(old)) for choice in choices if choice != old}
     least = min(apart.values(), default=0)
-    return chance.choice([choice for choice, own in apart.items() if own == least] or [old])
+    return random.choice([choice for choice, size in apart.items() if size == least] or [old])
 
 
-def _keeps_order(drawn: Mapping[tuple[str, str], str]) -> bool:
+def _keeps_order(changed: Mapping[tuple[str, str], str]) -> bool:
     """Whether numbers of the same length are larger and smaller than each other as before."""
     return all(
-        (one < other) == (new < another)
-        for ((_, one), new), ((_, other), another) in combinations(drawn.items(), 2)
-        if one[0].isdigit() and other[0].isdigit() and len(one) == len(other)
+        (old_a < old_b) == (new_a < new_b)
+        for ((_, old_a), new_a), ((_, old_b), new_b) in combinations(changed.items(), 2)
+        if old_a[0].isdigit() and old_b[0].isdigit() and len(old_a) == len(old_b)
     )
 
 
-def _other_number(old: str, chance: Random) -> str:
+def _other_number(old: str, random: Random) -> str:
     """Draw a number with the same leading and trailing zeros and separators."""
     digits = "".join(filter(str.isdigit, old))
     first = min(len(digits) - 1, len(digits) - len(digits.lstrip("0")))
     last = max(first + 1, len(digits.rstrip("0")))
-    new = [chance.choice("0123456789") for _ in range(first, last)]
+    new = [random.choice("0123456789") for _ in range(first, last)]
     # What is counted by one digit may be in the plural.
-    new[0], new[-1] = (chance.choice("123456789"[len(digits) == 1 :]) for _ in "12")
-    drawn = iter([*digits[:first], *new, *digits[last:]])
-    return "".join(next(drawn) if letter.isdigit() else letter for letter in old)
+    new[0], new[-1] = (random.choice("123456789"[len(digits) == 1 :]) for _ in "12")
+    replacement = iter([*digits[:first], *new, *digits[last:]])
+    return "".join(next(replacement) if letter.isdigit() else letter for letter in old)
 
 
 def _ordinal(number: int) -> str:
