@@ -72,8 +72,8 @@ class RiskCoverage(Facts):
 
 def abstention(pairs: Pairs, clusters: Clusters) -> Abstention | None:
     """Count a reader's abstentions; None if it answered everything and all is answerable."""
-    silent = [found is True for found in pairs.abstained]
-    open_ended = [not found for found in pairs.answerable]
+    silent = [abstained is True for abstained in pairs.abstained]
+    open_ended = [not answerable for answerable in pairs.answerable]
     if not any(silent) and not any(open_ended):
         return None
     both = list(zip(silent, open_ended, strict=True))
@@ -101,13 +101,13 @@ def risk_coverage(pairs: Pairs, rows: Sequence[AnsweredRow | None]) -> RiskCover
     losses = [100.0 - value for value in pairs.agreement[0]]
     risks = selective_risks(losses, [-inf if value is None else value for value in confidences])
     count = len(risks)
-    kept = sorted({-(-count * step // POINTS) for step in range(1, POINTS + 1)})
+    sizes = sorted({-(-count * step // POINTS) for step in range(1, POINTS + 1)})
     return RiskCoverage(
         confident,
         fmean(risks),
         fmean(selective_risks(losses, [-loss for loss in losses])),
-        tuple(100 * index / count for index in kept),
-        tuple(risks[index - 1] for index in kept),
+        tuple(100 * size / count for size in sizes),
+        tuple(risks[size - 1] for size in sizes),
     )
 
 
@@ -121,18 +121,18 @@ def calibration(
     """
     kinds = confidence_kinds(rows)
     kind = kinds[0] if kinds else MEAN_LOGPROB
-    found = []
+    claims = []
     for index, row in enumerate(rows):
         confidence = confidence_of(row)
         if row is not None and confidence is not None and not _is_withheld(row):
             is_known = bool(kinds) or "evidence" in row.metadata
             claimed = as_probability(kind, confidence) if is_known else None
-            found.append((index, claimed))
-    if len(kinds) > 1 or not found or any(claimed is None for _, claimed in found):
+            claims.append((index, claimed))
+    if len(kinds) > 1 or not claims or any(claimed is None for _, claimed in claims):
         return None
-    indices = [index for index, _ in found]
+    indices = [index for index, _ in claims]
     right = [pairs.agreement[0][index] == 100 for index in indices]
-    return calibrate(kind, [claimed or 0.0 for _, claimed in found], right, clusters.at(indices))
+    return calibrate(kind, [claimed or 0.0 for _, claimed in claims], right, clusters.at(indices))
 
 
 def confidence_warnings(name: str, rows: Sequence[AnsweredRow | None]) -> Iterator[str]:
@@ -164,10 +164,10 @@ def selective_risks(losses: Sequence[float], confidences: Sequence[float]) -> li
     risks: list[float] = []
     lost = 0.0
     for _, group in groupby(ranked, key=itemgetter(0)):
-        own = [loss for _, loss in group]
-        more = sum(own)
-        for index in range(1, len(own) + 1):
-            risks.append((lost + more * index / len(own)) / (len(risks) + 1))
+        tied = [loss for _, loss in group]
+        more = sum(tied)
+        for index in range(1, len(tied) + 1):
+            risks.append((lost + more * index / len(tied)) / (len(risks) + 1))
         lost += more
     return risks
 
@@ -192,5 +192,5 @@ def confidence_kinds(rows: Iterable[AnsweredRow | None]) -> list[str]:
 
     So runs begun by an earlier version, which had one kind only, can be resumed.
     """
-    found = {row.confidence_kind for row in rows if row is not None and row.confidence is not None}
-    return sorted(found - {""})
+    kinds = {row.confidence_kind for row in rows if row is not None and row.confidence is not None}
+    return sorted(kinds - {""})

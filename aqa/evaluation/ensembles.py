@@ -58,8 +58,8 @@ class Answered:
 
     def scored(self, readers: Indices) -> Matrix:
         """Return the score of each chosen answer."""
-        own = self.scores[np.arange(len(readers)), readers]
-        return np.where(readers == NOBODY, 0.0, own)
+        chosen = self.scores[np.arange(len(readers)), readers]
+        return np.where(readers == NOBODY, 0.0, chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,19 +116,19 @@ def learn(answered: Answered, metric: str, wanted: Sequence[str], seed: int) -> 
 
 def possible_rules(votes: Votes, costs: Sequence[float]) -> list[str]:
     """Return the rules that these answers allow; some need confidences."""
-    found = [Majority.name, MinimumRisk.name]
+    names = [Majority.name, MinimumRisk.name]
     sure = has_confidence(votes)
     if all(sure):
-        found.append(Weighted.name)
+        names.append(Weighted.name)
     if _pairs(sure, costs):
-        found.append(Cascade.name)
-    return found
+        names.append(Cascade.name)
+    return names
 
 
 def has_confidence(votes: Votes) -> list[bool]:
     """Return for each reader whether all of its answers have a confidence."""
     is_known = ~np.isnan(votes.confidences) | ~votes.answered
-    return [bool(own.all()) for own in is_known.T]
+    return [bool(column.all()) for column in is_known.T]
 
 
 def fit(name: str, answered: Answered) -> Rule:
@@ -177,19 +177,20 @@ def _curve(answered: Answered, reader: int) -> Curve:
     from scipy.optimize import isotonic_regression
 
     confidences = answered.votes.confidences[:, reader]
-    known = np.flatnonzero(~np.isnan(confidences) & answered.votes.answered[:, reader])
+    confident = np.flatnonzero(~np.isnan(confidences) & answered.votes.answered[:, reader])
     scores = answered.scores[:, reader] / 100
     mean = float(scores.mean())
-    if not len(known):
+    if not len(confident):
         return Curve(mean)
-    order = known[np.argsort(confidences[known], kind="stable")]
+    order = confident[np.argsort(confidences[confident], kind="stable")]
     bins = np.array_split(order, max(1, min(_BINS, len(order) // _PER_BIN)))
-    fitted = isotonic_regression([scores[own].mean() for own in bins], weights=list(map(len, bins)))
+    means = [scores[group].mean() for group in bins]
+    fitted = isotonic_regression(means, weights=list(map(len, bins)))
     pools = [np.concatenate(bins[start:end]) for start, end in pairwise(fitted.blocks)]
     return Curve(
         mean,
-        tuple(float(confidences[own].mean()) for own in pools),
-        tuple(float(scores[own].mean()) for own in pools),
+        tuple(float(confidences[group].mean()) for group in pools),
+        tuple(float(scores[group].mean()) for group in pools),
     )
 
 
@@ -197,7 +198,7 @@ def _cascade(answered: Answered) -> Cascade:
     """Find the pair of readers and threshold with the best score, the cheapest of equals."""
     votes, count = answered.votes, answered.clusters.examples
     shares = np.rint(np.linspace(0, count - 1, _CUTS + 1)).astype(np.intp)
-    best, found = -np.inf, (0, 0, 0.0)
+    best, choice = -np.inf, (0, 0, 0.0)
     for cheap, dear in _pairs(has_confidence(votes), answered.costs):
         sure = np.where(votes.answered[:, cheap], votes.confidences[:, cheap], -_SUREST)
         order = np.argsort(sure, kind="stable")
@@ -208,10 +209,10 @@ def _cascade(answered: Answered) -> Cascade:
         totals = answered.scores[:, cheap].sum() + gained
         index = int(totals.argmax())
         if totals[index] > best + _SAME:
-            asked = int(cuts[index])
-            limit = _SUREST if asked == count else float(sure[asked])
-            best, found = float(totals[index]), (cheap, dear, limit)
-    cheap, dear, threshold = found
+            cut = int(cuts[index])
+            limit = _SUREST if cut == count else float(sure[cut])
+            best, choice = float(totals[index]), (cheap, dear, limit)
+    cheap, dear, threshold = choice
     return Cascade(cheap, dear, threshold, (_curve(answered, cheap), _curve(answered, dear)))
 
 

@@ -61,11 +61,11 @@ def disagreement(
     """
     if len(values) < 2:
         return None
-    shared = [name for name in values[0] if all(name in own for own in values)]
+    shared = [name for name in values[0] if all(name in scores for scores in values)]
     if not shared:
         return None
     score = main_score([name for name in shared if name != "em"] or shared)
-    columns = zip(*(own[score] for own in values), strict=True)
+    columns = zip(*(scores[score] for scores in values), strict=True)
     return Disagreement(score, ids, [max(column) - min(column) for column in columns])
 
 
@@ -191,10 +191,11 @@ class Report:
     @property
     def signatures(self) -> tuple[str, ...]:
         """The scores' signatures, reduced to what all systems have in common."""
-        own = [[one.signature.split("|") for one in each.scores.values()] for each in self.systems]
+        scores = [system.scores.values() for system in self.systems]
+        parts = [[score.signature.split("|") for score in row] for row in scores]
         return tuple(
             "|".join(part for part in first if all(part in other for other in others))
-            for first, *others in zip(*own, strict=True)
+            for first, *others in zip(*parts, strict=True)
         )
 
     @property
@@ -214,17 +215,17 @@ class Report:
             },
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
             "slice_comparisons": {
-                key: {group: [one.to_json() for one in own] for group, own in groups.items()}
+                key: {group: [pair.to_json() for pair in pairs] for group, pairs in groups.items()}
                 for key, groups in self.slice_comparisons.items()
             },
             "disagreement": self.disagreement and self.disagreement.to_json(),
             "judge": self.judge,
             "plan": [need.to_json() for need in self.needs],
             "labelled": self.labelled and self.labelled.to_json(),
-            "silence": [kept.to_json() for kept in self.silence],
+            "silence": [result.to_json() for result in self.silence],
             "stress": [card.to_json() for card in self.stress],
             "prompts": self.prompts and self.prompts.to_json(),
         }
         systems = [system.to_json() for system in self.systems]
-        whole = {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
-        return whole | filled(parts)
+        main = {"version": 1, "profile": self.profile, "n": len(self.ids), "systems": systems}
+        return main | filled(parts)

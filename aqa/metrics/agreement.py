@@ -51,10 +51,10 @@ class PanelAgreement(Facts):
 
 def panel_agreement(items: Sequence[Sequence[str | None]]) -> PanelAgreement:
     """Compare the raters' labels of each item; None is a missing label."""
-    given = [[label for label in labels if label is not None] for labels in items]
-    whole = [own for own, labels in zip(given, items, strict=True) if len(own) == len(labels)]
-    same = 100 * fmean(len(set(own)) == 1 for own in whole) if whole else None
-    return PanelAgreement(len(whole), same, fleiss_kappa(whole), krippendorff_alpha(given))
+    present = [[label for label in labels if label is not None] for labels in items]
+    complete = [some for some, every in zip(present, items, strict=True) if len(some) == len(every)]
+    same = 100 * fmean(len(set(labels)) == 1 for labels in complete) if complete else None
+    return PanelAgreement(len(complete), same, fleiss_kappa(complete), krippendorff_alpha(present))
 
 
 def fleiss_kappa(items: Sequence[Sequence[str]]) -> float | None:
@@ -90,4 +90,4 @@ def krippendorff_alpha(items: Sequence[Sequence[str]]) -> float | None:
 
 def _agreeing(labels: Sequence[str]) -> float:
     count = len(labels)
-    return sum(own * (own - 1) for own in Counter(labels).values()) / (count * (count - 1))
+    return sum(number * (number - 1) for number in Counter(labels).values()) / (count * (count - 1))

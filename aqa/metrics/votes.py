@@ -40,20 +40,20 @@ class Votes:
     ) -> "Votes":
         """Compare answers, given as a sequence per question; None for a missing answer."""
         count, width = len(texts), len(texts[0]) if texts else 0
-        answered = np.array([[text is not None for text in own] for own in texts], dtype=bool)
+        answered = np.array([[text is not None for text in row] for row in texts], dtype=bool)
         same = np.zeros((count, width, width), dtype=bool)
         alike = np.zeros((count, width, width))
-        for row, (own, profile) in enumerate(zip(texts, profiles, strict=True)):
-            normalized = [None if text is None else profile.normalize(text) for text in own]
-            for one, text in enumerate(normalized):
-                for other, another in enumerate(normalized[: one + 1]):
-                    if text is None or another is None:
+        for row, (answers, profile) in enumerate(zip(texts, profiles, strict=True)):
+            normalized = [None if text is None else profile.normalize(text) for text in answers]
+            for first, text in enumerate(normalized):
+                for second, other in enumerate(normalized[: first + 1]):
+                    if text is None or other is None:
                         continue
-                    same[row, one, other] = same[row, other, one] = text == another
-                    value = likeness(text, another, profile)
-                    alike[row, one, other] = alike[row, other, one] = value
-        known = np.array(confidences, dtype=np.float64)  # None becomes NaN
-        return cls(answered.reshape(count, width), same, alike, known.reshape(count, width))
+                    same[row, first, second] = same[row, second, first] = text == other
+                    value = likeness(text, other, profile)
+                    alike[row, first, second] = alike[row, second, first] = value
+        matrix = np.array(confidences, dtype=np.float64)  # None becomes NaN
+        return cls(answered.reshape(count, width), same, alike, matrix.reshape(count, width))
 
     def at(self, indices: Indices) -> "Votes":
         """Return the votes on some of the questions."""
@@ -92,8 +92,8 @@ class Curve:
         """Return the expected score of each confidence."""
         if not self.confidences:
             return np.full(confidences.shape, self.mean)
-        known = np.interp(confidences, self.confidences, self.scores)
-        return np.where(np.isnan(confidences), self.mean, known)
+        expected = np.interp(confidences, self.confidences, self.scores)
+        return np.where(np.isnan(confidences), self.mean, expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class Single:
 
     def choose(self, votes: Votes) -> Choice:
         """Choose an answer to each question."""
-        own = votes.answered[:, self.reader]
-        return Choice(np.where(own, self.reader, NOBODY), votes.confidences[:, self.reader])
+        answered = votes.answered[:, self.reader]
+        return Choice(np.where(answered, self.reader, NOBODY), votes.confidences[:, self.reader])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +124,12 @@ class Majority:
         preferred = np.where(votes.answered, totals - _TIE * ranks, -np.inf)
         chosen = preferred.argmax(axis=1)
         is_answered = votes.answered.any(axis=1)
-        own = totals[np.arange(len(totals)), chosen]
-        return Choice(np.where(is_answered, chosen, NOBODY), np.where(is_answered, own, np.nan))
+        shares = totals[np.arange(len(totals)), chosen]
+        return Choice(np.where(is_answered, chosen, NOBODY), np.where(is_answered, shares, np.nan))
 
     def _totals(self, votes: Votes) -> Matrix:
-        found: Matrix = votes.same.sum(axis=2, dtype=np.float64)
-        return found
+        totals: Matrix = votes.same.sum(axis=2, dtype=np.float64)
+        return totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class MinimumRisk(Majority):
     name: ClassVar[str] = "mbr"
 
     def _totals(self, votes: Votes) -> Matrix:
-        found: Matrix = votes.likeness.sum(axis=2)
-        return found
+        totals: Matrix = votes.likeness.sum(axis=2)
+        return totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,8 @@ class Weighted(Majority):
         weights = np.column_stack(
             [curve.at(votes.confidences[:, index]) for index, curve in enumerate(self.curves)]
         )
-        found: Matrix = np.einsum("nij,nj->ni", votes.same, weights)
-        return found
+        totals: Matrix = np.einsum("nij,nj->ni", votes.same, weights)
+        return totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +203,11 @@ def rule_to_json(rule: Rule) -> dict[str, Any]:
     return {"rule": rule.name, **asdict(rule)}
 
 
-def rule_from_json(found: Mapping[str, Any]) -> Rule:
+def rule_from_json(values: Mapping[str, Any]) -> Rule:
     """Read what `rule_to_json` returned; KeyError, TypeError or ValueError for anything else."""
     from pydantic import TypeAdapter
 
-    rule: Rule = TypeAdapter(RULES[found["rule"]]).validate_python(found)
+    rule: Rule = TypeAdapter(RULES[values["rule"]]).validate_python(values)
     return rule
 
 

@@ -39,14 +39,14 @@ class OtherPassages:
     """
 
     def __init__(self, examples: Iterable[Example], most: int | None = None) -> None:
-        found = (
+        passages = (
             passage
             for example in examples
             for passage in (*example.own_passages, *example.passages)
         )
-        distinct = ((passage.text, passage) for passage in found)
-        kept = dict(distinct).values() if most is None else sample(distinct, most)
-        self._passages = [replace(passage, id=None) for passage in kept]
+        distinct = ((passage.text, passage) for passage in passages)
+        chosen = dict(distinct).values() if most is None else sample(distinct, most)
+        self._passages = [replace(passage, id=None) for passage in chosen]
         self._index: Any = None
 
     def __len__(self) -> int:
@@ -67,12 +67,12 @@ class OtherPassages:
             self._index = bm25s.BM25()
             self._index.index(words, show_progress=False)
         number = min(number, len(self._passages))
-        found = self._index.retrieve([list(terms(question))], k=number, show_progress=False)
-        return [self._passages[place] for place in found.documents[0].tolist()]
+        results = self._index.retrieve([list(terms(question))], k=number, show_progress=False)
+        return [self._passages[index] for index in results.documents[0].tolist()]
 
-    def drawn(self, number: int, chance: Random) -> list[Passage]:
+    def draw(self, number: int, random: Random) -> list[Passage]:
         """Draw random passages."""
-        return chance.sample(self._passages, min(number, len(self._passages)))
+        return random.sample(self._passages, min(number, len(self._passages)))
 
 
 def terms(text: str) -> Iterator[str]:
@@ -97,14 +97,14 @@ def sample(items: Iterable[tuple[str, T]], most: int) -> list[T]:
     Holds at most twice as many in memory. Such samples: Broder (1997), "On the resemblance and
     containment of documents".
     """
-    kept: dict[int, T] = {}
+    by_hash: dict[int, T] = {}
     for key, item in items:
         digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
-        kept.setdefault(int.from_bytes(digest), item)
-        if len(kept) >= 2 * most:
-            kept = _least(kept, most)
-    return list(_least(kept, most).values())
+        by_hash.setdefault(int.from_bytes(digest), item)
+        if len(by_hash) >= 2 * most:
+            by_hash = _least(by_hash, most)
+    return list(_least(by_hash, most).values())
 
 
-def _least(kept: dict[int, T], most: int) -> dict[int, T]:
-    return {key: kept[key] for key in sorted(kept)[:most]}
+def _least(by_hash: dict[int, T], most: int) -> dict[int, T]:
+    return {key: by_hash[key] for key in sorted(by_hash)[:most]}

@@ -30,14 +30,14 @@ def answer_finder(example: Example) -> Holds | None:
     says = text_finder(example)
     if not example.gold_ids:
         return _among_own(example, says) or says
-    given = (*example.passages, *example.own_passages)
-    whole = {passage.id: passage for passage in given}
-    gold_texts = {_text(passage) for passage in given if passage.id in example.gold_ids}
+    passages = (*example.passages, *example.own_passages)
+    by_id = {passage.id: passage for passage in passages}
+    gold_texts = {_text(passage) for passage in passages if passage.id in example.gold_ids}
 
     def is_gold(passage: Passage) -> bool:
         if passage.id is None:
             return says(passage)
-        full = whole.get(passage.id, passage)
+        full = by_id.get(passage.id, passage)
         if passage.id not in example.gold_ids and _text(full) not in gold_texts:
             return False
         return len(passage.text) >= len(full.text) or says(passage) or not says(full)
@@ -47,16 +47,16 @@ def answer_finder(example: Example) -> Holds | None:
 
 def _among_own(example: Example, says: Holds) -> Holds | None:
     """Match the example's own gold passages; None if they are not among its passages."""
-    own = {_text(passage): passage for passage in example.own_passages}
-    if not own or not own.keys() <= {_text(passage) for passage in example.passages}:
+    by_text = {_text(passage): passage for passage in example.own_passages}
+    if not by_text or not by_text.keys() <= {_text(passage) for passage in example.passages}:
         return None
 
     def is_gold(passage: Passage) -> bool:
         text = _text(passage)
-        if text in own:
+        if text in by_text:
             return True
-        whole = [full for known, full in own.items() if text and known.startswith(text)]
-        return bool(whole) and (says(passage) or not any(map(says, whole)))
+        uncut = [by_text[full] for full in by_text if text and full.startswith(text)]
+        return bool(uncut) and (says(passage) or not any(map(says, uncut)))
 
     return is_gold
 
@@ -71,7 +71,7 @@ def text_finder(example: Example) -> Holds:
     answers = [unicode_form("NFC", text) for text in example.answers or () if text]
     profile = PROFILES["korquad" if has_hangul(answers) else "squad"]
 
-    def found_in(text: str, wanted: Sequence[str]) -> bool:
+    def contains(text: str, wanted: Sequence[str]) -> bool:
         return any(answer in f" {text} " for answer in wanted)
 
     plain = list(filter(None, map(profile.normalize, answers)))
@@ -84,13 +84,13 @@ def text_finder(example: Example) -> Holds:
         text = " ".join(parts).lower()
         # Normalising a long text is slow, so first check that it has an answer's words.
         likely = _likely(normalised, without_punctuation(text))
-        if likely and found_in(" ".join(map(profile.normalize, parts)), likely):
+        if likely and contains(" ".join(map(profile.normalize, parts)), likely):
             return True
         likely = _likely(apart, text)
-        if likely and found_in(" ".join(map(_words, parts)), likely):
+        if likely and contains(" ".join(map(_words, parts)), likely):
             return True
         run = NO_LETTERS.sub("", text) if spaced else ""
-        likely = [answer for answer, own in spaced if own in run]
+        likely = [answer for answer, joined in spaced if joined in run]
         return bool(likely) and any(
             holds(profile.normalize(part), answer) for part in parts for answer in likely
         )

@@ -81,4 +81,4 @@ class TrainingEvidence:
             self._others = OtherPassages(self._examples)
         if self._options.negatives == "bm25":
             return self._others.nearest(example.question, number)
-        return self._others.drawn(number, random)
+        return self._others.draw(number, random)

@@ -47,7 +47,7 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
     if not any(row.get("probability") for _, row in rows):
         return {}
     labels = read_labels(path)
-    found = {}
+    sampled = {}
     for place, row in rows:
         key = (str(first_called(row, WHOSE) or ""), composed(first_called(row, ("id",))))
         probability = _number(row.get("probability"))
@@ -57,14 +57,14 @@ def read_sampled(path: Path) -> dict[tuple[str, str], Sampled]:
                 " needed, as `aqa evaluate --label` wrote them"
             )
         answer = row.get("answer")
-        found[key] = Sampled(labels[key], probability, None if answer is None else str(answer))
+        sampled[key] = Sampled(labels[key], probability, None if answer is None else str(answer))
     chosen = {_number(row.get("chosen")) for _, row in rows if row.get("chosen")}
-    if chosen - {len(found)}:
+    if chosen - {len(sampled)}:
         raise DataError(
-            f"{path} holds {len(found)} answers, but {min(chosen - {len(found)}):.0f} were chosen;"
-            " label all of one sheet, since leaving some out would bias the estimate"
+            f"{path} holds {len(sampled)} answers, but {min(chosen - {len(sampled)}):.0f} were"
+            " chosen; label all of one sheet, since leaving some out would bias the estimate"
         )
-    return found
+    return sampled
 
 
 def _number(cell: object) -> float:
@@ -77,25 +77,25 @@ def _number(cell: object) -> float:
 
 def read_labels(path: Path) -> Labels:
     """Read {id: label}, or rows of id, label and perhaps system; DataError for anything else."""
-    found: Labels = {}
+    labels: Labels = {}
     for place, row in _rows(path):
         label = first_called(row, LABEL_COLUMNS)
         name = str(label or "").strip().lower().replace(" ", "_").replace("-", "_")
-        own, system = first_called(row, ("id",)), first_called(row, WHOSE)
-        if own is None or name not in VERDICTS:
-            problem = "there is no id" if own is None else f"{label!r} is not a label"
-            if own is not None and not name:
+        example_id, system = first_called(row, ("id",)), first_called(row, WHOSE)
+        if example_id is None or name not in VERDICTS:
+            problem = "there is no id" if example_id is None else f"{label!r} is not a label"
+            if example_id is not None and not name:
                 columns = columns_called(LABEL_COLUMNS, tuple(row))
                 problem = "the label is empty" if columns else "there is no column label"
-            fill = "fill in an id and" if own is None else "fill in"
+            fill = "fill in an id and" if example_id is None else "fill in"
             raise DataError(f"{place}: {problem}; {fill} one of {', '.join(VERDICTS)}")
-        key = (None if system in (None, "") else str(system), composed(own))
-        if found.setdefault(key, name) != name:
+        key = (None if system in (None, "") else str(system), composed(example_id))
+        if labels.setdefault(key, name) != name:
             whose = "" if key[0] else "; columns such as blind_key or system tell them apart"
             raise DataError(f'{place}: the id "{key[1]}" is labelled twice, and differently{whose}')
-    if not found:
+    if not labels:
         raise DataError(f"{path} holds no labels")
-    return found
+    return labels
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -120,8 +120,9 @@ def mean_intervals(
     span = high - low
     lows, highs, effects = low + span * lows, low + span * highs, spread.effects
     if clusters.sequence is not None:
-        known = zip(columns.T, low, high, strict=True)
-        lows, highs = np.array([monitored_mean(own, clusters, *ends) for own, *ends in known]).T
+        rows = zip(columns.T, low, high, strict=True)
+        ends = [monitored_mean(column, clusters, *limits) for column, *limits in rows]
+        lows, highs = np.array(ends).T
         effects = np.full_like(values, np.nan)
     return Estimates(values, lows, highs, np.sqrt(variances), spread.freedom, effects)
 
@@ -177,13 +178,13 @@ def _end(
     share's, to the first of the `powers` if it is larger there, up to `widest`, and to the second
     if it is smaller. If both powers are 0, this is Wilson's interval.
     """
-    known = np.maximum(_NOTHING, shares * (1 - shares))
+    at_share = np.maximum(_NOTHING, shares * (1 - shares))
     inside, outside = shares, np.full_like(shares, bound)
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
         binomial = middle * (1 - middle)
-        power = np.where(binomial < known, powers[1], powers[0])
-        allowed = binomial * np.minimum(squares * (binomial / known) ** power, widest)
+        power = np.where(binomial < at_share, powers[1], powers[0])
+        allowed = binomial * np.minimum(squares * (binomial / at_share) ** power, widest)
         agrees = (middle - shares) ** 2 <= allowed
         inside, outside = np.where(agrees, middle, inside), np.where(agrees, outside, middle)
     return outside
@@ -247,9 +248,9 @@ def intra_class_correlation(between: Matrix, squares: Matrix, sizes: Matrix) -> 
     within = np.maximum(squares - between, 0.0) / (examples - count)
     usual = (examples - (sizes**2).sum() / examples) / (count - 1)
     total = of_clusters + (usual - 1) * within
-    found: Matrix = np.zeros_like(total)
-    np.divide(of_clusters - within, total, out=found, where=total > 0)
-    return np.clip(found, 0.0, 1.0)
+    correlation: Matrix = np.zeros_like(total)
+    np.divide(of_clusters - within, total, out=correlation, where=total > 0)
+    return np.clip(correlation, 0.0, 1.0)
 
 
 def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, Matrix]:
@@ -266,23 +267,23 @@ def _robust(sums: Matrix, sizes: Matrix, correlation: Matrix) -> tuple[Matrix, M
     weights = 1 / (examples**2 * (1 - sizes / examples))
     correlation = correlation[:, None]
     # Variance of each cluster's sum of scores, (k, clusters).
-    own = sizes * (1 - correlation) + sizes**2 * correlation
-    total = own.sum(axis=1)
-    shared = -2 * sizes * own / examples + sizes**2 * total[:, None] / examples**2
-    expected = (weights * (own + shared)).sum(axis=1)
+    plain = sizes * (1 - correlation) + sizes**2 * correlation
+    total = plain.sum(axis=1)
+    shared = -2 * sizes * plain / examples + sizes**2 * total[:, None] / examples**2
+    expected = (weights * (plain + shared)).sum(axis=1)
     # Off the diagonal S is -(n_g s_h + s_g n_h) / N + n_g n_h sum(s) / N²: of rank two, so the
     # sum of its squares needs no matrix of all pairs of clusters.
     of_sizes = (weights * sizes**2).sum()
-    of_both = (weights * sizes * own).sum(axis=1)
+    of_both = (weights * sizes * plain).sum(axis=1)
     squared = (
-        2 * (of_sizes * (weights * own**2).sum(axis=1) + of_both**2) / examples**2
+        2 * (of_sizes * (weights * plain**2).sum(axis=1) + of_both**2) / examples**2
         - 4 * total * of_sizes * of_both / examples**3
         + total**2 * of_sizes**2 / examples**4
         - ((weights * shared) ** 2).sum(axis=1)
-        + ((weights * (own + shared)) ** 2).sum(axis=1)
+        + ((weights * (plain + shared)) ** 2).sum(axis=1)
     )
     bias = total / examples**2 / expected
-    with_mean = own / examples - sizes * total[:, None] / examples**2  # covariance of each sum
+    with_mean = plain / examples - sizes * total[:, None] / examples**2  # covariance of each sum
     together = (weights * with_mean**2).sum(axis=1) / (total / examples**2 * expected)
     freedom = 1 / np.maximum(1 / (len(sizes) - 1), squared / expected**2 - together)
     return (weights[:, None] * sums).sum(axis=0) * bias, freedom

@@ -46,19 +46,19 @@ def detectable_difference(
 def share_of_few(sums: Matrix) -> Matrix:
     """Return the `tails` of each column of (clusters, k); 1 if all sums are 0."""
     squares = (sums**2).sum(axis=0)
-    found: Matrix = np.ones_like(squares)
-    np.divide((sums**4).sum(axis=0), squares**2, out=found, where=squares > 0)
-    return found
+    tails: Matrix = np.ones_like(squares)
+    np.divide((sums**4).sum(axis=0), squares**2, out=tails, where=squares > 0)
+    return tails
 
 
-def as_differing(detected: float, differing: float, seen: float, examples: int) -> float:
+def as_differing(detected: float, differing: float, observed: float, examples: int) -> float:
     """Adjust a difference detectable with right or wrong answers for their binomial variance.
 
-    With the share `differing` of examples at a difference of `seen` points, the variance is known;
-    it changes with the difference, and at least as many examples must differ. If it is zero, one
-    example is assumed to differ.
+    With the share `differing` of examples at a difference of `observed` points, the variance is
+    known; it changes with the difference, and at least as many examples must differ. If it is
+    zero, one example is assumed to differ.
     """
-    variance = max(differing - (seen / 100) ** 2, 1 / examples)
+    variance = max(differing - (observed / 100) ** 2, 1 / examples)
     ratio = (detected / 100) ** 2 / variance
     all_differing = ratio / (1 + ratio)  # detectable if all differing examples favour one side
     return 100 * sqrt(all_differing * max(differing, all_differing))
@@ -87,10 +87,10 @@ def needed_clusters(
     fewer differences of as many standard errors. For right or wrong answers, of which the share
     `differing` differs, no fewer can differ than the difference.
     """
-    found, sought = detected / 100, wanted / 100
-    times = (found / sought) ** 2
+    old, new = detected / 100, wanted / 100
+    times = (old / new) ** 2
     if differing is not None:  # the variance depends on the difference
-        times *= (max(differing, sought) - sought**2) / (max(differing, found) - found**2)
+        times *= (max(differing, new) - new**2) / (max(differing, old) - old**2)
     usual, most = _standard_errors(clusters), ceil(_WIDEST * times * clusters)
 
     def worth(count: int) -> float:
@@ -115,9 +115,9 @@ def needed_examples(examples: int, detected: float, wanted: float, differing: fl
 @lru_cache(maxsize=4096)
 def _standard_errors(clusters: int) -> float:
     """The detectable difference of so many clusters, in standard errors."""
-    found = detectable_difference(1.0, max(LEAST, clusters))
-    assert found is not None
-    return found
+    errors = detectable_difference(1.0, max(LEAST, clusters))
+    assert errors is not None
+    return errors
 
 
 def _power(examples: int, differing: float, difference: float, level: float) -> float:
@@ -131,11 +131,11 @@ def _power(examples: int, differing: float, difference: float, level: float) -> 
     ways = special.gammaln(examples + 1) - special.gammaln(counts + 1)
     ways -= special.gammaln(examples - counts + 1)
     logs = special.xlogy(counts, differing) + special.xlog1py(examples - counts, -differing)
-    chances = np.exp(ways + logs)
+    probabilities = np.exp(ways + logs)
     most_losses = _most_losses(counts, level)
     losing = (1 - difference / differing) / 2
-    found = np.where(most_losses >= 0, special.bdtr(np.maximum(most_losses, 0), counts, losing), 0)
-    return float((chances * found).sum())
+    power = np.where(most_losses >= 0, special.bdtr(np.maximum(most_losses, 0), counts, losing), 0)
+    return float((probabilities * power).sum())
 
 
 def _most_losses(counts: NDArray[np.int64], level: float) -> NDArray[np.int64]:
@@ -145,6 +145,6 @@ def _most_losses(counts: NDArray[np.int64], level: float) -> NDArray[np.int64]:
     half = level / 2
     # The inverse, of a continuous function, may be off by one; it is NaN if there is none.
     near = np.nan_to_num(np.floor(special.bdtrik(half, counts, 0.5))) + np.array([[-1], [0], [1]])
-    is_found = (near >= 0) & (special.bdtr(near.clip(0), counts, 0.5) <= half)
-    found: NDArray[np.int64] = np.where(is_found, near, -1).max(axis=0).astype(np.int64)
-    return found
+    is_valid = (near >= 0) & (special.bdtr(near.clip(0), counts, 0.5) <= half)
+    losses: NDArray[np.int64] = np.where(is_valid, near, -1).max(axis=0).astype(np.int64)
+    return losses
