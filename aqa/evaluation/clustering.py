@@ -37,7 +37,7 @@ class Labels:
             column.extend([0] * (self.count - len(column)))
             column[index] = column[index] or hash(label) or 1
 
-    def know(self, index: int) -> bool:
+    def has_label(self, index: int) -> bool:
         """Whether an example has any label."""
         return any(index < len(column) and column[index] for column in self.columns.values())
 

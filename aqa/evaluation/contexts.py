@@ -21,7 +21,7 @@ class Contexts:
     labels: Labels = field(default_factory=Labels)
     columns: list[Mapping[str, Any]] = field(default_factory=list)  # empty if no keys are asked for
 
-    def kept(
+    def recorded(
         self, examples: Iterable[Example], cluster: str, keys: Sequence[str]
     ) -> Iterator[Example]:
         """Yield the examples unchanged, recording what is known of each."""
@@ -32,20 +32,20 @@ class Contexts:
             self.languages.append(language_of_passages(passages))
             self.labels.add(index, labels)
             if keys:
-                own = {**labels, **example.metadata}
-                known = ((key, value_called(own, key)) for key in keys)
-                self.columns.append({key: value for key, value in known if value is not None})
+                cells = {**labels, **example.metadata}
+                values = ((key, value_called(cells, key)) for key in keys)
+                self.columns.append({key: value for key, value in values if value is not None})
             yield example
 
     def of(
-        self, expected: References, given: References | None, systems: Sequence[System]
+        self, expected: References, from_data: References | None, systems: Sequence[System]
     ) -> "Contexts":
         """Select the expected among the given examples; without data, use the prediction rows."""
-        if given is None:
-            return Contexts([_own_question(systems, key) for key in expected])
-        if len(expected) == len(given):
+        if from_data is None:
+            return Contexts([_recorded_question(systems, key) for key in expected])
+        if len(expected) == len(from_data):
             return self
-        indices = [index for index, key in enumerate(given) if key in expected]
+        indices = [index for index, key in enumerate(from_data) if key in expected]
         questions = [self.questions[index] for index in indices]
         languages = [self.languages[index] for index in indices]
         columns = [self.columns[index] for index in indices if self.columns]
@@ -59,17 +59,17 @@ def label_by_rows(
     different = []
     for index, key in enumerate(expected):
         rows = (row for system in systems if (row := system.rows.get(key)) is not None)
-        found, agree = clustering.agreed_labels(clustering.row_labels(row, cluster) for row in rows)
-        if not agree and not labels.know(index):
+        joint, agree = clustering.agreed_labels(clustering.row_labels(row, cluster) for row in rows)
+        if not agree and not labels.has_label(index):
             different.append(key)
-        labels.add(index, found)
+        labels.add(index, joint)
     if different:
         ids = counted_ids(different)
         yield f"the files put {ids} into different clusters; the first file's are used"
 
 
-def _own_question(systems: Sequence[System], key: str) -> str:
+def _recorded_question(systems: Sequence[System], key: str) -> str:
     """Return the question from the first prediction that has one, or an empty string."""
     rows = (system.rows[key] for system in systems if key in system.rows)
-    found = (row.metadata.get("question") for row in rows)
-    return next((text for text in found if isinstance(text, str) and text), "")
+    questions = (row.metadata.get("question") for row in rows)
+    return next((text for text in questions if isinstance(text, str) and text), "")

@@ -107,7 +107,7 @@ def align(
     contexts = Contexts()
     from_data, without = None, list[str]()
     if references is not None:
-        examples = contexts.kept(references, scoring.cluster, columns)
+        examples = contexts.recorded(references, scoring.cluster, columns)
         from_data, without = alignment.data_references(examples, form)
     systems = _read_systems(sources, from_data, contexts.questions, scoring, warnings)
     expected = alignment.file_references(systems, form) if from_data is None else from_data

@@ -47,7 +47,7 @@ def _category(pairs: Pairs, index: int, row: AnsweredRow | None) -> str:
         return "extra_words"
     if second >= PARTIAL or any(holds(text, answer) for text in expected if answer):
         return "partial"
-    seen = evidence_of(row).get("gold_in_evidence")
-    if seen is None:
+    in_evidence = evidence_of(row).get("gold_in_evidence")
+    if in_evidence is None:
         return "wrong"
-    return "wrong_with_evidence" if seen else "wrong_without_evidence"
+    return "wrong_with_evidence" if in_evidence else "wrong_without_evidence"

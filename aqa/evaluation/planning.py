@@ -74,8 +74,8 @@ def plan(
 ) -> tuple[Need, ...]:
     """Plan each comparison, corrected alike, for a true difference in points."""
     return tuple(
-        Sensitivity(one.detectable, clusters.examples, clusters.count, one.differing).need(
-            one.a, one.b, one.metric, difference
+        Sensitivity(pair.detectable, clusters.examples, clusters.count, pair.differing).need(
+            pair.a, pair.b, pair.metric, difference
         )
-        for one in comparisons
+        for pair in comparisons
     )

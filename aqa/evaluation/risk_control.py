@@ -155,7 +155,7 @@ class RankedAnswers:
 
     def why_not(self, promise: Promise) -> str:
         """Explain why no threshold is rejected, and how many such questions would suffice."""
-        asked = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
+        promised = f"at most {promise.risk:g} % wrong answers with {promise.level:g} % confidence"
         counts = self.counts(promise)
         # With more questions, the first test would be of a smaller share, the most confident.
         first = counts[0]
@@ -171,7 +171,7 @@ class RankedAnswers:
         held = f"{self.examples:,} question{'s' * (self.examples != 1)}"
         if not self.are_independent:
             held += f" in {len(set(self.codes.tolist()))} clusters"
-        refusal = f"{asked} can't be promised by {held}"
+        refusal = f"{promised} can't be promised by {held}"
         if needed <= MOST:
             return f"{refusal}; about {needed:,} like them would do"
         share = 100 * float(self.wrong[:first].mean())
@@ -208,14 +208,14 @@ class RankedAnswers:
         return self._steps(first)
 
     def _steps(self, first: float) -> list[int]:
-        total, found = len(self.confidences), dict[int, None]()
+        total, counts = len(self.confidences), dict[int, None]()
         for step in range(STEPS + 1):
             count = ceil(first + (total - first) * step / STEPS)
             while 0 < count < total and self.confidences[count] == self.confidences[count - 1]:
                 count += 1
             if count:
-                found[count] = None
-        return list(found)
+                counts[count] = None
+        return list(counts)
 
     def p(self, count: int, risk: float) -> float:
         """The probability of so few errors among the first `count` if `risk` were their rate."""
@@ -255,7 +255,7 @@ class RankedAnswers:
         least = 1 + OF_ALL * self._correlation * (count / alike - 1)
         effect = max(1.0, variance / independent, least)
         share = errors / count
-        freedom = (max(times * own - 1, 1.0) for own in (alike, count))
+        freedom = (max(times * size - 1, 1.0) for size in (alike, count))
         trials = times * count / effect * _freedom_factor(*freedom)
         return trials, share * trials
 

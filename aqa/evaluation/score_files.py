@@ -45,8 +45,8 @@ def write_per_example(path: Path, report: Report) -> None:
                     "category": system.categories[index],
                 }
                 if system.verdicts is not None:
-                    given = [verdict.to_json() for verdict in system.verdicts.examples[index]]
-                    systems[system.name]["verdicts"] = given
+                    verdicts = [verdict.to_json() for verdict in system.verdicts.examples[index]]
+                    systems[system.name]["verdicts"] = verdicts
             row: dict[str, Any] = {"id": key, "references": list(references), "systems": systems}
             if report.disagreement is not None:
                 row["disagreement"] = report.disagreement.spreads[index]
@@ -67,21 +67,22 @@ def parse_limits(words: Sequence[str]) -> dict[str, float]:
     return limits
 
 
-def check_limit_names(limits: Mapping[str, float], known: Collection[str] | None) -> None:
-    """Raise UsageError for limits of scores that don't exist; `known` None skips the check."""
+def check_limit_names(limits: Mapping[str, float], available: Collection[str] | None) -> None:
+    """Raise UsageError for limits of scores that don't exist; `available` None skips the check."""
     for name in limits:
-        if known is not None and name not in known:
+        if available is not None and name not in available:
             raise UsageError(
-                f"--fail-under {name}: there is no such score; the scores are {', '.join(known)}"
+                f"--fail-under {name}: there is no such score; the scores are"
+                f" {', '.join(available)}"
             )
 
 
 def check_directions(limits: Mapping[str, float], report: Report) -> None:
     """Raise UsageError for limits of scores that don't exist or have no known direction."""
-    found = report.systems[0].scores
-    check_limit_names(limits, [*found, *(["judge"] if report.judge is not None else [])])
+    scores = report.systems[0].scores
+    check_limit_names(limits, [*scores, *(["judge"] if report.judge is not None else [])])
     for name in limits:
-        if name in found and not found[name].better:
+        if name in scores and not scores[name].better:
             raise UsageError(
                 f"--fail-under {name}: it is not known whether a higher or a lower {name} is"
                 " better; limit another score"
@@ -162,8 +163,8 @@ def _may_be_overwritten(flag: str, path: Path) -> bool:
         if flag == "--report":
             return OWN_REPORT in file.read(FIRST)
         try:
-            found = json.loads(file.readline() if flag == "--per-example" else file.read())
+            content = json.loads(file.readline() if flag == "--per-example" else file.read())
         except (ValueError, RecursionError):
             return False
     keys = OWN_EXAMPLE if flag == "--per-example" else OWN_SCORES
-    return isinstance(found, dict) and (found.keys() >= keys or found.get("kind") == KIND)
+    return isinstance(content, dict) and (content.keys() >= keys or content.get("kind") == KIND)

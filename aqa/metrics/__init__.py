@@ -47,17 +47,17 @@ def load_metric(name: str, options: MetricOptions | None = None) -> Metric:
 
         return HuggingFaceMetric(name)
     if name not in METRICS:
-        known = {each.lower(): each for each in (*METRICS, *TOGETHER, "evidence")}
-        close = get_close_matches(name.lower(), known, n=1)
+        names = {metric.lower(): metric for metric in (*METRICS, *TOGETHER, "evidence")}
+        close = get_close_matches(name.lower(), names, n=1)
         hint = (
-            f"did you mean {known[close[0]]!r}?"
+            f"did you mean {names[close[0]]!r}?"
             if close
-            else f"known are {', '.join(known.values())} and hf:NAME."
+            else f"known are {', '.join(names.values())} and hf:NAME."
         )
         raise UsageError(f"unknown metric {name!r}; {hint}")
     module, _, attribute = METRICS[name].partition(":")
-    found = getattr(import_module(f"aqa.metrics.{module}"), attribute)
-    return found(options or MetricOptions()) if isinstance(found, type) else partial(found, name)
+    metric = getattr(import_module(f"aqa.metrics.{module}"), attribute)
+    return metric(options or MetricOptions()) if isinstance(metric, type) else partial(metric, name)
 
 
 def possible_scores(metrics: Sequence[str]) -> list[str] | None:
@@ -67,9 +67,9 @@ def possible_scores(metrics: Sequence[str]) -> list[str] | None:
     """
     if any(name.startswith("hf:") for name in metrics):
         return None
-    given = [name for name in metric_names(metrics) if name != "evidence"] or list(METRICS)
-    seconds = [profile.second for profile in PROFILES.values()] if "f1" in given else []
-    return list(dict.fromkeys([*given, *seconds]))
+    names = [name for name in metric_names(metrics) if name != "evidence"] or list(METRICS)
+    seconds = [profile.second for profile in PROFILES.values()] if "f1" in names else []
+    return list(dict.fromkeys([*names, *seconds]))
 
 
 def default_metrics(languages: Sequence[str]) -> list[str]:

@@ -22,15 +22,15 @@ def answer_language(name: str, pairs: Pairs) -> Score:
             " hold; name the data with --data"
         )
     values = [
-        0.0 if text is None else 100.0 * _is_right(text, question, known, references)
-        for text, question, known, references in zip(
+        0.0 if text is None else 100.0 * _is_right(text, question, language, references)
+        for text, question, language, references in zip(
             pairs.predictions, pairs.questions, pairs.languages, pairs.expected, strict=True
         )
     ]
     return pairs.score(name, values, "by:letters", refs="any")
 
 
-def _is_right(text: str, question: str, known: str, references: tuple[str, ...]) -> bool:
+def _is_right(text: str, question: str, language: str, references: tuple[str, ...]) -> bool:
     spoken = language_of(text)
-    wanted = {language_of(question) or known, *map(language_of, references)}
+    wanted = {language_of(question) or language, *map(language_of, references)}
     return not spoken or spoken in wanted or (spoken == "zh" and "ja" in wanted)

@@ -73,17 +73,17 @@ class BertScore:
         Pairs come longest first, so that those in a window have similar lengths.
         """
         uses = Counter(text for pair in ordered for text in pair)
-        known: dict[str, Embedded] = {}
+        embedded: dict[str, Embedded] = {}
         for start in range(0, len(ordered), _WINDOW):
             window = ordered[start : start + _WINDOW]
-            references = dict.fromkeys(b for _, b in window if b not in known)
-            known.update(self._embed_references(encoder, list(references)))
-            known.update(encoder.encode(_missing((a for a, _ in window), known)))
-            likeness = match([(known[a], known[b]) for a, b in window])
+            references = dict.fromkeys(b for _, b in window if b not in embedded)
+            embedded.update(self._embed_references(encoder, list(references)))
+            embedded.update(encoder.encode(_missing((a for a, _ in window), embedded)))
+            likeness = match([(embedded[a], embedded[b]) for a, b in window])
             yield from zip(window, likeness, strict=True)
             uses.subtract(text for pair in window for text in pair)
-            for text in [text for text in known if not uses[text]]:
-                del known[text]
+            for text in [text for text in embedded if not uses[text]]:
+                del embedded[text]
 
     def _embed_references(self, encoder: Encoder, texts: list[str]) -> dict[str, Embedded]:
         """Embed texts, using and extending the cache on disk."""
@@ -94,11 +94,11 @@ class BertScore:
         read = {
             text: Embedded.from_bytes(stored[key]) for text, key in keys.items() if key in stored
         }
-        found = {text: embedded for text, embedded in read.items() if embedded is not None}
-        new = dict(encoder.encode(_missing(texts, found)))
+        cached = {text: embedded for text, embedded in read.items() if embedded is not None}
+        new = dict(encoder.encode(_missing(texts, cached)))
         self._cache.put({keys[text]: embedded.to_bytes() for text, embedded in new.items()})
-        return found | new
+        return cached | new
 
 
-def _missing(texts: Iterable[str], known: dict[str, Embedded]) -> list[str]:
-    return [text for text in dict.fromkeys(texts) if text not in known]
+def _missing(texts: Iterable[str], embedded: dict[str, Embedded]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text not in embedded]

@@ -109,7 +109,7 @@ def calibrate(
         100 * high,
         100 * plain,
         100 * float(means.sum()),
-        tuple(sorted(bins, key=lambda own: own.confidence)),
+        tuple(sorted(bins, key=lambda group: group.confidence)),
     )
 
 
@@ -121,10 +121,10 @@ def _bins(claimed: Matrix) -> NDArray[np.intp]:
 
 
 def _bin(claimed: Matrix, right: Matrix, members: NDArray[np.bool_], clusters: Clusters) -> Bin:
-    own = right[members]
-    places = members.nonzero()[0].tolist()
-    low, high, _ = mean_interval((100 * own).tolist(), clusters.at(places))
-    return Bin(len(own), 100 * float(claimed.mean()), 100 * float(own.mean()), low, high)
+    outcomes = right[members]
+    indices = members.nonzero()[0].tolist()
+    low, high, _ = mean_interval((100 * outcomes).tolist(), clusters.at(indices))
+    return Bin(len(outcomes), 100 * float(claimed.mean()), 100 * float(outcomes.mean()), low, high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +156,8 @@ class _Bins:
         as often right as it says would vary more.
         """
         true = np.clip(self.confidence - factor * (self.confidence - self.right), 0.0, 1.0)
-        found: Matrix = np.sqrt(np.maximum(1.0, true * (1 - true) / self.spread))
-        return found
+        factors: Matrix = np.sqrt(np.maximum(1.0, true * (1 - true) / self.spread))
+        return factors
 
 
 def _noise(distances: Matrix, least: Matrix, clusters: Clusters) -> Matrix:
@@ -178,8 +178,8 @@ def _noise(distances: Matrix, least: Matrix, clusters: Clusters) -> Matrix:
     normal = random.normal(size=(DRAWS, len(least))) * np.sqrt(np.maximum(values, 0.0))
     freedom = max(groups - 1, 1)
     heavy = np.sqrt(freedom / random.chisquare(freedom, DRAWS))
-    found: Matrix = (normal @ vectors.T) * heavy[:, None]
-    return found
+    noise: Matrix = (normal @ vectors.T) * heavy[:, None]
+    return noise
 
 
 def _interval(

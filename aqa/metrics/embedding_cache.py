@@ -41,17 +41,17 @@ class EmbeddingCache:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of the keys that are known."""
-        found: dict[bytes, bytes] = {}
+        values: dict[bytes, bytes] = {}
         now = time.time()
         try:
             if not self._is_usable or not self._path.exists():
-                return found
+                return values
             with closing(self._open()) as database:
                 for start in range(0, len(keys), _AT_ONCE):
                     some = keys[start : start + _AT_ONCE]
                     marks = ",".join("?" * len(some))
                     query = f"SELECT key, value FROM states WHERE key IN ({marks})"  # noqa: S608
-                    found.update(database.execute(query, some))
+                    values.update(database.execute(query, some))
                     with database:
                         database.execute(
                             f"UPDATE states SET used = ? WHERE used < ? AND key IN ({marks})",  # noqa: S608
@@ -59,7 +59,7 @@ class EmbeddingCache:
                         )
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
-        return found
+        return values
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
         """Store values, evicting old ones if there are too many."""

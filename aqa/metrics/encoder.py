@@ -84,13 +84,13 @@ class Encoder:
         order = sorted(range(len(texts)), key=lambda index: len(ids[index]), reverse=True)
         threads = torch.get_num_threads()
         workers = 1 if self._device == "cuda" else min(threads, MOST_WORKERS)
-        each = threads // workers
-        room = CUDA_TOKENS if self._device == "cuda" else CPU_TOKENS * each
+        cores = threads // workers
+        room = CUDA_TOKENS if self._device == "cuda" else CPU_TOKENS * cores
         try:
-            with ThreadPoolExecutor(workers, "encoder", torch.set_num_threads, (each,)) as pool:
+            with ThreadPoolExecutor(workers, "encoder", torch.set_num_threads, (cores,)) as pool:
                 batches = [[ids[index] for index in batch] for batch in _batches(order, ids, room)]
-                found = chain.from_iterable(pool.map(self._embed, batches))
-                yield from zip((texts[index] for index in order), found, strict=True)
+                embedded = chain.from_iterable(pool.map(self._embed, batches))
+                yield from zip((texts[index] for index in order), embedded, strict=True)
         finally:
             torch.set_num_threads(threads)  # also for threads created later
 
@@ -121,14 +121,14 @@ class Encoder:
             return [list(sent_encode(self._tokenizer, text)) for text in texts]
         if not texts:
             return []
-        found: list[list[int]] = self._tokenizer(
+        encoded: list[list[int]] = self._tokenizer(
             [text.strip() for text in texts],
             max_length=self._tokenizer.model_max_length,
             truncation=True,
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]
-        return found
+        return encoded
 
 
 def match(pairs: Sequence[tuple[Embedded, Embedded]]) -> list[float]:
@@ -143,7 +143,7 @@ def match(pairs: Sequence[tuple[Embedded, Embedded]]) -> list[float]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     lengths = [(len(a.counts), len(b.counts)) for a, b in pairs]
     order = sorted(range(len(pairs)), key=lambda index: max(lengths[index]))
-    found = [0.0] * len(pairs)
+    values = [0.0] * len(pairs)
     for start in range(0, len(order), ROWS):
         indices = order[start : start + ROWS]
         sides, weights, masks = [], [], []
@@ -160,8 +160,8 @@ def match(pairs: Sequence[tuple[Embedded, Embedded]]) -> list[float]:
         p, r = (precision * weights[0]).sum(1), (recall * weights[1]).sum(1)
         f1 = torch.where(p + r == 0, 0.0, 2 * p * r / (p + r))
         for index, value in zip(indices, f1.tolist(), strict=True):
-            found[index] = value
-    return found
+            values[index] = value
+    return values
 
 
 def find_layer(model: str, num_layers: int | None) -> int:
@@ -214,9 +214,9 @@ def _check_whole(model: str) -> None:
     if model.startswith("scibert"):  # bert-score has its own files for these
         return
     kind: Any = T5EncoderModel if "t5" in model else AutoModel
-    shapes, found = kind.from_pretrained(model, output_loading_info=True, device_map="meta")
+    shapes, report = kind.from_pretrained(model, output_loading_info=True, device_map="meta")
     weights = {name for name, _ in shapes.named_parameters() if not name.startswith("pooler.")}
-    if absent := sorted(found["missing_keys"] & weights):
+    if absent := sorted(report["missing_keys"] & weights):
         of_t5 = " (for bert-score a T5, as is every path with t5 in it)" * ("t5" in model)
         raise ModelError(
             f"bertscore can't use {model}{of_t5}: {len(absent)} of its weights are not in its files"

@@ -31,7 +31,7 @@ def _share(name: str, pairs: Pairs, side: int) -> Score:
         pairs.predictions, pairs.expected, pairs.agreement[0], pairs.profiles, strict=True
     ):
         answer = profile.normalize(text or "")
-        known = [] if exact == 100 or not answer else filter(None, map(profile.normalize, texts))
-        overlaps = [profile.overlap(answer, reference) for reference in known]
-        values.append(max((100.0 * own[0] / own[side] for own in overlaps), default=exact))
+        gold = [] if exact == 100 or not answer else filter(None, map(profile.normalize, texts))
+        overlaps = [profile.overlap(answer, reference) for reference in gold]
+        values.append(max((100.0 * part[0] / part[side] for part in overlaps), default=exact))
     return pairs.score(name, values)

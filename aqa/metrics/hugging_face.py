@@ -92,7 +92,7 @@ class _Module:
         results = [self._run([text], [[text]]) for text in SAME]
         self.number = wanted or self._choose(results[0])
         # For a single text, a metric with values per example returns a list of one.
-        self.gives_each = isinstance(self._pick(results[0], 1), list)
+        self.is_per_example = isinstance(self._pick(results[0], 1), list)
         peak = max(_mean(self._pick(result, 1)) for result in results)
         self.factor = next(
             (100 / full for full in (1, 100) if isclose(peak, full, rel_tol=0.01)), None
@@ -105,18 +105,18 @@ class _Module:
     def values(self, pairs: Pairs) -> list[float] | None:
         """Return a number per example, 0..100; None if the metric returns only one for all."""
         apart = pairs.single()
-        if not self.gives_each or not apart.owners:
-            return list(apart.settled) if self.gives_each else None
+        if not self.is_per_example or not apart.owners:
+            return list(apart.settled) if self.is_per_example else None
         references: list[Texts] = [[text] for text in apart.references]
         if self._takes_all:
             owners = list(dict.fromkeys(apart.owners))
             texts = [pairs.predictions[owner] or "" for owner in owners]
             references = [pairs.expected[owner] for owner in owners]
             apart = replace(apart, predictions=texts, owners=owners)
-        given = self._pick(self._run(apart.predictions, references), len(references))
-        if not isinstance(given, list):
+        numbers = self._pick(self._run(apart.predictions, references), len(references))
+        if not isinstance(numbers, list):
             return None
-        return apart.best([value * (self.factor or 1) for value in given])
+        return apart.best([value * (self.factor or 1) for value in numbers])
 
     def together(self, pairs: Pairs) -> float:
         """The metric's own number for all examples, each with the reference that fits it best."""
@@ -181,19 +181,19 @@ class _Module:
         )
 
     def _pick(self, result: Mapping[str, Any], rows: int) -> float | list[float]:
-        found = _plain(result.get(self.number))
-        if found is None or (isinstance(found, list) and len(found) != rows):
-            known = ", ".join(key for key, value in result.items() if _plain(value) is not None)
+        number = _plain(result.get(self.number))
+        if number is None or (isinstance(number, list) and len(number) != rows):
+            names = ", ".join(key for key, value in result.items() if _plain(value) is not None)
             raise UsageError(
                 f'{PREFIX}{self._source} gives no number "{self.number}", overall or per'
-                f" example; it gives {known}"
+                f" example; it gives {names}"
             )
-        if not all(map(isfinite, found if isinstance(found, list) else [found])):
+        if not all(map(isfinite, number if isinstance(number, list) else [number])):
             raise ModelError(
                 f'{PREFIX}{self._source}: "{self.number}" is not a finite number for these texts;'
                 " take another metric"
             )
-        return found
+        return number
 
 
 def _load(source: str) -> Any:
@@ -215,9 +215,9 @@ def _load(source: str) -> Any:
 
 def _shape(source: str, features: Any) -> str:
     """How a metric takes its texts: with one reference, with all, or in SQuAD's format."""
-    found = [_shape_of(each) for each in (features if isinstance(features, list) else [features])]
+    shapes = [_shape_of(part) for part in (features if isinstance(features, list) else [features])]
     for shape in ("texts", "text", "squad", "squad_v2"):
-        if shape in found:
+        if shape in shapes:
             return shape
     raise UsageError(
         f"{PREFIX}{source} compares no texts with reference texts (it takes"
@@ -249,10 +249,10 @@ def _row(shape: str, key: str, prediction: str, texts: Texts) -> tuple[Any, Any]
         return prediction, list(texts)
     answers = [] if shape == "squad_v2" and not any(texts) else list(texts)
     gold = {"id": key, "answers": {"text": answers, "answer_start": [0] * len(answers)}}
-    given: dict[str, Any] = {"id": key, "prediction_text": prediction}
+    predicted: dict[str, Any] = {"id": key, "prediction_text": prediction}
     if shape == "squad_v2":
-        given["no_answer_probability"] = 0.0 if prediction else 1.0
-    return given, gold
+        predicted["no_answer_probability"] = 0.0 if prediction else 1.0
+    return predicted, gold
 
 
 def _plain(value: Any) -> float | list[float] | None:
@@ -260,7 +260,7 @@ def _plain(value: Any) -> float | list[float] | None:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list):
-        numbers = [each for each in map(_plain, value) if isinstance(each, float)]
+        numbers = [number for number in map(_plain, value) if isinstance(number, float)]
         return numbers if numbers and len(numbers) == len(value) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number else None

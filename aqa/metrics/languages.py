@@ -77,26 +77,26 @@ def example_languages(
     known, a tenth of them may be names in another script.
     """
     none = [NO_LANGUAGE] * len(references)
-    asked = [language_of(question) for question in questions] or none
-    read = passages or none
-    found = [
+    of_questions = [language_of(question) for question in questions] or none
+    of_passages = passages or none
+    votes = [
         _decided(question, passage, language_of(" ".join(texts)))
-        for question, passage, texts in zip(asked, read, references, strict=True)
+        for question, passage, texts in zip(of_questions, of_passages, references, strict=True)
     ]
-    counts = Counter(filter(None, found))
-    most = max(counts, key=lambda own: (counts[own], own == KOREAN, own), default=LATIN)
-    is_one = counts.total() - counts[most] <= _FEW * counts.total()
+    counts = Counter(filter(None, votes))
+    most = max(counts, key=lambda name: (counts[name], name == KOREAN, name), default=LATIN)
+    is_uniform = counts.total() - counts[most] <= _FEW * counts.total()
     return [
-        most if not own or (is_one and own != KOREAN and not (question or passage)) else own
-        for own, question, passage in zip(found, asked, read, strict=True)
+        most if not vote or (is_uniform and vote != KOREAN and not (question or passage)) else vote
+        for vote, question, passage in zip(votes, of_questions, of_passages, strict=True)
     ]
 
 
 def _decided(*votes: str) -> str:
     """The language with most votes; in a tie, Korean, or else the first."""
-    given = [vote for vote in votes if vote]
-    if len(set(given)) < 2:
-        return given[0] if given else NO_LANGUAGE
-    counts = Counter(given)
+    cast = [vote for vote in votes if vote]
+    if len(set(cast)) < 2:
+        return cast[0] if cast else NO_LANGUAGE
+    counts = Counter(cast)
     best = max(counts.values())
-    return KOREAN if counts[KOREAN] == best else next(v for v in given if counts[v] == best)
+    return KOREAN if counts[KOREAN] == best else next(v for v in cast if counts[v] == best)

@@ -34,7 +34,7 @@ def holds(text: str, part: str) -> bool:
     if not has_hangul((part,)):
         return False
     part, words = closed(part), text.split()
-    starts = ("".join(words[place : place + len(part) + 1]) for place in range(len(words)))
+    starts = ("".join(words[index : index + len(part) + 1]) for index in range(len(words)))
     return _stands_in(text, part) or any(
         start.startswith(part) and not _is_one_word(part[-1], start[len(part) : len(part) + 1])
         for start in starts

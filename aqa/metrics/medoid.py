@@ -16,9 +16,9 @@ def agreements(texts: Sequence[str], profile: Profile) -> list[float]:
     Translation", HLT-NAACL. "" is an abstention, which agrees only with abstentions.
     """
     normalized = [profile.normalize(text) for text in texts]
-    alike = (fsum(likeness(one, other, profile) for other in normalized) for one in normalized)
+    alike = (fsum(likeness(text, other, profile) for other in normalized) for text in normalized)
     others = len(texts) - 1
-    return [(found - 1) / others if others else 1.0 for found in alike]
+    return [(total - 1) / others if others else 1.0 for total in alike]
 
 
 def profile_of(
@@ -36,13 +36,13 @@ def profile_of(
     return profile_for("mixed", language)
 
 
-def likeness(one: str, other: str, profile: Profile) -> float:
+def likeness(text: str, other: str, profile: Profile) -> float:
     """The profile's F1 of two normalised texts, 0..1, made symmetric.
 
     The longest run, on which KLUE's score is based, may be found in one direction only.
     """
-    if one == other:
+    if text == other:
         return 1.0
-    if not one or not other:
+    if not text or not other:
         return 0.0
-    return (f1(profile.overlap(one, other)) + f1(profile.overlap(other, one))) / 2
+    return (f1(profile.overlap(text, other)) + f1(profile.overlap(other, text))) / 2

@@ -88,8 +88,8 @@ class Profile:
 
 def without_punctuation(text: str) -> str:
     """Delete ASCII punctuation; on bytes, which takes a tenth of the time."""
-    kept = text.encode("utf-8", "surrogatepass").translate(None, _PUNCTUATION)
-    return kept.decode("utf-8", "surrogatepass")
+    cleaned = text.encode("utf-8", "surrogatepass").translate(None, _PUNCTUATION)
+    return cleaned.decode("utf-8", "surrogatepass")
 
 
 def clean_squad(text: str) -> str:
@@ -123,10 +123,10 @@ def choose_profile(name: str, languages: Sequence[str]) -> str:
     if name == "auto":
         count = languages.count(KOREAN)
         return "mixed" if 0 < count < len(languages) else "korquad" if count else "squad"
-    known = ("auto", "mixed", *PROFILES)
-    if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
+    names = ("auto", "mixed", *PROFILES)
+    if name not in names:
+        close = get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}."
         raise UsageError(f"unknown profile {name!r}; {hint}")
     return name
 

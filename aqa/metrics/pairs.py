@@ -42,10 +42,10 @@ class Single:
     owners: Sequence[int]
     settled: Sequence[float]
 
-    def best(self, found: Sequence[float]) -> list[float]:
+    def best(self, scores: Sequence[float]) -> list[float]:
         """Convert the pairs' scores, 0..100, to each example's best."""
         values = list(self.settled)
-        for owner, value in zip(self.owners, found, strict=True):
+        for owner, value in zip(self.owners, scores, strict=True):
             values[owner] = max(values[owner], value)
         return values
 
@@ -86,7 +86,7 @@ class Pairs:
         texts, references = self.predictions[block], self.references[block]
         profiles = self.profiles[block]
         settled = list(map(_is_settled, texts, references))
-        known = _normalized(texts, references, settled, set(profiles))
+        normalized = _normalized(texts, references, settled, set(profiles))
         for text, expected, profile, is_settled in zip(
             texts, references, profiles, settled, strict=True
         ):
@@ -95,7 +95,7 @@ class Pairs:
             elif is_settled:
                 yield FULL
             else:
-                yield _compare(text, expected, profile, known[profile])
+                yield _compare(text, expected, profile, normalized[profile])
 
     @property
     def missing(self) -> int:
@@ -114,14 +114,14 @@ class Pairs:
         As in SQuAD 2.0, a reference that is empty once normalised (data sets contain ".", "A")
         counts only if all are; an example with any reference is answerable.
         """
-        found = []
+        expected = []
         for texts, profile in zip(self.references, self.profiles, strict=True):
-            given = tuple(text for text in dict.fromkeys(texts) if text.strip())
-            spoken = tuple(text for text in given if _says_something(text, profile))
-            kept = spoken or given
+            nonblank = tuple(text for text in dict.fromkeys(texts) if text.strip())
+            spoken = tuple(text for text in nonblank if _says_something(text, profile))
+            counted = spoken or nonblank
             # Most often they are all, and then need no memory of their own.
-            found.append(texts if isinstance(texts, tuple) and texts == kept else kept)
-        return found
+            expected.append(texts if isinstance(texts, tuple) and texts == counted else counted)
+        return expected
 
     @property
     def answerable(self) -> list[bool]:

@@ -59,18 +59,19 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
     words: dict[str, str] = {}
     used: set[Tokenizer | None] = set()
     korean = by_morphemes if has_kiwi() else characters
-    for at, owner in enumerate(apart.owners):
-        tokenizer = _tokenizer(pairs.languages[owner], references[at], korean)
+    for index, owner in enumerate(apart.owners):
+        tokenizer = _tokenizer(pairs.languages[owner], references[index], korean)
         used.add(tokenizer)
         if tokenizer is not None:
-            expected = tokenizer(references[at])
-            answer = tokenizer(predictions[at])
+            expected = tokenizer(references[index])
+            answer = tokenizer(predictions[index])
             if tokenizer is by_morphemes:
                 answer = split_like(answer, expected)
-            predictions[at], references[at] = _written(answer, words), _written(expected, words)
-    found = RougeScorer(list(ROUGE)).score_batch(references, predictions)
+            predictions[index] = _written(answer, words)
+            references[index] = _written(expected, words)
+    scores = RougeScorer(list(ROUGE)).score_batch(references, predictions)
     return (
-        {name: apart.best([100.0 * own[name].fmeasure for own in found]) for name in ROUGE},
+        {name: apart.best([100.0 * score[name].fmeasure for score in scores]) for name in ROUGE},
         f"tokenizer:{_named(used)}|stemmer:no|rouge-score-rs:{version('rouge-score-rs')}",
     )
 
@@ -99,18 +100,18 @@ def split_like(tokens: Sequence[str], model: Sequence[str]) -> Sequence[str]:
 
     Spacing changes which morphemes are found: 김구 is one, 김 구 are two.
     """
-    own, others = set(tokens), set(model)
-    if own <= others or others <= own:
+    ours, theirs = set(tokens), set(model)
+    if ours <= theirs or theirs <= ours:
         return tokens
-    known = {"".join(run): run for run in _runs(model)}
-    found: list[str] = []
+    run_of = {"".join(run): run for run in _runs(model)}
+    split: list[str] = []
     index = 0
     while index < len(tokens):
         ends = range(min(len(tokens), index + _RUN), index, -1)
-        longest = next((end for end in ends if "".join(tokens[index:end]) in known), index)
-        found += known["".join(tokens[index:longest])] if longest > index else [tokens[index]]
+        longest = next((end for end in ends if "".join(tokens[index:end]) in run_of), index)
+        split += run_of["".join(tokens[index:longest])] if longest > index else [tokens[index]]
         index = max(longest, index + 1)
-    return found
+    return split
 
 
 def _runs(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -121,10 +122,10 @@ def _runs(tokens: Sequence[str]) -> Iterator[Sequence[str]]:
             yield tokens[start:end]
 
 
-def _written(tokens: Sequence[str], known: dict[str, str]) -> str:
+def _written(tokens: Sequence[str], words: dict[str, str]) -> str:
     """Encode tokens as a text of made-up words, equal tokens as equal words.
 
     The default tokenizer, which does not run in Python, splits these words correctly, and ROUGE
     only compares tokens for equality.
     """
-    return " ".join([known.setdefault(token, str(len(known))) for token in tokens])
+    return " ".join([words.setdefault(token, str(len(words))) for token in tokens])

@@ -27,14 +27,14 @@ def bleu(name: str, pairs: Pairs) -> Score:
     rows = []
     for prediction, texts, token in zip(pairs.predictions, pairs.references, tokens, strict=True):
         references = [text for text in texts if text.strip()] or [""]
-        own = metrics[token].sentence_score(prediction or "", references)
-        rows.append([*own.counts, *own.totals, own.sys_len, own.ref_len])
+        stats = metrics[token].sentence_score(prediction or "", references)
+        rows.append([*stats.counts, *stats.totals, stats.sys_len, stats.ref_len])
     if not rows:
         raise DataError("there are no examples to score")
     sums = [sum(column) for column in zip(*rows, strict=True)]
     counts, totals, lengths = sums[:order], sums[order:-2], sums[-2:]
-    found = BLEU.compute_bleu(counts, totals, *lengths, smooth_method="exp", max_ngram_order=order)
-    value = min(100.0, found.score)
+    score = BLEU.compute_bleu(counts, totals, *lengths, smooth_method="exp", max_ngram_order=order)
+    value = min(100.0, score.score)
     signature = pairs.signature(name, _signature(BLEU(max_ngram_order=order), tokens), "all")
     return Score(name, value, signature, influence=_influence(value, rows))
 
@@ -79,7 +79,7 @@ def chrf(name: str, pairs: Pairs) -> Score:
 
 def _tokens(pairs: Pairs) -> list[str]:
     """Choose sacrebleu's tokenization per example: characters unless letters are Latin."""
-    return ["13a" if known in (LATIN, "en") else "char" for known in pairs.languages]
+    return ["13a" if language in (LATIN, "en") else "char" for language in pairs.languages]
 
 
 @lru_cache(maxsize=4)

@@ -39,18 +39,18 @@ def unicode_form(name: str) -> Form:
 def form_warnings(pairs: Pairs) -> Iterator[str]:
     """Warn of examples whose prediction and reference differ invisibly."""
     for kind, problem in _KINDS.items():
-        count = sum(_differ(pairs, place, kind) for place in range(len(pairs.references)))
+        count = sum(_differ(pairs, index, kind) for index in range(len(pairs.references)))
         if count:
             examples = f"{count} example{'s' * (count != 1)}"
             yield f"in {examples} one of prediction and reference {problem}"
 
 
-def _differ(pairs: Pairs, place: int, kind: Callable[[str], bool | None]) -> bool:
+def _differ(pairs: Pairs, index: int, kind: Callable[[str], bool | None]) -> bool:
     """Whether all references of an example are of the other kind than its prediction."""
-    prediction = pairs.predictions[place]
-    own = None if prediction is None else kind(prediction)
-    kinds = set(map(kind, pairs.references[place]))
-    return own is not None and own not in kinds and (not own) in kinds
+    prediction = pairs.predictions[index]
+    is_kind = None if prediction is None else kind(prediction)
+    kinds = set(map(kind, pairs.references[index]))
+    return is_kind is not None and is_kind not in kinds and (not is_kind) in kinds
 
 
 def _is_composed(text: str) -> bool | None:

@@ -52,12 +52,12 @@ def select(
 
 def _dedupe(ranked: Iterable[Passage]) -> tuple[list[Passage], list[Passage]]:
     """Split passages into first occurrences and repetitions of a title and text."""
-    kept: dict[tuple[str, str], Passage] = {}
+    first: dict[tuple[str, str], Passage] = {}
     doubles = []
     for passage in ranked:
         key = (" ".join(passage.title.split()), " ".join(passage.text.split()))
-        if key in kept:
+        if key in first:
             doubles.append(passage)
         else:
-            kept[key] = passage
-    return list(kept.values()), doubles
+            first[key] = passage
+    return list(first.values()), doubles

@@ -115,9 +115,9 @@ def find_template(name: str) -> Path:
                 return shipped
     if path.is_file():
         raise PromptError(f"{name}: a template is a .txt or a .yaml file; rename it")
-    names = sorted(Path(each).stem for each in shipped_names("prompts"))
+    names = sorted(Path(file).stem for file in shipped_names("prompts"))
     near = difflib.get_close_matches(path.stem, names, 1)
-    listed = ", ".join(each for each in names if not each.startswith("judge_"))
+    listed = ", ".join(stem for stem in names if not stem.startswith("judge_"))
     hint = f"did you mean {near[0]}?" if near else f"shipped: {listed}"
     raise PromptError(f"{name}: no such template; {hint}")
 

@@ -24,16 +24,16 @@ def check_known(inputs: Inputs, reader: Backend, progress: Progress) -> None:
     answers = _share(reader, (targets(example.answers) for example in sample))
     if max(read, answers) < WORTH_TELLING:
         return
-    found = (
+    finding = (
         f"{inputs.source.path}: the tokenizer of {reader.options.model} does not know"
         f" {read:.0%} of the characters that are read and {answers:.0%} of those of the answers"
         f" (in {len(sample)} examples)"
     )
     if max(read, answers) > 0.5:
-        raise DataError(f"{found}: it has not learnt this language; choose a model that has")
-    progress.note(f"{found}: the model can't tell them apart")
+        raise DataError(f"{finding}: it has not learnt this language; choose a model that has")
+    progress.note(f"{finding}: the model can't tell them apart")
 
 
 def _share(reader: Backend, texts: Iterable[Iterable[str]]) -> float:
-    counts = [reader.unknown_characters("\n".join(own)[:CHARACTERS]) for own in texts]
+    counts = [reader.unknown_characters("\n".join(parts)[:CHARACTERS]) for parts in texts]
     return sum(unknown for unknown, _ in counts) / max(sum(total for _, total in counts), 1)

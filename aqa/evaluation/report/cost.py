@@ -65,12 +65,12 @@ def journal_seconds(run: Path) -> dict[str, Any]:
 
 def system_costs(report: Report, seconds: Sequence[Mapping[str, Any]]) -> list[Cost]:
     """Return the mean cost of each system's answers, with median seconds."""
-    found = []
-    for system, own in zip(report.systems, seconds, strict=True):
-        costs = [cost_of(row, own) for row in system.rows if row is not None]
+    system_means = []
+    for system, by_id in zip(report.systems, seconds, strict=True):
+        costs = [cost_of(row, by_id) for row in system.rows if row is not None]
         means = {name: _middle(costs, name, fmean) for name in ("read", "written", "dollars")}
-        found.append(Cost(**means, seconds=_middle(costs, "seconds", median)))
-    return found
+        system_means.append(Cost(**means, seconds=_middle(costs, "seconds", median)))
+    return system_means
 
 
 def cost_table(report: Report, costs: Sequence[Cost]) -> Table:
@@ -78,9 +78,9 @@ def cost_table(report: Report, costs: Sequence[Cost]) -> Table:
     rows = []
     for system, cost in zip(report.systems, costs, strict=True):
         if cost != Cost():
-            dollars = _shown(cost.dollars_for_1000, "{:,.2f}")
-            read, written = _shown(cost.read, "{:,.0f}"), _shown(cost.written, "{:,.1f}")
-            rows.append(Row([system.name, read, written, dollars, _shown(cost.seconds, "{:,.2f}")]))
+            dollars = _text(cost.dollars_for_1000, "{:,.2f}")
+            read, written = _text(cost.read, "{:,.0f}"), _text(cost.written, "{:,.1f}")
+            rows.append(Row([system.name, read, written, dollars, _text(cost.seconds, "{:,.2f}")]))
     heads = figures("tokens read", "tokens written", "US$ per 1,000", "median seconds")
     return Table([*texts("system"), *heads], rows)
 
@@ -118,9 +118,9 @@ def _middle(
     costs: Iterable[Cost], name: str, of: Callable[[Sequence[float]], float]
 ) -> float | None:
     """Apply `of`, such as a mean, to the known values; None if there are none."""
-    found = [value for cost in costs if (value := getattr(cost, name)) is not None]
-    return of(found) if found else None
+    values = [value for cost in costs if (value := getattr(cost, name)) is not None]
+    return of(values) if values else None
 
 
-def _shown(value: float | None, form: str) -> str:
+def _text(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)

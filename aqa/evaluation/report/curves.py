@@ -14,11 +14,11 @@ def confidence_curves(report: Report) -> Markup | None:
     """Draw the share of wrong answers over the share kept; None without confidences."""
     lines, spoken = {}, []
     for series, system in enumerate(report.systems):
-        if (found := system.risk_coverage) is not None:
-            lines[series] = list(zip(found.coverage, found.risk, strict=True))
-            half, whole = found.risk_at(50), found.risk_at(100)
+        if (curve := system.risk_coverage) is not None:
+            lines[series] = list(zip(curve.coverage, curve.risk, strict=True))
+            half, full = curve.risk_at(50), curve.risk_at(100)
             spoken.append(
-                f"{system.name}: {half:.1f} % wrong of the surer half, {whole:.1f} % of all"
+                f"{system.name}: {half:.1f} % wrong of the surer half, {full:.1f} % of all"
             )
     return curves(lines, "; ".join(spoken)) if lines else None
 
@@ -27,8 +27,8 @@ def calibration_curves(report: Report) -> Markup | None:
     """Draw the share of right answers over confidence; None if none is a probability."""
     lines, spoken = {}, []
     for series, system in enumerate(report.systems):
-        if (found := system.calibration) is not None:
-            lines[series] = points = [(one.confidence, one.right) for one in found.bins]
+        if (calibration := system.calibration) is not None:
+            lines[series] = points = [(group.confidence, group.right) for group in calibration.bins]
             shares = (f"{right:.0f} % right at {sure:.0f} %" for sure, right in points)
             spoken.append(f"{system.name}: {', '.join(shares)}")
     return curves(lines, "; ".join(spoken), diagonal=True) if lines else None
@@ -52,12 +52,12 @@ def _trends(report: Report, conditions: Sequence[str], labels: Sequence[str]) ->
     lines, spoken = {}, []
     for series, card in enumerate(report.stress):
         points = [
-            (place, card.conditions[name].scores[card.metric].value)
-            for place, name in enumerate(conditions)
+            (step, card.conditions[name].scores[card.metric].value)
+            for step, name in enumerate(conditions)
             if name in card.conditions
         ]
         if len(points) > 1:
             lines[series] = points
-            values = ", ".join(f"{labels[place]} {value:.1f}" for place, value in points)
+            values = ", ".join(f"{labels[step]} {value:.1f}" for step, value in points)
             spoken.append(f"{card.reader}: {values}")
     return trends(lines, labels, "; ".join(spoken)) if lines else None

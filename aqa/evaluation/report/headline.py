@@ -30,24 +30,23 @@ def finding(report: Report) -> tuple[str, str]:
     choose, side = (min, "lowest") if is_lower else (max, "highest")
     best = choose(report.systems, key=lambda system: system.scores[name].value)
     value = f"{best.scores[name].value:.1f} {metric_label(name)}"
-    met = [
-        found if found.b == best.name else found.turned()
-        for found in report.comparisons
-        if found.metric == name and best.name in (found.a, found.b)
+    pairs = [
+        pair if pair.b == best.name else pair.turned()
+        for pair in report.comparisons
+        if pair.metric == name and best.name in (pair.a, pair.b)
     ]
     margins = [
-        f"{with_minus(f'{found.difference:+z.1f}')} against {found.a}"
-        f" ({with_minus(found.interval)})"
-        for found in sorted(met, key=lambda found: found.difference)[:NEAREST]
+        f"{with_minus(f'{pair.difference:+z.1f}')} against {pair.a} ({with_minus(pair.interval)})"
+        for pair in sorted(pairs, key=lambda pair: pair.difference)[:NEAREST]
     ]
     details = "; ".join([*margins, *map(str, filter(None, [report.labelled]))])
-    rivals = [found.a for found in met if not found.is_real]
+    rivals = [pair.a for pair in pairs if not pair.is_real]
     if rivals:
         others = ", ".join([best.name, *rivals[:-1]])
         return f"{others} and {rivals[-1]} can’t be told apart by {metric_label(name)}", details
     if len(report.systems) == 1:
         return f"{best.name} reaches {value}", details
-    if len(met) < len(report.systems) - 1:  # systems were compared only with the baseline
+    if len(pairs) < len(report.systems) - 1:  # systems were compared only with the baseline
         return f"{best.name} scores {side}: {value}", details
     return f"{best.name} answers best: {value}", details
 

@@ -46,7 +46,7 @@ def write_report(
     library = Library()
     headline, margin = finding(report)
     seconds = [
-        cost.journal_seconds(Path(one.file)) if one.manifest else {} for one in report.systems
+        cost.journal_seconds(Path(run.file)) if run.manifest else {} for run in report.systems
     ]
     pieces = environment.get_template("page.html").generate(
         policy=_policy(style, script),

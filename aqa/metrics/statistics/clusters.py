@@ -28,8 +28,8 @@ class Clusters:
     @classmethod
     def of(cls, labels: Sequence[Hashable], by: str) -> "Clusters":
         """Cluster examples with equal labels."""
-        known: dict[Hashable, int] = {}
-        codes = [known.setdefault(label, len(known)) for label in labels]
+        code_of: dict[Hashable, int] = {}
+        codes = [code_of.setdefault(label, len(code_of)) for label in labels]
         return cls(np.array(codes, dtype=np.intp), by)
 
     @classmethod
@@ -39,8 +39,8 @@ class Clusters:
 
     def at(self, indices: Sequence[int]) -> "Clusters":
         """Return the clusters of some of the examples."""
-        kept = self.codes[np.asarray(indices, dtype=np.intp)]
-        return Clusters(np.unique(kept, return_inverse=True)[1], self.by, self.sequence)
+        codes = self.codes[np.asarray(indices, dtype=np.intp)]
+        return Clusters(np.unique(codes, return_inverse=True)[1], self.by, self.sequence)
 
     @property
     def examples(self) -> int:

@@ -74,8 +74,8 @@ class ConfidenceSequence:
     def _bets(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
         gains = (totals - mean * sizes) / (self.largest * (1 + mean))
         wealth = np.log1p(_STAKES[:, None] * gains).cumsum(axis=1)
-        found: Matrix = np.logaddexp.reduce(wealth + np.log(_WEIGHTS / 2)[:, None], axis=0)
-        return found
+        mixture: Matrix = np.logaddexp.reduce(wealth + np.log(_WEIGHTS / 2)[:, None], axis=0)
+        return mixture
 
     def _t_mixture(self, mean: float, totals: Matrix, sizes: Matrix) -> Matrix:
         # Add one cluster of counter-evidence: one example, or a whole cluster when testing for

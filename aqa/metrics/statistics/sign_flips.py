@@ -26,14 +26,14 @@ _LEAST = 5e-324  # the smallest float, since p is never 0
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class Significance:
     """The two-sided p of a difference, and the test that it comes from."""
 
     p: float
     test: str
 
 
-def sign_flip_tests(columns: Matrix, clusters: Clusters, seed: int = SEED) -> list[Chance]:
+def sign_flip_tests(columns: Matrix, clusters: Clusters, seed: int = SEED) -> list[Significance]:
     """Test whether each column's mean difference is 0; `columns` are (examples, k).
 
     Exact if all nonzero differences have one size (McNemar's test, for right or wrong answers to
@@ -42,15 +42,15 @@ def sign_flip_tests(columns: Matrix, clusters: Clusters, seed: int = SEED) -> li
     saddlepoint approximation, raised by a quarter: Robinson (1982), JRSS B 44(1).
     """
     sums = clusters.sums(columns)
-    found: list[Chance | None] = [
+    tests: list[Significance | None] = [
         _exact(sums[:, index], clusters) for index in range(sums.shape[1])
     ]
-    left = [index for index, tested in enumerate(found) if tested is None]
+    left = [index for index, test in enumerate(tests) if test is None]
     if left:
         reached = _draws_as_far(sums[:, left], seed)
         for index, count in zip(left, reached.tolist(), strict=True):
-            found[index] = Chance(_drawn(sums[:, index], count), "sign-flip")
-    return [tested for tested in found if tested is not None]
+            tests[index] = Significance(_p_of_draws(sums[:, index], count), "sign-flip")
+    return [test for test in tests if test is not None]
 
 
 def mcnemar(wins: int, losses: int) -> float:
@@ -69,7 +69,7 @@ def least_p(clusters: int) -> float:
     return max(_LEAST, min(1.0, 2.0 ** (1 - clusters)))
 
 
-def _exact(sums: Matrix, clusters: Clusters) -> Chance | None:
+def _exact(sums: Matrix, clusters: Clusters) -> Significance | None:
     """Test one column exactly; None if that would take too long."""
     scale = float(np.abs(sums).max(initial=0.0))
     sums = sums[np.abs(sums) > _EPSILON * max(1.0, scale)]
@@ -78,15 +78,15 @@ def _exact(sums: Matrix, clusters: Clusters) -> Chance | None:
         wins = int((sums > 0).sum())
         is_right_or_wrong = clusters.are_examples and (not len(sums) or abs(scale - 100) < _EPSILON)
         name = MCNEMAR if is_right_or_wrong else "sign-flip-exact"
-        return Chance(mcnemar(wins, len(sums) - wins), name)
-    whole = np.rint(sums / 50)  # wrong, half right and right are 0, 50 and 100
-    if (np.abs(sums - 50 * whole) <= _EPSILON * scale).all():
-        steps = whole.astype(np.int64)
+        return Significance(mcnemar(wins, len(sums) - wins), name)
+    halves = np.rint(sums / 50)  # wrong, half right and right are 0, 50 and 100
+    if (np.abs(sums - 50 * halves) <= _EPSILON * scale).all():
+        steps = halves.astype(np.int64)
         steps //= np.gcd.reduce(steps)
         if len(steps) * np.abs(steps).sum() <= _STEPS:
-            return Chance(_of_steps(steps), "sign-flip-exact")
+            return Significance(_of_steps(steps), "sign-flip-exact")
     if len(sums) <= ENUMERATED:
-        return Chance(_enumerated(sums), "sign-flip-exact")
+        return Significance(_enumerated(sums), "sign-flip-exact")
     return None
 
 
@@ -94,37 +94,37 @@ def _of_steps(steps: NDArray[np.int64]) -> float:
     """Return the exact p of integers, from the distribution of a random walk with these steps."""
     sizes = np.sort(np.abs(steps))
     reach = int(sizes.sum())
-    chances = np.zeros(2 * reach + 1)
-    chances[reach] = 1.0
+    probabilities = np.zeros(2 * reach + 1)
+    probabilities[reach] = 1.0
     used = 0
     for size in sizes.tolist():
         low, high = reach - used - size, reach + used + size + 1
-        before = chances[low:high].copy()
-        chances[low:high] = 0.0
-        chances[low : high - size] += before[size:] / 2
-        chances[low + size : high] += before[: len(before) - size] / 2
+        before = probabilities[low:high].copy()
+        probabilities[low:high] = 0.0
+        probabilities[low : high - size] += before[size:] / 2
+        probabilities[low + size : high] += before[: len(before) - size] / 2
         used += size
     far = abs(int(steps.sum()))
     if not far:
         return 1.0
-    return max(_LEAST, min(1.0, 2 * float(chances[reach + far :].sum())))
+    return max(_LEAST, min(1.0, 2 * float(probabilities[reach + far :].sum())))
 
 
 def _enumerated(sums: Matrix) -> float:
     """Return the exact p over all 2^n choices of signs, meeting the sums of two halves."""
     middle = len(sums) // 2
-    one, other = _all_sums(sums[:middle]), np.sort(_all_sums(sums[middle:]))
+    left, right = _all_sums(sums[:middle]), np.sort(_all_sums(sums[middle:]))
     far = abs(float(sums.sum()))
     least = far - _EPSILON * max(1.0, float(np.abs(sums).sum()))
-    above = len(other) - np.searchsorted(other, least - one, side="left")
+    above = len(right) - np.searchsorted(right, least - left, side="left")
     return min(1.0, 2 * int(above.sum()) / (1 << len(sums)))
 
 
 def _all_sums(values: Matrix) -> Matrix:
-    found = np.zeros(1)
+    sums = np.zeros(1)
     for value in values:
-        found = np.concatenate((found + value, found - value))
-    return found
+        sums = np.concatenate((sums + value, sums - value))
+    return sums
 
 
 def _draws_as_far(sums: Matrix, seed: int) -> NDArray[np.int64]:
@@ -143,13 +143,13 @@ def _draws_as_far(sums: Matrix, seed: int) -> NDArray[np.int64]:
     for start in range(0, DRAWS, block):
         rows = min(block, DRAWS - start)
         random = generator.integers(0, 256, (rows, -(-clusters // 8)), dtype=np.uint8)
-        kept = np.unpackbits(random, axis=1, count=clusters).astype(np.float64)
-        drawn = 2 * (kept @ sizes) - totals
-        reached += (np.abs(drawn) >= least).sum(axis=0)
+        positive = np.unpackbits(random, axis=1, count=clusters).astype(np.float64)
+        flipped = 2 * (positive @ sizes) - totals
+        reached += (np.abs(flipped) >= least).sum(axis=0)
     return reached
 
 
-def _drawn(sums: Matrix, reached: int) -> float:
+def _p_of_draws(sums: Matrix, reached: int) -> float:
     """Return p from the number of extreme draws, counting the observed signs as one."""
     if reached >= FEWEST:
         return (reached + 1) / (DRAWS + 1)

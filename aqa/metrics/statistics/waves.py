@@ -20,12 +20,12 @@ def draw_order(strata: Sequence[Hashable], seed: int) -> list[int]:
     members: dict[Hashable, list[int]] = {}
     for cluster, stratum in enumerate(strata):
         members.setdefault(stratum, []).append(cluster)
-    places = []
-    for own in members.values():
-        random.shuffle(own)
+    positions = []
+    for group in members.values():
+        random.shuffle(group)
         start = random.random()
-        places += [((rank + start) / len(own), cluster) for rank, cluster in enumerate(own)]
-    return [cluster for _, cluster in sorted(places)]
+        positions += [((rank + start) / len(group), cluster) for rank, cluster in enumerate(group)]
+    return [cluster for _, cluster in sorted(positions)]
 
 
 def wave_ends(sizes: Sequence[int], growth: float = LIVE) -> list[int]:
@@ -33,12 +33,12 @@ def wave_ends(sizes: Sequence[int], growth: float = LIVE) -> list[int]:
 
     They don't depend on results, so a resumed run looks at the same moments.
     """
-    ends, asked, last = [], 0, 0
+    ends, total, last = [], 0, 0
     for count, size in enumerate(sizes, 1):
-        asked += size
-        if count >= FEW and asked >= max(last + FIRST, last * growth):
+        total += size
+        if count >= FEW and total >= max(last + FIRST, last * growth):
             ends.append(count)
-            last = asked
+            last = total
     if not ends or ends[-1] < len(sizes):
         ends.append(len(sizes))
     return ends

@@ -33,15 +33,15 @@ def agreeing(ending: str, old: str, new: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _agreeing(ending: str, old: str, new: str) -> str | None:
-    found = analyse(old + ending)
-    own, rest = found[:1], found[1:]
-    if not rest or own[0].form != old or rest[0].start != len(old):
+    tokens = analyse(old + ending)
+    first, rest = tokens[:1], tokens[1:]
+    if not rest or first[0].form != old or rest[0].start != len(old):
         return None
-    if not all(each.tag.startswith(PARTICLES) or (each.form, each.tag) == PLURAL for each in rest):
+    if not all(part.tag.startswith(PARTICLES) or (part.form, part.tag) == PLURAL for part in rest):
         return None
     if old == new:
         return ending
-    morphemes = [(new, "NNG"), *((each.form, each.tag) for each in rest)]
+    morphemes = [(new, "NNG"), *((part.form, part.tag) for part in rest)]
     joined: str = load_kiwi().join(morphemes)
     return joined.removeprefix(new) if joined.startswith(new) else None
 

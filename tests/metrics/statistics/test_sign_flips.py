@@ -9,7 +9,7 @@ from scipy import stats
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.sign_flips import (
     ENUMERATED,
-    Chance,
+    Significance,
     holm,
     least_p,
     mcnemar,
@@ -18,7 +18,7 @@ from aqa.metrics.statistics.sign_flips import (
 )
 
 
-def chance(values: list[float], labels: list[int] | None = None, seed: int = 1) -> Chance:
+def chance(values: list[float], labels: list[int] | None = None, seed: int = 1) -> Significance:
     clusters = Clusters.apart(len(values)) if labels is None else Clusters.of(labels, "title")
     (found,) = sign_flip_tests(np.array([values], dtype=float).T, clusters, seed)
     return found
@@ -62,7 +62,7 @@ def test_mcnemar_counts_millions() -> None:
 
 
 def test_five_wins_and_a_small_loss_of_eight_questions() -> None:
-    assert chance([100.0] * 5 + [-6.0, 0.0, 0.0]) == Chance(0.0625, "sign-flip-exact")
+    assert chance([100.0] * 5 + [-6.0, 0.0, 0.0]) == Significance(0.0625, "sign-flip-exact")
 
 
 FEW = st.lists(st.sampled_from([-100.0, -61.5, -50, -7.25, 0, 3.5, 50, 100, 200]), max_size=9)
