@@ -8,6 +8,7 @@ from aqa.data.columns import value_called
 from aqa.evaluation import clustering
 from aqa.evaluation.alignment import References, System, counted_ids
 from aqa.evaluation.clustering import Labels
+from aqa.evaluation.predictions.answered_row import question_of
 from aqa.metrics.languages import language_of_passages
 from aqa.records import Example
 
@@ -42,7 +43,8 @@ class Contexts:
     ) -> "Contexts":
         """Select the expected among the given examples; without data, use the prediction rows."""
         if from_data is None:
-            return Contexts([_recorded_question(systems, key) for key in expected])
+            files = [system.rows for system in systems]
+            return Contexts([question_of(rows.get(key) for rows in files) for key in expected])
         if len(expected) == len(from_data):
             return self
         indices = [index for index, key in enumerate(from_data) if key in expected]
@@ -66,10 +68,3 @@ def label_by_rows(
     if different:
         ids = counted_ids(different)
         yield f"the files put {ids} into different clusters; the first file's are used"
-
-
-def _recorded_question(systems: Sequence[System], key: str) -> str:
-    """Return the question from the first prediction that has one, or an empty string."""
-    rows = (system.rows[key] for system in systems if key in system.rows)
-    questions = (row.metadata.get("question") for row in rows)
-    return next((text for text in questions if isinstance(text, str) and text), "")

@@ -15,7 +15,7 @@ import numpy as np
 from aqa.errors import DataError, UsageError
 from aqa.evaluation.judge.judging import evidence_seen
 from aqa.evaluation.judge.labels import BLIND_KEY, Sampled, blinded
-from aqa.evaluation.predictions import AnsweredRow
+from aqa.evaluation.predictions.answered_row import AnsweredRow, question_of
 from aqa.evaluation.results import LabelledDifference, Report, SystemScores
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.label_sampling import (
@@ -93,15 +93,11 @@ def choose(
     for index in chosen:
         answer, probability = answers[index], float(probabilities[index])
         key, row = report.ids[answer.index], rows_of[answer.system][answer.index]
-        example = by_id.get(key) or Example(key, _recorded_question(row), ())
+        example = by_id.get(key) or Example(key, question_of([row]), ())
         cells = [blinded(answer.system, key), key, example.question, _passages(example, row)]
         references = json.dumps(report.references[answer.index], ensure_ascii=False)
         rows.append((answer.index, [*cells, references, answer.text, "", probability, len(chosen)]))
     return [cells for _, cells in sorted(rows)]
-
-
-def _recorded_question(row: AnsweredRow | None) -> str:
-    return "" if row is None else str(row.metadata.get("question") or "")
 
 
 def _passages(example: Example, row: AnsweredRow | None) -> str:

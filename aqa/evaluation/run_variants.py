@@ -86,12 +86,12 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
     runs = {
         system.name: _runs_in(Path(system.file), bool(system.manifest)) for system in report.systems
     }
-    card_scoring = _asked_alike(report, scoring)
+    card_scoring = _card_scoring(report, scoring)
     answers = _score(runs, card_scoring, progress)
     clusters = report.clusters or Clusters.apart(len(report.ids))
     cards = []
     for system in report.systems:
-        indices = _asked_of([system])
+        indices = _common_questions([system])
         card = make_card(
             system.name,
             _plain(report, system, card_scoring.metrics).at(indices),
@@ -128,7 +128,7 @@ def check_stress(predictions: Sequence[Predicted], data: Source | None) -> None:
         _runs_in(file)
 
 
-def _asked_alike(report: Report, scoring: Scoring) -> Scoring:
+def _card_scoring(report: Report, scoring: Scoring) -> Scoring:
     """Score like the plain runs, by cheap metrics only and without other analyses."""
     metrics = [name for name in scoring.metrics if name not in NEED_MORE] or METRICS
     without = replace(scoring, slices=(), baseline=None, plan=None, judge=None, judge_labels=None)
@@ -147,9 +147,9 @@ def _score(
                 _check_rules(condition, list(folders.values()))
             named: list[Predicted] = [NamedPredictions(*reader) for reader in folders.items()]
             scored = scores.evaluate(named, None, scoring, SilentProgress())
-            indices = _asked_of(scored.systems)
+            indices = _common_questions(scored.systems)
             for system in scored.systems:
-                answers[system.name][condition] = _asked(scored, system).at(indices)
+                answers[system.name][condition] = _answers_of(scored, system).at(indices)
             task.advance(1)
     return answers
 
@@ -173,13 +173,13 @@ def _unfinished(reader: str, runs: Mapping[str, Path]) -> Iterator[str]:
             yield f"{reader}: its run under {name} is unfinished ({status}), and counts so far"
 
 
-def _asked_of(systems: Sequence[SystemScores]) -> list[int]:
+def _common_questions(systems: Sequence[SystemScores]) -> list[int]:
     """Indices of the questions that all systems were asked, even if some failed."""
     rows = zip(*(system.rows for system in systems), strict=True)
     return [index for index, answers in enumerate(rows) if None not in answers]
 
 
-def _asked(report: Report, system: SystemScores) -> Asked:
+def _answers_of(report: Report, system: SystemScores) -> Asked:
     flags = [evidence_of(row).get("gold_in_evidence") for row in system.rows]
     shares = [100.0 * flag for flag in flags if isinstance(flag, bool)]
     by_metric = {name: score.per_example for name, score in system.scores.items()}
@@ -189,7 +189,7 @@ def _asked(report: Report, system: SystemScores) -> Asked:
 
 
 def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Asked:
-    plain = _asked(report, system)
+    plain = _answers_of(report, system)
     wanted = {*metrics, *({"rouge_w"} if "f1" in metrics else ())}
     by_metric = {name: values for name, values in plain.scores.items() if name in wanted}
     if not by_metric:

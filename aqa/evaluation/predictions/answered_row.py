@@ -1,6 +1,6 @@
 """One prediction, independent of its file's format."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from sys import intern
 from typing import Any, Self
@@ -68,6 +68,12 @@ class AnsweredRow:
         """Move the metadata to a shelf; return the row itself."""
         object.__setattr__(self, "metadata", Shelved(shelf, self.metadata))
         return self
+
+
+def question_of(rows: Iterable[AnsweredRow | None]) -> str:
+    """Return the question from the first row that has one; "" if none has."""
+    questions = (row.metadata.get("question") for row in rows if row is not None)
+    return next((str(text) for text in questions if isinstance(text, str | int) and text), "")
 
 
 def evidence_of(row: AnsweredRow | None) -> Mapping[str, Any]:

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from aqa.evaluation.abstention import confidence_of
 from aqa.evaluation.comparison import metric_label
 from aqa.evaluation.mistakes import CATEGORIES
-from aqa.evaluation.predictions import AnsweredRow, evidence_of
+from aqa.evaluation.predictions import evidence_of
+from aqa.evaluation.predictions.answered_row import question_of
 from aqa.evaluation.report.cost import cost_json, cost_of
 from aqa.evaluation.report.headline import example_scores, primary_score
 from aqa.evaluation.report.panels import SHORT_CATEGORIES
@@ -127,7 +128,7 @@ def rows(
         passages = library.passages.get(key, [])
         row: Json = {
             "id": key,
-            "question": library.questions.get(key) or _recorded_question(answered),
+            "question": library.questions.get(key) or question_of(answered),
             "references": references,
             "answers": [system.predictions[index] for system in report.systems],
             "kinds": [_KINDS.index(system.categories[index]) for system in report.systems],
@@ -157,11 +158,6 @@ def rows(
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _recorded_question(answered: Sequence[AnsweredRow | None]) -> str:
-    questions = (row.metadata.get("question") for row in answered if row is not None)
-    return next((text for text in questions if isinstance(text, str)), "")
 
 
 def _evidence(entry: Mapping[str, Any], passages: Sequence[Json]) -> Json:
