@@ -11,8 +11,8 @@ function chooseSystem(label, chosen) {
 
 // Kinds that neither system has are left out: many empty lines are hard to read.
 function kindsOf(system) {
-  const found = new Set(rows.map((row) => row.kinds[system]));
-  return facts.kinds.map((_, kind) => kind).filter((kind) => found.has(kind));
+  const present = new Set(rows.map((row) => row.kinds[system]));
+  return facts.kinds.map((_, kind) => kind).filter((kind) => present.has(kind));
 }
 
 function drawCrossed() {

@@ -4,10 +4,10 @@ const detail = byId("detail");
 const blocks = document.getElementsByClassName("passages");
 const unpacked = new Map();
 
-function passage(place) {
-  const block = Math.floor(place / facts.block);
+function passage(number) {
+  const block = Math.floor(number / facts.block);
   if (!unpacked.has(block)) unpacked.set(block, unpack(blocks[block]));
-  return unpacked.get(block)[place % facts.block].map((text) => text.normalize("NFC"));
+  return unpacked.get(block)[number % facts.block].map((text) => text.normalize("NFC"));
 }
 
 // A pattern that finds an answer in a passage: its words, with anything but words between them.
@@ -22,9 +22,9 @@ function finder(answer) {
 
 // The sources of each answer: "gold" or the index of a system.
 function findersOf(row) {
-  const found = golds(row).map((text) => ({ who: "gold", pattern: finder(text) }));
-  row.answers.forEach((text, who) => found.push({ who, pattern: text && finder(text) }));
-  return found.filter(({ pattern }) => pattern);
+  const finders = golds(row).map((text) => ({ who: "gold", pattern: finder(text) }));
+  row.answers.forEach((text, who) => finders.push({ who, pattern: text && finder(text) }));
+  return finders.filter(({ pattern }) => pattern);
 }
 
 // The passage split where an answer begins or ends: references are shaded, answers underlined.
@@ -35,8 +35,8 @@ function highlighted(text, finders) {
   const ends = [...cuts].sort((a, b) => a - b);
   const pieces = [];
   let shade = null;
-  for (let place = 1; place < ends.length; place += 1) {
-    const [start, end] = [ends[place - 1], ends[place]];
+  for (let index = 1; index < ends.length; index += 1) {
+    const [start, end] = [ends[index - 1], ends[index]];
     const within = hits.filter((hit) => hit.start <= start && hit.end >= end);
     const who = new Set(within.map((hit) => hit.who));
     const isGold = who.delete("gold");
@@ -52,19 +52,19 @@ function highlighted(text, finders) {
   return pieces;
 }
 
-function drawPassage(row, told, finders) {
-  const [title, text] = passage(told.place);
+function drawPassage(row, entry, finders) {
+  const [title, text] = passage(entry.place);
   const within = new Set(finders.filter(({ pattern }) => text.search(pattern) >= 0)
     .map(({ who }) => who));
   const isGold = within.delete("gold");
-  const readers = systems.filter((system) => row.evidence?.[system]?.ranks?.includes(told.rank));
+  const readers = systems.filter((system) => row.evidence?.[system]?.ranks?.includes(entry.rank));
   const notes = [];
-  if (told.score !== undefined) notes.push(`score ${told.score}`);
-  if (told.id && !(title && /^[0-9a-f-]{12,}$/i.test(told.id))) notes.push(told.id);
+  if (entry.score !== undefined) notes.push(`score ${entry.score}`);
+  if (entry.id && !(title && /^[0-9a-f-]{12,}$/i.test(entry.id))) notes.push(entry.id);
   if (readers.length && readers.length < systems.length)
     notes.push(`read by ${readers.map((system) => facts.systems[system]).join(", ")}`);
   const summary = make("summary", {},
-    make("span", { class: "rank" }, told.gold ? "gold" : String(told.rank)),
+    make("span", { class: "rank" }, entry.gold ? "gold" : String(entry.rank)),
     prose("span", title || text.slice(0, 90), title ? "title" : "title excerpt"),
     ...(isGold ? [make("mark", { title: "a gold answer is here" }, "gold")] : []),
     ...[...within].map((system) => make("span", {
@@ -72,25 +72,26 @@ function drawPassage(row, told, finders) {
       title: `the answer of ${facts.systems[system]} is here`,
     }, facts.systems[system])),
     make("span", { class: "facts" }, notes.join(" · ")));
-  const shown = make("p", { class: "text", dir: "auto", lang: HANGUL.test(text) ? "ko" : null });
-  shown.append(...highlighted(text, finders));
-  return { element: make("details", {}, summary, shown), within, label: told.rank ?? "gold" };
+  const content = make("p", { class: "text", dir: "auto", lang: HANGUL.test(text) ? "ko" : null });
+  content.append(...highlighted(text, finders));
+  return { element: make("details", {}, summary, content), within, label: entry.rank ?? "gold" };
 }
 
 function notesOf(row, system, passages) {
   const kind = facts.kinds[row.kinds[system]];
-  const told = row.evidence?.[system] ?? {};
+  const evidence = row.evidence?.[system] ?? {};
   const notes = [kind.meaning];
   if (passages.length && row.answers[system]?.trim()) {
-    const places = passages.filter(({ within }) => within.has(system)).map(({ label }) => label);
-    notes.push(places.length ? `found in passage ${places.join(", ")}`
+    const labels = passages.filter(({ within }) => within.has(system)).map(({ label }) => label);
+    notes.push(labels.length ? `found in passage ${labels.join(", ")}`
       : "found in no passage word for word");
   }
-  if (told.read !== undefined) {
-    const size = told.characters === undefined ? "" : `, ${counted(told.characters)} characters`;
-    notes.push(`read ${told.read} passage${told.read === 1 ? "" : "s"}${size}`);
+  if (evidence.read !== undefined) {
+    const { read, characters } = evidence;
+    const size = characters === undefined ? "" : `, ${counted(characters)} characters`;
+    notes.push(`read ${read} passage${read === 1 ? "" : "s"}${size}`);
   }
-  if (told.gold === false && golds(row).length && kind.name !== "wrong_without_evidence")
+  if (evidence.gold === false && golds(row).length && kind.name !== "wrong_without_evidence")
     notes.push("the gold answer was not in what it read");
   const confidence = row.confidence?.[system];
   if (typeof confidence === "number") notes.push(`confidence ${confidence.toFixed(2)}`);
@@ -102,15 +103,15 @@ function notesOf(row, system, passages) {
   if (cost.seconds !== undefined) parts.push(`${cost.seconds} s`);
   if (parts.length) notes.push(parts.join(", "));
   for (const { verdict, reason, error } of row.verdicts?.[system] ?? []) {
-    const said = `${verdict?.replace("_", " ")}, says the judge: ${reason}`;
-    notes.push(error === undefined ? said : `no verdict: ${error}`);
+    const opinion = `${verdict?.replace("_", " ")}, says the judge: ${reason}`;
+    notes.push(error === undefined ? opinion : `no verdict: ${error}`);
   }
   return notes;
 }
 
 function drawCard(row, system, passages) {
-  const scores = facts.scores.map((name, place) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, figure(row.scores[system][place]))));
+  const scores = facts.scores.map((name, index) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, figure(row.scores[system][index]))));
   const notes = notesOf(row, system, passages).map((note) => make("li", {}, note));
   return make("article", { class: `card s${system % COLOURS}` },
     make("h3", {}, swatch(system), facts.systems[system]),
@@ -120,14 +121,14 @@ function drawCard(row, system, passages) {
 }
 
 function drawBar(row, index, link) {
-  const told = (label) => ({ "aria-label": label, title: label });
+  const labelled = (label) => ({ "aria-label": label, title: label });
   const button = (label, text, action) =>
-    make("button", { type: "button", ...told(label), onclick: action }, text);
+    make("button", { type: "button", ...labelled(label), onclick: action }, text);
   return make("div", { class: "bar" },
     make("span", { class: "overline" }, `Example ${counted(index + 1)} · ${row.id}`),
     button("Previous example (k)", "↑", () => goTo(state.active - 1)),
     button("Next example (j)", "↓", () => goTo(state.active + 1)),
-    make("a", { href: link, ...told("Link to this example") }, "#"),
+    make("a", { href: link, ...labelled("Link to this example") }, "#"),
     button("Close (Esc)", "✕", close));
 }
 
@@ -147,7 +148,7 @@ function open(index) {
   const row = rows[index];
   const link = `#id=${encodeURIComponent(row.id)}`;
   const finders = findersOf(row);
-  const passages = (row.passages ?? []).map((told) => drawPassage(row, told, finders));
+  const passages = (row.passages ?? []).map((entry) => drawPassage(row, entry, finders));
   const title = prose("h2", row.question || row.id);
   title.id = "detail-title";
   const texts = golds(row).map((text) => prose("mark", text));

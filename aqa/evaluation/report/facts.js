@@ -59,8 +59,8 @@ const counted = (number) => number.toLocaleString("en");
 
 function mark(row, system) {
   const kind = facts.kinds[row.kinds[system]];
-  const told = { role: "img", "aria-label": kind.label, title: kind.meaning };
-  return make("span", { class: `mark k-${kind.name}`, ...told }, MARKS[kind.name]);
+  const attributes = { role: "img", "aria-label": kind.label, title: kind.meaning };
+  return make("span", { class: `mark k-${kind.name}`, ...attributes }, MARKS[kind.name]);
 }
 
 function answer(row, system) {

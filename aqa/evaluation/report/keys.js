@@ -11,9 +11,9 @@ function goTo(position) {
 }
 
 function followLink() {
-  const found = /^#id=(.*)$/s.exec(location.hash);
-  if (!found) return;
-  const id = found[1].replace(/(%[0-9a-f]{2})+/gi, (code) => {
+  const match = /^#id=(.*)$/s.exec(location.hash);
+  if (!match) return;
+  const id = match[1].replace(/(%[0-9a-f]{2})+/gi, (code) => {
     try { return decodeURIComponent(code); } catch { return code; }
   });
   const index = rows.findIndex((row) => row.id === id);

@@ -85,10 +85,10 @@ function update() {
   show.value = state.show;
   search.value = state.query;
   const isWhole = view.length === rows.length;
-  const shown = isWhole ? "" : `${counted(view.length)} of `;
+  const part = isWhole ? "" : `${counted(view.length)} of `;
   const [key, groups] = Object.entries(facts.slices)[state.slice?.[0]] ?? [];
   const within = key ? `, ${key.replaceAll("_", " ")} ${groups[state.slice[1]]}` : "";
-  count.textContent = `${shown}${counted(rows.length)} examples${within}`;
+  count.textContent = `${part}${counted(rows.length)} examples${within}`;
   byId("clear").hidden = isWhole;
   byId("printed").textContent = view.length <= PRINTED ? ""
     : `Printed: the first ${PRINTED} of ${counted(view.length)} examples in this order.`;
@@ -114,8 +114,8 @@ function showAll() {
 function drawHead() {
   const column = (name, label, ...more) => {
     const button = make("button", { type: "button", onclick: () => sortBy(name) }, label);
-    const told = { role: "columnheader", class: "cell", "data-sort": name };
-    byId("head").append(make("div", told, button, ...more));
+    const attributes = { role: "columnheader", class: "cell", "data-sort": name };
+    byId("head").append(make("div", attributes, button, ...more));
   };
   column("number", "#");
   if (isSeveral) column("disagreement", "Spread");
@@ -136,8 +136,8 @@ function kindFilter(system) {
     "data-system": system,
     onchange: () => { state.kinds[system] = filter.value; update(); },
   }, make("option", { value: "" }, "any kind"));
-  facts.kinds.forEach((kind, place) => {
-    const number = rows.filter((row) => row.kinds[system] === place).length;
+  facts.kinds.forEach((kind, index) => {
+    const number = rows.filter((row) => row.kinds[system] === index).length;
     const label = `${kind.label} (${counted(number)})`;
     if (number) filter.append(make("option", { value: kind.name }, label));
   });
@@ -163,9 +163,9 @@ function drawRow(position) {
   cell("gold", texts.length ? prose("span", texts.join(" · "), "clamp") : nothing("unanswerable")),
   ...systems.map((system) => {
     const score = primary(row, system);
-    const told = score > 0 && score < 100 ? figure(score) : ""; // else the mark says it
+    const text = score > 0 && score < 100 ? figure(score) : ""; // else the mark says it
     return cell("system", mark(row, system), make("span", { class: "clamp" }, answer(row, system)),
-      make("span", { class: "score" }, told), make("span", { class: "who" }, swatch(system)));
+      make("span", { class: "score" }, text), make("span", { class: "who" }, swatch(system)));
   }));
   element.style.setProperty("transform", `translateY(${position * rowHeight()}px)`);
   return element;
@@ -181,18 +181,18 @@ function draw() {
   const isApart = state.active < first || state.active >= last;
   if (isApart && !state.isPrinting && state.active < view.length) wanted.push(state.active);
   wanted.sort((a, b) => b - a);
-  const kept = new Map();
-  for (const position of wanted) kept.set(position, drawn.get(position) ?? drawRow(position));
-  for (const [position, element] of drawn) if (!kept.has(position)) element.remove();
+  const visible = new Map();
+  for (const position of wanted) visible.set(position, drawn.get(position) ?? drawRow(position));
+  for (const [position, element] of drawn) if (!visible.has(position)) element.remove();
   // In order, for print and screen readers; existing rows are not moved and keep the focus.
   let next = null;
-  for (const [position, element] of kept) {
+  for (const [position, element] of visible) {
     element.tabIndex = position === state.active ? 0 : -1;
     element.setAttribute("aria-selected", String(view[position] === state.open));
     if (!element.isConnected) body.insertBefore(element, next);
     next = element;
   }
-  drawn = kept;
+  drawn = visible;
 }
 
 let isAsked = false;
