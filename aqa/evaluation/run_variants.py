@@ -18,7 +18,7 @@ from aqa.evaluation.stress import (
     CONFLICT,
     STRESS,
     TWO_SOURCES,
-    Asked,
+    ScoredRun,
     compare_readers,
     make_card,
 )
@@ -137,8 +137,8 @@ def _card_scoring(report: Report, scoring: Scoring) -> Scoring:
 
 def _score(
     runs: Mapping[str, Mapping[str, Path]], scoring: Scoring, progress: Progress
-) -> dict[str, dict[str, Asked]]:
-    answers: dict[str, dict[str, Asked]] = {reader: {} for reader in runs}
+) -> dict[str, dict[str, ScoredRun]]:
+    answers: dict[str, dict[str, ScoredRun]] = {reader: {} for reader in runs}
     conditions = dict.fromkeys(condition for folders in runs.values() for condition in folders)
     with progress.task("Scoring under stress", total=len(conditions), unit="conditions") as task:
         for condition in conditions:
@@ -149,7 +149,7 @@ def _score(
             scored = scores.evaluate(named, None, scoring, SilentProgress())
             indices = _common_questions(scored.systems)
             for system in scored.systems:
-                answers[system.name][condition] = _answers_of(scored, system).at(indices)
+                answers[system.name][condition] = _scored_run(scored, system).at(indices)
             task.advance(1)
     return answers
 
@@ -179,17 +179,17 @@ def _common_questions(systems: Sequence[SystemScores]) -> list[int]:
     return [index for index, answers in enumerate(rows) if None not in answers]
 
 
-def _answers_of(report: Report, system: SystemScores) -> Asked:
+def _scored_run(report: Report, system: SystemScores) -> ScoredRun:
     flags = [evidence_of(row).get("gold_in_evidence") for row in system.rows]
     shares = [100.0 * flag for flag in flags if isinstance(flag, bool)]
     by_metric = {name: score.per_example for name, score in system.scores.items()}
     by_metric = {name: values for name, values in by_metric.items() if values}
     read = fmean(shares) if shares else None
-    return Asked(report.ids, system.predictions, report.references, by_metric, read)
+    return ScoredRun(report.ids, system.predictions, report.references, by_metric, read)
 
 
-def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Asked:
-    plain = _answers_of(report, system)
+def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> ScoredRun:
+    plain = _scored_run(report, system)
     wanted = {*metrics, *({"rouge_w"} if "f1" in metrics else ())}
     by_metric = {name: values for name, values in plain.scores.items() if name in wanted}
     if not by_metric:

@@ -27,7 +27,7 @@ MEMORY, UNCHANGED = 2.0, 50.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScoredRun:
     """A reader's answers under one condition; all fields but the last match the `ids`.
 
     `gold_read` is the share of questions, 0..100, whose gold passage fitted into the prompt.
@@ -43,9 +43,9 @@ class Asked:
         """Return each score with its interval."""
         return {name: Rate.of(values, clusters) for name, values in self.scores.items()}
 
-    def at(self, indices: Sequence[int]) -> "Asked":
+    def at(self, indices: Sequence[int]) -> "ScoredRun":
         """Return some of the questions."""
-        return Asked(
+        return ScoredRun(
             [self.ids[index] for index in indices],
             [self.answers[index] for index in indices],
             [self.references[index] for index in indices],
@@ -113,8 +113,8 @@ class StressCard(Facts):
 
 def make_card(
     reader: str,
-    plain: Asked,
-    conditions: Mapping[str, Asked],
+    plain: ScoredRun,
+    conditions: Mapping[str, ScoredRun],
     clusters: Clusters,
     profile: str,
     passages: int = 20,
@@ -155,7 +155,7 @@ def make_card(
 
 
 def compare_readers(
-    answers: Mapping[str, Mapping[str, Asked]],
+    answers: Mapping[str, Mapping[str, ScoredRun]],
     plain: Sequence[str],
     clusters: Clusters,
     baseline: str | None = None,
@@ -184,8 +184,8 @@ def _shared(ids: Sequence[str], plain: Sequence[str]) -> tuple[list[int], list[i
 
 
 def _paired(
-    plain: Asked, conditions: Mapping[str, Asked], clusters: Clusters
-) -> dict[str, tuple[Asked, Asked, Clusters]]:
+    plain: ScoredRun, conditions: Mapping[str, ScoredRun], clusters: Clusters
+) -> dict[str, tuple[ScoredRun, ScoredRun, Clusters]]:
     """Pair each condition with plain, over their common questions, with these clusters."""
     pairs = {}
     for name in CONDITIONS:
@@ -199,8 +199,8 @@ def _paired(
 
 def _under_stress(
     name: str,
-    plain: Asked,
-    run: Asked,
+    plain: ScoredRun,
+    run: ScoredRun,
     clusters: Clusters,
     differences: Sequence[Comparison],
     profile: str,

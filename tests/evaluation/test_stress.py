@@ -13,7 +13,7 @@ from aqa.display.terminal import rich_table
 from aqa.evaluation.difference_tables import card_table
 from aqa.evaluation.findings import describe_card, describe_stress
 from aqa.evaluation.long_table import stress_rows
-from aqa.evaluation.stress import Asked, StressCard, compare_readers, make_card
+from aqa.evaluation.stress import ScoredRun, StressCard, compare_readers, make_card
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.tables import Table
 
@@ -142,12 +142,12 @@ def test_only_shared_questions_are_compared() -> None:
     part = conflict.at(range(5, 30))
     card = make_card("blind", plain.at(range(20)), {"conflict": part}, Clusters.apart(20), "squad")
     assert card.conditions["conflict"].n == 15
-    others = Asked(["x"], ["a"], [("a",)], {"f1": [100.0]})
+    others = ScoredRun(["x"], ["a"], [("a",)], {"f1": [100.0]})
     card = make_card("blind", plain, {"conflict": others}, Clusters.apart(40), "squad")
     assert card.conditions == {}
 
 
 def test_silence_equals_nothing() -> None:
-    asked = Asked(["a", "b"], ["", "the Town"], [(), ("town",)], {"f1": [100.0, 100.0]})
+    asked = ScoredRun(["a", "b"], ["", "the Town"], [(), ("town",)], {"f1": [100.0, 100.0]})
     card = make_card("quiet", asked, {"conflict": asked}, Clusters.apart(2), "squad")
     assert card.conditions["conflict"].shares["memory"].value == 50

@@ -9,7 +9,7 @@ from random import Random
 
 from aqa.config.options import EvidenceOptions
 from aqa.config.stress_conditions import CONDITIONS, PLAIN
-from aqa.evaluation.stress import Asked, StressCard, make_card
+from aqa.evaluation.stress import ScoredRun, StressCard, make_card
 from aqa.metrics import score_pairs
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.prompting.stress.evidence import Pools, StressedEvidence
@@ -96,7 +96,7 @@ READERS: Mapping[str, Reader] = {
 SIGN_OF = {"copier": "position", "ignorer": "evidence_ignored", "memory": "memory"}
 
 
-def ask(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> dict[str, Asked]:
+def ask(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> dict[str, ScoredRun]:
     """A reader's answers to all questions, scored."""
     originals = {example.id: example for example in stressed[PLAIN]}
     found = {}
@@ -109,7 +109,7 @@ def ask(name: str, stressed: Mapping[str, Sequence[Example]], seed: int) -> dict
             answers.append(READERS[name](original, example, read, own, chance))
         references = [example.answers or () for example in examples]
         scores = {"f1": score_pairs(answers, references, "squad")["f1"].per_example}
-        found[condition] = Asked([one.id for one in examples], answers, references, scores)
+        found[condition] = ScoredRun([one.id for one in examples], answers, references, scores)
     return found
 
 
