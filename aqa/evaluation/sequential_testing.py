@@ -118,9 +118,9 @@ class SequentialTest:
         self.left_out = len(aligned.expected) - len(common)
         clusters = self._apart = aligned.clusters.at(common)
         if len(common) < FEWEST or clusters.count < FEW:
-            apart = "" if clusters.are_examples else f", in {clusters.count} by {clusters.by}"
+            spread = "" if clusters.are_examples else f", in {clusters.count} by {clusters.by}"
             raise DataError(
-                f"{system.file} answers {len(common)} of these questions{apart}, but a comparison"
+                f"{system.file} answers {len(common)} of these questions{spread}, but a comparison"
                 f" needs at least {FEWEST} in {FEW} clusters; name a run that answers more of them"
             )
         self._pairs, self._metric = aligned.pairs[system.name], load_metric(rule.score)

@@ -48,11 +48,11 @@ class BertScore:
 
     def _values(self, encoder: Encoder, pairs: Pairs) -> list[float]:
         """Score each example, 0..100, passing only distinct non-empty texts to the model."""
-        apart = pairs.single()
-        values = list(apart.settled)
+        single = pairs.single()
+        values = list(single.settled)
         owners: dict[Compared, list[int]] = {}
-        compared = zip(apart.predictions, apart.references, strict=True)
-        for owner, pair in zip(apart.owners, compared, strict=True):
+        compared = zip(single.predictions, single.references, strict=True)
+        for owner, pair in zip(single.owners, compared, strict=True):
             if pair[0] in pairs.expected[owner]:
                 values[owner] = 100.0
             else:

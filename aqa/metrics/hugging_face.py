@@ -104,19 +104,19 @@ class _Module:
 
     def values(self, pairs: Pairs) -> list[float] | None:
         """Return a number per example, 0..100; None if the metric returns only one for all."""
-        apart = pairs.single()
-        if not self.is_per_example or not apart.owners:
-            return list(apart.settled) if self.is_per_example else None
-        references: list[Texts] = [[text] for text in apart.references]
+        single = pairs.single()
+        if not self.is_per_example or not single.owners:
+            return list(single.settled) if self.is_per_example else None
+        references: list[Texts] = [[text] for text in single.references]
         if self._takes_all:
-            owners = list(dict.fromkeys(apart.owners))
+            owners = list(dict.fromkeys(single.owners))
             texts = [pairs.predictions[owner] or "" for owner in owners]
             references = [pairs.expected[owner] for owner in owners]
-            apart = replace(apart, predictions=texts, owners=owners)
-        numbers = self._pick(self._run(apart.predictions, references), len(references))
+            single = replace(single, predictions=texts, owners=owners)
+        numbers = self._pick(self._run(single.predictions, references), len(references))
         if not isinstance(numbers, list):
             return None
-        return apart.best([value * (self.factor or 1) for value in numbers])
+        return single.best([value * (self.factor or 1) for value in numbers])
 
     def together(self, pairs: Pairs) -> float:
         """The metric's own number for all examples, each with the reference that fits it best."""

@@ -54,12 +54,12 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
 
     from rouge_score_rs import RougeScorer
 
-    apart = pairs.single()
-    predictions, references = list(apart.predictions), list(apart.references)
+    single = pairs.single()
+    predictions, references = list(single.predictions), list(single.references)
     words: dict[str, str] = {}
     used: set[Tokenizer | None] = set()
     korean = by_morphemes if has_kiwi() else characters
-    for index, owner in enumerate(apart.owners):
+    for index, owner in enumerate(single.owners):
         tokenizer = _tokenizer(pairs.languages[owner], references[index], korean)
         used.add(tokenizer)
         if tokenizer is not None:
@@ -71,7 +71,7 @@ def _score_all(pairs: Pairs) -> tuple[dict[str, list[float]], str]:
             references[index] = _written(expected, words)
     scores = RougeScorer(list(ROUGE)).score_batch(references, predictions)
     return (
-        {name: apart.best([100.0 * score[name].fmeasure for score in scores]) for name in ROUGE},
+        {name: single.best([100.0 * score[name].fmeasure for score in scores]) for name in ROUGE},
         f"tokenizer:{_named(used)}|stemmer:no|rouge-score-rs:{version('rouge-score-rs')}",
     )
 

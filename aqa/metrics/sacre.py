@@ -93,12 +93,12 @@ def _metrics(order: int) -> dict[str, Any]:
 
 
 def _best(pairs: Pairs, metrics: Sequence[Any]) -> list[float]:
-    apart = pairs.single()
-    return apart.best(
+    single = pairs.single()
+    return single.best(
         [
             min(100.0, float(metrics[owner].sentence_score(prediction, [reference]).score))
             for owner, prediction, reference in zip(
-                apart.owners, apart.predictions, apart.references, strict=True
+                single.owners, single.predictions, single.references, strict=True
             )
         ]
     )

@@ -76,7 +76,7 @@ def text_finder(example: Example) -> Holds:
 
     plain = list(filter(None, map(profile.normalize, answers)))
     normalised = list(map(_edged, plain))
-    apart = [_edged(text) for text in map(_words, answers) if text]
+    as_words = [_edged(text) for text in map(_words, answers) if text]
     spaced = [(text, closed(text)) for text in plain if has_hangul((text,))]
 
     def says(passage: Passage) -> bool:
@@ -86,7 +86,7 @@ def text_finder(example: Example) -> Holds:
         likely = _likely(normalised, without_punctuation(text))
         if likely and contains(" ".join(map(profile.normalize, parts)), likely):
             return True
-        likely = _likely(apart, text)
+        likely = _likely(as_words, text)
         if likely and contains(" ".join(map(_words, parts)), likely):
             return True
         run = NO_LETTERS.sub("", text) if spaced else ""

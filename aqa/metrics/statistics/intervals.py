@@ -225,16 +225,16 @@ def _spread(columns: Matrix, clusters: Clusters) -> _Spread:
         return _Spread(nothing, nothing, np.full(width, np.nan))
     centred = columns - columns.mean(axis=0)
     squares = (centred**2).sum(axis=0)
-    apart = squares / (examples - 1) / examples
+    simple = squares / (examples - 1) / examples
     if clusters.are_examples:
-        return _Spread(apart, np.full(width, count - 1.0), np.ones(width))
+        return _Spread(simple, np.full(width, count - 1.0), np.ones(width))
     sizes = clusters.sizes
     sums = clusters.sums(centred) ** 2
     correlation = intra_class_correlation((sums.T / sizes).sum(axis=1), squares, sizes)
     variances, freedom = _robust(sums, sizes, correlation)
     if count < FEW:  # a few may agree by chance
-        variances = np.maximum(variances, apart)
-    effects = np.divide(variances, apart, out=np.full(width, np.nan), where=apart > _NOTHING)
+        variances = np.maximum(variances, simple)
+    effects = np.divide(variances, simple, out=np.full(width, np.nan), where=simple > _NOTHING)
     return _Spread(variances, freedom, effects)
 
 

@@ -100,8 +100,8 @@ class StressedEvidence:
         family, _, number = self._condition.partition("-")
         if family == "noise":
             return int(number)
-        all_of = max(1, self._stress.passages - len(gold.passages))
-        return all_of if family == "position" else None
+        others = max(1, self._stress.passages - len(gold.passages))
+        return others if family == "position" else None
 
     def _reason_to_leave_out(self, example: Example) -> str:
         gold = _Gold.of(example)

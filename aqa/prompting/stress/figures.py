@@ -80,9 +80,9 @@ def _draw(old: str, choices: Sequence[str], random: Random) -> str:
     """Draw a replacement, of the same length if possible; the old figures if there is none."""
     if not choices:
         return _other_number(old, random)
-    apart = {choice: abs(len(choice) - len(old)) for choice in choices if choice != old}
-    least = min(apart.values(), default=0)
-    return random.choice([choice for choice, size in apart.items() if size == least] or [old])
+    distance = {choice: abs(len(choice) - len(old)) for choice in choices if choice != old}
+    least = min(distance.values(), default=0)
+    return random.choice([choice for choice in distance if distance[choice] == least] or [old])
 
 
 def _keeps_order(changed: Mapping[tuple[str, str], str]) -> bool:
