@@ -61,12 +61,7 @@ def with_prompts(report: Report, predictions: Sequence[Predicted], seed: int) ->
         folder = next(iter(runs.values())).parent
         name = given_name or resolve_path(folder).name
         readers[str(folder) if name in readers else name] = {
-            prompt: {
-                metric: score.per_example
-                for metric, score in systems[run].scores.items()
-                if score.per_example
-            }
-            for prompt, run in runs.items()
+            prompt: scores.example_values(systems[run]) for prompt, run in runs.items()
         }
     if not readers or not all(all(prompts.values()) for prompts in readers.values()):
         return report  # there are only corpus-level scores
@@ -182,10 +177,9 @@ def _common_questions(systems: Sequence[SystemScores]) -> list[int]:
 def _scored_run(report: Report, system: SystemScores) -> ScoredRun:
     flags = [evidence_of(row).get("gold_in_evidence") for row in system.rows]
     shares = [100.0 * flag for flag in flags if isinstance(flag, bool)]
-    by_metric = {name: score.per_example for name, score in system.scores.items()}
-    by_metric = {name: values for name, values in by_metric.items() if values}
+    values = scores.example_values(system)
     read = fmean(shares) if shares else None
-    return ScoredRun(report.ids, system.predictions, report.references, by_metric, read)
+    return ScoredRun(report.ids, system.predictions, report.references, values, read)
 
 
 def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> ScoredRun:

@@ -191,12 +191,14 @@ def _compared(
     groups: Mapping[str, Groups],
     scoring: Scoring,
 ) -> Report:
-    means = {system.name: _columns(system, "per_example") for system in systems}
+    means = {system.name: example_values(system) for system in systems}
     clusters = aligned.clusters
     # Corpus-level scores have no parts, and no confidence sequence applies to them.
     kinds = ("per_example",) if clusters.sequence is not None else ("per_example", "influence")
     values = {
-        system.name: {name: row for kind in kinds for name, row in _columns(system, kind).items()}
+        system.name: {
+            name: row for kind in kinds for name, row in example_values(system, kind).items()
+        }
         for system in systems
     }
     baseline = _baseline(scoring.baseline, systems)
@@ -226,8 +228,8 @@ def _baseline(name: str | None, systems: Sequence[System | SystemScores]) -> str
     return next((system.name for system in systems if path == resolve_path(system.file)), name)
 
 
-def _columns(system: SystemScores, kind: str) -> dict[str, Sequence[float]]:
-    """The values per example of its scores: themselves, or the influences on corpus scores."""
+def example_values(system: SystemScores, kind: str = "per_example") -> dict[str, Sequence[float]]:
+    """Return scores' values per example, or corpus scores' "influence"; none for other scores."""
     columns = {name: getattr(score, kind) for name, score in system.scores.items()}
     return {name: values for name, values in columns.items() if values}
 
@@ -235,7 +237,7 @@ def _columns(system: SystemScores, kind: str) -> dict[str, Sequence[float]]:
 def _with_intervals(system: SystemScores, kinds: Sequence[str], clusters: Clusters) -> SystemScores:
     scores = dict(system.scores)
     for kind in kinds:
-        columns = _columns(system, kind)
+        columns = example_values(system, kind)
         if not columns:
             continue
         bounds = (0, 100) if kind == "influence" else None
