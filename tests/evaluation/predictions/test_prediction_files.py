@@ -9,6 +9,7 @@ from files import write
 
 from aqa.errors import DataError
 from aqa.evaluation.predictions import AnsweredRow, read_predictions
+from aqa.evaluation.predictions.answered_row import question_of
 
 HEADER = '{"kind": "aqa-journal", "version": 1, "fingerprint": {}}\n'
 TWO = [("q1", "서울", None), ("q2", "", None)]
@@ -103,6 +104,14 @@ def test_failures_and_other_columns(tmp_path: Path) -> None:
     rows = read_predictions(write(tmp_path, "a.json", content))
     assert rows["q1"] == AnsweredRow("q1", None, None, True, {"error": "time-out", "tokens": 3})
     assert rows["q2"].failed
+
+
+def test_the_first_question_of_several_rows() -> None:
+    columns: list[dict[str, Any]] = [{}, {"question": ""}, {"question": ["Who?"]}]
+    rows = [None, *(AnsweredRow("q1", "a", metadata=row) for row in columns)]
+    assert question_of(rows) == ""
+    named = [AnsweredRow("q1", "a", metadata={"question": text}) for text in (1984, "Who?")]
+    assert (question_of([*rows, *named]), question_of(named[1:])) == ("1984", "Who?")
 
 
 def test_run_folder_gives_its_predictions_or_its_journal(tmp_path: Path) -> None:
