@@ -145,7 +145,7 @@ def _systems(predictions: Any) -> list[Predicted]:
     if isinstance(predictions, Mapping):
         if any(isinstance(item, Prediction) for item in predictions.values()):
             return [_system(ONE_SYSTEM, predictions)]
-        return [_system(str(name), items) for name, items in predictions.items()]
+        return [_system(str(name), answers) for name, answers in predictions.items()]
     items = list(predictions) if isinstance(predictions, Iterable) else []
     if items and all(isinstance(item, Prediction | Mapping) for item in items):
         return [_system(ONE_SYSTEM, items)]

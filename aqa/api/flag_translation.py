@@ -34,11 +34,11 @@ class Name(NamedTuple):
                 return f"{self.key}{values[0]} ({self.keyword})"
             pairs = (value.strip("'").rpartition("=") for value in values)
             listed = (f'"{self.key}{key}": {_literal(value)}' for key, _, value in pairs)
-            shown_as = f"{{{', '.join(listed)}}}"
+            written = f"{{{', '.join(listed)}}}"
         else:
-            shown_as = ", ".join(map(_literal, values))
-            shown_as = f"[{shown_as}]" if self.takes == "several" else shown_as
-        return f"{self.keyword}={shown_as}" + (f" ({self.place})" if self.place else "")
+            written = ", ".join(map(_literal, values))
+            written = f"[{written}]" if self.takes == "several" else written
+        return f"{self.keyword}={written}" + (f" ({self.place})" if self.place else "")
 
 
 Names = Mapping[str, Name]

@@ -150,9 +150,9 @@ def _evaluated(files: list[Path], params: Mapping[str, Any]) -> "EvaluationInput
     if training is not None:
         training = source(training, on_duplicate_id="number")
     if data is not None:
-        files_of = {name: params[name] for name in ("split", "corpus", "passages")}
+        options = {name: params[name] for name in ("split", "corpus", "passages")}
         repeated: Any = params["on_duplicate_id"] or "error"
-        data = source(data, on_duplicate_id=repeated, missing_passages="empty", **files_of)
+        data = source(data, on_duplicate_id=repeated, missing_passages="empty", **options)
     evaluated = EvaluationInputs(files, _scoring(params), data, judge, training, params["stress"])
     judges = evaluated.asks_a_judge
     if (params["passages"] or params["corpus"]) and not (

@@ -95,12 +95,12 @@ def read_examples(source: Source, survey: Survey | None = None) -> Iterator[Exam
 
     Without a survey of the same source every id is remembered, which takes memory for each row.
     """
-    first_uses: dict[str, tuple[int, str]] = {}
+    uses: dict[str, tuple[int, str]] = {}
     with open_passages(source) as retrieved:
         for example in read_unchecked(source, parser_of(source), retrieved):
             if survey is None or example.id in survey.duplicate_ids:
-                count, first_place = first_uses.get(example.id, (0, example.place))
-                first_uses[example.id] = (count + 1, first_place)
+                count, first_place = uses.get(example.id, (0, example.place))
+                uses[example.id] = (count + 1, first_place)
                 if count and source.on_duplicate_id == "error":
                     raise DataError(_duplicate_message(example.id, first_place, example.place))
                 if count and source.on_duplicate_id == "keep-first":

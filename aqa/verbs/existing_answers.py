@@ -36,8 +36,8 @@ def different(existing: Fingerprint, here: Fingerprint) -> dict[str, str]:
 
 def located(path: str, directory: str) -> str:
     """Resolve a path given in another directory; return it unchanged if nothing is there."""
-    moved = Path(directory, path)
-    return str(moved) if not Path(path).exists() and moved.exists() else path
+    resolved = Path(directory, path)
+    return str(resolved) if not Path(path).exists() and resolved.exists() else path
 
 
 def member_config(member: Member) -> RunConfig:

@@ -109,11 +109,11 @@ def steady_length(config: Any) -> float:
     """
     config = config.get_text_config()
     ropes = getattr(config, "rope_parameters", None) or {}
-    kinds = [ropes, *(rope for rope in ropes.values() if isinstance(rope, Mapping))]
+    configs = [ropes, *(rope for rope in ropes.values() if isinstance(rope, Mapping))]
     return min(
         (
             rope.get("original_max_position_embeddings") or config.max_position_embeddings
-            for rope in kinds
+            for rope in configs
             if rope.get("rope_type") in LENGTHENED
         ),
         default=math.inf,

@@ -260,16 +260,16 @@ class Policy:
 
     def _reason(self, alike: list[Failure]) -> str:
         """Say why the run stops: because of questions that failed alike, or so many in a row."""
-        note = f"{KEPT}, {AGAIN}" if self._in_vain or len(alike) < ALIKE else KEPT
+        hint = f"{KEPT}, {AGAIN}" if self._in_vain or len(alike) < ALIKE else KEPT
         if len(alike) < ALIKE:
             failed = f"{len(self._row)} questions in a row failed with the same message"
-            return f"{failed}: {self._row[-1].reason}; {note}"
+            return f"{failed}: {self._row[-1].reason}; {hint}"
         first, count = alike[0], len(alike)
         if first.kind in ("denied", "fatal"):
-            return f"{first.reason}; {note}"
+            return f"{first.reason}; {hint}"
         if self._has_answered:
             failed = f"{count} questions failed, and none was answered meanwhile"
-            return f"{failed}: {first.reason}; {note}"
+            return f"{failed}: {first.reason}; {hint}"
         quoted = f' (it said: "{first.rejected[:SHOWN]}")' if first.rejected else ""
         advice = OPTIONS if first.is_own else LATER
         return f"no answer yet, and {count} questions failed: {first.reason}{quoted}; {advice}"
