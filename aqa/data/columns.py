@@ -8,33 +8,43 @@ from typing import Any
 
 from aqa.errors import DataError
 
+# Korean names of a question's id; and of a text, be it a row's, a passage's or an article's.
+KOREAN_IDS = (
+    "질문id", "질문아이디", "질문번호", "질의번호", "문항번호", "문제번호", "아이디", "번호",
+    "순번",
+)  # fmt: skip
+KOREAN_TEXTS = (
+    "문맥", "지문", "문서", "본문", "문단", "단락", "본문내용", "지문내용", "문서내용", "문서본문",
+    "내용",
+)  # fmt: skip
 # Names as folded by `fold`; of a field's columns, the first with a value is used.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "id": (
         "id", "qid", "guid", "queryid", "questionid", "exampleid", "qaid", "sampleid",
-        "interactionid", "번호", "문항번호", "질문번호",
+        "interactionid", *KOREAN_IDS,
     ),
     "question": (
         "question", "query", "userinput", "questiontext", "querytext", "질문", "질의", "문제",
-        "input", "problem",
+        "질문내용", "질문문", "질의문", "input", "problem",
     ),
     "passages": (
         "ctxs", "passages", "contexts", "documents", "paragraphs", "retrievedcontexts",
         "retrievedcontents", "retpsg", "context", "sourcedocuments", "retrievedcontext", "passage",
-        "paragraph", "referencecontexts", "referencecontext", "문맥", "지문", "문서", "본문",
-        "문단", "참고문서", "근거문서", "docs", "support", "supports", "knowledge",
-        "retrievalcontext",
+        "paragraph", "referencecontexts", "referencecontext", "참고문서", "참조문서", "관련문서",
+        "검색문서", "검색결과", "근거문서", "근거문단", "근거지문", *KOREAN_TEXTS, "docs",
+        "support", "supports", "knowledge", "retrievalcontext",
     ),
     "answers": (
         "goldenanswers", "goldenanswer", "goldanswers", "goldanswer", "groundtruths", "groundtruth",
         "groundtruthanswers", "groundtruthanswer", "referenceanswers", "referenceanswer",
         "reference", "expectedanswers", "expectedanswer", "expectedoutput", "correctanswers",
         "correctanswer", "possibleanswers", "generationgt", "gtanswer", "targetanswer", "정답",
-        "모범답안", "answers", "answer", "answertext", "답변", "답", "target", "targets",
+        "정답목록", "모범답안", "모범답변", "참조답변", "기준답변", "기대답변", "answers", "answer",
+        "answertext", "답변", "답", "target", "targets",
         "expected", "ideal", "goldtext", "references", "shortanswers", "shortanswer", "rightanswer",
         "output",
     ),
-    "title": ("title", "제목", "doctitle", "documenttitle"),
+    "title": ("title", "제목", "doctitle", "documenttitle", "문서제목", "문서명", "기사제목"),
 }  # fmt: skip
 # Where a row with a question and answers may have its passages, if only one of these has text.
 MAY_HOLD_PASSAGES = ("document", "article", "evidence", "text", "story", "plot")

@@ -10,12 +10,12 @@ from aqa.data.examples import read_id
 from aqa.data.files import Row, open_bytes, text_lines
 from aqa.data.json_stream import as_row, is_keyed, read_members
 from aqa.data.literals import read_literal
-from aqa.data.passages import DOCUMENT_IDS, PASSAGE_TEXT, Listed, list_passages
+from aqa.data.passages import DOCUMENT_IDS, OWN_IDS, PASSAGE_TEXT, TITLES, Listed, list_passages
 from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 
 PASSAGES = "passages"
-IDS = (*DOCUMENT_IDS, "id")
+IDS = (*DOCUMENT_IDS, *OWN_IDS)
 KEY = "key"  # of a document in an object
 # Tables without a header, by number of columns: the collections of MS MARCO and ColBERT.
 COLLECTIONS = {2: ("id", "text"), 3: ("id", "text", "title"), 4: ("id", "url", "title", "text")}
@@ -148,7 +148,7 @@ def _listed(row: Mapping[str, object], place: str) -> list[str]:
 
 def read_documents(corpus: Path) -> Iterator[Document]:
     """Yield the documents of an object keyed by id, of rows of any format, or of a collection."""
-    if is_keyed(corpus, {*IDS, *PASSAGE_TEXT, "title"}, '{["'):
+    if is_keyed(corpus, {*IDS, *PASSAGE_TEXT, *TITLES}, '{["'):
         for entry in read_members(corpus, "document "):
             place, text = entry.place, entry.value
             document = {"text": text} if isinstance(text, str) else as_row(text, place)

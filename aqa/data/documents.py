@@ -18,6 +18,7 @@ LISTS = (
 )  # fmt: skip
 QUESTIONS = COLUMNS["question"][:3]
 TEXTS = {*COLUMNS["passages"], *MAY_HOLD_PASSAGES}
+PREDICTED = "predictions"  # a key of answers next to the data
 OF_AN_ARTICLE = ("paragraphs", "qas")  # lists of one article's parts
 
 
@@ -79,7 +80,8 @@ def list_key(document: Walked) -> str | None:
         item: Any = next(items, {} if name in LISTS else None)
         if name in LISTS[:-1] and isinstance(item, dict | Example):
             return key
-        if isinstance(item, dict) and (name == LISTS[-1] or _is_entry(name, item)):
+        may_ask = isinstance(item, dict) and name != PREDICTED
+        if may_ask and (name == LISTS[-1] or _is_entry(item)):
             keys.append(key)
         deque(items, maxlen=0)
     named = [key for key in keys if fold(key) in LISTS]
@@ -87,9 +89,9 @@ def list_key(document: Walked) -> str | None:
     return None if is_text or len(lists) != 1 else lists[0]
 
 
-def _is_entry(name: str, item: Mapping[str, Any]) -> bool:
+def _is_entry(item: Mapping[str, Any]) -> bool:
     """Whether an item of a list is a question or an article, rather than a part of one."""
-    return name != "predictions" and bool(_asks(item) or item.keys() & OF_AN_ARTICLE)
+    return bool(_asks(item) or item.keys() & OF_AN_ARTICLE)
 
 
 def _asks(row: Mapping[str, Any]) -> bool:
@@ -99,20 +101,30 @@ def _asks(row: Mapping[str, Any]) -> bool:
     return bool(is_found or names & {*COLUMNS["question"]})
 
 
-def are_keyed(document: Walked, columns: Collection[str], opening: str) -> bool:
-    """Whether an object's first keys are ids: no `columns`, with values that begin so."""
+def are_keyed(
+    document: Walked, columns: Collection[str], opening: str, alike: bool = False
+) -> bool:
+    """Whether an object's first keys are ids: no `columns`, with values that begin so.
+
+    If rows must be `alike`, objects without a common column are the parts of a single row.
+    """
     count = 0
+    common: set[str] | None = None
     for key, first in islice(document.members(), KEYS_LOOKED_AT):
         if fold(key) in columns or first not in opening:
             return False
-        document.value()
+        value = document.value()
+        if isinstance(value, Mapping) and value:
+            common = {*value} if common is None else common & value.keys()
         count += 1
-    return count > 0
+    return count > 0 and not (alike and common == set())
 
 
 def refuse_another(name: object, key: str, other: str, value: Any) -> None:
     """Raise DataError for a second list of questions, of which one would be lost."""
-    if fold(other) in LISTS and are_objects(value) and all(map(_asks, value)):
+    if not are_objects(value) or fold(other) == PREDICTED:
+        return
+    if all(_asks(each) if fold(other) in LISTS else _is_entry(each) for each in value):
         raise DataError(
             f'{name} has questions under "{key}" and under "{other}"; write those to be read into'
             " their own file"
@@ -151,7 +163,7 @@ def rows_in(document: Mapping[str, Any], name: object) -> Iterable[object]:
         rows: Iterable[object] = document[key]
         return rows
     first = islice(document.values(), KEYS_LOOKED_AT)
-    if are_keyed(Held(document), QUESTIONS, "{") and all(map(_asks, first)):
+    if are_keyed(Held(document), QUESTIONS, "{", alike=True) and all(map(_asks, first)):
         keyed = document.items()
         return [{"id": key, **row} if isinstance(row, Mapping) else row for key, row in keyed]
     table = table_of(document, name)

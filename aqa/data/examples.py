@@ -171,7 +171,7 @@ class RowParser:
                     " the two swapped? (aqa evaluate PREDICTIONS --data DATA)"
                 )
             advice = what_to_do(row) or (
-                f"name the right one with --field {field}=NAME"
+                f"name the right one with --field {quote(f'{field}={_inner(field, row)}')}"
                 + (", or give --passages FILE" if field == "passages" else "")
             )
             names = ", ".join(map(one_line, row)) or "(none)"
@@ -205,6 +205,13 @@ class RowParser:
         self.generated_ids += 1
         content = "\n".join((question, *(passage.text for passage in passages)))
         return short_hash(unicodedata.normalize("NFC", content))
+
+
+def _inner(field: str, row: Mapping[str, object]) -> str:
+    """Return the path of a column within an object that may be the field; NAME without one."""
+    objects = ((name, value) for name, value in row.items() if isinstance(value, dict))
+    paths = (f"{name}.{own}" for name, value in objects for own in candidates(field, tuple(value)))
+    return next(paths, "NAME")
 
 
 @lru_cache(16)  # questions about one passage are adjacent

@@ -39,7 +39,7 @@ def read_json(path: Path) -> Iterator[Row]:
     key = _list_key(path)
     if key is not None:
         return _rows(_numbered(path, _read_list(path, key)))
-    if is_keyed(path, QUESTIONS, "{"):
+    if is_keyed(path, QUESTIONS, "{", alike=True):
         return _rows(read_members(path))
     if (names := _split_names(path)) is not None:
         return _rows(_numbered(path, _split_rows(path, names)))
@@ -137,16 +137,19 @@ def _split_names(path: Path) -> list[str] | None:
     return [*names] if is_split else None
 
 
-def is_keyed(path: Path, columns: Collection[str], opening: str = "{[") -> bool:
+def is_keyed(
+    path: Path, columns: Collection[str], opening: str = "{[", alike: bool = False
+) -> bool:
     """Whether a JSON file is one object of records keyed by id.
 
-    That is, its first keys are not columns of a row, and each has a list or an object.
+    That is, its first keys are not columns of a row, and each has a list or an object; if they must
+    be `alike`, these have a column in common.
     """
     with open_bytes(path) as file:
         if file.read(SPACES_BEFORE).lstrip()[:1] != b"{":
             return False
     with scanning(path) as document:
-        return are_keyed(document, columns, opening)
+        return are_keyed(document, columns, opening, alike)
 
 
 def _read_list(path: Path, key: str) -> Iterator[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aqa.data.columns import columns_called, composed, first_called
+from aqa.data.columns import COLUMNS, KOREAN_TEXTS, columns_called, composed, first_called
 from aqa.data.json_stream import describe
 from aqa.data.literals import LIST_OPENING, flag, is_printed, read_literal
 from aqa.data.ranks import are_consecutive, are_ranks, list_ranks, read_rank, read_score
@@ -18,17 +18,23 @@ PASSAGE_TEXT = (
     "text", "context", "contents", "content", "pagecontent", "passagetext", "paragraphtext",
     "passage", "wikicontext", "searchcontext", "paragraphs", "sentences", "body", "summary",
     "segment", "chunktext", "chunk", "snippet", "abstract", "evidencetext",
-    "fact",
+    "fact", *KOREAN_TEXTS, "텍스트",
 )  # fmt: skip
-DOCUMENT_IDS = ("documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid")
-PASSAGE_ID = ("id", *DOCUMENT_IDS, "uuid")
+DOCUMENT_IDS = (
+    "documentid", "docno", "docid", "passageid", "pid", "psgid", "corpusid", "문서id", "문서아이디",
+    "문서번호", "지문id", "지문번호", "문단번호", "단락번호",
+)  # fmt: skip
+OWN_IDS = ("id", "아이디", "번호")  # of whatever a row is about
+PASSAGE_ID = ("id", *DOCUMENT_IDS, "uuid", *OWN_IDS[1:])
+RANK = ("rank", "순위")
+SCORE = ("score", "점수")
 # Where LlamaIndex, Cohere, Elasticsearch, Qdrant, RankLLM, Milvus, Weaviate, Pinecone, Dify and
 # LangChain have the text within a passage.
 WITHIN = (
     "node", "document", "source", "payload", "doc", "entity", "properties", "fields", "segment",
-    "textresource", "kwargs", "metadata",
+    "textresource", "kwargs", "metadata", "문서",
 )  # fmt: skip
-TITLES = ("title",)
+TITLES = COLUMNS["title"]
 ABOUT = ("meta", "metadata")  # where Haystack and LangChain have a title
 GOLD_MARKS = ("isgold", "isselected", "issupporting", "ispositive", "isrelevant", "gold")
 GOLD_IDS = ("gold_ids", "positive_ids")
@@ -212,8 +218,8 @@ def _listed(
         text,
         _title(item) or only.title,
         only.id if passage_id is None else composed(passage_id),
-        read_score(first_called(item, ("score",)), f"score of passage {number}", place),
-        read_rank(item.get("rank"), f"rank of passage {number}", place),
+        read_score(first_called(item, SCORE), f"score of passage {number}", place),
+        read_rank(first_called(item, RANK), f"rank of passage {number}", place),
         any(flag(item[mark]) for mark in columns_called(GOLD_MARKS, tuple(item))),
     )
 

@@ -12,7 +12,11 @@ from aqa.data.passages import (
     DOCUMENT_IDS,
     GOLD_IDS,
     GOLD_PASSAGES,
+    OWN_IDS,
     PASSAGE_TEXT,
+    RANK,
+    SCORE,
+    TITLES,
     Listed,
     find_gold,
     first,
@@ -29,10 +33,16 @@ from aqa.errors import DataError
 
 RETRIEVED = "retrieved"  # a prefix of columns of passages
 IDS_OF_RETRIEVED = ("ids", "id", "docids", "docid", "documentids", "passageids", "pids")
-FIGURES = ("rank", "score")
-SYSTEMS = ("system", "retriever", "run", "runid", "runtag", "tag")
+FIGURES = {"rank": RANK, "score": SCORE}
+SYSTEMS = ("system", "retriever", "run", "runid", "runtag", "tag", "시스템", "검색기")
 TEXTS = (*PASSAGE_TEXT, *COLUMNS["passages"])
-LISTS = {*COLUMNS["passages"], *DOCUMENT_IDS, *FIGURES, *map(fold, (*GOLD_IDS, *GOLD_PASSAGES))}
+LISTS = {
+    *COLUMNS["passages"],
+    *DOCUMENT_IDS,
+    *RANK,
+    *SCORE,
+    *map(fold, (*GOLD_IDS, *GOLD_PASSAGES)),
+}
 KNOWN = {*COLUMNS["id"], *COLUMNS["question"], *COLUMNS["passages"], *COLUMNS["answers"], "data"}
 Scalar = str | int | float
 SHAPES = (
@@ -168,11 +178,12 @@ def _ranking(
     row = next(iter(numbered.plain(row))) if numbered.knows(row) else row
     (column, listed), documents = _passages_in(row), first_called(row, DOCUMENT_IDS)
     # A cell may be empty, so the columns show what kind of row it is.
-    ranked = any(isinstance(row[name], Scalar | None) for name in columns_called(FIGURES, names))
+    figures = columns_called((*RANK, *SCORE), names)
+    ranked = any(isinstance(row[name], Scalar | None) for name in figures)
     partial = ranked and not column and not isinstance(documents, list)
-    others = [name for name in ids if fold(name) != "id"]
+    others = [name for name in ids if fold(name) not in OWN_IDS]
     if partial and first(row, others) is not None:  # next to a "qid", "id" is the passage's
-        documents = first_called(row, ("id",)) if documents is None else documents
+        documents = first_called(row, OWN_IDS) if documents is None else documents
         ids = others
     question_id = read_id(first(row, ids), place)
     question = first_called(row, COLUMNS["question"])
@@ -218,7 +229,7 @@ def _with_ids(
 
 
 def _single(row: Mapping[str, object], document: object, place: str, with_corpus: bool) -> Listed:
-    text, title = first_called(row, TEXTS), first_called(row, ("title",))
+    text, title = first_called(row, TEXTS), first_called(row, TITLES)
     rank, score = (value if isinstance(value, Scalar) else None for value in _figures(row))
     if not isinstance(text, str) and not (with_corpus and isinstance(document, Scalar)):
         if document is not None and text is None:
@@ -246,4 +257,4 @@ def _documents(documents: object, row: Mapping[str, object], place: str) -> list
 
 
 def _figures(row: Mapping[str, object]) -> list[object]:
-    return [first_called(row, (name,)) for name in FIGURES]
+    return [first_called(row, names) for names in FIGURES.values()]

@@ -15,6 +15,8 @@ from aqa.data.passages import (
     GOLD_IDS,
     GOLD_PASSAGES,
     PASSAGE_TEXT,
+    RANK,
+    SCORE,
     read_written,
     unfolded,
 )
@@ -24,7 +26,7 @@ OF_GOLD = "referencecontext"  # the prefix of the names of columns of gold passa
 # Names of columns that hold no passages to read, whatever is in them.
 OTHERS = {
     *COLUMNS["id"], *COLUMNS["question"], *COLUMNS["answers"], *DOCUMENT_IDS,
-    *map(fold, (*GOLD_IDS, *GOLD_PASSAGES)), "rank", "score",
+    *map(fold, (*GOLD_IDS, *GOLD_PASSAGES)), *RANK, *SCORE,
 }  # fmt: skip
 SPEAKERS = {"role", "speaker", "from"}  # of the turns of a conversation
 LONGEST_NAME = 200  # characters in a title or a URL

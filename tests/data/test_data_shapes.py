@@ -108,6 +108,22 @@ def test_options_within_the_question_are_fine(tmp_path: Path) -> None:
     row = {"id": "1", "question": f"{WHEN} A: 1874 B: 1900", "context": BUILT, "answer": "A"}
     path = stored(tmp_path, "f.json", [{**row, "options": ["1874", "1900"]}])
     assert next(read_examples(Source(path))).answers == ("A",)
+    path = stored(tmp_path, "g.json", [{"query": row.pop("question"), **row, "options": ["1874"]}])
+    assert next(read_examples(Source(path))).answers == ("A",)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"candidates": ["It opened in 1874.", "It burned."]},
+        {"options": {"lang": "ko", "level": 3}},
+        {"options": ["1874", "1900"], "answer": "1874"},
+        {"answers": ["1874", "in 1874", "year 1874"], "label": 5},
+    ],
+)
+def test_other_columns_are_no_options(tmp_path: Path, beside: dict[str, Any]) -> None:
+    path = stored(tmp_path, "f.json", [{**ASKED, **beside}])
+    assert next(read_examples(Source(path))).question == WHEN
 
 
 def test_named_columns_stay(tmp_path: Path) -> None:
@@ -164,6 +180,25 @@ HELPED: list[tuple[str, Any, str]] = [
         "this is a multiple-choice question"),
     ("ReClor", [{**ROW, "context": BUILT, "answers": ["a", "b", "c", "d"], "label": 1}],
         "this is like a multiple-choice question (ReClor, QuAIL), with options for answers"),
+    ("ReClor without labels", lines({**ASKED, "answers": ["a", "b", "c"], "id_string": "test_0"}),
+        "this is like a multiple-choice question (ReClor, QuAIL), with options for answers"),
+    ("ReClor in a table", f"context\tquestion\tanswers\tlabel\n{BUILT}\tq\t['a', 'b', 'c']\t1\n",
+        "this is like a multiple-choice question (ReClor, QuAIL), with options for answers"),
+    ("RACE without answers", lines({**ASKED, "options": ["1874", "1900"]}),
+        "this is like a multiple-choice question without its answer: write the options into"),
+    ("CommonsenseQA without answers",
+        lines({**ASKED, "choices": {"text": ["1874", "1900"]}, "answerKey": ""}),
+        "or, if they are something else, say so with --field question=NAME"),
+    ("KMMLU without answers",
+        lines({**ASKED, "A": "1874", "B": "1900", "C": "1910", "D": "1920"}),
+        "this is like a multiple-choice question without its answer"),
+    ("AI Hub", {"sourceDataInfo": {"newsTitle": "t"}, "labeledDataInfo": {"qas": [ROW]}},
+        "f.json, line 1: this is a file about one document (AI Hub): write the questions of all"),
+    ("AI Hub, questions beside", {"source_data_info": {"id": 1}, "qas": [ROW]},
+        "f.json, line 1: this is a file about one document (AI Hub): write the questions of all"),
+    ("parts of one row", {"info": {"title": "t"}, "label": {"question": "q", "answer": "a"}},
+        "f.json, line 1: no question among the columns info, label; name the right one with --field"
+        " question=label.question"),
     ("QuAIL", lines({**ASKED, "answers": ["a", "b", "c"], "correct_answer_id": 2}),
         "say so with --field answers=answers"),
     ("candidates", lines({**ASKED, "candidates": ["1874", "1900"], "label": 0}),

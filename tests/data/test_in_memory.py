@@ -72,7 +72,11 @@ def test_a_document_has_one_list_of_questions(tmp_path: Path, store: str) -> Non
     told = 'questions under "data" and under "examples"; write those to be read into their own'
     with pytest.raises(DataError, match=told):
         survey(source({"data": [ROW], "examples": [{**ROW, "id": "2"}]}))
+    for other in ([{**ROW, "id": "2"}], [ARTICLE]):
+        with pytest.raises(DataError, match='under "data" and under "more"; write those'):
+            survey(source({"data": [ROW], "more": other}))
     assert survey(source({"data": [ROW], "examples": [{"text": "x"}]})).count == 1
+    assert survey(source({"data": [ROW], "predictions": [ROW]})).count == 1
     about = {"questions": [{"id": "1", "question": "Who?"}], "context": "Ada wrote it."}
     (example,) = read_examples(source(about))
     assert example.passages[0].text == "Ada wrote it."

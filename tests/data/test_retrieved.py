@@ -156,6 +156,13 @@ REPLIES: dict[str, Callable[[list[Any]], dict[str, Any]]] = {
     "Dify": lambda found: {"records": within("segment")(found)},
     "Haystack": lambda found: {"retriever": {"documents": found}},
 }
+
+
+def in_korean(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = ("문서번호", "점수", "본문", "제목")
+    return [dict(zip(names, hit.values(), strict=True)) for hit in hits]
+
+
 WITH_TEXTS = {
     "lines": lines(rows("passages")),
     "list": json.dumps(rows("contexts"), indent=1),
@@ -228,6 +235,12 @@ WITH_TEXTS = {
     ),
     "below any name": json.dumps({"retriever": "bm25", "retrievals": rows("passages")}),
     "long CSV, id beside qid": long_form().replace("docid", "id"),
+    "long CSV in Korean": long_form(reverse=True).replace(
+        "qid,rank,text,title,score,docid", "질문번호,순위,본문,제목,점수,번호"
+    ),
+    "lists in Korean": lines(
+        {"번호": row["id"], "검색결과": in_korean(row["ctxs"])} for row in rows("ctxs")
+    ),
 }
 WITH_CORPUS = {
     "TREC": trec(),
@@ -259,6 +272,9 @@ CORPORA = {
     "docno": lines({"docno": key, "docid": 1, **document} for key, document in CORPUS.items()),
     "contents": lines(
         {"id": key, "title": d["title"], "contents": d["text"]} for key, d in CORPUS.items()
+    ),
+    "in Korean": table(
+        "문서번호,내용,문서제목", [[k, d["text"], d["title"]] for k, d in CORPUS.items()]
     ),
     "TSV": table("id,text,title", [[k, d["text"], d["title"]] for k, d in CORPUS.items()], "\t"),
 }

@@ -4,20 +4,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aqa.data.columns import COLUMNS, columns_called, first_called, fold
+from aqa.data.columns import COLUMNS, KOREAN_TEXTS, columns_called, first_called, fold
 from aqa.data.files import Row
 from aqa.data.json_stream import as_row, describe
 from aqa.data.passages import content_id
 from aqa.data.shape import are_objects
 from aqa.errors import DataError
 
-# Columns of an article or paragraph that must not be mistaken for fields of its questions.
-NOT_INHERITED = {"paragraphs", "qas", "rawhtml", "contexttokens"}.union(*COLUMNS.values())
-
 CONTEXT = ("context", "contexttext")
 # With questions under one of ASKED, as people and models write them, a text may have other names.
-TEXT = (*CONTEXT, "passage", "paragraph", "chunk", "text", "content", "document", "article")
-ASKED = ("questions", "qapairs", "qalist", "qa")
+TEXT = (
+    *CONTEXT, "passage", "paragraph", "chunk", "text", "content", "document", "article",
+    *KOREAN_TEXTS,
+)  # fmt: skip
+ASKED = ("questions", "qapairs", "qalist", "qa", "질문목록", "질의응답", "문답")
+
+# Columns of an article or paragraph that must not be mistaken for fields of its questions.
+NOT_INHERITED = {"paragraphs", "qas", "rawhtml", "contexttokens", *ASKED}.union(*COLUMNS.values())
 
 
 def questions_of(place: str, row: Mapping[str, object]) -> Iterator[Row] | None:

@@ -1,8 +1,9 @@
 """Recognise data that can't be read directly, and say what they are and what to do instead."""
 
 import re
+from typing import Any
 
-from aqa.data.columns import columns_called, first_called, fold
+from aqa.data.columns import COLUMNS, columns_called, first_called, fold
 from aqa.data.literals import read_literal
 from aqa.data.shape import (
     Row,
@@ -25,11 +26,14 @@ OF_CHOICES = (
     "answer", "answerkey", "goldlabel", "정답", "correctanswer", "correctoption", "answeridx",
     "answerindex", *INDICES_OF_THE_RIGHT_ONE,
 )  # fmt: skip
-OPTIONS = ("options", "choices", "candidates", "선택지", "보기")
+SURE_OPTIONS = ("options", "choices", "선택지", "보기")
+CANDIDATES = "candidates"  # options, or what a retriever found
+OPTIONS = (*SURE_OPTIONS, CANDIDATES)
 LEAST_OPTIONS = 3  # in a list of "answers", since two may be the forms of one
 LETTERED = re.compile(
     r"(?:(?:mc_)?answer|choice|option|op|alternative|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]"
 )
+LETTERED_OPTIONS = re.compile(r"(?:choice|option|보기|선택지)[ _]?[A-Ea-e0-5]|[A-E]")
 MANY_COLUMNS = 20  # more texts than a row of data has named columns
 MARKS = set("ABCDEFGHIJ0123456789①②③④⑤")
 OF_A_CORPUS = {
@@ -41,44 +45,65 @@ OF_CANDIDATES = {
 }  # fmt: skip
 RIGHT_OR_WRONG = ("0", "1", "true", "false")
 HEADERLESS = "put a line with the columns' names before the first, which holds a question"
+# Parts of a file about one document, as AI Hub publishes thousands.
+OF_AI_HUB = (
+    "sourceDataInfo", "source_data_info", "Source_Data_Info", "rawDataInfo", "raw_data_info",
+    "Raw_Data_Info", "labeledDataInfo", "labeled_data_info", "learningDataInfo",
+    "learning_data_info", "Learning_Data_Info", "taskinfo", "taskInfo",
+)  # fmt: skip
 CONVERSATION = (
     "a conversation (CoQA, QuAC), whose questions build on earlier ones: give rows with one"
     " question each that can be answered by itself"
 )
 
 
-def _is_choice(row: Row) -> bool:
-    """Whether the answer is one of several options, which the question does not list."""
+def _is_choice(row: Row, unlabelled: bool = False) -> bool:
+    """Whether the answer is one of several options, which the question does not list.
+
+    Of `unlabelled` rows, which have no answer, the options' names must be certain.
+    """
     questions = row.get("questions")
     if are_objects(questions, "options") or (questions and isinstance(row.get("options"), list)):
         return True
     answer = first_called(row, OF_CHOICES)
     if isinstance(answer, list) and len(answer) == 1:
         answer = answer[0]
-    question = row.get("question", "")
+    question = first_called(row, COLUMNS["question"]) or ""
     is_index = isinstance(answer, int) or (
         isinstance(answer, str) and answer.strip(" ().") in MARKS
     )
-    if not is_index or not isinstance(question, str):
+    fits = (question and answer in (None, "")) if unlabelled else is_index
+    if not fits or not isinstance(question, str):
         return False
     if column_of(row, "answers") not in ("", *columns_called(OF_CHOICES, tuple(row))):
         return False
-    lettered = [row[name] for name in row if LETTERED.fullmatch(name)]  # LongBench 2, CosmosQA
-    listed = first_called(row, OPTIONS)
-    options = read_literal(lettered if listed is None else listed, "options", "")
-    texts = options.get("text", list(options.values())) if isinstance(options, dict) else options
+    texts = _options(row, unlabelled)
     return (
         isinstance(texts, list)
         and len(texts) > 1
+        and not (unlabelled and not all(isinstance(text, str) for text in texts))
         # WikiHop names the text; a retriever's candidates are objects.
-        and not ("candidates" in row and (answer in texts or are_objects(texts)))
+        and not (CANDIDATES in row and (answer in texts or are_objects(texts)))
         and not all(str(text) in question for text in texts)
     )
 
 
+def _options(row: Row, unlabelled: bool) -> Any:
+    lettered = LETTERED_OPTIONS if unlabelled else LETTERED  # LongBench 2, CosmosQA
+    names = SURE_OPTIONS if unlabelled else OPTIONS
+    listed = first_called(row, names) or [row[name] for name in row if lettered.fullmatch(name)]
+    options = read_literal(listed, "options", "")
+    return options.get("text", list(options.values())) if isinstance(options, dict) else options
+
+
 def _are_options(row: Row) -> bool:
     """Whether the "answers" are options, of which a column holds the index of the right one."""
-    answers, index = row.get("answers"), first_called(row, INDICES_OF_THE_RIGHT_ONE)
+    answers = read_literal(row["answers"], "answers", "")
+    index = first_called(row, INDICES_OF_THE_RIGHT_ONE)
+    if index is None and "id_string" in row:
+        index = 0  # ReClor's test questions have no label
+    if isinstance(index, str) and index.isdecimal():
+        index = int(index)
     return (
         isinstance(answers, list)
         and isinstance(index, int)
@@ -90,9 +115,20 @@ def _are_options(row: Row) -> bool:
 
 SHAPES: tuple[Shape, ...] = (
     unreadable(
+        "a file about one document (AI Hub): write the questions of all such files into one, each"
+        " as a row with its question, passages and answers",
+        any_of=OF_AI_HUB,
+        knows=lambda row: lacks(row, "question"),
+    ),
+    unreadable(
         "a multiple-choice question (RACE, QuALITY): write the options into the question, and the"
         " text of the right one into answers",
         knows=_is_choice,
+    ),
+    unreadable(
+        "like a multiple-choice question without its answer: write the options into the question;"
+        " or, if they are something else, say so with --field question=NAME",
+        knows=lambda row: _is_choice(row, unlabelled=True),
     ),
     unreadable(
         "like a multiple-choice question (ReClor, QuAIL), with options for answers: write them into"
