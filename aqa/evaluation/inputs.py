@@ -155,6 +155,7 @@ def _read_systems(
             rows = read_predictions(predicted, ids, questions, fields, warnings.append)
             predicted = System(predicted.name, file, rows, {} if at_hand else None)
         systems.append(predicted)
+    fields.check_met()
     if scoring.answer is None:
         return systems
     return [_cleaned_again(system, scoring.answer, warnings) for system in systems]

@@ -21,7 +21,7 @@ from aqa.evaluation.alignment import System, system_names
 from aqa.evaluation.ensembles import Answered, has_confidence, possible_rules
 from aqa.evaluation.inputs import Aligned, Scoring, align
 from aqa.evaluation.partial_runs import early_stops
-from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, read_predictions
+from aqa.evaluation.predictions import RUN_FILES, AnsweredRow, read_predictions, without_fields
 from aqa.metrics.normalize import second_score
 from aqa.metrics.votes import Votes
 from aqa.progress import Progress, SilentProgress
@@ -102,7 +102,7 @@ def _find_member(name: str, path: Path, inputs: Inputs, first: MemberRun | None)
             raise DataError(f"{path}: there is no such run folder or file of predictions")
         pairs = ((example.id, example.question) for _, example in inputs.examples())
         ids, questions = zip(*pairs, strict=True)
-        rows = read_predictions(path, ids, questions)
+        rows = without_fields()(read_predictions)(path, ids, questions)
         return MemberRun(Member(name, str(path), str(Path.cwd())), path, rows)
     single = {
         folder: manifest

@@ -12,7 +12,7 @@ from aqa.backends.ensemble.learned import LearnedEnsemble, Member
 from aqa.config.load import build_config
 from aqa.config.options import RunConfig
 from aqa.errors import DataError, RunError, UsageError
-from aqa.evaluation.predictions import read_predictions
+from aqa.evaluation.predictions import read_predictions, without_fields
 from aqa.prompting.build import Inputs
 from aqa.runs.fingerprints import differences
 from aqa.runs.journal import read_header
@@ -128,7 +128,8 @@ class ExistingAnswers:
             )
         file = files.pop(0)
         indices = {example.id: index for index, example in self.inputs.examples()}
-        rows = read_predictions(file, list(indices))
+        with without_fields():
+            rows = read_predictions(file, list(indices))
         if rows.keys().isdisjoint(indices):
             raise DataError(
                 f"{file} holds no answer to any of these questions; name the answers of"

@@ -20,6 +20,7 @@ from aqa.evaluation.alignment import (
 from aqa.evaluation.contracts import Contract
 from aqa.evaluation.inputs import Scoring, align
 from aqa.evaluation.partial_runs import DECIDING, early_stops
+from aqa.evaluation.predictions import without_fields
 from aqa.evaluation.sequential_testing import Decision, SequentialTest, StopRule
 from aqa.metrics.statistics.waves import BATCH, LIVE
 from aqa.progress import Progress
@@ -40,7 +41,8 @@ def open_sequential_test(
     if resolve_path(folder) in (resolve_path(reference), resolve_path(reference).parent):
         raise UsageError(f"{reference}: a run can't be compared with itself; name another one")
     scoring = Scoring(profile=config.evaluation.profile)
-    aligned = align([reference], (example for _, example in inputs.examples()), scoring)
+    with without_fields():
+        aligned = align([reference], (example for _, example in inputs.examples()), scoring)
     (system,) = aligned.systems
     others = [
         example.id

@@ -265,6 +265,7 @@ def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> N
         ((*stop, "a", "--data", "asked.jsonl"), "a answers other questions under the ids q0, q1"),
         ((*stop, "run", "--top-k", "1"), "run and this run are given different evidence (top_k"),
         ((*stop, "nothing"), "nothing"),
+        ((*stop, "dev.jsonl"), "; give rows with only an id and a prediction, one for each quest"),
     ):
         done = call_aqa(*words, code=1)
         assert told in done.stderr.splitlines()[-1]

@@ -264,6 +264,26 @@ def test_what_is_misspelt_is_refused_before_anything_is_scored(
         run(files, {"q1": ["Paris"]}, **options)
 
 
+@pytest.mark.parametrize("field", ["answer=reply", "id=key", "model=A"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", {"q1": "Paris"}),
+        ("predictions.json", {"q1": {"predicted_answer": "Paris", "answers": ["Paris"]}}),
+    ],
+)
+def test_a_field_of_no_file_is_refused(name: str, content: Any, field: str, tmp_path: Path) -> None:
+    file = write(tmp_path, name, content)
+    with pytest.raises(
+        DataError, match=f"{field}: no predictions have a column .*; check its name"
+    ):
+        run(file, {"q1": ["Paris"]}, prediction_fields=[field])
+    rows = write(tmp_path, "rows.json", [{"key": "q1", "reply": "Rome", "model": "A"}])
+    fields = ["answer=reply", "id=key", "model=A"]
+    found = run([file, rows], {"q1": ["Paris"]}, prediction_fields=fields)
+    assert [system.scores["em"].value for system in found.systems] == [100, 0]
+
+
 def test_names_come_from_files_and_run_folders(tmp_path: Path) -> None:
     files = [
         write(tmp_path, "first/predictions.json", {"q1": "x"}),

@@ -24,7 +24,7 @@ from aqa.evaluation.predictions.documents import (
     keyed_by_ids,
     read_document,
 )
-from aqa.evaluation.predictions.fields import AS_USUAL, Fields
+from aqa.evaluation.predictions.fields import AS_USUAL, Fields, without_fields
 from aqa.evaluation.predictions.joining import Data, Note, join
 from aqa.evaluation.predictions.lines import read_lines_of_text
 from aqa.evaluation.predictions.own import HEAD_BYTES, answered_row, is_ours, read_own
@@ -36,7 +36,7 @@ from aqa.runs.names import JOURNAL, PREDICTIONS
 
 __all__ = [
     "OWN_SCORES", "RUN_FILES", "AnsweredRow", "Fields", "NamedPredictions", "answered_row",
-    "evidence_of", "read_predictions",
+    "evidence_of", "read_predictions", "without_fields",
 ]  # fmt: skip
 
 RUN_FILES = (PREDICTIONS, JOURNAL)  # of a finished run, or of an unfinished one
@@ -178,6 +178,7 @@ def _named_rows(file: Path, entries: Sequence[Entry], fields: Fields) -> Iterato
             values = {column: look_up(row, column) for column in used.rows}
             for column, value in values.items():
                 if value is not MISSING:
+                    fields.met.add(column)
                     values_of[column].setdefault(str(value))
             if all(str(value) == used.rows[column] for column, value in values.items()):
                 count += 1

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from aqa.data.columns import COLUMNS, fold
+from aqa.data.columns import COLUMNS, KOREAN_TEXTS, fold
 from aqa.data.json_stream import Entry
 from aqa.data.references import SURE
 from aqa.data.shapes.unsupported import HEADERLESS
 from aqa.errors import DataError
-from aqa.evaluation.predictions.fields import Fields, take_named
+from aqa.evaluation.predictions.fields import Fields
 from aqa.evaluation.predictions.texts import list_columns
 from aqa.evaluation.predictions.unsupported import ROWS, refuse
 
@@ -18,28 +18,31 @@ from aqa.evaluation.predictions.unsupported import ROWS, refuse
 # Earlier lines take precedence; a row with different texts under two names of one line is
 # refused.
 ANSWERS = (
-    ("predictedanswer",), ("predictiontext",), ("prediction",), ("finalanswer", "finaloutput"),
+    ("predictedanswer",), ("predictiontext",), ("prediction",),
+    ("finalanswer", "finaloutput", "최종답변", "최종답"),
     ("pred", "preds", "predict", "predicted", "predictions", "predictedtext", "predictedanswers",
      "predanswer", "predtext", "answerpred", "modelprediction", "예측", "예측답", "예측답변",
-     "예측정답", "예상답변"),
+     "예측정답", "예측값", "예측결과", "예상답변", "모델예측"),
     ("modelanswer", "modeloutput", "modelresponse", "systemoutput", "systemanswer", "generation",
      "generations", "generated", "generatedanswer", "generatedtext", "generatedtexts", "llmanswer",
      "llmoutput", "llmresponse", "actualoutput", "hypothesis", "completion", "completions",
      "response", "output", "outputs", "taskoutput", "agentresponse", "outputtext", "responsetext",
-     "responses", "reply", "replies", "bestspanstr", "생성답변", "생성결과", "모델답변", "모델응답",
-     "모델출력", "응답"),
+     "responses", "reply", "replies", "bestspanstr", "생성답변", "생성된답변", "생성결과",
+     "모델답변", "모델응답", "모델출력", "시스템답변", "응답", "출력"),
     ("답변", "답"), ("answer",), ("answers",), ("text",), ("content",), ("result",),
 )  # fmt: skip
 SURE_ANSWERS = {name for names in ANSWERS[:4] for name in names}  # regardless of other columns
 REFERENCES = (
-    *SURE, "references", "gold", "goldtext", "expected", "ideal", "answers", "answer", "targets",
-    "target", "labels", "label",
+    *SURE, "references", "gold", "goldtext", "expected", "ideal", "answers", "answer", "답변",
+    "답", "targets", "target", "labels", "label",
 )  # fmt: skip
-OF_REFERENCES = (("answer",), ("answers",))  # lines of ANSWERS that, keyed by id, are references
-OF_REFERENCE_NAMES = {"answer", "answers"}
-SURE_REFERENCES = {*REFERENCES} - {"answers", "answer", "targets", "target", "labels", "label"}
+# Lines of ANSWERS that, keyed by id, are references.
+OF_REFERENCES = (("답변", "답"), ("answer",), ("answers",))
+OF_REFERENCE_NAMES = {name for names in OF_REFERENCES for name in names}
+SURE_REFERENCES = {*REFERENCES} - OF_REFERENCE_NAMES - {"targets", "target", "labels", "label"}
 ANSWER_NAMES = {name for names in ANSWERS for name in names}
-WEAK = {"answer", "answers", "output", "outputs", "text", "content", "result"}  # may be references
+# These may be references.
+WEAK = OF_REFERENCE_NAMES | {"output", "outputs", "출력", "text", "content", "result"}
 # Names such as "gpt4_answer" that are not known but end like an answer.
 LIKE_ANSWERS = re.compile(
     r"(?!raw|full|long|original|human|prompt|true|real|ground|gold|gt|reference|expected|correct|target|(?:has|is|no)answer)"
@@ -50,7 +53,7 @@ TAKEN_OUT = re.compile(
     r"(?:final)?(?:answer|response|output|prediction|pred|text)"
 )
 QUESTIONS = COLUMNS["question"]
-OF_DATA = {"context", "contexts", "passages", "ctxs", "documents", "isimpossible"}
+OF_DATA = {"context", "contexts", "passages", "ctxs", "documents", "isimpossible", *KOREAN_TEXTS}
 # "text" and the like are the answer only if no other column makes them part of a question.
 AS_GOOD_AS_INPUT = {"text", "content", "result"}
 OF_OUR_TABLE = {"text", "confidence", "error"}  # columns of `aqa.Predictions.to_frame`
@@ -84,7 +87,7 @@ def find_answer(
 ) -> tuple[str | None, Any]:
     """Return the answer's column and value; None if there is no such column."""
     if fields.answers:
-        return take_named(entry.place, row, fields.answers)
+        return fields.take(entry.place, row, fields.answers)
     if _may_be_data(row, by_name):
         return None, None
     for names in ANSWERS:
@@ -112,7 +115,7 @@ def _refuse_another(
     entry: Entry, row: Mapping[str, Any], by_name: Mapping[str, str], column: str
 ) -> None:
     """Raise DataError if "answer" may be a reference, or a reply the source of an answer."""
-    may_be_reference = fold(column) in ("answer", "answers", "답변", "답")
+    may_be_reference = fold(column) in OF_REFERENCE_NAMES
     for name, other in by_name.items():
         if may_be_reference:
             is_text = name == "text" and {*QUESTIONS} & by_name.keys()
@@ -135,7 +138,7 @@ def _may_be_data(row: Mapping[str, Any], by_name: Mapping[str, str]) -> bool:
     names = by_name.keys()
     if not ANSWER_NAMES & names <= WEAK or SURE_REFERENCES & names:
         return False
-    if {"output", "outputs"} & names and OF_REFERENCE_NAMES & names:
+    if {"output", "outputs", "출력"} & names and OF_REFERENCE_NAMES & names:
         return False
     several = row.get(by_name.get("answers", ""))
     asks = "question" in names or "query" in names

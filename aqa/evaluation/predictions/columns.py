@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from aqa.data.columns import Columns, composed, fold
+from aqa.data.columns import KOREAN_IDS, Columns, composed, fold
 from aqa.data.json_stream import Entry, describe
 from aqa.data.literals import NO, NOTHING, read_literal
 from aqa.data.references import ALIASES, ReferenceReader
@@ -23,7 +23,7 @@ from aqa.evaluation.predictions.answers import (
     find_answer,
     refuse_without_answer,
 )
-from aqa.evaluation.predictions.fields import Fields, take_named
+from aqa.evaluation.predictions.fields import Fields
 from aqa.evaluation.predictions.texts import as_text
 
 # Names as folded by `fold`, the likeliest first.
@@ -31,7 +31,7 @@ IDS = (
     "referenceexampleid", "id", "guid", "qid", "queryid", "questionid", "exampleid", "sampleid",
     "instanceid", "topicid", "narrativeid", "qaid", "itemid", "recordid", "caseid", "testid",
     "customid", "interactionid", "uid", "uuid", "key", "name", "docid", "testidx", "idx", "index",
-    "rowid", "number", "번호", "문항번호", "질문번호", "unnamed0", "indexlevel0", "",
+    "rowid", "number", *KOREAN_IDS, "unnamed0", "indexlevel0", "",
 )  # fmt: skip
 SURE_IDS = {"id", "guid", "qid"}
 JOINTS = ("_", "#", "-", ":", "/", " ", "")  # between a story's id and a turn
@@ -137,7 +137,7 @@ def _ids(
 ) -> dict[str, str]:
     """Return the possible ids by column; a named column is the only one."""
     if fields.ids:
-        path, value = take_named(entry.place, row, fields.ids)
+        path, value = fields.take(entry.place, row, fields.ids)
         if (named := _as_id(value)) is None:
             _refuse_id(entry.place, path, value)
         return {path: named}

@@ -13,7 +13,7 @@ from aqa.data.json_stream import Entry, describe, read_values
 from aqa.data.shape import are_objects, as_object, table_rows
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
-from aqa.evaluation.predictions.answers import ANSWER_NAMES, QUESTIONS
+from aqa.evaluation.predictions.answers import ANSWER_NAMES, QUESTIONS, has_answer
 from aqa.evaluation.predictions.columns import IDS
 from aqa.evaluation.predictions.unsupported import DOCUMENTS, refuse
 from aqa.records import Prediction
@@ -27,8 +27,9 @@ CONTAINERS = (
     "responses", "evaluations", "instances", "details", "runs", "entries", "requeststates",
     "questions",
 )  # fmt: skip
+ASKED = ("question", "query", "userinput", "질문", "질의")
 # Columns that say which question a row answers; a candidate, too, may have a name or a place.
-OF_A_ROW = {*QUESTIONS, *(name for name in IDS if name.endswith(("id", "번호")))} - {
+OF_A_ROW = {*QUESTIONS, *(name for name in IDS if name.endswith(("id", "아이디", "번호")))} - {
     "docid", "rowid",
 }  # fmt: skip
 
@@ -94,7 +95,10 @@ def members(file: Path, document: Any) -> list[Entry]:
     if rows is None and _is_row(document, alike=False):
         return [Entry(str(file), document)]
     inner = _container(document)
+    if _asks_once(document, inner):
+        return [Entry(str(file), document)]
     if inner is not None:
+        _refuse_another(file, document, inner)
         return members(file, document[inner])
     return _keyed(str(file), document)
 
@@ -169,6 +173,30 @@ def _container(document: Mapping[str, Any]) -> str | None:
                 return key
     listed = [key for key, value in document.items() if _are_rows(value) or _are_rows([value])]
     return listed[0] if len(listed) == 1 and isinstance(document[listed[0]], list) else None
+
+
+def _asks_once(document: Mapping[str, Any], inner: str | None) -> bool:
+    """Whether a document without an id is a single question, and not one about all its rows."""
+    if inner is None and ANSWER_NAMES.isdisjoint(map(fold, document)):
+        return False
+    asked = [name for name in document if fold(name) in ASKED]
+    listed = None if inner is None else document[inner]
+    are_parts = listed is None or (are_objects(listed) and not any(map(_is_answered, listed)))
+    return bool(asked) and isinstance(document[asked[0]], str) and are_parts
+
+
+def _is_answered(row: Mapping[str, Any]) -> bool:
+    return has_answer(row) or not {*map(fold, row)}.isdisjoint(QUESTIONS)
+
+
+def _refuse_another(file: Path, document: Mapping[str, Any], inner: str) -> None:
+    """Raise DataError for a second list of answers, which would be lost."""
+    for key, value in document.items():
+        if key != inner and are_objects(value) and all(map(has_answer, value)):
+            raise DataError(
+                f'{file} has answers under "{inner}" and under "{key}"; write those to be scored'
+                " into their own file"
+            )
 
 
 def _are_rows(value: Any) -> bool:

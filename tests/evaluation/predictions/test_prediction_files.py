@@ -59,6 +59,11 @@ SHAPES = {
     "candidates of one question": ("a.json",
         '{"q1": [{"text": "서울", "score": 0.9, "index": 0}, {"text": "x", "score": 0, "index": 1}'
          '], "q2": ""}', TWO),
+    "a question with candidates": ("a.json",
+        '{"id": "q1", "question": "?", "prediction": "서울",'
+        ' "candidates": [{"id": "c1", "text": "부산"}]}', TWO[:1]),
+    "Korean names": ("a.csv", "질문번호,질문,답변,예측값\nq1,?,x,서울\nq2,?,y,\n",
+        [("q1", "서울", ("x",)), ("q2", "", ("y",))]),
     "a note below its name": ("a.json",
         '{"q1": "서울", "q2": "", "q3": [{"name": "x", "value": "y"}]}',
         [*TWO, ("q3", "y", None)]),
