@@ -31,8 +31,8 @@ def run_variants(
     params: Mapping[str, Any], config: RunConfig, folder: Path, resume: Resume
 ) -> None:
     """Make the runs that `aqa predict` is asked for, or show what they would cost."""
-    for flag in ("cancel", "stop_when_decided"):
-        if params[flag]:
+    for flag in ("cancel", "stop_when_decided", "to_see"):
+        if params[flag] is not None and params[flag] is not False:
             name = flag.replace("_", "-")
             raise UsageError(f"--{name} works on a single run; name its folder and its prompt")
     conditions = [] if params["stress"] is None else parse_conditions(params["stress"])

@@ -27,7 +27,7 @@ from aqa.progress import Progress, SilentProgress
 from aqa.runs.fingerprints import EVIDENCE_RULES
 from aqa.runs.folder import read_manifest
 from aqa.runs.names import STRESS as STRESS_FOLDER
-from aqa.runs.variants import prompt_runs, stress_runs
+from aqa.runs.variants import conditions_begun, prompt_runs, stress_runs
 
 METRICS = ("em", "f1")  # of a card, unless the user asks for others
 NEED_MORE = {"judge", "evidence"}  # models, or a slice
@@ -98,6 +98,13 @@ def with_cards(report: Report, scoring: Scoring, progress: Progress) -> Report:
         )
         cards.append(card)
     warnings = [note for reader, folders in runs.items() for note in _unfinished(reader, folders)]
+    for system in report.systems:
+        begun = conditions_begun(_folder_of(Path(system.file)))
+        warnings += [
+            f"{system.name}: its run under {name} has no answers yet; it is left out"
+            for name in begun
+            if name not in runs[system.name]
+        ]
     for card in cards:
         lost = [name for name in runs[card.reader] if name not in card.conditions]
         warnings += [
@@ -196,11 +203,15 @@ def _plain(report: Report, system: SystemScores, metrics: Sequence[str]) -> Scor
 
 
 def _runs_in(file: Path, is_run: bool = True) -> Mapping[str, Path]:
-    folder = file if file.is_dir() else file.parent
+    folder = _folder_of(file)
     runs = stress_runs(folder) if is_run else {}
     if not runs:
         raise DataError(f"{folder} holds no run under stress; {_way_to_stress(folder)}")
     return runs
+
+
+def _folder_of(file: Path) -> Path:
+    return file if file.is_dir() else file.parent
 
 
 def _way_to_stress(folder: Path) -> str:

@@ -25,6 +25,11 @@ def stress_runs(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in folders.items() if _is_run(path)}
 
 
+def conditions_begun(folder: Path) -> list[str]:
+    """Return the conditions that have a folder, even without answers."""
+    return [name for name in CONDITIONS if stress_folder(folder, name).is_dir()]
+
+
 def write_prompts(folder: Path, names: Sequence[str]) -> None:
     """Add prompts to the folder's list, new ones last; RunError if it is a run itself."""
     if _is_run(folder):

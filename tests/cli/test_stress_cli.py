@@ -81,6 +81,13 @@ def test_what_a_run_has_not_answered_yet_is_no_loss(
     assert (card["plain"]["em"]["value"], last["differences"]["em"]["difference"]) == (100, 0)
 
 
+def test_a_condition_without_answers_is_told(call_aqa: Call, data: Path, tmp_path: Path) -> None:
+    predict(call_aqa, data, "finder", "--stress", "position-last")
+    (tmp_path / "finder" / "stress" / "missing").mkdir()
+    done = call_aqa("evaluate", "finder", "--stress", "--json", code=0)
+    assert "finder: its run under missing has no answers yet; it is left out" in done.stderr
+
+
 def test_runs_without_stress(call_aqa: Call, data: Path) -> None:
     predict(call_aqa, data, "plain")
     done = call_aqa("evaluate", "plain", "--stress", code=1)
