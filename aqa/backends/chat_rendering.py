@@ -6,6 +6,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import product
 from typing import Any
 
 from aqa.config.backend_options import LlamaQloraOptions
@@ -23,18 +24,22 @@ class ChatTemplate:
     """Renders messages with a tokenizer's chat template. Make one with `open_template`.
 
     `source` is the template, and `variables` are passed to it besides the messages. `takes_parts`:
-    the template expects a message's content as a list of parts.
+    the template expects a message's content as a list of parts. `needs_system`: it fails on chats
+    without a system message, which get an empty one.
     """
 
     tokenizer: Any
     source: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     takes_parts: bool = False
+    needs_system: bool = False
 
     def render(self, turns: Sequence[Turn], opens_answer: bool) -> str:
         """Render messages; `opens_answer` adds the generation prompt. ModelError if it fails."""
         from jinja2 import TemplateError
 
+        if self.needs_system and turns[0]["role"] != "system":
+            turns = [{"role": "system", "content": ""}, *turns]
         chat = [{**turn, "content": self._content(turn["content"])} for turn in turns]
         try:
             text: str = self.tokenizer.apply_chat_template(
@@ -55,7 +60,7 @@ class ChatTemplate:
         return text
 
     def writes(self, turns: Sequence[Turn]) -> bool:
-        """Whether the rendered text contains `PROBE`, the content of the first message."""
+        """Whether the rendered text contains `PROBE`, the content of the first message given."""
         try:
             return PROBE in self.render(turns, opens_answer=False).lower()
         except ModelError:
@@ -82,11 +87,12 @@ def open_template(tokenizer: Any, options: LlamaQloraOptions | None = None) -> C
     if day is not None and uses(source, DATE_FUNCTION):
         source = _date_macro(day) + source
     user = [{"role": "user", "content": PROBE}]
-    plain, in_parts = (ChatTemplate(tokenizer, source, variables, parts) for parts in (False, True))
-    for template in (plain, in_parts):
+    for needs_system, parts in product((False, True), repeat=2):
+        template = ChatTemplate(tokenizer, source, variables, parts, needs_system)
         if template.writes(user):
             return template
-    plain.render(user, opens_answer=True)  # may raise a more precise error
+    # This may raise a more precise error.
+    ChatTemplate(tokenizer, source, variables).render(user, opens_answer=True)
     raise ModelError(
         f"{_name(tokenizer)}: its chat template omits the user's message; fix chat_template.jinja"
         " (or chat_template in tokenizer_config.json)"

@@ -120,6 +120,11 @@ def _lacking(
         return
     if folds:
         yield "the model's chat template has no system role: the system text opens the user turn"
+    if template.needs_system:
+        yield (
+            "the model's chat template requires a system message: prompts without one get an empty"
+            " one"
+        )
     for name in ("bos_token", "eos_token"):
         if uses(template.source, name) and getattr(tokenizer, name) is None:
             yield (

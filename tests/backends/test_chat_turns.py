@@ -116,6 +116,22 @@ def test_labels_are_the_answer_as_the_template_writes_it(
     assert found.strip() == "Ostry"
 
 
+def test_a_template_that_requires_a_system_message_gets_one() -> None:
+    requires = "{% if messages[0].role != 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    noted: list[str] = []
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = requires + TURNS
+    made = make_chat_encoder(tokenizer, [], noted.append)
+    assert [note for note in noted if "prompts without one get an empty one" in note] == noted
+    plain = encoder(TURNS)
+    asked = prompt_of("Where?", "Ostry")
+    assert made.encode(asked) == plain.encode(asked)
+    template = Template("t", (Message("user", "{context} {question}"),))
+    empty = Template("t", (Message("system", ""), *template.messages))
+    found, wanted = (replace(asked, template=each) for each in (template, empty))
+    assert made.encode(found) == plain.encode(wanted)
+
+
 @pytest.mark.parametrize("chat_template", [CHANNELS, BRACKETS, EMPTY_THOUGHT])
 def test_prompt_and_label_are_what_transformers_makes_of_the_chat(chat_template: str) -> None:
     made = encoder(chat_template)

@@ -20,6 +20,7 @@ from aqa.library_output import quiet
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 LEARNT_PROMPT = "prompt_embeddings"  # weights of prompt and prefix tuning
+NEED_A_TASK = ("MULTITASK_PROMPT_TUNING", "POLY")
 TWICE = re.compile(r"\.(modules_to_save|original_module)\.")
 # Names of embedding and output layers in various models.
 EMBEDDING = re.compile(
@@ -32,7 +33,8 @@ def check_supported(folder: Path, note: Callable[[str], None]) -> None:
     """Check that an adapter's kind is supported, and note what peft ignores in its config.
 
     Raises:
-        ModelError: peft does not know this kind of adapter, or it repeats layers of its base.
+        ModelError: peft does not know this kind of adapter, it needs to be told a task, or it
+            repeats layers of its base.
     """
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, __version__
 
@@ -42,6 +44,11 @@ def check_supported(folder: Path, note: Callable[[str], None]) -> None:
         raise ModelError(
             f"{folder}: peft {__version__} does not support adapters of kind"
             f" {config.get('peft_type')}; run pip install -U peft, or use another adapter"
+        )
+    if config["peft_type"] in NEED_A_TASK:
+        raise ModelError(
+            f"{folder}: this adapter ({config['peft_type']}) is for several tasks, of which each"
+            " question would have to name one, which is not supported; use an adapter for one task"
         )
     if config.get("layer_replication"):
         raise ModelError(

@@ -64,6 +64,19 @@ def server_url(options: Gpt4Options) -> str:
     return url.strip().rstrip("/")
 
 
+def check_address(options: Gpt4Options) -> tuple[str, str, bool]:
+    """Return the address with its host spelt out, the host, and whether it is this machine.
+
+    Raises:
+        ConfigError: it is invalid, not encrypted, or contains a password.
+    """
+    azure = options.provider == "azure"
+    allow = "allow it with backend.allow_http (--allow-http)"
+    variable = "AZURE_OPENAI_API_KEY" if azure else "OPENAI_API_KEY"
+    where = Setting("backend.base_url", variable, None if options.allow_http else allow)
+    return checked_address(server_url(options), where)
+
+
 def find_access(options: Gpt4Options) -> Access:
     """Check the address and find the key.
 
@@ -71,14 +84,11 @@ def find_access(options: Gpt4Options) -> Access:
         ConfigError: the address is invalid, not encrypted, or contains a password; or the key,
             Azure's API version or the organization is missing or invalid.
     """
-    url = server_url(options)
     names, version = ["OPENAI_API_KEY"], None
     if options.provider == "azure":
         names, version = ["AZURE_OPENAI_API_KEY", ENTRA_TOKEN], azure_version(options)
-        _check_azure(url, version)
-    allow = "allow it with backend.allow_http (--allow-http)"
-    where = Setting("backend.base_url", names[0], None if options.allow_http else allow)
-    url, host, local = checked_address(url, where)
+        _check_azure(server_url(options), version)
+    url, host, local = check_address(options)
     _check_identity(options)
     secrets = set(_secrets())
     if options.entra_id:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from aqa.backends.base import PendingPrompts, Remote
 from aqa.backends.event_loop import Ask, cancel_all, running_loop
+from aqa.backends.openai_api.access import check_address, server_url
 from aqa.backends.openai_api.apis import check_api
 from aqa.backends.openai_api.asker import Asker
 from aqa.backends.openai_api.batch.record import BatchRecord
@@ -72,6 +73,8 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def check(self) -> None:
         """Raise an AqaError for options that an API does not support, or a missing client."""
         options = self.config.generation
+        if server_url(self.options):  # for Azure, there may be none yet
+            check_address(self.options)
         for name in ("num_beams", "num_return_sequences"):
             if getattr(options, name) != 1:
                 raise ConfigError(f"generation.{name}: an API gives one answer; set it to 1")

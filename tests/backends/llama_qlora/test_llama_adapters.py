@@ -202,6 +202,14 @@ def test_an_adapter_of_an_unknown_kind_is_refused(tiny: Path, tmp_path: Path) ->
         make_reader(folder).__enter__()
 
 
+@pytest.mark.parametrize("kind", ["MULTITASK_PROMPT_TUNING", "POLY"])
+def test_an_adapter_for_several_tasks_is_refused(kind: str, tiny: Path, tmp_path: Path) -> None:
+    folder = save_adapter(tiny, tmp_path / "adapter")
+    change_json(folder / "adapter_config.json", peft_type=kind)
+    with pytest.raises(ModelError, match=rf"this adapter \({kind}\) is for several tasks"):
+        make_reader(folder).__enter__()
+
+
 def test_an_adapter_that_mixes_all_tokens_of_a_batch_is_refused(tiny: Path, tmp_path: Path) -> None:
     """An answer would depend on the other prompts."""
     folder = save_adapter(tiny, tmp_path / "adapter", kind="LilyConfig")

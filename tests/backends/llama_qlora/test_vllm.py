@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -236,6 +237,15 @@ def test_a_start_that_fails_is_one_sentence(
     assert str(raised.value).startswith(f"vLLM did not start: {told}")
     assert "\n" not in str(raised.value)
     assert str(tmp_path / VLLM_LOG) in str(raised.value)
+
+
+@pytest.mark.parametrize("line", ["a." * 50_000, "x " * 50_000, "1" * 100_000])
+def test_a_long_line_of_the_log_is_searched_once(line: str) -> None:
+    """A search from each of its words takes over a minute."""
+    began = time.process_time()
+    for pattern in (process.RAISED, process.LISTED, process.MILD, process.LEVEL):
+        assert pattern.search(line) is None
+    assert time.process_time() - began < 10
 
 
 def test_a_start_that_takes_too_long_is_ended(

@@ -593,6 +593,14 @@ def test_a_dry_run_needs_no_key_and_knows_prices(tmp_path: Path) -> None:
     assert "not known" in found.price
 
 
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "ftp://x/v1", "http://10.0.0.1/v1"])
+def test_a_dry_run_refuses_an_address_that_can_not_be_asked(address: str, tmp_path: Path) -> None:
+    layer: dict[str, Any] = {"data": {"path": str(write_questions(tmp_path, 1))}}
+    layer["backend"] = {"base_url": address}
+    with pytest.raises(ConfigError, match=r"config key backend\.base_url"):
+        dry_run(build_config(Gpt4Backend.Options, [layer]), tmp_path / "out", SilentProgress())
+
+
 def test_beams_are_not_for_an_api(tmp_path: Path, server: Server) -> None:
     config = configured(tmp_path, server, 1)
     beams = config.generation.model_copy(update={"num_beams": 4})

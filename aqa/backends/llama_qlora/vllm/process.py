@@ -41,11 +41,12 @@ OTHER_ENTRY = ["vllm.entrypoints.openai.api_server", "--model"]
 # Set by torchrun for its processes; vLLM would apply them to its own group.
 OF_GROUPS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 OF_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+# It starts only where a name does, so that it takes time in proportion to the line.
 RAISED = re.compile(
-    r"\b(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*|\S.* died unexpectedly.*"
+    r"(?<![\w.])(?:\w+\.)*\w+(?:Error|Exception): \S.*|error: \S.*|^\s*\S.* died unexpectedly.*"
 )
 MILD = re.compile(r"\b(?:DEBUG|INFO|WARNING)\b")  # lines that mention errors but report none
-LISTED = re.compile(r"\d+ validation errors? for ")  # followed by the details
+LISTED = re.compile(r"(?<!\d)\d+ validation errors? for ")  # followed by the details
 LEVEL = re.compile(r"^\(.*?\) (?:ERROR|CRITICAL) [\d: -]+\[\S+\] ")
 WRAPPED = "Engine core initialization failed"  # raised because of an earlier error
 GRACE = 10.0  # seconds for the server's processes to end when asked to
@@ -202,7 +203,7 @@ class ServerProcess:
         for number, line in enumerate(lines):
             if match := RAISED.search(line):
                 more = lines[number + 1 : number + 3] if LISTED.search(line) else []
-                errors.append(" ".join([match[0], *map(str.strip, more)]))
+                errors.append(" ".join(map(str.strip, [match[0], *more])))
         causes = [text for text in errors if WRAPPED not in text] or errors
         last = lines[-1:] if at_start else []
         reason = (causes[:1] or last or ["it gave no reason"])[0]
