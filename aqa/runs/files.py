@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from errno import EISDIR
@@ -178,11 +178,26 @@ def discard(*paths: Path) -> None:
 
     A folder with the name of a file, such as predictions.json, is somebody else's.
     """
+    _check_kinds(paths)
+    with _set_aside(*paths):
+        pass
+
+
+def check_removable(*paths: Path) -> None:
+    """Raise OSError if `discard` could not remove them; leave them where they are."""
+    _check_kinds(paths)
+    with suppress(_RestoreError), _set_aside(*paths):
+        raise _RestoreError
+
+
+class _RestoreError(Exception):
+    """Raised to put back what was set aside."""
+
+
+def _check_kinds(paths: Sequence[Path]) -> None:
     for path in paths:
         if path.suffix and path.is_dir():
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
-    with _set_aside(*paths):
-        pass
 
 
 @contextmanager

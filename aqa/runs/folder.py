@@ -61,9 +61,20 @@ def open_run(folder: Path, verb: str) -> Iterator["Run"]:
     try:
         check_own(folder, verb)
         with explain_os_errors(folder):
+            _remove_locks(folder)
             yield Run(folder)
     finally:
         lock.release()
+
+
+def _remove_locks(folder: Path) -> None:
+    """Remove the locks of launches whose processes were all killed."""
+    for path in folder.glob(f"{LOCK}.*"):
+        if not path.suffix[1:].isdecimal():  # those of a training's processes are used again
+            with contextlib.suppress(RunError):  # in use, or somebody else's
+                lock = hold(folder, path.name)
+                path.unlink()
+                lock.release()
 
 
 def check_own(folder: Path, verb: str) -> None:

@@ -244,9 +244,7 @@ def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> 
     with open_run(folder, "predict") as run:
         reader.folder = folder
         batches = isinstance(reader, Remote) and reader.find_batches(folder, resume.fresh)
-        # Another reader's batches may still be at a server.
-        batch_files = (BATCHES,) if isinstance(reader, Remote) else ()
-        unwanted = (SEGMENTS, JOURNAL, *OF_PREDICTION, *batch_files) if resume.fresh else ()
+        unwanted = removed_if_fresh(reader) if resume.fresh else ()
         may_change = TOKEN_LIMITS if resume.retry_errors else ()
         awaits = take_over_segments(folder, fingerprint, unwanted) or batches
         with Journal(folder, fingerprint, False, awaits, may_change) as journal:
@@ -260,6 +258,13 @@ def opened(questions: Questions, folder: Path, resume: Resume, command: str) -> 
             run.start(manifest)
             since = journal.size() if resume.retry_errors else 0
             yield Session(inputs, reader, run, journal, since, batches)
+
+
+def removed_if_fresh(reader: Backend) -> tuple[str, ...]:
+    """Return the names of what a fresh start removes from a run folder."""
+    # Another reader's batches may still be at a server.
+    batch_files = (BATCHES,) if isinstance(reader, Remote) else ()
+    return (SEGMENTS, JOURNAL, *OF_PREDICTION, *batch_files)
 
 
 def dry_run(

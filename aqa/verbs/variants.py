@@ -18,8 +18,9 @@ from aqa.errors import RunError, UsageError
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
+from aqa.runs.files import check_removable
 from aqa.runs.fingerprints import another_run
-from aqa.runs.folder import check_own, read_manifest
+from aqa.runs.folder import check_own, open_run, read_manifest
 from aqa.runs.journal import different_run
 from aqa.runs.spending import SpendingRecord
 from aqa.runs.variants import stress_folder, write_prompts
@@ -140,6 +141,10 @@ def answers_of(
             different = different_run(run.folder, fingerprint, resume.retry_errors)
             if different and not resume.fresh:
                 raise RunError(another_run(run.folder, different))
+            if resume.fresh and run.folder.is_dir():
+                with open_run(run.folder, "predict"):
+                    names = predict.removed_if_fresh(questions.reader)
+                    check_removable(*(run.folder / name for name in names))
         if variants.prompts:
             write_prompts(variants.folder, variants.prompts)
         runs = zip(variants.runs, checked.questions, strict=True)

@@ -12,6 +12,7 @@ from aqa.runs.folder import (
     check_begun,
     check_previous,
     command_line,
+    hold,
     inherited_config,
     open_run,
     read_manifest,
@@ -29,6 +30,16 @@ from aqa.runs.names import (
     SPENDING,
 )
 from aqa.runs.spending import SpendingRecord
+
+
+def test_locks_of_killed_launches_are_removed(tmp_path: Path) -> None:
+    for name in (".lock.4711-0-0", ".lock.1"):
+        (tmp_path / name).touch()
+    mine = hold(tmp_path, ".lock.mine")
+    with open_run(tmp_path, "predict"):
+        left = {path.name for path in tmp_path.glob(".lock.*")}
+    mine.release()
+    assert left == {".lock.1", ".lock.mine"}
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:

@@ -87,6 +87,24 @@ def test_what_was_broken_off_goes_on_where_it_was(
     assert [found[name]["resumed"] for name in ("plain", "missing", "duplicate")] == [COUNT, 7, 0]
 
 
+def test_a_fresh_start_of_all_runs_removes_nothing_if_one_can_not(
+    call_aqa: Call, tmp_path: Path
+) -> None:
+    data = write_houses(tmp_path, COUNT)
+    words = ("predict", "stub", "--data", data, "-o", "out", "--stress", "missing")
+    call_aqa(*words, code=0)
+    out = tmp_path / "out"
+    (out / STRESS / "missing" / PREDICTIONS).unlink()
+    (out / STRESS / "missing" / PREDICTIONS).mkdir()
+    before = [(out / name).stat().st_mtime_ns for name in (JOURNAL, PREDICTIONS)]
+    done = call_aqa(*words, "--fresh", code=1)
+    assert "can't be used (Is a directory)" in done.stderr
+    assert [(out / name).stat().st_mtime_ns for name in (JOURNAL, PREDICTIONS)] == before
+    (out / STRESS / "missing" / PREDICTIONS).rmdir()
+    again = json.loads(call_aqa(*words, "--fresh", "--json", code=0).stdout)["runs"]
+    assert [again[name]["resumed"] for name in ("plain", "missing")] == [0, 0]
+
+
 def test_evidence_by_older_rules_is_not_gone_on_with(call_aqa: Call, tmp_path: Path) -> None:
     data = write_houses(tmp_path, COUNT)
     words = ("predict", "stub", "--data", data, "-o", "out", "--stress", "duplicate,noise-2")
