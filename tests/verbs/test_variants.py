@@ -202,6 +202,8 @@ def test_prompts_that_can_not_go_together(call_aqa: Call, tmp_path: Path) -> Non
     assert "eng_v9: no such template; did you mean" in unknown.stderr
     assert not (tmp_path / "out").exists()
     call_aqa(*run, code=0)
+    seen = call_aqa(*run, "--stress", "missing", "--dry-run", "--to-see", "2", "--against", "out")
+    assert "--to-see works on a single run" in seen.stderr
     into = call_aqa(*run, "--prompt", "eng_v1", "--prompt", "eng_v2")
     assert "out holds a run of one prompt; name another" in " ".join(into.stderr.split())
 
