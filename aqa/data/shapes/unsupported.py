@@ -98,16 +98,16 @@ def _options(row: Row, unlabelled: bool) -> Any:
 
 def _are_options(row: Row) -> bool:
     """Whether the "answers" are options, of which a column holds the index of the right one."""
-    answers = read_literal(row["answers"], "answers", "")
     index = first_called(row, INDICES_OF_THE_RIGHT_ONE)
     if index is None and "id_string" in row:
         index = 0  # ReClor's test questions have no label
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
+    if not isinstance(index, int) or isinstance(index, bool):
+        return False
+    answers = read_literal(row["answers"], "answers", "")
     return (
         isinstance(answers, list)
-        and isinstance(index, int)
-        and not isinstance(index, bool)
         and all(isinstance(text, str) for text in answers)
         and max(LEAST_OPTIONS, index + 1) <= len(answers)
     )
