@@ -39,7 +39,7 @@ Predicted = Path | NamedPredictions | System  # what to score: in a file or in m
 
 def file_of(predicted: Predicted) -> Path | None:
     """Return the file or run folder of predictions; None if they are in memory."""
-    source = predicted.found if isinstance(predicted, NamedPredictions) else predicted
+    source = predicted.answers if isinstance(predicted, NamedPredictions) else predicted
     return source if isinstance(source, Path) else None
 
 
@@ -150,8 +150,8 @@ def _read_systems(
     systems = []
     for predicted in _named(sources):
         if isinstance(predicted, NamedPredictions):
-            at_hand = not isinstance(predicted.found, Path)
-            file = predicted.name if at_hand else str(predicted.found)
+            at_hand = not isinstance(predicted.answers, Path)
+            file = predicted.name if at_hand else str(predicted.answers)
             rows = read_predictions(predicted, ids, questions, fields, warnings.append)
             predicted = System(predicted.name, file, rows, {} if at_hand else None)
         systems.append(predicted)

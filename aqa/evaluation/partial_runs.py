@@ -106,7 +106,7 @@ def restrict_to_common(
         DataError: nothing is left of a system.
     """
     limited = {system.name: system for system in systems if _limit_of(system)}
-    runs = {one.system.name: one.system for one in stopped} | limited
+    runs = {run.system.name: run.system for run in stopped} | limited
     if not runs:
         return systems, expected, []
     common = {key for key in expected if all(key in system.rows for system in runs.values())}
@@ -115,12 +115,12 @@ def restrict_to_common(
         replace(system, rows={key: row for key, row in system.rows.items() if key not in left_out})
         for system in systems
     ]
-    if not all(one.rows for one in restricted):
+    if not all(system.rows for system in restricted):
         raise DataError(
             f"a system lacks answers to what was asked in the run of {' and '.join(runs)}, which"
             " stopped early or had a limit; give predictions and data for the same questions"
         )
-    notes = [one.note(len(common)) for one in stopped]
+    notes = [run.note(len(common)) for run in stopped]
     if limited and left_out:
         limits = " and ".join(f"{name} {_limit_of(system):,}" for name, system in limited.items())
         notes.append(

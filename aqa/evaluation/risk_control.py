@@ -52,7 +52,7 @@ class Promise:
     limit: float = 100.0
 
     @property
-    def chance(self) -> float:
+    def significance(self) -> float:
         """The significance level of each test."""
         return 1 - self.level / 100
 
@@ -148,7 +148,7 @@ class RankedAnswers:
         """The number of answers above the loosest rejected threshold; None if there is none."""
         loosest = None
         for count in self.counts(promise):
-            if self.p(count, promise.risk / 100) > promise.chance:
+            if self.p(count, promise.risk / 100) > promise.significance:
                 break
             loosest = count
         return loosest
@@ -177,7 +177,7 @@ class RankedAnswers:
         share = 100 * float(self.wrong[:first].mean())
         if share >= promise.risk:
             return f"{refusal}: even of the surest {first:,} answers {share:.1f} % are wrong"
-        least = ceil(log(promise.chance) / log1p(-promise.risk / 100))
+        least = ceil(log(promise.significance) / log1p(-promise.risk / 100))
         return (
             f"{refusal}, which are too few to plan from; even without a wrong answer it takes"
             f" {least:,}"
@@ -185,7 +185,7 @@ class RankedAnswers:
 
     def _needed(self, count: int, promise: Promise) -> int:
         """The number of questions with which this threshold would be rejected half of the time."""
-        risk, level = promise.risk / 100, promise.chance
+        risk, level = promise.risk / 100, promise.significance
         if self.wrong[:count].mean() >= risk:
             return MOST + 1
         low, high = 1, MOST
@@ -203,7 +203,7 @@ class RankedAnswers:
         first = ceil(min(START / risk, LATEST * total))
         # So few may not suffice for a rejection even if all were right.
         flawless = replace(self, wrong=np.zeros(total))
-        while first < total and flawless.p(first, risk) > promise.chance:
+        while first < total and flawless.p(first, risk) > promise.significance:
             first = min(total, first + 1 + first // 50)
         return self._steps(first)
 

@@ -33,7 +33,7 @@ METRICS = ("em", "f1")  # of a card, unless the user asks for others
 NEED_MORE = {"judge", "evidence"}  # models, or a slice
 
 
-def each_prompt(predictions: Sequence[Predicted]) -> list[Predicted]:
+def split_by_prompt(predictions: Sequence[Predicted]) -> list[Predicted]:
     """Replace a folder of runs by prompt with its runs."""
     expanded: list[Predicted] = []
     for predicted in predictions:

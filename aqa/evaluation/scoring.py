@@ -106,13 +106,12 @@ def _without_failed_judge(
     scorers: list[Metric], named: Sequence[str], judged: Mapping[str, Pairs]
 ) -> list[Metric]:
     """Drop the score of a judge without verdicts on some system; ModelError if none is left."""
-    verdicts = {name: pairs.verdicts for name, pairs in judged.items()}
-    silent = [name for name, given in verdicts.items() if given is not None and given.are_none]
+    verdicts = {name: pairs.verdicts for name, pairs in judged.items() if pairs.verdicts}
+    silent = [name for name in verdicts if verdicts[name].are_none]
     if not silent:
         return scorers
     if len(scorers) == 1:
-        given = verdicts[silent[0]]
-        reason = given.first_failure if given else ""
+        reason = verdicts[silent[0]].first_failure
         raise ModelError(f"the judge gave no verdict on {', '.join(silent)}: {reason}")
     return [scorer for name, scorer in zip(named, scorers, strict=True) if name != JUDGE]
 
@@ -135,7 +134,7 @@ def _groups_of_systems(keys: Sequence[str], aligned: Aligned) -> dict[str, Group
         rows = [system.rows.get(key) for key in aligned.expected]
         pairs = aligned.pairs[system.name]
         groups[system.name] = slices.group_examples(keys, pairs, rows, aligned.columns)
-    slices.check_known(list(groups.values()))
+    slices.check_keys(list(groups.values()))
     return groups
 
 

@@ -120,7 +120,7 @@ def group_examples(
     return by_key
 
 
-def check_known(systems: Sequence[Groups]) -> None:
+def check_keys(systems: Sequence[Groups]) -> None:
     """Raise UsageError for a key that is unknown for all examples."""
     for key in systems[0]:
         if all(groups[key].keys() <= {UNKNOWN} for groups in systems):

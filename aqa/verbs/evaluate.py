@@ -20,7 +20,7 @@ from aqa.evaluation.labelling import COLUMNS, check_two, choose, difference_by_l
 from aqa.evaluation.predictions import check_there
 from aqa.evaluation.results import Report
 from aqa.evaluation.risk_control import Promise
-from aqa.evaluation.run_variants import check_stress, each_prompt, with_cards, with_prompts
+from aqa.evaluation.run_variants import check_stress, split_by_prompt, with_cards, with_prompts
 from aqa.evaluation.score_files import SCORES_BESIDE
 from aqa.metrics import possible_scores
 from aqa.metrics.base import MetricOptions
@@ -206,7 +206,7 @@ def _prepared(
     """Check paths, limits and data, and make the judge; also return references and labels."""
     score_files.check_places(outputs.by_flag, evaluated.sources)
     scoring = evaluated.scoring
-    predictions = each_prompt(evaluated.predictions)
+    predictions = split_by_prompt(evaluated.predictions)
     data, training = evaluated.data, evaluated.training
     for file in filter(None, map(file_of, predictions)):
         check_there(file)

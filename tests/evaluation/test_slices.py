@@ -4,7 +4,7 @@ import pytest
 
 from aqa.errors import UsageError
 from aqa.evaluation.predictions import AnsweredRow
-from aqa.evaluation.slices import check_known, group_examples, slice_scores
+from aqa.evaluation.slices import check_keys, group_examples, slice_scores
 from aqa.metrics.f1 import exact_match
 from aqa.metrics.pairs import Pairs
 from aqa.metrics.statistics.clusters import Clusters
@@ -29,7 +29,7 @@ def sliced(key: str, data: list[dict[str, Any]] | None = None) -> dict[str, dict
         for place, (prediction, evidence) in enumerate(zip(PREDICTIONS, EVIDENCE, strict=True))
     ]
     groups = group_examples([key], pairs, rows, data or [{}] * len(rows))
-    check_known([groups])
+    check_keys([groups])
     return slice_scores(groups[key], {"em": score}, Clusters.apart(4))
 
 
@@ -80,7 +80,7 @@ def test_evidence_that_no_file_tells() -> None:
     pairs = Pairs(["x"], [["x"]], "squad")
     groups = group_examples(["gold_in_evidence"], pairs, [AnsweredRow("q", "x")], [{}])
     with pytest.raises(UsageError, match=r"has \"gold_in_evidence\".* folders of aqa predict"):
-        check_known([groups])
+        check_keys([groups])
 
 
 def test_a_value_of_thousands_of_digits() -> None:
@@ -92,7 +92,7 @@ def test_a_key_that_one_of_two_systems_knows() -> None:
     pairs = Pairs(["x"], [["x"]], "squad")
     rows = [AnsweredRow("q", "x", metadata={"evidence": EVIDENCE[0]})], [AnsweredRow("q", "x")]
     groups = [group_examples(["gold_rank"], pairs, own, [{}]) for own in rows]
-    check_known(groups)
+    check_keys(groups)
     assert groups == [{"gold_rank": {"2": [0]}}, {"gold_rank": {"unknown": [0]}}]
 
 

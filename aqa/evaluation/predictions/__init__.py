@@ -62,7 +62,7 @@ def read_predictions(
         DataError: says where and why the file can't be read, and what to do.
     """
     data = None if ids is None else Data(ids, questions)
-    name, path = ("", source) if isinstance(source, Path) else (source.name, source.found)
+    name, path = ("", source) if isinstance(source, Path) else (source.name, source.answers)
     if not isinstance(path, Path):
         return _read_entries(Path(name), entries_in_memory(name, path), data, fields, note)
     with _under(path):

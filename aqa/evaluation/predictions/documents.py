@@ -43,7 +43,7 @@ class NamedPredictions:
     """
 
     name: str
-    found: Path | Mapping[Any, Any] | Iterable[Any]
+    answers: Path | Mapping[Any, Any] | Iterable[Any]
 
 
 def read_document(file: Path, is_json: bool, by_lines: bool) -> list[Entry] | None:

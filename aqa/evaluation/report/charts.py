@@ -76,8 +76,8 @@ class Scale:
 
 def fit_scale(values: Iterable[float], around: float | None = None) -> Scale:
     """Choose a scale with round ends and about five ticks, optionally symmetric about a value."""
-    found = list(values)
-    low, high = min(found), max(found)
+    values = list(values)
+    low, high = min(values), max(values)
     if around is not None:
         reach = max(abs(low - around), abs(high - around))
         low, high = around - reach, around + reach
