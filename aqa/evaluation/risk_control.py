@@ -251,11 +251,11 @@ class RankedAnswers:
         squares = sums**2
         variance = float(squares.sum() + squares.max()) * groups / (groups - 1)
         independent = count * risk * (1 - risk)
-        alike = count**2 / float((sizes**2).sum())  # equivalent number of equal-sized clusters
-        least = 1 + OF_ALL * self._correlation * (count / alike - 1)
+        equivalent = count**2 / float((sizes**2).sum())  # equivalent number of equal-sized clusters
+        least = 1 + OF_ALL * self._correlation * (count / equivalent - 1)
         effect = max(1.0, variance / independent, least)
         share = errors / count
-        freedom = (max(times * size - 1, 1.0) for size in (alike, count))
+        freedom = (max(times * size - 1, 1.0) for size in (equivalent, count))
         trials = times * count / effect * _freedom_factor(*freedom)
         return trials, share * trials
 

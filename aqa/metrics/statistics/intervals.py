@@ -89,7 +89,6 @@ def mean_intervals(
     """
     values = columns.mean(axis=0)
     spread = _spread(columns, clusters)
-    variances = spread.variances
     if bounds is None:
         low = np.minimum(0.0, columns.min(axis=0))
         high = np.maximum(100.0, columns.max(axis=0))
@@ -99,7 +98,7 @@ def mean_intervals(
         is_binary = np.zeros(len(values), dtype=bool)
     shares = np.clip((values - low) / (high - low), 0.0, 1.0)
     binomial = shares * (1 - shares)
-    variances_of_shares = variances / (high - low) ** 2
+    variances_of_shares = spread.variances / (high - low) ** 2
     is_known = (variances_of_shares > _NOTHING) & (binomial > _NOTHING)
     effective = np.full_like(values, clusters.count)  # sample sizes
     np.divide(binomial, variances_of_shares, out=effective, where=is_known)
@@ -107,13 +106,14 @@ def mean_intervals(
         effective[is_binary] = clusters.examples
         is_known &= ~is_binary
     # The spread is never wider than that of clusters that are right or wrong as a whole.
-    normal, whole = student(np.float64(np.inf)), clusters.examples**2 / (clusters.sizes**2).sum()
-    widest = normal**2 / np.minimum(effective, whole)
-    tails, growth = _beta_shape(shares, np.maximum(0.0, effective / whole - 1))
+    equivalent = clusters.examples**2 / (clusters.sizes**2).sum()  # number of equal-sized clusters
+    normal = student(np.float64(np.inf))
+    widest = normal**2 / np.minimum(effective, equivalent)
+    tails, growth = _beta_shape(shares, np.maximum(0.0, effective / equivalent - 1))
     freedom = spread.freedom / np.maximum(_NOTHING, 1 + tails)
     squares = np.where(is_known, student(freedom), normal) ** 2 / effective
     growth = np.where(is_known, growth, 0.0)
-    evenness = min(1.0, _USUAL_SIZES * whole / clusters.count)  # low where few outweigh others
+    evenness = min(1.0, _USUAL_SIZES * equivalent / clusters.count)  # low where few outweigh others
     lows, highs = (
         _end(shares, bound, squares, (growth, growth * evenness), widest) for bound in (0.0, 1.0)
     )
@@ -124,7 +124,7 @@ def mean_intervals(
         ends = [monitored_mean(column, clusters, *limits) for column, *limits in rows]
         lows, highs = np.array(ends).T
         effects = np.full_like(values, np.nan)
-    return Estimates(values, lows, highs, np.sqrt(variances), spread.freedom, effects)
+    return Estimates(values, lows, highs, np.sqrt(spread.variances), spread.freedom, effects)
 
 
 def difference_intervals(columns: Matrix, clusters: Clusters) -> Estimates:
