@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
+from aqa.errors import DataError
 from aqa.progress import Progress
+
+NO_GOLD = (
+    "{} examples are left out: no passage holds their answer, or evidence.train left the gold one"
+    " out"
+)
 
 
 @dataclass(slots=True)
@@ -36,6 +42,12 @@ class Cuts:
         self.unfit += others.unfit
         self.unfit_reason = self.unfit_reason or others.unfit_reason
 
+    def check_left(self, rows: int) -> None:
+        """Raise a DataError if no row is left to train on, saying why not if that is known."""
+        if rows == 0:
+            reason = self.unfit_reason or (self.without_gold and NO_GOLD.format(self.without_gold))
+            raise DataError("no example is left to train on" + (f": {reason}" if reason else ""))
+
     def tell(self, progress: Progress) -> None:
         """Note what was cut, if anything."""
         if self.shortened:
@@ -46,9 +58,6 @@ class Cuts:
                 " backend.max_seq_length or what evidence allows (top_k, max_chars, max_tokens)"
             )
         if self.without_gold:
-            progress.note(
-                f"{self.without_gold} examples are left out: no passage holds their answer, or"
-                " evidence.train left the gold one out"
-            )
+            progress.note(NO_GOLD.format(self.without_gold))
         if self.unfit:
             progress.note(f"{self.unfit} examples don't fit and are left out: {self.unfit_reason}")

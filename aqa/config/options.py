@@ -122,7 +122,7 @@ class TrainingOptions(Section):
     torch_compile: bool = False  # compile each layer for training
     targets: Literal["first", "all", "random"] = "first"  # all: a row each; random: one an epoch
     label_smoothing_factor: float = Field(0.0, ge=0, lt=1)
-    neftune_noise_alpha: float | None = None  # None: off
+    neftune_noise_alpha: float | None = Field(None, ge=0)  # None: off
     group_by_length: bool = True
     logging_steps: int = Field(1, ge=1)
     eval_strategy: Annotated[  # YAML reads a bare `no` as false

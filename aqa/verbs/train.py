@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from aqa.backends.base import Merged, TrainJob
 from aqa.backends.cuts import Cuts
 from aqa.config.load import as_raw
-from aqa.config.options import RunConfig
+from aqa.config.options import RunConfig, TrainingOptions
 from aqa.config.paths import resolve_path
 from aqa.data.leaks import find_leaks
 from aqa.errors import RunError
@@ -21,7 +22,7 @@ from aqa.evaluation.predictions import answered_row
 from aqa.evaluation.results import Report
 from aqa.evaluation.scoring import evaluate
 from aqa.metrics.base import MetricOptions
-from aqa.processes import is_first_process, process_rank
+from aqa.processes import is_first_process, process_count, process_rank
 from aqa.progress import Progress
 from aqa.prompting.build import Unfit, describe_sources
 from aqa.records import Prompt
@@ -51,7 +52,7 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class DryRun(Facts):
-    """What a training would do: token counts of prompts and answers, and memory needed.
+    """What a training would do: optimizer steps, token counts of prompts and answers, memory.
 
     `validation_in_training_data` counts the validation examples that are also in the training
     data; see `Leaks`.
@@ -70,26 +71,31 @@ class DryRun(Facts):
 def dry_run(config: RunConfig, progress: Progress) -> DryRun:
     """Measure what a training would do, without writing anything."""
     plan = TrainingPlan(config, progress)
-    cuts = Cuts()
+    cuts, dev_cuts = Cuts(), Cuts()
+    dev = len(plan.dev_prompts(dev_cuts, []))
+    dev_cuts.tell(progress)
     with progress.task("Measuring prompts", total=plan.data.total) as task:
-        lengths = []
+        lengths, examples = [], set()
         unanswerable = 0
         for prompt in plan.train_prompts(cuts):
             unanswerable += not any(prompt.answers or ())
             lengths.append(plan.reader.length(prompt) or 0)
+            examples.add(prompt.index)
             task.advance()
     cuts.tell(progress)
-    estimate, dev, leaked = plan.reader.estimate(), 0, None
+    cuts.check_left(len(lengths))
+    rows = len(examples if config.training.targets == "random" else lengths)
+    steps = optimizer_steps(config.training, rows)
+    estimate, leaked = plan.reader.estimate(), None
     if plan.dev is not None:
-        dev = plan.dev.total
         with progress.task("Looking for validation examples in the training data"):
             leaks = find_leaks(*plan.both())
         progress.note(leaks.note("the validation data", "the training data"))
         leaked = leaks.counts()
-    count, lengths = len(lengths), lengths or [0]
+    train = {"train": len(lengths), "train_unanswerable": unanswerable}
     return DryRun(
         as_raw(config),
-        {"train": count, "train_unanswerable": unanswerable, "dev": dev},
+        {**train, "dev": dev, "steps": steps},
         {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
         {"shortened": cuts.shortened, "left_out": cuts.left_out},
         leaked,
@@ -97,6 +103,14 @@ def dry_run(config: RunConfig, progress: Progress) -> DryRun:
         estimate.all_parameters,
         round(estimate.memory_bytes / 2**30, 2),
     )
+
+
+def optimizer_steps(options: TrainingOptions, rows: int) -> int:
+    """Return how many steps a training takes that sees this many rows in an epoch."""
+    if options.max_steps > 0:
+        return options.max_steps
+    batches = ceil(rows / (options.per_device_train_batch_size * process_count()))
+    return ceil(options.num_train_epochs * ceil(batches / options.gradient_accumulation_steps))
 
 
 def train(
@@ -131,7 +145,7 @@ def train(
                 "evidence": (plan.dev or plan.data).evidence_plan(),
                 "hardware": plan.reader.hardware(),
                 "sources": describe_sources(config, plan.reader, plan.data, plan.dev),
-                "counts": {"train": plan.data.survey.count},
+                "counts": {"train": plan.data.total},
                 "history": run.previous.get("history", []) if resume else [],
             }
         )
@@ -192,7 +206,7 @@ def _train(plan: TrainingPlan, run: Run, resume: bool) -> TrainResult:
         {
             "status": "done",
             "counts": {
-                "train": plan.data.survey.count,
+                "train": plan.data.total,
                 "left_out": cuts.left_out,
                 "shortened": cuts.shortened,
                 "dev": len(dev),

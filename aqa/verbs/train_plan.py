@@ -9,7 +9,7 @@ from aqa.backends.cuts import Cuts
 from aqa.config.options import RunConfig
 from aqa.data.formats import check_files
 from aqa.data.leaks import same_questions
-from aqa.errors import ConfigError, ModelError
+from aqa.errors import ConfigError, DataError, ModelError
 from aqa.processes import is_first_process, process_count
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs, Unfit, source_of, that_fit
@@ -138,10 +138,17 @@ class TrainingPlan:
                 task.advance()
 
     def dev_prompts(self, cuts: Cuts, unfit: list[Unfit]) -> list[Prompt]:
-        """Return the validation prompts, without targets; those that can't fit go to `unfit`."""
+        """Return the validation prompts, without targets; those that can't fit go to `unfit`.
+
+        Raises:
+            DataError: none fits, so the best weights can't be chosen.
+        """
         if self.dev is None:
             return []
-        return list(self._prompts(self.dev, self.dev.examples(), cuts, unfit))
+        prompts = list(self._prompts(self.dev, self.dev.examples(), cuts, unfit))
+        if not prompts:
+            raise DataError(f"no validation example fits: {cuts.unfit_reason}")
+        return prompts
 
     def _prompts(
         self,

@@ -222,6 +222,7 @@ class Training:
     with_dev: bool = True
     resume: bool = False
     train_rows: Sequence[Example] | None = None
+    dev_rows: Sequence[Example] | None = None
     targets_each: int = 1  # rows made from each example, with different targets
     scores: Callable[[int], Mapping[str, float]] | None = None
     steps: list[TrainStep] = field(default_factory=list)
@@ -233,7 +234,7 @@ class Training:
             if on_step is not None:
                 on_step(step)
 
-        dev = make_prompts(self.reader, self.template, with_target=False)
+        dev = make_prompts(self.reader, self.template, False, self.dev_rows)
         job = TrainJob(
             train=self.train,
             dev=dev if self.with_dev else [],

@@ -189,6 +189,26 @@ def test_parts_of_a_training_are_the_whole(
         assert (parts, cuts) == (prompts, whole)
 
 
+def test_validation_data_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    dev = tmp_path / "dev.jsonl"
+    dev.write_text(ROW.format("long", '"Anna"').replace("who", "who " * 200), encoding="utf-8")
+    config = plan(tmp_path, 100, {"data.dev_path": str(dev)}).config
+    refusal = "^no validation example fits: long: instructions"
+    with pytest.raises(DataError, match=refusal):
+        train(config, tmp_path / "run", SilentProgress())
+    with pytest.raises(DataError, match=refusal):
+        dry_run(config, SilentProgress())
+
+
+def test_a_dry_run_refuses_data_of_which_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^no example is left to train on: near: instructions"):
+        dry_run(plan(tmp_path, 3).config, SilentProgress())
+    config = plan(tmp_path, 100, {"data.limit": 1}, passages="gold").config
+    (tmp_path / "rows.jsonl").write_text(ROW.format("none", '"a", "b"'), encoding="utf-8")
+    with pytest.raises(DataError, match=r"^no example is left to train on: 1 examples are"):
+        dry_run(config, SilentProgress())
+
+
 def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
     """The only passage of a row is its gold one, even if it does not contain the answer."""
     rows = [
@@ -212,8 +232,9 @@ def test_a_dry_run_counts_what_a_training_would(tmp_path: Path) -> None:
         found = dry_run(build_config(StubBackend.Options, [layer]), SilentProgress())
         return found.counts, found.cut["left_out"]
 
-    assert counted(limit=3) == ({"train": 2, "train_unanswerable": 1, "dev": 0}, 1)
-    assert counted(limit=4) == ({"train": 3, "train_unanswerable": 2, "dev": 0}, 1)
+    more = {"dev": 0, "steps": 2}
+    assert counted(limit=3) == ({"train": 2, "train_unanswerable": 1, **more}, 1)
+    assert counted(limit=4) == ({"train": 3, "train_unanswerable": 2, **more}, 1)
     dev = tmp_path / "dev.json"
     dev.write_text(json.dumps([{**rows[0], "question": "Who?"}, {**rows[1], "question": "how"}]))
     layer: RawConfig = {

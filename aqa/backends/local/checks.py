@@ -64,6 +64,20 @@ def _positions(config: Any, names: tuple[str, ...]) -> int | None:
     return next((number for number in numbers if number > 0), None)  # XLNet has -1: unlimited
 
 
+def check_answer(prompt_id: str, encoding: Encoding, model_config: Any, model: str) -> None:
+    """Check that an encoder-decoder has positions for the whole answer to learn.
+
+    Raises:
+        PromptError: it has fewer.
+    """
+    written, taken = _positions(model_config, WRITTEN), len(encoding.target_ids)
+    if written is not None and taken > written:
+        raise PromptError(
+            f"{prompt_id}: the answer takes {taken} tokens, more than the {written} positions of"
+            f" {model}'s decoder; shorten it, or take a model that writes longer answers"
+        )
+
+
 def check_vocabulary(
     prompt_id: str, encoding: Encoding, rows: int | None, tokenizer: Any, model: str
 ) -> None:

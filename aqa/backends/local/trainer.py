@@ -39,7 +39,7 @@ from aqa.backends.local.saving import SavingTrainer
 from aqa.backends.local.sharding import Calls, Lockstep, shard_fsdp
 from aqa.backends.local.training_batches import Batch, Collator, EpochSampler, as_row
 from aqa.backends.local.training_steps import Reporter
-from aqa.errors import ConfigError, ModelError
+from aqa.errors import ConfigError, DataError, ModelError, PromptError
 from aqa.processes import is_first_process, process_count, process_rank
 from aqa.records import TrainStep
 
@@ -228,11 +228,25 @@ class AnswerTrainer(SavingTrainer):
 
     @cached_property
     def _dev_rows(self) -> list[Mapping[str, Any]]:
-        prompts = (
-            replace(prompt, target=prompt.template.target(prompt.answers))
-            for prompt in self._job.dev[: self.options.eval_limit]
-        )
-        return [as_row(e) for e in map(self._reader.encode, prompts) if e.target_ids]
+        rows: list[Mapping[str, Any]] = []
+        unfit: list[str] = []
+        for prompt in self._job.dev[: self.options.eval_limit]:
+            try:
+                asked = replace(prompt, target=prompt.template.target(prompt.answers))
+                fitted = self._reader.fit(asked)  # as in training: with room for the answer
+            except PromptError as error:
+                unfit.append(str(error))
+                continue
+            if fitted.encoding and fitted.encoding.target_ids:
+                rows.append(as_row(fitted.encoding))
+        if not rows:
+            raise DataError(
+                "no validation example is left to take the loss of; choose the best weights by f1"
+                f" or em (training.metric_for_best_model): {unfit[0] if unfit else 'no answers'}"
+            )
+        if unfit:
+            self.note(f"{len(unfit)} validation answers don't fit and have no loss: {unfit[0]}")
+        return rows
 
     def dev_loss(self) -> float:
         """Return the mean loss per answer token of all dev rows, shared out over the processes."""

@@ -98,7 +98,11 @@ class TrainingRows:
             self._job.cuts.add(part.cuts)
         if is_first_process():
             self._keep(list(parts.values()))
-        return None if self._ended else read_rows([self._path(number) for number in parts])
+        if self._ended:
+            return None
+        rows = read_rows([self._path(number) for number in parts])
+        self._job.cuts.check_left(len(rows))
+        return rows
 
     def _path(self, number: int) -> Path:
         return self._folder / ROWS_PART.format(number)
@@ -193,13 +197,9 @@ def read_rows(paths: Iterable[Path]) -> Dataset:
     """Map files of rows into memory as one data set.
 
     Raises:
-        DataError: they hold no row.
         RunError: a file is missing.
     """
     try:
-        rows = concatenate_datasets([Dataset.from_file(str(path)) for path in paths])
+        return concatenate_datasets([Dataset.from_file(str(path)) for path in paths])
     except FileNotFoundError as error:
         raise RunError(NOT_SHARED.format(error.filename or error)) from error
-    if len(rows) == 0:
-        raise DataError("no example is left to train on")
-    return rows

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from aqa.backends.base import TrainEstimate, TrainJob
+from aqa.backends.local.checks import check_answer
 from aqa.backends.local.decoding import GeneratedAnswer, StopConditions
 from aqa.backends.local.devices import compute_dtype, sharded_by
 from aqa.backends.local.generation_config import set_decoder_start
@@ -148,8 +149,9 @@ class T5Backend(LocalReader[T5Options]):
 
     def encode(self, prompt: Prompt) -> Encoding:
         """Tokenize a prompt; with fid, each passage separately."""
-        by_passage = self.options.fusion == "fid"
-        return self._with_known_tokens(prompt, self._encoder.encode(prompt, by_passage))
+        found = self._encoder.encode(prompt, by_passage=self.options.fusion == "fid")
+        check_answer(prompt.id, found, self._model_config, self.options.model)
+        return self._with_known_tokens(prompt, found)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of token ids, special tokens included."""

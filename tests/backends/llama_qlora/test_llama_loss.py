@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tiny_llama import (
     greatest_difference,
     make_prompts,
     make_reader,
+    notes,
     rows,
 )
 from tiny_quantized import change_json
@@ -22,7 +24,7 @@ from aqa.backends.llama_qlora.fresh_adapters import add_adapter
 from aqa.backends.llama_qlora.training import answer_loss
 from aqa.backends.local.training_batches import IGNORED, Collator, PackingCollator
 from aqa.config.backend_options import LlamaQloraOptions
-from aqa.errors import AqaError, ConfigError, ModelError
+from aqa.errors import AqaError, ConfigError, DataError, ModelError
 from aqa.library_output import quiet
 from aqa.records import Example, Passage, Prompt, Template
 
@@ -223,6 +225,26 @@ def test_the_dev_loss_is_the_mean_over_answer_tokens_of_all_batches(
         expected = fresh.model(**{name: batch[name] for name in names}).loss.item()
     (evaluation,) = training.evaluations
     assert evaluation.scores["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_dev_loss_leaves_out_answers_that_do_not_fit(
+    tiny: Path, template: Template, tmp_path: Path
+) -> None:
+    """Their prompts fit, with room for a new answer, but not with the one to take the loss of."""
+    long = ("far " * 600,)
+    settings = ("training.num_train_epochs=1", "training.metric_for_best_model=loss")
+    found = []
+    for dev in (rows(), [replace(rows()[0], answers=long), *rows()]):
+        reader = make_reader(tiny, *settings)
+        training = Training(reader, template, tmp_path / str(len(dev)), dev_rows=dev)
+        training.run()
+        found.append(training.evaluations[0].scores["loss"])
+    assert found[0] == pytest.approx(found[1])
+    (note,) = [note for note in notes(reader) if "no loss" in note]
+    assert note.startswith("1 validation answers don't fit and have no loss: q0: instructions")
+    all_long = [replace(one, answers=long) for one in rows()]
+    with pytest.raises(DataError, match=r"no validation example is left to take the loss .*: q0"):
+        Training(make_reader(tiny, *settings), template, tmp_path / "no", dev_rows=all_long).run()
 
 
 def test_the_collator_makes_no_use_of_token_identity_for_padding() -> None:

@@ -161,7 +161,7 @@ def test_a_dry_run_tells_everything_and_writes_nothing(
     assert code == 0, err
     assert list(tmp_path.iterdir()) == []
     told = json.loads(out)
-    assert told["counts"] == {"train": 9, "train_unanswerable": 0, "dev": 8}
+    assert told["counts"] == {"train": 9, "train_unanswerable": 0, "dev": 8, "steps": 20}
     assert told["cut"] == {"shortened": 1, "left_out": 1}
     lengths = told["prompt_and_answer_tokens"]
     assert 0 < lengths["min"] < lengths["median"] < lengths["max"] <= 200

@@ -1,5 +1,6 @@
 """Positions and tokens that a model lacks are reported before they are needed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,20 @@ def test_a_decoder_has_positions_of_its_own(tmp_path: Path) -> None:
         tiny_t5.make_reader(model, "generation.max_new_tokens=64").check()
     with pytest.raises(ConfigError, match=r"max_seq_length = 1025: .* only 1024 positions"):
         tiny_t5.make_reader(model, "backend.max_seq_length=1025").check()
+
+
+@pytest.mark.parametrize("fusion", ["concat", "fid"])
+def test_an_answer_to_learn_has_positions_or_is_left_out(fusion: str, tmp_path: Path) -> None:
+    """LED writes 64 tokens; one more would be read from beyond its table of positions."""
+    reader = tiny_t5.make_reader(
+        save_seq2seq("led", tmp_path), "generation.max_new_tokens=8", f"backend.fusion={fusion}"
+    )
+    (bare,) = tiny_t5.make_prompts(reader, True, [replace(rows()[0], answers=("!",))])
+    most = 64 - len(reader.encode(bare).target_ids) + 1
+    (prompt,) = tiny_t5.make_prompts(reader, True, [replace(rows()[0], answers=("!" * most,))])
+    assert len(reader.encode(prompt).target_ids) == 64
+    with pytest.raises(PromptError, match=r"^q0: the answer takes 65 tokens, more than the 64 pos"):
+        tiny_t5.make_prompts(reader, True, [replace(rows()[0], answers=("!" * (most + 1),))])
 
 
 def test_sparse_attention_is_refused_where_it_depends_on_the_batch(tmp_path: Path) -> None:

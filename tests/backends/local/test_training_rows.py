@@ -268,10 +268,17 @@ def test_prompts_with_nothing_to_learn_are_named_for_all_processes(
             made.all(monkeypatch, processes)
 
 
-def test_no_row_at_all_is_refused(tmp_path: Path) -> None:
-    training_rows.write_rows([], tmp_path / "rows.arrow")
-    with pytest.raises(DataError, match="no example is left"):
-        read_rows([tmp_path / "rows.arrow"])
+def test_no_row_at_all_is_refused_with_the_reason(
+    made: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(number: int, count: int, cuts: Cuts) -> list[Prompt]:
+        cuts.leave_out(f"q{number}: too long")
+        return []
+
+    made.training.train = nothing  # type: ignore[assignment,method-assign]
+    for processes in (1, 2):
+        with pytest.raises(DataError, match=r"^no example is left to train on: q0: too long$"):
+            made.all(monkeypatch, processes)
 
 
 def test_rows_come_back_from_disk_as_they_were(

@@ -111,6 +111,8 @@ def test_a_dry_run_counts_what_would_be_trained(call_aqa: Call, tmp_path: Path) 
     done = call_aqa(*words("training.max_steps=1"), "-o", "run", "-q", code=0)
     saved = weights(tmp_path / "run/model")
     assert sum(weight.numel() for weight in saved.values()) == told["all_parameters"]
+    counts = json.loads((tmp_path / "run/run.json").read_text(encoding="utf-8"))["counts"]
+    assert counts["train"] == 12, "of 174 examples, these were trained on"
 
 
 def test_targets_all_makes_a_row_of_each_reference(call_aqa: Call, tmp_path: Path) -> None:
