@@ -1,7 +1,4 @@
-"""A training whose processes are all killed (`kill -9`) after so many steps, once these are saved.
-
-Run: a launcher, such as torchrun, then killed_processes.py STEPS ARGUMENTS-OF-AQA
-"""
+"""A training of which all processes are killed (`kill -9`) after so many steps."""
 
 import os
 import signal
@@ -26,7 +23,3 @@ def main(steps: int, *words: str) -> None:
     Trainer.training_step = step
     sys.argv = ["aqa", *words]
     run()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])

@@ -11,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import killed_processes
+import deepspeed_on_cpus
 import pytest
 import spread_on_cpus
 from files import read
@@ -117,7 +117,26 @@ def train(launch: Launch, *arguments: str) -> None:
     assert errors.count("Tokenizing") <= 1
 
 
-def deepspeed(folder: Path, stage: int = 2, program: Sequence[str] = ("-m", "aqa")) -> Launch:
+def deepspeed(
+    *arguments: str, stage: int, program: Callable[..., None] = deepspeed_on_cpus.aqa
+) -> tuple[list[int], str, str]:
+    """The same with DeepSpeed's ZeRO, set in the environment as `accelerate launch` sets it."""
+    return together(
+        *arguments,
+        start=partial(Forked, program),
+        DS_ACCELERATOR="cpu",
+        ACCELERATE_USE_DEEPSPEED="true",
+        ACCELERATE_MIXED_PRECISION="no",
+        ACCELERATE_DEEPSPEED_ZERO_STAGE=str(stage),
+        ACCELERATE_GRADIENT_ACCUMULATION_STEPS="auto",
+        ACCELERATE_GRADIENT_CLIPPING="auto",
+    )
+
+
+ZERO_2, ZERO_3 = partial(deepspeed, stage=2), partial(deepspeed, stage=3)
+
+
+def by_accelerate(folder: Path) -> Launch:
     """DeepSpeed's ZeRO by a config file like those of `accelerate config`."""
     automatic = dict.fromkeys(("gradient_accumulation_steps", "gradient_clipping"), "auto")
     config = {
@@ -126,12 +145,12 @@ def deepspeed(folder: Path, stage: int = 2, program: Sequence[str] = ("-m", "aqa
         "num_machines": 1,
         "num_processes": PROCESSES,
         "mixed_precision": "no",
-        "deepspeed_config": {"zero_stage": stage, **automatic},
+        "deepspeed_config": {"zero_stage": 2, **automatic},
     }
     path = folder / "accelerate.yaml"
     path.write_text(json.dumps(config), encoding="utf-8")
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(path)]
-    return launched([*launcher, "--main_process_port", PORT], program)
+    return launched([*launcher, "--main_process_port", PORT], [deepspeed_on_cpus.__file__])
 
 
 def losses(folder: Path) -> list[float]:
@@ -255,14 +274,15 @@ def assert_same_weights(ours: Path, theirs: Path) -> None:
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
 def test_deepspeed_spreads_gradients_and_optimizer(whole: Whole, tmp_path: Path) -> None:
     two, both = tmp_path / "two", tmp_path / "both"
-    train(deepspeed(tmp_path), *whole.words, "-o", str(two))
+    launch = by_accelerate(tmp_path) if whole.kind == "t5" else ZERO_2
+    train(launch, *whole.words, "-o", str(two))
     parts = [*two.glob("checkpoints/checkpoint-6/global_step6/*optim_states.pt")]
     assert len(parts) == PROCESSES
     assert losses(two) == pytest.approx(losses(whole.folder), abs=1e-3)
     assert read(two / "run.json")["counts"]["dev"] == len(rows())
     if whole.kind == "llama":  # an adapter's weights are few of many; what resumes is the same
         interrupted_copy(two, both, steps=2)
-        train(deepspeed(tmp_path), *whole.words, "-o", str(both), "--resume")
+        train(ZERO_2, *whole.words, "-o", str(both), "--resume")
         assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
 
 
@@ -270,17 +290,17 @@ def test_deepspeed_spreads_gradients_and_optimizer(whole: Whole, tmp_path: Path)
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
 def test_deepspeed_spreads_the_weights(whole: Whole, tmp_path: Path) -> None:
     two, both = tmp_path / "two", tmp_path / "both"
-    train(deepspeed(tmp_path, 3), *whole.words, "-o", str(two))
+    train(ZERO_3, *whole.words, "-o", str(two))
     assert losses(two) == pytest.approx(losses(whole.folder), abs=1e-3)
     assert_same_weights(two, whole.folder)
     if whole.kind == "llama":
         steps = ["--set", "training.gradient_accumulation_steps=1"]
-        killed = deepspeed(tmp_path, 3, (killed_processes.__file__, "2"))
-        codes, _, _ = killed(*whole.words, "-o", str(both), *steps)
-        assert codes != [0]
+        words = [*whole.words, "-o", str(both), *steps]
+        codes, _, _ = ZERO_3(*words, program=deepspeed_on_cpus.killed)
+        assert 0 not in codes
         assert read(both / "run.json")["status"] == "running"
         assert [each.name for each in both.glob("checkpoints/*")] == ["checkpoint-2"]
-        train(deepspeed(tmp_path, 3), *whole.words, "-o", str(both), "--resume")
+        train(ZERO_3, *whole.words, "-o", str(both), "--resume")
         assert losses(both) == pytest.approx(losses(whole.folder), abs=1e-3)
         assert_same_weights(both, whole.folder)
 
