@@ -1,6 +1,7 @@
 """Messages of the Python API name keywords, those of the commands name flags."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,8 +87,14 @@ def test_flags_become_keywords(sentence: str, names: Names, here: str) -> None:
     assert translate_flags(sentence, names) == here
 
 
-def sentences() -> Iterator[str]:
+@functools.cache
+def sentences() -> list[str]:
     """All strings in the program below its commands, except docstrings."""
+    return list(strings())
+
+
+def strings() -> Iterator[str]:
+    """Yield them one by one."""
     for path in ROOT.rglob("*.py"):
         if path.is_relative_to(ROOT / "cli") or path.is_relative_to(ROOT / "api"):
             continue
