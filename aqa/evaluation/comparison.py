@@ -3,7 +3,7 @@
 Every difference is b - a, over the same questions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -20,6 +20,7 @@ from aqa.tables import shown_chance
 
 SIGNIFICANT = 0.05
 SEQUENCE = "sequence"
+_CELLS = 4_000_000  # differences held at a time: 32 MB, and copies of them
 _EPSILON = 1e-9  # tolerance for sums of the same scores in another order
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
@@ -158,8 +159,17 @@ def _measure(
     metrics = dict.fromkeys(name for by_metric in values.values() for name in by_metric)
     wanted = [(m, a, b) for m in metrics for a, b in pairs if m in values[a] and m in values[b]]
     measured: dict[str, list[Measured]] = {metric: [] for metric, *_ in wanted}
-    if not wanted:
-        return measured
+    block = max(1, _CELLS // max(1, clusters.examples))  # of many pairs, to save memory
+    for start in range(0, len(wanted), block):
+        part = wanted[start : start + block]
+        for (metric, *_), pair in zip(part, _of_pairs(values, part, clusters, seed), strict=True):
+            measured[metric].append(pair)
+    return measured
+
+
+def _of_pairs(
+    values: Values, wanted: Sequence[tuple[str, str, str]], clusters: Clusters, seed: int
+) -> Iterator[Measured]:
     columns = np.column_stack(
         [np.subtract(values[b][metric], values[a][metric]) for metric, a, b in wanted]
     ).astype(np.float64, copy=False)
@@ -187,8 +197,7 @@ def _measure(
             detectable=None,
             design_effect=effect,
         )
-        measured[metric].append(Measured(alone, float(means.errors[index]), tails[index], clusters))
-    return measured
+        yield Measured(alone, float(means.errors[index]), tails[index], clusters)
 
 
 def corrected(family: Sequence[Measured]) -> list[Comparison]:

@@ -1,11 +1,13 @@
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from aqa.errors import UsageError
+from aqa.evaluation import comparison
 from aqa.evaluation.comparison import Comparison, Values, compare
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.power import detectable_share
@@ -189,3 +191,23 @@ def test_a_comparison_turned_round() -> None:
     assert (turned.wins, turned.ties, turned.losses) == (3, 2, 1)
     assert turned.turned() == found
     assert f"{replace(found, difference=0.0).turned().difference:+.1f}" == "+0.0"
+
+
+def test_many_pairs_are_compared_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = np.random.default_rng(0)
+    values = {
+        f"s{i}": {"em": 100.0 * (draws.random(40) < 0.5), "f1": 100 * draws.random(40)}
+        for i in range(4)
+    }
+    at_once = comparison.measure(values, Clusters.apart(40))
+    columns: list[int] = []
+    tests = comparison.sign_flip_tests
+
+    def counted(held: Any, *rest: Any) -> Any:
+        columns.append(held.shape[1])
+        return tests(held, *rest)
+
+    monkeypatch.setattr(comparison, "sign_flip_tests", counted)
+    monkeypatch.setattr(comparison, "_CELLS", 5 * 40)
+    assert repr(comparison.measure(values, Clusters.apart(40))) == repr(at_once)
+    assert columns == [5, 5, 2]
