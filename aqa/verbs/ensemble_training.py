@@ -198,13 +198,12 @@ def _held_out_rows(dev: Learning, learned: Learned) -> dict[str, Any]:
     for index, ((key, references), reader) in enumerate(held_out):
         member, number = divmod(reader, dev.candidates) if reader != NOBODY else (0, 0)
         row = dev.aligned.systems[member].rows[key]
-        fields = {
-            name: row.metadata[name] for name in ("question", "clusters") if name in row.metadata
-        }
+        own = ("question", "clusters", "evidence")
+        fields = {name: row.metadata[name] for name in own if name in row.metadata}
         text = None
         if reader != NOBODY:
             text = dev.answers[member][index].candidates[number][0]
-            fields["member"] = dev.members[member].name
+            fields |= {"abstained": not text, "member": dev.members[member].name}
         else:
             fields["error"] = "no member answered"
         rows[key] = fields | answer_fields(references, text)

@@ -66,6 +66,9 @@ def test_a_majority_is_learned_and_answers(
     held_out = answers(tmp_path / "ens")
     assert len(held_out) == DEV
     assert {row["member"] for row in held_out.values()} <= {"a", "b", "c"}
+    for row in held_out.values():
+        assert row["abstained"] == (not row["predicted_answer"])
+        assert row["evidence"]["ranks"], "what the member read"
 
     for name in "abc":
         (tmp_path / f"{name}.asked").unlink()
