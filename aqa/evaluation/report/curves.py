@@ -48,7 +48,7 @@ def stress_curves(report: Report) -> Iterator[tuple[Markup, str]]:
 
 
 def _trends(report: Report, conditions: Sequence[str], labels: Sequence[str]) -> Markup | None:
-    """Draw a line for each reader that was asked under two or more of the conditions."""
+    """Draw a line for each reader; None if none was asked under two or more of the conditions."""
     lines, spoken = {}, []
     for series, card in enumerate(report.stress):
         points = [
@@ -56,8 +56,9 @@ def _trends(report: Report, conditions: Sequence[str], labels: Sequence[str]) ->
             for step, name in enumerate(conditions)
             if name in card.conditions
         ]
-        if len(points) > 1:
+        if points:
             lines[series] = points
             values = ", ".join(f"{labels[step]} {value:.1f}" for step, value in points)
             spoken.append(f"{card.reader}: {values}")
-    return trends(lines, labels, "; ".join(spoken)) if lines else None
+    is_trend = any(len(points) > 1 for points in lines.values())
+    return trends(lines, labels, "; ".join(spoken)) if is_trend else None
