@@ -58,6 +58,11 @@ class Comparison(Facts):
         return self.p_holm < SIGNIFICANT and self.difference != 0
 
     @property
+    def is_monitored(self) -> bool:
+        """Whether it is tested by a confidence sequence, to which `detectable` does not apply."""
+        return self.test.startswith(SEQUENCE)
+
+    @property
     def differing(self) -> float | None:
         """The share of examples that differ, if answers are only right or wrong; else None."""
         count = self.wins + self.losses
@@ -207,8 +212,7 @@ def corrected(family: Sequence[Measured]) -> list[Comparison]:
     for pair, p, level in zip(family, holm(p_values), _levels(p_values), strict=True):
         comparison = replace(pair.alone, p_holm=p)
         detectable = pair.detectable(level)
-        is_followed = comparison.test.startswith(SEQUENCE)
-        if detectable is not None and not comparison.is_real and not is_followed:
+        if detectable is not None and not comparison.is_real and not comparison.is_monitored:
             detectable = max(detectable, abs(comparison.difference))  # it was not detected
         comparisons.append(replace(comparison, detectable=detectable))
     return comparisons

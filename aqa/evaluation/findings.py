@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from aqa.evaluation.comparison import SEQUENCE, Comparison, metric_label
+from aqa.evaluation.comparison import Comparison, metric_label
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
 
@@ -36,7 +36,7 @@ def describe_findings(report: Report) -> Iterator[str]:
 def verdict(comparison: Comparison) -> str:
     """Put a comparison's result into words."""
     metric = metric_label(comparison.metric)
-    if comparison.test.startswith(SEQUENCE):
+    if comparison.is_monitored:
         power = "valid at any time"
     elif comparison.detectable is None:
         power = "detectable: none"
@@ -55,7 +55,7 @@ def verdict(comparison: Comparison) -> str:
 
 def explain_power(comparisons: Iterable[Comparison], sample: str) -> Iterator[str]:
     """Explain, once, what the comparisons' verdicts call detectable."""
-    fixed = [comparison for comparison in comparisons if not comparison.test.startswith(SEQUENCE)]
+    fixed = [comparison for comparison in comparisons if not comparison.is_monitored]
     if any(comparison.detectable is not None for comparison in fixed):
         yield (
             f"with {sample}, four in five true differences of the detectable size would be found;"
@@ -149,6 +149,8 @@ def _change(pair: Comparison, score: str) -> str:
 
 def _listed(not_found: Sequence[tuple[str, Comparison]]) -> str:
     differences = ", ".join(f"{name} ({pair.difference:+z.1f})" for name, pair in not_found)
+    if any(pair.is_monitored for _, pair in not_found):
+        return differences
     some = [(name, pair.detectable) for name, pair in not_found if pair.detectable is not None]
     where = " in {}" if len(some) < len(not_found) else ""
     detectable = [f"{size:.1f}{where.format(name)}" for name, size in some]

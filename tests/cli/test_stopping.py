@@ -107,7 +107,10 @@ def test_a_better_reader_stops_early_and_is_compared_so(call_aqa: Call, tmp_path
         assert "low" not in system["scores"]["bleu1"], "no sequence follows what is no mean"
     assert {one["metric"] for one in report["comparisons"]} == {"em", "f1"}
     assert "too narrow, for calibration.ece and labels" in report["cluster"]["intervals"]
-    told = call_aqa("evaluate", "a", "b", "--slice", "title").stdout
+    told = call_aqa("evaluate", "a", "b", "--slice", "title", "--report", "r.html").stdout
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "chance does not explain, valid at any time." in " ".join(page.split())
+    assert "detectable" not in page, "a test of fixed size would have that power"
     assert re.search(r"│ article \d+ ", told)
     assert "b is better than a" in told
     assert "valid at any time" in told

@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from io import StringIO
 from statistics import fmean
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from planted_readers import READERS, SIGN_OF, ask, card_of, questions, under_stress
@@ -13,6 +15,8 @@ from aqa.display.terminal import rich_table
 from aqa.evaluation.difference_tables import card_table
 from aqa.evaluation.findings import describe_card, describe_stress
 from aqa.evaluation.long_table import stress_rows
+from aqa.evaluation.report.curves import stress_curves
+from aqa.evaluation.results import Report
 from aqa.evaluation.stress import ScoredRun, StressCard, compare_readers, make_card
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.tables import Table
@@ -74,9 +78,26 @@ def test_the_card_in_words(cards: dict[str, StressCard]) -> None:
         describe_card(replace(cards["blind"], conditions={"noise-2": alone}, places={}))
     )
     assert told.endswith("; none could be, with so few questions")
+    looked_at = replace(alone, differences={"f1": replace(lost, test="sequence-betting")})
+    told = "\n".join(
+        describe_card(replace(cards["blind"], conditions={"noise-2": looked_at}, places={}))
+    )
+    assert told.endswith(f"noise-2 ({lost.difference:+.1f})"), "its power is of no fixed size"
     both = {"noise-2": alone, "noise-5": cards["blind"].conditions["noise-2"]}
     told = "\n".join(describe_card(replace(cards["blind"], conditions=both, places={})))
     assert told.endswith(f"; {lost.detectable:.1f} in noise-5 would be, four times in five")
+
+
+def test_a_reader_asked_in_one_condition_is_a_dot_beside_the_curves(
+    cards: dict[str, StressCard],
+) -> None:
+    copier = cards["copier"]
+    alone = replace(copier, conditions={"noise-2": copier.conditions["noise-2"]})
+    (picture, caption), *_ = stress_curves(cast(Report, SimpleNamespace(stress=[copier, alone])))
+    assert caption == "F1 over the number of hard passages"
+    asked = sum(name.startswith("noise") for name in copier.conditions)
+    assert picture.count("<circle") == asked + 1 > 2
+    assert not list(stress_curves(cast(Report, SimpleNamespace(stress=[alone, alone]))))
 
 
 def test_readers_are_compared_in_each_condition() -> None:

@@ -73,7 +73,10 @@ def difference_panels(
 
     Without groups, what fewer than four in five such comparisons would detect is shaded.
     """
-    is_overall = rows_are == "pair"  # in groups there is no room for what is detectable
+    # In groups there is no room for what is detectable.
+    is_overall = rows_are == "pair" and not any(
+        pair.is_monitored for pairs in groups.values() for pair in pairs
+    )
     columns = _DIFFERENCE if is_overall else _DIFFERENCE[:-1]
     heads = [*texts(rows_are.replace("_", " ")), *figures(*columns)]
     grouped = [(group, pair) for group, pairs in groups.items() for pair in pairs]
@@ -135,7 +138,7 @@ def _of_differences(
 ) -> Panel:
     """Draw the difference of each row, if it has one, in the colour of a system if any."""
     intervals = [
-        [Interval(row.difference, row.low, row.high, series, not row.is_real, row.detectable)]
+        [Interval(row.difference, row.low, row.high, series, not row.is_real, _shaded(row))]
         if row is not None
         else []
         for row in comparisons
@@ -144,8 +147,12 @@ def _of_differences(
     return Panel(table, plots, axis(scale, signed=True))
 
 
+def _shaded(comparison: Comparison) -> float | None:
+    return None if comparison.is_monitored else comparison.detectable
+
+
 def _around_zero(comparisons: Iterable[Comparison]) -> Scale:
-    ends = [end for row in comparisons for end in (row.low, row.high, row.detectable or 0.0)]
+    ends = [end for row in comparisons for end in (row.low, row.high, _shaded(row) or 0.0)]
     return fit_scale(ends or [0.0], around=0.0)
 
 
