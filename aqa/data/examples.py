@@ -57,6 +57,7 @@ class RowParser:
         self._needs_passages = needs_passages and not joined
         self._needs_question = needs_passages  # otherwise, references suffice
         self._joined_texts = 0
+        self._untitled = 0  # examples for whose passages the column named for the title is not used
         self._unread: Counter[tuple[str, str]] = Counter()  # (column read, column ignored)
         self._guessed: Counter[str] = Counter()  # columns of passages that no name shows
         self.generated_ids = 0
@@ -120,6 +121,11 @@ class RowParser:
                 f"Examples whose only passage looks like several in one text: {self._joined_texts};"
                 ' it is taken as one: write a list, ["...", "..."].'
             )
+        if self._untitled:
+            yield (
+                f"Examples with several passages: {self._untitled}; the title named with --field"
+                " title=NAME is not theirs: write each passage's title into its object."
+            )
         yield from self._references.notes()
 
     def has_id(self, row: Mapping[str, object]) -> bool:
@@ -153,6 +159,7 @@ class RowParser:
         listed = list_passages(read_written(value, f'"{column}"', place), place, only)
         if len(listed) == 1 and "title" in self._columns.fields and only.title:
             listed = [replace(listed[0], title=only.title)]
+        self._untitled += len(listed) > 1 and "title" in self._columns.fields and title is not None
         self._joined_texts += len(listed) == 1 and _is_joined(listed[0].text or "")
         if len(listed) != 1 or listed[0].title != title:
             title_column = ""  # unused, so it stays in the metadata

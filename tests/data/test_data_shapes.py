@@ -380,6 +380,17 @@ def test_a_title_can_be_named_in_articles(tmp_path: Path) -> None:
     assert example.passages[0].title == "Mill"
 
 
+def test_a_title_named_for_several_passages_is_told(tmp_path: Path) -> None:
+    rows = [
+        {**ASKED, "context": None, "passages": count * [BUILT], "name": "A mill"}
+        for count in (1, 2)
+    ]
+    path = stored(tmp_path, "f.json", rows)
+    source = Source(path, fields={"title": "name"}, on_duplicate_id="number")
+    (note,) = [note for note in survey(source).notes if "title=NAME" in note]
+    assert note.startswith("Examples with several passages: 1; the title named with --field")
+
+
 def test_what_is_no_answer_is_told(tmp_path: Path) -> None:
     rows = [
         {**ROW, "context": BUILT, "answers": ["No Answer Present."]},
