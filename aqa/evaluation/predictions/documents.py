@@ -13,7 +13,12 @@ from aqa.data.json_stream import Entry, describe, read_values
 from aqa.data.shape import are_objects, as_object, table_rows
 from aqa.data.strict_json import one_line
 from aqa.errors import DataError
-from aqa.evaluation.predictions.answers import ANSWER_NAMES, QUESTIONS, has_answer
+from aqa.evaluation.predictions.answers import (
+    ANSWER_NAMES,
+    AS_GOOD_AS_INPUT,
+    QUESTIONS,
+    has_answer,
+)
 from aqa.evaluation.predictions.columns import IDS
 from aqa.evaluation.predictions.unsupported import DOCUMENTS, refuse
 from aqa.records import Prediction
@@ -186,7 +191,9 @@ def _asks_once(document: Mapping[str, Any], inner: str | None) -> bool:
 
 
 def _is_answered(row: Mapping[str, Any]) -> bool:
-    return has_answer(row) or not {*map(fold, row)}.isdisjoint(QUESTIONS)
+    names = {*map(fold, row)}
+    has_both = bool(names & OF_A_ROW and names & ANSWER_NAMES - AS_GOOD_AS_INPUT)
+    return has_answer(row) or has_both or not names.isdisjoint(QUESTIONS)
 
 
 def _refuse_another(file: Path, document: Mapping[str, Any], inner: str) -> None:

@@ -62,6 +62,12 @@ SHAPES = {
     "a question with candidates": ("a.json",
         '{"id": "q1", "question": "?", "prediction": "서울",'
         ' "candidates": [{"id": "c1", "text": "부산"}]}', TWO[:1]),
+    "a question about all rows": ("a.json",
+        '{"query": "How well?", "results": [{"id": "q1", "answer": "서울"},'
+        ' {"id": "q2", "answer": ""}]}', TWO),
+    "a question above responses": ("a.json",
+        '{"question": "How well?", "predictions": [{"qid": "q1", "response": "서울"},'
+        ' {"qid": "q2", "response": ""}]}', TWO),
     "Korean names": ("a.csv", "질문번호,질문,답변,예측값\nq1,?,x,서울\nq2,?,y,\n",
         [("q1", "서울", ("x",)), ("q2", "", ("y",))]),
     "a note below its name": ("a.json",
