@@ -36,7 +36,7 @@ START, LATEST = 12.5, 0.4
 # Few errors lie in few clusters, which makes the spread between clusters seem too small; assume at
 # least this part of the spread of all errors.
 OF_ALL = 0.75
-MOST = 10**8  # questions; a larger need is reported as impossible
+MOST = 10**8  # questions; so large a need is reported as impossible
 # Few of the surest answers may all be right by chance: a plan takes only those of which so few
 # would be wrong with at most this probability if the promise could not be kept.
 LIKELY = 0.5
@@ -166,28 +166,29 @@ class RankedAnswers:
                 for count in surest
                 if _tail(count, self.wrong[:count].sum(), promise.risk / 100) < LIKELY
             ),
-            default=MOST + 1,
+            default=MOST,
         )
         held = f"{self.examples:,} question{'s' * (self.examples != 1)}"
         if not self.are_independent:
-            held += f" in {len(set(self.codes.tolist()))} clusters"
+            count = len(set(self.codes.tolist()))
+            held += f" in {count} cluster{'s' * (count != 1)}"
         refusal = f"{promised} can't be promised by {held}"
-        if needed <= MOST:
+        if needed < MOST:
             return f"{refusal}; about {needed:,} like them would do"
         share = 100 * float(self.wrong[:first].mean())
-        if share >= promise.risk:
-            return f"{refusal}: even of the surest {first:,} answers {share:.1f} % are wrong"
         least = ceil(log(promise.significance) / log1p(-promise.risk / 100))
-        return (
-            f"{refusal}, which are too few to plan from; even without a wrong answer it takes"
-            f" {least:,}"
-        )
+        if share >= promise.risk or (share and first >= least):
+            return f"{refusal}: even of the surest {first:,} answers {share:.1f} % are wrong"
+        refusal += ", which are too few to plan from"
+        if least > self.examples:
+            refusal += f"; even without a wrong answer it takes {least:,}"
+        return refusal
 
     def _needed(self, count: int, promise: Promise) -> int:
         """The number of questions with which this threshold would be rejected half of the time."""
         risk, level = promise.risk / 100, promise.significance
         if self.wrong[:count].mean() >= risk:
-            return MOST + 1
+            return MOST
         low, high = 1, MOST
         while low < high:
             middle = (low + high) // 2

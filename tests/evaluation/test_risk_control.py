@@ -146,3 +146,16 @@ def test_the_promise_is_broken_in_at_most_one_of_twenty() -> None:
             continue
         broken += 1
     assert broken / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_enough_questions_are_never_called_too_few() -> None:
+    """Five of the surest 105 are wrong, as likely by chance as not, but 59 could be enough."""
+    wrong = [at < 5 or at >= 105 for at in range(262)]
+    with pytest.raises(DataError, match=r"by 262 questions: even of the surest 105 answers 4.8 %"):
+        choose([-at for at in range(262)], wrong, Clusters.apart(262))
+
+
+def test_a_single_cluster_is_too_little_to_plan_from() -> None:
+    clusters = Clusters.of([0] * 200, "title")
+    with pytest.raises(DataError, match="by 200 questions in 1 cluster, which are too few to plan"):
+        choose([1.0] * 200, [False] * 200, clusters)
