@@ -1,5 +1,6 @@
 """Create LoRA adapters over a base model, and convert PiSSA ones for the original base."""
 
+import difflib
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,9 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
     """Freeze a base model and add a fresh LoRA adapter to its linear layers.
 
     peft has no dropout over the weights of experts, so such models get none at all.
+
+    Raises:
+        ConfigError: the options name a layer that the model lacks, or do not suit experts.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -29,7 +33,10 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
         init_lora_weights=_beginning(options),
         task_type="CAUSAL_LM",
     )
-    if adapts_experts(model, config):
+    experts = adapts_experts(model, config)  # whose names of layers peft translates
+    if isinstance(options.target_modules, list) and not experts:
+        check_targets(model, options.target_modules)
+    if experts:
         if options.variant == "pissa":
             raise ConfigError(
                 f"{base}: backend.lora.variant = pissa does not support the weights of experts;"
@@ -42,6 +49,23 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
         str(Path(base).resolve()) if local else base
     )
     return adapted
+
+
+def check_targets(model: Any, names: list[str]) -> None:
+    """Check that each name in a list is that of a layer; peft ignores the others.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    layers = [f".{name}" for name, _ in model.named_modules()]
+    wrong = [name for name in names if not any(layer.endswith(f".{name}") for layer in layers)]
+    if wrong:
+        known = sorted({layer.rpartition(".")[2] for layer in layers} - {""})
+        near = difflib.get_close_matches(wrong[0], known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        raise ConfigError(
+            f"backend.lora.target_modules: the model has no layer {wrong[0]!r}; {hint}"
+        )
 
 
 def check_readable(model: Any, base: str) -> None:

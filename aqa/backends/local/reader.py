@@ -148,6 +148,10 @@ class LocalReader(Trainable[LocalOptionsT_co]):
                 " trained with FSDP: see the README, or leave it out"
             )
         check_compiling(self.config.training.torch_compile)
+        with quiet():
+            from aqa.backends.local.training_arguments import check_options
+
+        check_options(self.config.training)
 
     @abstractmethod
     def encode(self, prompt: Prompt) -> Encoding:

@@ -45,8 +45,7 @@ def train_reader(
         RunError: the checkpoint's optimizer was sharded differently.
     """
     model = reader.options.model
-    with explained_options():
-        check_options(reader.config.training)
+    check_options(reader.config.training)
     start = last_checkpoint(job.folder / CHECKPOINTS) if job.resume else None
     if job.resume and start is None:
         reader.note("there is no checkpoint to resume from: training starts from the beginning")

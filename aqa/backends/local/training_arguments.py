@@ -25,11 +25,13 @@ def check_options(options: TrainingOptions) -> None:
     """Check what can be checked before the processes connect.
 
     Raises:
-        ConfigError: an option cannot work here.
-        ValueError: there is no such optimizer.
+        ConfigError: an option cannot work here, or there is no such optimizer.
     """
     uses_liger(options, local_device().startswith("cuda"))
-    name = OptimizerNames(optimizer_name(options))
+    try:
+        name = OptimizerNames(optimizer_name(options))
+    except ValueError as error:
+        raise ConfigError(f"training.optim: {error}") from error
     if name.startswith("schedule_free"):  # it would evaluate and save the training weights
         raise ConfigError(
             f"training.optim: {name.value} answers with other weights than those it trains, which"

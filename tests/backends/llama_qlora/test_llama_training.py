@@ -250,7 +250,9 @@ def test_without_progress_the_training_stops_early(
         ("training.optim=galore_adamw", "GaLore|optim_target_modules"),
         ("training.optim=schedule_free_sgd", "schedule_free_sgd answers with other weights"),
         ("training.report_to=[nonsense]", "nonsense is not supported"),
-        ("backend.lora.target_modules=[nope]", "'nope'.* not found"),
+        ("backend.lora.target_modules=[nope]", "the model has no layer 'nope'; "),
+        ("backend.lora.target_modules=[v_proj, q_porj]", "'q_porj'; did you mean q_proj"),
+        ("backend.lora.target_modules=no.*pe", "no.*pe.* not found"),
     ],
 )
 def test_an_option_that_the_libraries_refuse_is_one_sentence(
@@ -260,6 +262,12 @@ def test_an_option_that_the_libraries_refuse_is_one_sentence(
     with pytest.raises(ConfigError, match=named) as caught:
         training.run()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["adamx", "schedule_free_sgd"])
+def test_an_optimizer_is_refused_before_weights_are_loaded(name: str, tiny: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{name} (is not a valid|answers with other)"):
+        make_reader(tiny, f"training.optim={name}").check_training()
 
 
 def test_without_dev_data_the_last_weights_are_kept(
