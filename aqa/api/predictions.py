@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from aqa.api.flag_translation import ASKED, translate_errors
+from aqa.backends.interrupts import resumed
 from aqa.errors import AqaError, RunError
 from aqa.evaluation.sequential_testing import Decision
 from aqa.records import Prediction
@@ -85,7 +86,7 @@ class Predictions:
         if self._is_whole:
             return False
         try:
-            with translate_errors(ASKED):
+            with translate_errors(ASKED), resumed():
                 self._rows.append(next(self._source))
         except StopIteration as end:
             self._is_whole, self._result = True, end.value
@@ -114,7 +115,7 @@ class Predictions:
         return self._result.decision if isinstance(self._result, PredictResult) else None
 
     def close(self) -> None:
-        """Stop asking and free the model."""
+        """Stop asking and free the model; a run folder keeps what an API answers within seconds."""
         with self._lock:
             if not self._is_whole and self._ended is None:
                 self._ended = RunError("this stream of answers was closed; call aqa.predict again")

@@ -175,8 +175,8 @@ def build_config(
         )
     backend["name"] = name
     if options.model_fields["model"].is_required() and not backend.get("model"):
-        _refuse_unknown_keys(backend, options, "backend")  # perhaps a misspelt model
-        _refuse_unknown_keys(merged, RunConfig)
+        _refuse_unknown_keys(backend, options, of_backend=True)  # perhaps a misspelt model
+        _refuse_unknown_keys(merged, options)
         raise ConfigError(
             "no model is named; give --model NAME or --config FILE (a shipped one:"
             f" {options.shipped_config})"
@@ -184,24 +184,26 @@ def build_config(
     try:
         checked = options.model_validate(backend)
     except ValidationError as error:
-        raise explain(error, options, "backend") from error
+        raise explain(error, options, of_backend=True) from error
     merged.setdefault("prompt", options.default_prompt)
     try:
         config = RunConfig.model_validate({**merged, "backend": checked})
     except ValidationError as error:
-        raise explain(error, RunConfig) from error
+        raise explain(error, options) from error
     check_idle(config, values)
     last = layers[-1] if layers else {}
     config.note_asked(keys_of(values), (*keys_of(inherited), *keys_of(last)))
     return config
 
 
-def _refuse_unknown_keys(values: RawConfig, model: type[BaseModel], prefix: str = "") -> None:
+def _refuse_unknown_keys(
+    values: RawConfig, options: type[BackendOptions], of_backend: bool = False
+) -> None:
     try:
-        model.model_validate(values)
+        (options if of_backend else RunConfig).model_validate(values)
     except ValidationError as error:
         if any(fault["type"] == "extra_forbidden" for fault in error.errors()):
-            raise explain(error, model, prefix) from error
+            raise explain(error, options, of_backend) from error
 
 
 def _merge(layers: Iterable[RawConfig]) -> RawConfig:

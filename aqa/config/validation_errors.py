@@ -1,7 +1,7 @@
 """Explain pydantic's validation errors in our own words."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -29,19 +29,23 @@ MISSED: Mapping[str, str] = {
 }
 
 
-def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> ConfigError:
-    """Explain the first error, suggesting the nearest key for an unknown one."""
+def explain(
+    error: ValidationError, options: type[BaseModel], of_backend: bool = False
+) -> ConfigError:
+    """Explain the first error of a config, or of its backend's `options`.
+
+    For an unknown key, this suggests known ones.
+    """
+    model = options if of_backend else RunConfig
     errors = error.errors()
     first = next((fault for fault in errors if fault["type"] == "extra_forbidden"), errors[0])
     path = list(_path(first["loc"], model))
-    start = f"{prefix}." if prefix else ""
-    key = start + ".".join(path)
+    key = ".".join(["backend"] * of_backend + path)
     if first["type"] == "extra_forbidden":
-        fields = _fields_at(model, path[:-1])
-        close = difflib.get_close_matches(path[-1], fields, 1)
-        near = _homes(path[-1], model) or [".".join([*path[:-1], name]) for name in close]
-        listed = ", ".join(sorted({*fields}))
-        hint = f"did you mean {start}{near[0]}?" if near else f"known here: {listed}"
+        known = [*_keys(RunConfig), *_keys(options, "backend.")]
+        near = _near(key, known) or _near(key, FLAT_KEYS)
+        listed = ", ".join(sorted(_section_at(model, path[:-1]).model_fields))
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known here: {listed}"
         return ConfigError(f"unknown config key {key}; {hint}", key)
     if first["type"] == "missing":
         return ConfigError(f"config key {key} is missing", key)
@@ -95,16 +99,38 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
-def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Return the keys of the section at `path` below `model`."""
+def _section_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
     for part in path:
         field = model.model_fields.get(part)
         model = (field and _section(field)) or model
-    return [*model.model_fields, *(FLAT_KEYS if model is RunConfig else ())]
+    return model
 
 
-def _homes(name: str, model: type[BaseModel]) -> list[str]:
-    """Return keys with exactly this name in any section, such as training.learning_rate."""
-    sections = {key: _section(field) for key, field in model.model_fields.items()}
-    fields = {key: section.model_fields for key, section in sections.items() if section}
-    return [f"{key}.{name}" for key, known in fields.items() if name in known]
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of all options and sections."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if section := _section(field):
+            yield from _keys(section, f"{prefix}{name}.")
+
+
+def _near(unknown: str, known: Iterable[str]) -> Sequence[str]:
+    """Return the most similar key of the same section, and one of that name in another.
+
+    If there are none, those that it abbreviates: `lr` is `learning_rate`, `epochs` is
+    `num_train_epochs`, `lora_r` is `lora.r`.
+    """
+    places = {key: key.rpartition(".") for key in known}
+    section, _, name = unknown.rpartition(".")
+    siblings = {last: key for key, (place, _, last) in places.items() if place == section}
+    close = [siblings[last] for last in difflib.get_close_matches(name, siblings, 1)]
+    homes = [key for key, (_, _, last) in places.items() if last == name]
+    if close or homes:
+        return [*close, *sorted(homes, key=lambda key: key.count("."))[:1]]
+    initials = [
+        key
+        for key, (_, _, last) in places.items()
+        if name == "".join(w[0] for w in last.split("_"))
+    ]
+    words = {*name.split("_")}
+    return initials or [key for key in places if words <= {*key.replace(".", "_").split("_")}][:1]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TextIO
 
@@ -44,7 +45,11 @@ class SafeConsole(Console):
     """
 
     def __init__(self, file: TextIO) -> None:
-        super().__init__(file=file, highlight=False, markup=False, emoji=False)
+        # Left to itself, Rich would display in a notebook whatever is written to any file.
+        elsewhere = None if file in (sys.stdout, sys.stderr) else False
+        super().__init__(
+            file=file, highlight=False, markup=False, emoji=False, force_jupyter=elsewhere
+        )
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

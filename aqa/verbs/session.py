@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
@@ -183,10 +183,25 @@ class Answering:
                 yield index, example
 
     def _recorded(self, answers: Answers) -> Iterator[Answered]:
-        """Put each answer in the journal before taking the next."""
-        for _, row in self._journal.record(answers, journal_row):
-            yield from self._show_unfit()
-            yield self._counted(row)
+        """Put each answer in the journal before taking the next.
+
+        If the stream is closed early, requests in flight end as after Ctrl-C: they may be paid for.
+        """
+
+        def stream() -> Generator[tuple[Prompt, Prediction], None, None]:  # what can be interrupted
+            yield from answers
+
+        arriving = stream()
+        try:
+            for _, row in self._journal.record(arriving, journal_row):
+                yield from self._show_unfit()
+                yield self._counted(row)
+        except GeneratorExit:
+            with suppress(KeyboardInterrupt, StopIteration):
+                late = chain([arriving.throw(KeyboardInterrupt())], arriving)
+                for _ in self._journal.record(late, journal_row):
+                    pass
+            raise
         yield from self._show_unfit()
 
     def _prompts(self, examples: Iterator[tuple[int, Example]]) -> Iterator[Prompt]:

@@ -1,5 +1,6 @@
 """The Python API: data, answers and scores in memory, with the same messages as the command."""
 
+import builtins
 import inspect
 import json
 from pathlib import Path
@@ -308,6 +309,17 @@ def test_a_run_folder_at_work_is_not_that_of_answers_at_hand(
     mine = {key: aqa.Prediction(key, text) for key, text in STUB.items()}
     result = aqa.evaluate({"mine": mine, "stream": aqa.predict("stub", DATA)}, metrics=["em"])
     assert not result.warnings
+
+
+def test_printing_a_result_in_a_notebook_displays_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich recognises one by the class of its shell, and displays what it prints there."""
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setattr(builtins, "get_ipython", lambda: shell, raising=False)
+    result = aqa.evaluate({"a": STUB}, DATA, ["em"], quiet=True)
+    assert "95 % interval" in repr(result)
+    assert not capsys.readouterr().out
 
 
 def test_tables_and_the_report(tmp_path: Path) -> None:

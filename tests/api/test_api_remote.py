@@ -9,6 +9,7 @@ import pytest
 from fault_server import Server, serving
 
 import aqa
+from aqa.api.predictions import Predictions
 
 DATA = [
     aqa.Example(str(n), f"Who is number {n}?", [aqa.Passage(f"Number {n} is Ada.")], ("Ada",))
@@ -44,6 +45,23 @@ def test_answers_without_a_folder(server: Server, tmp_path: Path) -> None:
     assert {answer.text for answer in answers} == {"Ada"}
     assert server.requests == len(DATA)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_closing_a_stream_keeps_what_was_asked(
+    server: Server, tmp_path: Path, samples: int
+) -> None:
+    """Those in flight are paid for: none is asked again."""
+    settings = priced(server) | {"generation.samples": samples, "generation.temperature": 1}
+
+    def answers() -> Predictions:
+        return aqa.predict("gpt4", DATA, model="m", settings=settings, output_dir=tmp_path / "run")
+
+    server.latency = 0.1
+    with answers() as begun:
+        next(iter(begun))
+    assert len(list(answers())) == len(DATA)
+    assert server.requests == len(DATA) * samples
 
 
 def test_a_cap_on_cost_ends_a_stream_that_is_not_whole(server: Server) -> None:

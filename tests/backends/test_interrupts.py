@@ -1,11 +1,13 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from aqa.backends import interrupts
-from aqa.backends.interrupts import STOP_SIGNALS, stops_at_interrupt
+from aqa.backends.interrupts import STOP_SIGNALS, resumed, stops_at_interrupt
 
 
 @pytest.fixture
@@ -79,3 +81,47 @@ def test_another_thread_leaves_the_signal_alone() -> None:
     thread.start()
     thread.join()
     assert found == [before]
+
+
+def test_overlapping_work_may_end_in_any_order() -> None:
+    """Two streams of answers in step: the first ends while the second is paused."""
+    before = signal.getsignal(signal.SIGTERM)
+    asked: list[str] = []
+    first, second = (stops_at_interrupt(partial(asked.append, name)) for name in ("a", "b"))
+    first.__enter__()
+    second.__enter__()
+    send(signal.SIGTERM)
+    assert asked == ["a", "b"]
+    first.__exit__(None, None, None)
+    assert signal.getsignal(signal.SIGTERM) is not before
+    second.__exit__(None, None, None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_paused_work_leaves_ctrl_c_to_the_caller() -> None:
+    asked: list[bool] = []
+
+    def work() -> Iterator[int]:
+        with stops_at_interrupt(lambda: asked.append(True)):
+            yield from range(3)
+
+    steps = work()
+    for _ in range(2):
+        with resumed():
+            next(steps)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+    assert not asked
+    with resumed():
+        send(signal.SIGINT)
+    assert asked == [True]
+
+
+def test_work_that_ended_in_another_thread_leaves_the_next_signal_alone() -> None:
+    work = stops_at_interrupt(lambda: None)
+    work.__enter__()
+    thread = threading.Thread(target=work.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    with pytest.raises(KeyboardInterrupt):
+        send(signal.SIGINT)

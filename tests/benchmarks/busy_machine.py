@@ -66,9 +66,9 @@ def bertscore(folder: Path, model: str | None, quick: bool) -> Callable[[], floa
 
 
 def comparison(folder: Path, model: str | None, quick: bool) -> Callable[[], float]:
-    """Compute intervals and tests of three systems, four metrics, in clusters of ten questions."""
-    examples = 200 if quick else 10_000
-    drawn = np.random.default_rng(1).random((3, 4, examples)) * 100
+    """Compute intervals and tests of systems in four metrics, in clusters of ten questions."""
+    systems, examples = (3, 200) if quick else (20, 10_000)
+    drawn = np.random.default_rng(1).random((systems, 4, examples)) * 100
     values = {
         f"system {system}": {f"metric {metric}": column for metric, column in enumerate(own)}
         for system, own in enumerate(drawn)
