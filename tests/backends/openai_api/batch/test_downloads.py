@@ -78,6 +78,28 @@ def test_a_packed_file_is_read(tmp_path: Path, server: BatchingServer, cancels: 
     assert set(server.answered.values()) == {1}
 
 
+@pytest.mark.parametrize("fault", ["a page", "cut within a line", "404"])
+@pytest.mark.parametrize("end", ["expired", "cancelled"])
+def test_answers_that_the_server_does_not_count_are_not_lost(
+    tmp_path: Path, server: BatchingServer, end: str, fault: str
+) -> None:
+    shown = server.shown
+    server.shown = lambda batch: {**shown(batch), "request_counts": None}  # type: ignore[method-assign]
+    server.ends = lambda number: end if number == 0 else "completed"
+    if fault == "404":
+        server.before = lambda step, number: (
+            Fault(404, failure("no such file")) if step == "content" and number == 0 else None
+        )
+    else:
+        server.spoil = lambda number, content: content if number > 1 else SPOILT[fault](content)
+    config = configured(tmp_path, server)
+    if end == "cancelled":
+        with pytest.raises(ModelError, match="was cancelled"):
+            run(config, tmp_path / "out")
+    assert run(config, tmp_path / "out").answered == 20
+    assert set(server.answered.values()) == {1}
+
+
 @pytest.mark.parametrize("status", [404, 405, 410])
 @pytest.mark.parametrize("first", [0, 1])  # of the answers, or also of the errors
 def test_a_file_that_is_late_is_waited_for(
