@@ -36,11 +36,12 @@ REFUSED = re.compile(
 # seed: Extra inputs), like LiteLLM (temperature=0.5), or next to a telling word.
 NAMED = (
     r"""['"`.\[]{}\b""",
-    r"(?:^|[\n(,;] ?|-> ?|parameter |invalid |validation error: ){}\s*(?::|\n|=)",
+    r"(?:^|[\n(,;] ?|-> ?|parameter |invalid |errors?: ){}\s*(?::|\n|=)",
     r"\b{}=",
     r"(?:parameter|argument|field|property|key|support(?:ed)?)s?(?: supplied)?:? {}\b",
     r"\b{} is (?:not (?:supported|permitted|allowed|enabled|available)|unsupported|deprecated)",
-    r"(?:unsupported\w*|파라미터\S*|매개 ?변수\S*): {}\b",
+    r"\b{} ?(?:(?:must|should|has to) be\b|is out of\b|参数)",  # about its value
+    r"(?:unsupported\w*|supported on this model|파라미터\S*|매개 ?변수\S*): {}\b",
 )
 # Words that say that a system message is refused, other than the name of its role.
 NO_SYSTEM = re.compile(

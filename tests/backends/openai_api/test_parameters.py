@@ -242,11 +242,18 @@ NAMED = [
     ("seed", None, "Unrecognized request argument supplied: seed"),
     ("seed", None, "The following parameters are not supported: seed, top_p"),
     ("seed", None, "지원하지 않는 파라미터입니다: seed"),
+    ("seed", None, "Argument not supported on this model: seed"),
+    ("reasoning_effort", None, "Argument not supported on this model: reasoningEffort"),
+    ("seed", None, "The model returned the following errors: seed: Extra inputs are not permitted"),
+    ("temperature", None, "Temperature must be in (0.0, 2.0)"),
+    ("temperature", None, "temperature is out of range, the range is (0, 1.0]"),
+    ("temperature", None, "temperature 参数非法。取值范围应为 (0.0, 1.0)"),
     ("seed", "None", "m does not support parameters: ['seed']"),
     ("seed", "$.seed", "bad"),
 ]
 UNNAMED = [
     "This model's maximum context length is 4096 tokens; plant a shorter seed",
+    "The prompt is not supported here: seed and temperature of riots",
     "the prompt was flagged: how to seed a riot by the temperature of a logprobs",
 ]
 
