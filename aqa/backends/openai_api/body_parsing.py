@@ -65,7 +65,8 @@ def _of_completion(body: Json) -> RawReply:
     if choice is None or not any(choice.get(name) for name in SAYING):
         if error := reported(body):
             raise ErrorInBodyError(error)
-        if "choices" not in body:
+        # Gemini leaves them out if it blocks a prompt.
+        if "choices" not in body and body.get("object") != "chat.completion":
             raise ForeignBodyError("a chat completion")
         return RawReply(failure="the server gave no answer (choices holds none)", empty=True)
     ending = ending_of(choice.get("finish_reason"))

@@ -43,7 +43,8 @@ QUOTA = re.compile(
     re.I,
 )
 CANT_PAY = re.compile(
-    r"credit balance is too low|insufficient (?:balance|credit|funds)|all available credits"
+    r"credit balance is too low|insufficient (?:balance|credit|funds)|balance is insufficient"
+    r"|overdue balance|have any credits|all available credits|\bexceeded(?:token)?budget\b"
     r"|monthly spending limit|\b(?:api|key|your|set) (?:usage|inference) limit|^usage limit reached"
     r"|\b(?:credit|key) limit exceeded|\blimit: 0(?![.,]?\d)"  # Gemini's without free use
     r"|in good standing|크레딧이? ?부족|잔액이? ?부족|余额不足|欠费",

@@ -37,7 +37,8 @@ ASKS = re.compile(r"(?:retry(?:delay|after)|x?ratelimitreset|estimatedtime)(?:in
 HEADER = re.compile(r"^(?:x-|anthropic-)?rate-?limit\b.*\breset\b|^(?:x-)?ratelimit$")
 SECONDS_LEFT = re.compile(r"\b(?:t|reset)=(\d+)")  # in the standard header
 OF_A_DAY = re.compile(
-    r"per[-_ ]?(?:day|week|month)|/ ?(?:day|month)\b|\b(?:daily|monthly|[rt]pd)\b|일일|하루|월간",
+    r"per[-_ ]?(?:day|week|month)|/ ?(?:day|month)\b|\b(?:daily|weekly|monthly|[rt]pd)\b"
+    r"|일일|하루|월간",
     re.IGNORECASE,
 )
 OF_A_MINUTE = re.compile(r"\bon (?:requests|tokens)[\w ]* per min", re.IGNORECASE)

@@ -60,7 +60,7 @@ def read_object(text: str, model: type[Answered]) -> Answered:
     """Parse the object in a text, fenced or with extra fields; else raise BadObjectError."""
     members = object_in(text)
     if members is None:
-        raise BadObjectError("it holds no JSON object")
+        raise BadObjectError("it holds no JSON object, or several that differ")
     if len(members) == 1 and not model.model_fields.keys() & members.keys():  # it is wrapped
         (inner,) = members.values()
         members = inner if isinstance(inner, dict) else members

@@ -411,6 +411,7 @@ def test_structured_answers_go_where_plain_ones_go(tmp_path: Path, server: Serve
         ('{"answer": "Ann", "passages": ["one"], "answerable": true}', "passages.0: 'one' is not"),
         ('{"answer": ["Ann"], "passages": [1], "answerable": true}', "['Ann'] is not text"),
         (reader_answer(" ", [], True), "answer is empty"),
+        (f"{reader_answer('Ann', [1], True)} {reader_answer('Bob', [1], True)}", "or several that"),
         ("[" * 100_000, "it holds no JSON object"),
         ('{"a":' * 100_000, "it holds no JSON object"),
     ],

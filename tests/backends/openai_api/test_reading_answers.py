@@ -415,6 +415,13 @@ def test_an_answer_that_came_to_its_end_is_one_beside_an_error() -> None:
     assert read_reply(json.dumps(none).encode()).text == "Ann"
 
 
+def test_a_completion_without_choices_is_an_empty_one() -> None:
+    """Gemini's, if it blocks a prompt: others may be answered, and its tokens are known."""
+    body = {"object": "chat.completion", "model": "m", "usage": USAGE}
+    reply = read_reply(json.dumps(body).encode())
+    assert (reply.text, reply.empty, reply.spent) == (None, True, Spent(10, 2))
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "reason"),
     [
