@@ -152,6 +152,11 @@ class SequentialTest:
             "method": self._sequence.kind,
         }
 
+    @property
+    def indices(self) -> Sequence[int]:
+        """The ascending data indices of all questions."""
+        return list(map(int, self._common))
+
     def waves(self, growth: float) -> Iterator[Sequence[int]]:
         """Yield the data indices of each wave's questions; see `wave_ends`."""
         start = 0

@@ -1,6 +1,6 @@
 """Estimate what it costs to detect a difference from another run, and what a budget detects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def estimate_detection(
         AqaError: as `dry_run`; or the other run answers too few of the questions, or others.
     """
     assert resume.stop is not None
-    estimate = dry_run(config, folder, progress, resume)
+    estimate = dry_run(config, folder, progress, replace(resume, stop=None))
     inputs = Inputs(config, load_template(config.prompt), progress)
     test = open_sequential_test(resume.stop, config, inputs, folder, progress)
     rows = read_lines(folder / JOURNAL) if estimate.answered else ()

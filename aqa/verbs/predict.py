@@ -277,8 +277,8 @@ def dry_run(
 ) -> CostEstimate:
     """Estimate what a prediction would cost; nothing is asked and nothing is written.
 
-    Answers already in the `folder` don't count, subject to `resume`; `only` restricts the
-    estimate to these ascending indices.
+    Answers already in the `folder` don't count, subject to `resume`, and a run that stops early is
+    counted whole; `only` restricts the estimate to these ascending indices.
 
     Raises:
         AqaError: bad data or prompt; or the reader uses no server.
@@ -289,11 +289,12 @@ def dry_run(
     inputs = Inputs(config, load_template(config.prompt), progress, like=like)
     reader.check()
     inputs.check_room(reader)
+    if test := _test_of(Questions(config, reader, inputs), folder, progress, resume):
+        only = test.indices
     fingerprint = inputs.fingerprint(reader)
     done = set() if resume.fresh else done_before(folder, fingerprint, resume.retry_errors)
     unfit: list[Unfit] = []
     examples = inputs.examples() if only is None else inputs.examples_at(only)
     pending = ((index, example) for index, example in examples if index not in done)
     estimate = reader.estimate_cost(that_fit(inputs.prompts(reader, pending), unfit.append))
-    answered = sum(index < inputs.total for index in done)
-    return replace(estimate, unfit=len(unfit), answered=answered)
+    return replace(estimate, unfit=len(unfit), answered=sum(at < inputs.total for at in done))

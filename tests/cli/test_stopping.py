@@ -257,6 +257,25 @@ def test_a_run_goes_on_as_it_began(call_aqa: Call, tmp_path: Path) -> None:
     call_aqa(*STOP, "--set", "seed=7", "--fresh", code=0)
 
 
+def test_a_dry_run_counts_what_would_be_asked(call_aqa: Call, tmp_path: Path) -> None:
+    """Questions that the reference has not answered are not asked, so they cost nothing."""
+    known = json.loads((tmp_path / "a" / "predictions.json").read_bytes())
+    for count in (30, 80):
+        part = {key: known[key] for key in list(known)[:count]}
+        (tmp_path / f"{count}.json").write_text(json.dumps(part))
+    dry = (
+        *("predict", "gpt4", "--data", "dev.jsonl", "-o", "new", "--dry-run", "--json"),
+        *("--set", "backend.base_url=http://127.0.0.1:9/v1"),
+    )
+    assert json.loads(call_aqa(*dry, code=0).stdout)["examples"] == QUESTIONS
+    done = call_aqa(*dry, "--stop-when-decided", "80.json", code=0)
+    assert json.loads(done.stdout)["examples"] == 80
+    sees = (*dry, "--against", "80.json", "--to-see", "5")
+    assert json.loads(call_aqa(*sees, code=0).stdout)["examples"] == QUESTIONS
+    done = call_aqa(*dry, "--stop-when-decided", "30.json", code=1)
+    assert "30.json answers 30 of these questions" in done.stderr
+
+
 def test_what_a_run_can_not_be_held_against(call_aqa: Call, tmp_path: Path) -> None:
     few = json.loads((tmp_path / "a" / "predictions.json").read_bytes())
     (tmp_path / "few.json").write_text(json.dumps({key: few[key] for key in list(few)[:30]}))
