@@ -12,7 +12,9 @@ from aqa.processes import process_count
 
 SAME_SECONDS = 5.0  # signals this close together count as one
 STOP_SIGNALS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    if hasattr(signal, name)
 ]
 
 _stops: list[Callable[[], None]] = []  # one for each piece of work in progress
@@ -21,8 +23,9 @@ _replaced: dict[int, Any] = {}  # the handlers that ours stand in for; empty wit
 
 @contextmanager
 def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """On Ctrl-C, SIGTERM or SIGUSR1, call `stop` so that work ends at the next safe point.
+    """On Ctrl-C or another of STOP_SIGNALS, call `stop`: work then ends at the next safe point.
 
+    A closed terminal (SIGHUP) is one of them, unless `nohup` is to outlive it.
     A later signal aborts, unless it comes within five seconds: SLURM and torchrun send several. In
     a single process, a second Ctrl-C always aborts. Pieces of work may overlap and end in any
     order; a signal stops them all.
@@ -73,6 +76,8 @@ def _install() -> None:
             signal.raise_signal(number)
 
     for number in STOP_SIGNALS:
+        if number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN:
+            continue
         _replaced[number] = signal.signal(number, handle)
 
 

@@ -69,6 +69,21 @@ def test_of_several_processes_a_second_ctrl_c_at_once_is_the_same(
             send(signal.SIGINT)
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_asks_unless_nohup_outlives_it(ignored: bool) -> None:
+    asked: list[bool] = []
+    handler = signal.SIG_IGN if ignored else signal.SIG_DFL
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        with stops_at_interrupt(lambda: asked.append(True)):
+            assert (signal.getsignal(signal.SIGHUP) is handler) == ignored
+            send(signal.SIGHUP)
+        assert asked == [True] * (not ignored)
+        assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_another_thread_leaves_the_signal_alone() -> None:
     before = signal.getsignal(signal.SIGINT)
     found = []
