@@ -30,6 +30,7 @@ def pages(way: str, **chosen: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
 def test_freed_blocks_are_kept_unless_the_user_chose_otherwise() -> None:
     given_back = pages("given back")

@@ -89,6 +89,7 @@ def test_a_majority_is_learned_and_answers(
     call_aqa("evaluate", "ens/predict-test", code=0)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_taken_and_the_rest_is_asked(
     call_aqa: Call, tmp_path: Path, dev: Path, test: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_cascade_asks_the_dear_one_where_needed(
     assert len(asked(tmp_path, "dear")) == len(wrong)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(call_aqa: Call, tmp_path: Path, dev: Path, test: Path) -> None:
     predict(call_aqa, dev, "dear", "sure")
     train(call_aqa, dev, "backend.members=[sure, dear]")
@@ -201,6 +203,7 @@ def test_the_rule_can_be_named(call_aqa: Call, tmp_path: Path, dev: Path) -> Non
     assert "backend.rule = cascade can't be learned: a, b gave" in done.stderr
 
 
+@pytest.mark.slow
 def test_files_of_other_tools_are_members(
     call_aqa: Call, tmp_path: Path, dev: Path, test: Path
 ) -> None:
@@ -271,6 +274,7 @@ def test_too_few_questions_are_refused(call_aqa: Call, tmp_path: Path) -> None:
     assert not (tmp_path / "ens").exists()
 
 
+@pytest.mark.slow
 def test_answers_of_other_data_or_readers_are_refused(
     call_aqa: Call, tmp_path: Path, dev: Path, test: Path
 ) -> None:
@@ -294,6 +298,7 @@ def test_answers_of_other_data_or_readers_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_member_has_no_vote(call_aqa: Call, tmp_path: Path, dev: Path, test: Path) -> None:
     fails = ("--set", "backend.fail_ids=[dev0, test0, test1]")
     predict(call_aqa, dev, "a", "b", "c", more=fails)
@@ -306,6 +311,7 @@ def test_a_failed_member_has_no_vote(call_aqa: Call, tmp_path: Path, dev: Path, 
     )
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_no_member_and_promises_nothing_of_what_it_learned_from(
     call_aqa: Call, tmp_path: Path, dev: Path, test: Path
 ) -> None:

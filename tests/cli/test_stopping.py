@@ -186,6 +186,7 @@ def test_equal_readers(
     assert (found["asked"] < QUESTIONS) == (verdict != "undecided")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [30, 64, 100])
 def test_a_broken_off_run_comes_to_the_same(
     answers: int, call_aqa: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -26,6 +26,7 @@ def predict(call: Call, data: Path, folder: str, *words: str) -> None:
     call("predict", "stub", "--data", data, "-o", folder, *words, code=0)
 
 
+@pytest.mark.slow
 def test_cards_of_two_readers(call_aqa: Call, data: Path, tmp_path: Path) -> None:
     words = ("--stress", STRESS, "--set", "evidence.stress.passages=4")
     predict(call_aqa, data, "copier", *words)

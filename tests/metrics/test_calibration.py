@@ -34,6 +34,7 @@ def test_of_a_calibrated_reader_no_error_is_claimed() -> None:
     assert found.ece < found.plain_ece
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_where_questions_hang_together() -> None:
     """A reader that is overconfident by 20 points throughout, with articles of ten questions."""
     random, held = np.random.default_rng(4), 0
@@ -73,6 +74,7 @@ def test_few_or_equal_answers() -> None:
     assert type(found.high) is float, "not one of NumPy's"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confidences", [[1.0] * 50, np.linspace(0.998, 1.0, 50).tolist()])
 def test_the_interval_holds_the_truth_where_readers_are_sure(confidences: list[float]) -> None:
     """Three of a hundred confident answers are wrong, so that often none of fifty is."""

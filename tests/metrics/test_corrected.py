@@ -62,6 +62,7 @@ def test_labels_that_hang_together_tell_less() -> None:
     assert found.high - found.low > 2.5 * (alone.high - alone.low)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("examples", "labelled", "right", "share"),
     [

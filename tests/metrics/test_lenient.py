@@ -33,6 +33,7 @@ def test_judgements(case: Case) -> None:
     assert (score.value == 100) is (same and (prediction, reference) not in MISSED), reason
 
 
+@pytest.mark.slow
 def test_f1_is_full_where_em_is_and_never_below_the_strict_one() -> None:
     pairs = korean([pair[0] for pair in PAIRS], [pair[1] for pair in PAIRS])
     lenient = load_metric("lenient")(pairs).per_example

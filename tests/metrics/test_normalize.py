@@ -39,6 +39,7 @@ WORDS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @given(st.one_of(st.text(), WORDS))
 def test_squad_equals_the_published_steps(text: str) -> None:
     assert PROFILES["squad"].normalize(text) == plain_squad(text)

@@ -220,6 +220,7 @@ WORKS: list[Callable[[str], object]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", MARKS)
 def test_ten_times_the_text_takes_about_ten_times_as_long(mark: str) -> None:
     for begin in BEGIN:

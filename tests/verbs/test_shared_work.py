@@ -164,6 +164,7 @@ def test_any_number_of_processes_resumes(count: int, single: Path, tmp_path: Pat
     assert len(asked_ids(tmp_path / "asked")) - before <= COUNT - kept
 
 
+@pytest.mark.slow
 def test_while_one_of_them_lives_the_folder_is_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

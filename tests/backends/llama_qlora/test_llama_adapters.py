@@ -290,6 +290,7 @@ def first_logits(reader: Any, template: Template) -> torch.Tensor:
         return torch.cat([reader.model(torch.tensor([row])).logits[:, -1] for row in ids])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("niter", [None, 4])
 def test_what_pissa_learnt_fits_the_base_as_it_is(
     niter: int | None, tiny: Path, template: Template, tmp_path: Path

@@ -576,6 +576,7 @@ def test_an_adapter_over_other_weights_is_told_of(
     assert "the base in fp8; if" in " ".join(notes(here))
 
 
+@pytest.mark.slow
 def test_an_adapter_lies_over_the_4_bits_that_it_learned_over(
     tiny: Path,
     template: Template,

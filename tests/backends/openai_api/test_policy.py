@@ -90,6 +90,7 @@ def test_a_server_that_fails_from_now_on_stops_the_run(
     assert set(server.answered.values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 5])
 def test_those_that_a_busy_server_sent_away_are_not_tried_one_by_one(
     tmp_path: Path, server: Server, first: int

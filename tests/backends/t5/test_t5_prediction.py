@@ -50,6 +50,7 @@ def test_with_one_passage_answers_are_those_of_a_plain_call(
             assert found[prompt.id].confidence == pytest.approx(finite.mean().item(), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trained_t5", "tiny_bart"])
 def test_beams_give_the_best_answers_with_their_scores(
     name: str, request: pytest.FixtureRequest

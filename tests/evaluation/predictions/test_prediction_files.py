@@ -242,6 +242,7 @@ def test_many_rows_are_read_whole(tmp_path: Path) -> None:
     assert rows["19999"].prediction == "text 19999"
 
 
+@pytest.mark.slow
 def test_many_rows_without_ids_take_no_longer(tmp_path: Path) -> None:
     ids, asked = zip(
         *((f"q{number}", f"Who is {number}?") for number in range(20_000)), strict=True
