@@ -6,6 +6,7 @@ import json
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from aqa.runs.files import (
     explain_os_errors,
     explain_read_errors,
     explain_write_errors,
+    hash_files,
     write_json,
 )
 from aqa.runs.fingerprints import differences
@@ -41,6 +43,7 @@ PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "ctranslate2", "datasets", "accelerate",
     "openai",
 )  # fmt: skip
+INHERITED = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
 SECRET = re.compile(r"\b(sk|hf)[-_][A-Za-z0-9_-]{8,}")
 
 Json = dict[str, Any]
@@ -138,12 +141,26 @@ def inherited_config(folder: Path) -> Json:
     """
     manifest = read_manifest(folder) or read_manifest(folder.parent)
     config: Json = manifest.get("config", {}) if manifest.get("verb") == "train" else {}
-    sections = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
-    inherited = {key: config[key] for key in sections if key in config}
-    template = Path(manifest.get("directory", ""), inherited.get("prompt", ""))
-    if template.suffix and template.is_file():  # relative to where the training was started
+    inherited = {key: config[key] for key in INHERITED if key in config}
+    # Relative to where the training was started, or to the folder of shared weights.
+    template = Path(manifest.get("directory", folder), inherited.get("prompt", ""))
+    if template.suffix and template.is_file():
         inherited["prompt"] = str(template)
     return inherited
+
+
+def write_inherited(folder: Path, config: Json, template_sha256: str) -> None:
+    """Write what runs with the weights in a folder inherit, so that the folder can be shared alone.
+
+    A template that is a file is copied there, unless it has changed since the training began.
+    """
+    inherited = {key: config[key] for key in INHERITED}
+    inherited["backend"] = {k: v for k, v in config["backend"].items() if k != "model"}
+    template = Path(config["prompt"])
+    if template.is_file() and hash_files(template) == template_sha256:
+        inherited["prompt"] = f"prompt{template.suffix}"
+        shutil.copyfile(template, folder / inherited["prompt"])
+    write_json(folder / MANIFEST, {"verb": "train", "config": inherited})
 
 
 class Run:

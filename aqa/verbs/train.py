@@ -27,7 +27,7 @@ from aqa.progress import Progress
 from aqa.prompting.build import Unfit, describe_sources
 from aqa.records import Prompt
 from aqa.runs.files import Facts, hash_files, write_json
-from aqa.runs.folder import Run, check_begun, check_previous, hold, open_run
+from aqa.runs.folder import Run, check_begun, check_previous, hold, open_run, write_inherited
 from aqa.runs.journal import Journal
 from aqa.runs.names import LOCK, METRICS
 from aqa.verbs.model_card import CardFacts, write_card
@@ -230,7 +230,7 @@ def _card(
 
 
 def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
-    """Record the weights in the manifest and write a card beside them.
+    """Record the weights in the manifest; write beside them how they read, and a card.
 
     Runs identify weights by their hash, card included, so those of a training that had already
     ended are not touched.
@@ -240,6 +240,8 @@ def _keep(run: Run, weights: Path, card: CardFacts, resume: bool) -> None:
         return resume and hash_files(weights) == run.previous.get("weights_sha256")
 
     if not is_recorded():
+        config, sources = run.manifest["config"], run.manifest["sources"]
+        write_inherited(weights, config, sources["prompt"]["sha256"])
         write_card(weights, card)
     # What an earlier session merged and exported still belongs to these weights.
     names = ("merged", "merged_sha256", "exported") if is_recorded() else ()

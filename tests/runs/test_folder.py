@@ -7,7 +7,7 @@ import pytest
 
 from aqa.backends.openai_api.samples import SampleRecord
 from aqa.errors import RunError
-from aqa.runs.files import write_json
+from aqa.runs.files import hash_files, write_json
 from aqa.runs.folder import (
     check_begun,
     check_previous,
@@ -16,6 +16,7 @@ from aqa.runs.folder import (
     inherited_config,
     open_run,
     read_manifest,
+    write_inherited,
 )
 from aqa.runs.journal import Journal, different_run
 from aqa.runs.names import (
@@ -205,6 +206,30 @@ def test_a_template_is_found_from_another_folder(
     monkeypatch.chdir(tmp_path / "elsewhere")
     found = inherited_config(Path("../run"))["prompt"]
     assert found == (str(tmp_path / prompt) if prompt == "mine/t.txt" else prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "found"),
+    [("mine.yaml", "moved/prompt.yaml"), ("edited.txt", None), ("kor_v1", None)],
+)
+def test_weights_shared_alone_read_as_they_were_trained(
+    prompt: str, found: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template that was changed during the training is not taken for the one trained with."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("as in training", encoding="utf-8")
+    Path("edited.txt").write_text("edited since", encoding="utf-8")
+    parts = {name: {"of": name} for name in ("evidence", "generation", "evaluation")}
+    config = {"backend": {"model": "/home/me/m", "fusion": "fid"}, "seed": 7, **parts}
+    private = {"data": {"path": "/home/me/x"}, "output_dir": "/home/me/run"}
+    Path("weights").mkdir()
+    trained_with = hash_files(Path("mine.yaml"))
+    write_inherited(Path("weights"), {**config, **private, "prompt": prompt}, trained_with)
+    assert "/home/me" not in Path("weights", MANIFEST).read_text(encoding="utf-8")
+    Path("weights").rename("moved")
+    Path("mine.yaml").unlink()
+    kept = {**config, "backend": {"fusion": "fid"}, "prompt": found or prompt}
+    assert inherited_config(Path("moved")) == kept
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from aqa.backends.t5.backend import T5Backend
 from aqa.config.load import build_config
 from aqa.progress import SilentProgress
 from aqa.runs.files import hash_files
-from aqa.runs.folder import read_manifest
+from aqa.runs.folder import inherited_config, read_manifest
 from aqa.runs.names import MERGED, MODEL
 from aqa.tables import Row, Table, texts
 from aqa.verbs.model_card import CARD, CardFacts, licence_of, write_card
@@ -133,6 +133,7 @@ def test_a_resumed_training_leaves_the_same_weights_and_card(
         assert read_manifest(run)["weights_sha256"] == hash_files(run / MODEL)
         head, _ = head_and_text(run / MODEL)
         assert head["base_model"] == "stub"
+        assert inherited_config(run / MODEL)["prompt"] == str(run / MODEL / "prompt.txt")
     known = read_manifest(run)["weights_sha256"]
 
     class Older(Finished):

@@ -18,8 +18,9 @@ from aqa.config.options import RunConfig
 from aqa.errors import ModelError
 from aqa.library_output import quiet
 from aqa.records import Prompt
-from aqa.runs.files import atomic_folder, write_json
-from aqa.runs.names import MANIFEST, MERGED
+from aqa.runs.files import atomic_folder
+from aqa.runs.folder import write_inherited
+from aqa.runs.names import MERGED
 
 CONFIG = "config.json"  # transformers' own name
 
@@ -41,12 +42,12 @@ def merge_adapter(
     folder = run_folder / MERGED
     merged = merged_config(config, folder)
     settled = config.model_copy(update={"backend": merged.backend})
+    template_sha256 = prompts[0].template.sha256 if prompts else ""
     with open_reader(adapted) as reader:
         before = {prompt.id: answer.raw for prompt, answer in reader.generate(prompts)}
         with atomic_folder(folder) as draft:
             _write(reader, draft)
-            manifest = {"verb": "train", "merged_from": str(run_folder.resolve())}
-            write_json(draft / MANIFEST, {**manifest, "config": as_raw(settled)})
+            write_inherited(draft, as_raw(settled), template_sha256)
     with open_reader(merged) as reader:
         anew = map(replace, prompts)  # without token ids: it has its own tokenizer
         after = {prompt.id: answer.raw for prompt, answer in reader.generate(anew)}

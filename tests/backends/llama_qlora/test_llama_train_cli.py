@@ -100,7 +100,7 @@ def test_a_training_leaves_adapter_predictions_scores_and_manifest(
     assert manifest["history"][0]["em"] == 0.0
 
     suffixes = {path.suffix for path in (run / "adapter").iterdir()}
-    assert suffixes <= {".safetensors", ".json", ".md"}
+    assert suffixes <= {".safetensors", ".json", ".md", ".txt"}
     predicted = tmp_path / "predicted"
     data = words[words.index("--dev-data") + 1]
     code, _, err = aqa("predict", "llama", "-m", run, "-d", data, "-o", predicted, "--quiet")
