@@ -51,7 +51,9 @@ class LoraOptions(Section):
     pissa_niter: int | None = Field(None, ge=1)  # iterations of an approximate SVD; None: exact
 
     @model_validator(mode="after")
-    def _is_even(self) -> Self:
+    def _is_possible(self) -> Self:
+        if not self.target_modules:
+            raise ValueError("target_modules names no layer; name some, or leave it out")
         if self.init == "orthogonal" and self.r % 2:
             raise ValueError(f"init = orthogonal needs an even r, not {self.r}")
         return self

@@ -16,7 +16,7 @@ from aqa.backends.llama_qlora.adapters import (
     prepare_model,
 )
 from aqa.backends.llama_qlora.conversion import convert_gguf, dequantize_once, is_dequantized
-from aqa.backends.llama_qlora.fresh_adapters import check_pissa
+from aqa.backends.llama_qlora.fresh_adapters import check_beginning
 from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
@@ -114,7 +114,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         """Check that the model is a base; an adapter in its place would be ignored.
 
         Raises:
-            ConfigError: the engine cannot train.
+            ConfigError: the engine cannot train, or the model can't have such an adapter.
             ModelError: it is an adapter, or a run folder with one.
         """
         if self.options.engine != "transformers":
@@ -125,13 +125,15 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         super().check_training()
         if self.config.training.packing:
             check_packing(self.options, self._model_config)
-        check_pissa(self.options, bool(own_quantization(self._model_config)))
+        check_beginning(self.options, bool(own_quantization(self._model_config)))
         if self.files.adapter is not None:
             raise ModelError(
                 f"{self.options.model} is an adapter over {self.files.spec}, but training starts"
                 " from a whole model: name that base, or the run's merged/ (aqa train ... --resume"
                 " --merge writes it)"
             )
+        if self.options.lora.target_modules != "all-linear" or self.options.lora.variant == "pissa":
+            self.estimate()  # tries the adapter without weights
 
     @property
     def begin_token_id(self) -> int | None:

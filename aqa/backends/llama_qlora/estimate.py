@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from aqa.backends.base import TrainEstimate
-from aqa.backends.llama_qlora.fresh_adapters import add_adapter
+from aqa.backends.llama_qlora.fresh_adapters import add_adapter, check_rank
 from aqa.backends.local.estimate import estimate_training
 from aqa.config.backend_options import LlamaQloraOptions
 from aqa.config.options import TrainingOptions
@@ -33,8 +33,9 @@ def estimate_adapter(
         )
         total = sum(parameter.numel() for parameter in model.parameters())
         lora = options.lora
-        if lora.variant == "pissa":  # its shapes are the same
-            lora = lora.model_copy(update={"variant": "lora"})
-        adapted = add_adapter(model, lora, "")
+        plain = {"variant": "lora"} if lora.variant == "pissa" else {}  # its shapes are the same
+        adapted = add_adapter(model, lora.model_copy(update=plain), "")
+        if plain:
+            check_rank(adapted, lora.r)
     bits = 16.0 if options.quantization == "none" else 4.0 + 0.127
     return estimate_training(adapted, linear * bits / 8 + (total - linear) * 2, options, training)

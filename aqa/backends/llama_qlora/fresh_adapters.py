@@ -1,11 +1,13 @@
 """Create LoRA adapters over a base model, and convert PiSSA ones for the original base."""
 
 import difflib
+import re
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from aqa.backends.model_errors import message_of
 from aqa.config.backend_options import LlamaQloraOptions, LoraOptions
 from aqa.errors import ConfigError, ModelError
 
@@ -34,7 +36,7 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
         task_type="CAUSAL_LM",
     )
     experts = adapts_experts(model, config)  # whose names of layers peft translates
-    if isinstance(options.target_modules, list) and not experts:
+    if not (of_all or experts):
         check_targets(model, options.target_modules)
     if experts:
         if options.variant == "pissa":
@@ -43,7 +45,10 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
                 " choose another"
             )
         config.lora_dropout = 0.0
-    adapted = get_peft_model(model, config)
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as error:  # a layer of a kind that can't be adapted
+        raise ConfigError(f"backend.lora.target_modules: {message_of(error)}") from error
     local = Path(base).is_dir()  # so that the adapter finds it from other folders too
     adapted.peft_config["default"].base_model_name_or_path = (
         str(Path(base).resolve()) if local else base
@@ -51,20 +56,52 @@ def add_adapter(model: Any, options: LoraOptions, base: str) -> Any:
     return adapted
 
 
-def check_targets(model: Any, names: list[str]) -> None:
-    """Check that each name in a list is that of a layer; peft ignores the others.
+def check_targets(model: Any, targets: str | list[str]) -> None:
+    """Check that each name in a list is that of a layer, or that an expression matches one.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: one is not; peft would ignore it if others are.
     """
-    layers = [f".{name}" for name, _ in model.named_modules()]
-    wrong = [name for name in names if not any(layer.endswith(f".{name}") for layer in layers)]
-    if wrong:
-        known = sorted({layer.rpartition(".")[2] for layer in layers} - {""})
-        near = difflib.get_close_matches(wrong[0], known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+    names = [name for name, _ in model.named_modules()]
+    if isinstance(targets, str):
+        wrong = [] if any(map(_expression(targets).fullmatch, names)) else [targets]
+    else:
+        layers = [f".{name}" for name in names]
+        wrong = [n for n in targets if not any(layer.endswith(f".{n}") for layer in layers)]
+    if not wrong:
+        return
+    known = sorted({name.rpartition(".")[2] for name in names} - {""})
+    near = difflib.get_close_matches(wrong[0], [*known, "all-linear"], 1)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+    if near == wrong:
+        hint = f"a text is a regular expression for whole names; give a list, [{near[0]}]"
+    raise ConfigError(f"backend.lora.target_modules: the model has no layer {wrong[0]!r}; {hint}")
+
+
+def _expression(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
         raise ConfigError(
-            f"backend.lora.target_modules: the model has no layer {wrong[0]!r}; {hint}"
+            f"backend.lora.target_modules: {text!r} is not a regular expression ({error}); give a"
+            " list of names, such as [q_proj, v_proj]"
+        ) from error
+
+
+def check_rank(adapted: Any, rank: int) -> None:
+    """Check that each layer has as many principal components as a PiSSA adapter asks for.
+
+    Raises:
+        ConfigError: one has fewer; the adapter would get fewer too, and could not be loaded.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    layers = [layer for layer in adapted.modules() if isinstance(layer, LoraLayer)]
+    most = min(min(layer.in_features, layer.out_features) for layer in layers)
+    if rank > most:
+        raise ConfigError(
+            f"backend.lora.r = {rank}: pissa can't have a rank above {most}, the width of the"
+            " narrowest layer that it adapts; lower it, or choose another backend.lora.variant"
         )
 
 
@@ -95,13 +132,24 @@ def _beginning(options: LoraOptions) -> bool | str:
     return True if options.init == "default" else options.init
 
 
-def check_pissa(options: LlamaQloraOptions, quantized: bool) -> None:
-    """Raise a ConfigError for PiSSA over quantised weights, part of which it would take out."""
-    if options.lora.variant == "pissa" and (quantized or options.quantization == "4bit"):
+def check_beginning(options: LlamaQloraOptions, quantized: bool) -> None:
+    """Check that an adapter of this kind can begin over quantised weights.
+
+    Raises:
+        ConfigError: they are, and it is a PiSSA, which would take out part of them, or an
+            orthogonal one, which peft makes in the type of the weights.
+    """
+    if not (quantized or options.quantization == "4bit"):
+        return
+    use = "use --set backend.quantization=none with a model that is not quantised, or another"
+    if options.lora.variant == "pissa":
         raise ConfigError(
             "backend.lora.variant = pissa moves part of the weights into the adapter, which no"
-            " longer fits the rest once that is quantised; use --set backend.quantization=none with"
-            " a model that is not quantised, or another variant"
+            f" longer fits the rest once that is quantised; {use} variant"
+        )
+    if options.lora.init == "orthogonal":
+        raise ConfigError(
+            f"backend.lora.init = orthogonal does not support quantised weights; {use} init"
         )
 
 

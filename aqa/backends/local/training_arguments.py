@@ -7,11 +7,13 @@ from importlib.util import find_spec
 import torch
 from torch import distributed
 from transformers import TrainingArguments
+from transformers.integrations import get_reporting_integration_callbacks
 from transformers.training_args import OptimizerNames
 from transformers.utils import is_torch_tf32_available
 
 from aqa.backends.base import TrainJob
 from aqa.backends.local.devices import compute_dtype, local_device, sharded_by
+from aqa.backends.model_errors import message_of
 from aqa.config.backend_options import LocalModelOptions
 from aqa.config.options import RunConfig, TrainingOptions
 from aqa.errors import ConfigError
@@ -25,9 +27,14 @@ def check_options(options: TrainingOptions) -> None:
     """Check what can be checked before the processes connect.
 
     Raises:
-        ConfigError: an option cannot work here, or there is no such optimizer.
+        ConfigError: an option cannot work here, or there is no such optimizer or tracker.
     """
     uses_liger(options, local_device().startswith("cuda"))
+    try:
+        for tracker in get_reporting_integration_callbacks(options.report_to):
+            tracker()
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"training.report_to: {message_of(error)}") from error
     try:
         name = OptimizerNames(optimizer_name(options))
     except ValueError as error:
