@@ -34,7 +34,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
 
     `title` names the model in messages, if not `spec`.
     """
-    from huggingface_hub.errors import GatedRepoError, StrictDataclassError
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     name = title or spec
@@ -44,25 +44,7 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
     except ImportError as error:  # flash attention, or a dependency of the model's code
         raise ModelError(f"{name}: a package it needs is missing: {message_of(error)}") from error
     except (SafetensorError, OSError, ValueError) as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, GatedRepoError):
-            cause = cause.__cause__
-        if cause is not None or "gated repo" in str(error):
-            raise ModelError(
-                f"{name}: this model is gated; accept its licence on its page on the hub and log in"
-                " with `hf auth login`, or name a local folder"
-            ) from error
-        if Path(spec).exists() or spec.startswith(PREFIX):
-            is_broken = isinstance(error, SafetensorError | JSONDecodeError)
-            advice = "; copy its files here again" if is_broken else ""
-            raise ModelError(
-                f"{name}: this model can't be loaded: {message_of(error)}{advice}"
-            ) from error
-        absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
-        raise ModelError(
-            f"{name}: {absent}this model could not be downloaded from the hub; check the name and"
-            " the network, log in with `hf auth login` if it is private, or name a local folder"
-        ) from error
+        raise ModelError(f"{name}: {_why_not_loaded(spec, error)}") from error
     except (*RAISED, StrictDataclassError) as error:  # raised for an unsupported value
         if isinstance(error, Exception) and is_out_of_memory(error):
             raise ModelError(
@@ -74,6 +56,34 @@ def explained(spec: str, title: str = "") -> Iterator[None]:
             f"{name}: this model can't be loaded ({what}); check that its JSON files are as they"
             " were published"
         ) from error
+
+
+def _why_not_loaded(spec: str, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError
+    from safetensors import SafetensorError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, GatedRepoError):
+        cause = cause.__cause__
+    if cause is not None or "gated repo" in str(error):
+        return (
+            "this model is gated; accept its licence on its page on the hub and log in with"
+            " `hf auth login`, or name a local folder"
+        )
+    if isinstance(error, ValueError) and "trust_remote_code" in str(error):
+        return (
+            "this model brings its own code, which does not run unless you trust it: read it, then"
+            " set backend.trust_remote_code to true"
+        )
+    if Path(spec).exists() or spec.startswith(PREFIX):
+        is_broken = isinstance(error, SafetensorError | JSONDecodeError)
+        advice = "; copy its files here again" if is_broken else ""
+        return f"this model can't be loaded: {message_of(error)}{advice}"
+    absent = "no such folder, and " if Path(spec).parent.is_dir() else ""
+    return (
+        f"{absent}this model could not be downloaded from the hub; check the name and the network,"
+        " log in with `hf auth login` if it is private, or name a local folder"
+    )
 
 
 def message_of(error: BaseException) -> str:

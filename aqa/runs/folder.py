@@ -44,6 +44,9 @@ PACKAGES = (
     "openai",
 )  # fmt: skip
 INHERITED = ("backend", "prompt", "evidence", "generation", "evaluation", "seed")
+# Backend options that only the user may set, as a folder may be somebody else's: they run its code,
+# or a program that it names, or send questions to servers.
+NOT_INHERITED = ("trust_remote_code", "vllm")
 SECRET = re.compile(r"\b(sk|hf)[-_][A-Za-z0-9_-]{8,}")
 
 Json = dict[str, Any]
@@ -142,6 +145,8 @@ def inherited_config(folder: Path) -> Json:
     manifest = read_manifest(folder) or read_manifest(folder.parent)
     config: Json = manifest.get("config", {}) if manifest.get("verb") == "train" else {}
     inherited = {key: config[key] for key in INHERITED if key in config}
+    if backend := inherited.get("backend"):
+        inherited["backend"] = {k: v for k, v in backend.items() if k not in NOT_INHERITED}
     # Relative to where the training was started, or to the folder of shared weights.
     template = Path(manifest.get("directory", folder), inherited.get("prompt", ""))
     if template.suffix and template.is_file():

@@ -208,6 +208,13 @@ def test_a_template_is_found_from_another_folder(
     assert found == (str(tmp_path / prompt) if prompt == "mine/t.txt" else prompt)
 
 
+def test_a_folder_from_somebody_else_runs_nothing(tmp_path: Path) -> None:
+    mine = {"name": "llama-qlora", "quantization": "none"}
+    theirs = {"trust_remote_code": True, "vllm": {"python": "./run", "urls": ["http://them"]}}
+    write_json(tmp_path / MANIFEST, {"verb": "train", "config": {"backend": {**mine, **theirs}}})
+    assert inherited_config(tmp_path) == {"backend": mine}
+
+
 @pytest.mark.parametrize(
     ("prompt", "found"),
     [("mine.yaml", "moved/prompt.yaml"), ("edited.txt", None), ("kor_v1", None)],

@@ -598,6 +598,8 @@ def test_a_dry_run_counts_a_model_of_its_own_code(
     (folder / "own.py").write_text(OWN_CODE.format(*names), encoding="utf-8")
     code = {"AutoConfig": "own.OwnConfig", f"AutoModelFor{kind}": "own.OwnModel"}
     change_json(folder / "config.json", model_type="own", auto_map=code)
+    with pytest.raises(ModelError, match=r"own code.*set backend\.trust_remote_code to true"):
+        reader(folder).estimate()
     trusting = reader(folder, "backend.trust_remote_code=true")
     assert trusting.estimate() == reader(plain).estimate()
 
