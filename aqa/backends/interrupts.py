@@ -25,10 +25,10 @@ _replaced: dict[int, Any] = {}  # the handlers that ours stand in for; empty wit
 def stops_at_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """On Ctrl-C or another of STOP_SIGNALS, call `stop`: work then ends at the next safe point.
 
-    A closed terminal (SIGHUP) is one of them, unless `nohup` is to outlive it.
-    A later signal aborts, unless it comes within five seconds: SLURM and torchrun send several. In
-    a single process, a second Ctrl-C always aborts. Pieces of work may overlap and end in any
-    order; a signal stops them all.
+    A closed terminal (SIGHUP) counts, unless it is ignored, as under `nohup`. A later signal
+    aborts, unless it comes within five seconds: SLURM and torchrun send several. In a single
+    process, a second Ctrl-C always aborts. Pieces of work may overlap and end in any order; a
+    signal stops them all.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

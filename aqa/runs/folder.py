@@ -144,13 +144,18 @@ def inherited_config(folder: Path) -> Json:
     """
     manifest = read_manifest(folder) or read_manifest(folder.parent)
     config: Json = manifest.get("config", {}) if manifest.get("verb") == "train" else {}
-    inherited = {key: config[key] for key in INHERITED if key in config}
-    if backend := inherited.get("backend"):
-        inherited["backend"] = {k: v for k, v in backend.items() if k not in NOT_INHERITED}
+    inherited = _inheritable(config)
     # Relative to where the training was started, or to the folder of shared weights.
     template = Path(manifest.get("directory", folder), inherited.get("prompt", ""))
     if template.suffix and template.is_file():
         inherited["prompt"] = str(template)
+    return inherited
+
+
+def _inheritable(config: Json) -> Json:
+    inherited = {key: config[key] for key in INHERITED if key in config}
+    if backend := inherited.get("backend"):
+        inherited["backend"] = {k: v for k, v in backend.items() if k not in NOT_INHERITED}
     return inherited
 
 
@@ -159,8 +164,8 @@ def write_inherited(folder: Path, config: Json, template_sha256: str) -> None:
 
     A template that is a file is copied there, unless it has changed since the training began.
     """
-    inherited = {key: config[key] for key in INHERITED}
-    inherited["backend"] = {k: v for k, v in config["backend"].items() if k != "model"}
+    inherited = _inheritable(config)
+    inherited["backend"].pop("model", None)  # it is this folder, or in the adapter's own config
     template = Path(config["prompt"])
     if template.is_file() and hash_files(template) == template_sha256:
         inherited["prompt"] = f"prompt{template.suffix}"

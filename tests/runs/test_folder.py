@@ -227,7 +227,8 @@ def test_weights_shared_alone_read_as_they_were_trained(
     Path("mine.yaml").write_text("as in training", encoding="utf-8")
     Path("edited.txt").write_text("edited since", encoding="utf-8")
     parts = {name: {"of": name} for name in ("evidence", "generation", "evaluation")}
-    config = {"backend": {"model": "/home/me/m", "fusion": "fid"}, "seed": 7, **parts}
+    backend = {"model": "/home/me/m", "vllm": {"python": "/home/me/p"}, "fusion": "fid"}
+    config = {"backend": backend, "seed": 7, **parts}
     private = {"data": {"path": "/home/me/x"}, "output_dir": "/home/me/run"}
     Path("weights").mkdir()
     trained_with = hash_files(Path("mine.yaml"))

@@ -16,7 +16,7 @@ from aqa.backends.llama_qlora.adapters import (
     prepare_model,
 )
 from aqa.backends.llama_qlora.conversion import convert_gguf, dequantize_once, is_dequantized
-from aqa.backends.llama_qlora.fresh_adapters import check_beginning
+from aqa.backends.llama_qlora.fresh_adapters import check_quantized_base
 from aqa.backends.llama_qlora.generation import is_continuous, write_answers, write_continuously
 from aqa.backends.llama_qlora.gguf_export import export_gguf, find_converter
 from aqa.backends.llama_qlora.models import check_packing, check_quantization, load_model
@@ -125,7 +125,7 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
         super().check_training()
         if self.config.training.packing:
             check_packing(self.options, self._model_config)
-        check_beginning(self.options, bool(own_quantization(self._model_config)))
+        check_quantized_base(self.options, bool(own_quantization(self._model_config)))
         if self.files.adapter is not None:
             raise ModelError(
                 f"{self.options.model} is an adapter over {self.files.spec}, but training starts"

@@ -132,7 +132,7 @@ def _beginning(options: LoraOptions) -> bool | str:
     return True if options.init == "default" else options.init
 
 
-def check_beginning(options: LlamaQloraOptions, quantized: bool) -> None:
+def check_quantized_base(options: LlamaQloraOptions, quantized: bool) -> None:
     """Check that an adapter of this kind can begin over quantised weights.
 
     Raises:
