@@ -32,6 +32,7 @@ CONTAINERS = (
     "responses", "evaluations", "instances", "details", "runs", "entries", "requeststates",
     "questions",
 )  # fmt: skip
+PREDICTED = {"predictions", "preds", "prediction", "results", "outputs", "responses"}
 ASKED = ("question", "query", "userinput", "질문", "질의")
 # Columns that say which question a row answers; a candidate, too, may have a name or a place.
 OF_A_ROW = {*QUESTIONS, *(name for name in IDS if name.endswith(("id", "아이디", "번호")))} - {
@@ -197,13 +198,21 @@ def _is_answered(row: Mapping[str, Any]) -> bool:
 
 
 def _refuse_another(file: Path, document: Mapping[str, Any], inner: str) -> None:
-    """Raise DataError for a second list of answers, which would be lost."""
+    """Raise DataError for a second list of answers, or dictionary of them: it would be lost."""
+    texts = as_object(document[inner])
     for key, value in document.items():
-        if key != inner and are_objects(value) and all(map(has_answer, value)):
+        are_rows = are_objects(value) and all(map(has_answer, value))
+        are_texts = fold(key) in PREDICTED and _are_alike(as_object(value), texts)
+        if key != inner and (are_rows or are_texts):
             raise DataError(
                 f'{file} has answers under "{inner}" and under "{key}"; write those to be scored'
                 " into their own file"
             )
+
+
+def _are_alike(texts: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether both hold a text for one id or more."""
+    return any(isinstance(texts[key], str) for key in texts.keys() & others.keys())
 
 
 def _are_rows(value: Any) -> bool:
