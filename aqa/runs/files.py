@@ -240,7 +240,8 @@ class Hashed(Facts):
 def hash_files(path: Path) -> str:
     """SHA-256 in hex of a file's bytes, or of the names and hashes of a folder's files.
 
-    Runs inside the folder are ignored, since answers may be written beside a model.
+    Runs inside the folder are ignored, since answers may be written beside a model, and hidden
+    files, which other programs add: .gitattributes, .cache of `hf download`, .DS_Store.
     """
     if path.is_file():
         with path.open("rb") as file:
@@ -254,6 +255,8 @@ def hash_files(path: Path) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     for member in folder.iterdir():
+        if member.name.startswith("."):
+            continue
         if member.is_file():
             yield member
         elif member.is_dir() and not (member.is_symlink() or (member / MANIFEST).is_file()):

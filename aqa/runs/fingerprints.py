@@ -13,6 +13,8 @@ TOKEN_LIMITS = ("reader.max_new_tokens", "reader.reasoning_tokens")
 
 # Fields that earlier versions did not record; their runs can still be resumed.
 ADDED = ("reader.dtype", "dev_split", "profile")
+# Names and places of what a hash identifies: a reader may be moved, or a template copied.
+HASHED = {"reader.model": "reader.weights", "prompt.name": "prompt.sha256"}
 HASH = re.compile("[0-9a-f]{64}")  # a file's SHA-256, which means nothing to the user
 
 
@@ -34,10 +36,14 @@ def another_run(folder: Path, different: Mapping[str, str]) -> str:
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
     """Describe how a stored fingerprint differs from ours, by dotted key."""
     was, now = flat(theirs), flat(json.loads(json.dumps(ours)))
+    ignored = {key for key in ADDED if key not in was}
+    for name, content in HASHED.items():
+        if _is_hash(was.get(content)) and was[content] == now.get(content):
+            ignored.add(name)
     return {
         key: _difference(key, was.get(key), now.get(key))
         for key in {**now, **was}
-        if was.get(key) != now.get(key) and (key in was or key not in ADDED)
+        if was.get(key) != now.get(key) and key not in ignored
     }
 
 

@@ -15,6 +15,7 @@ from aqa.backends import make_reader
 from aqa.backends.base import Remote
 from aqa.backends.ensemble.backend import EnsembleBackend, KeptAnswers, unsure
 from aqa.config.options import RunConfig
+from aqa.config.shipped import PREFIX
 from aqa.errors import DataError, RunError, UsageError
 from aqa.evaluation.alignment import counted_ids
 from aqa.metrics.votes import Cascade
@@ -171,6 +172,13 @@ class AskedMembers:
                 " here; add them to its file"
             )
         config = member_config(member)
+        model = config.backend.model
+        was_local = (member.reader or {}).get("reader", {}).get("weights")
+        if was_local and not model.startswith(PREFIX) and not Path(model).exists():
+            raise DataError(
+                f"{member.given}: its model {model} is no longer there; put it back, or predict"
+                " with it and name that run with --set backend.answers='[RUN]'"
+            )
         changed: dict[str, Any] = {"data": self._config.data, "evidence": self._config.evidence}
         backend = config.backend
         caps = [name for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)]

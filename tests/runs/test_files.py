@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from aqa.errors import RunError
-from aqa.runs.files import atomic, atomic_folder, discard, filled, made_folder, write_json
+from aqa.runs.files import (
+    atomic,
+    atomic_folder,
+    discard,
+    filled,
+    hash_files,
+    made_folder,
+    write_json,
+)
 
 
 def test_a_file_is_the_old_one_or_the_whole_new_one(
@@ -173,3 +181,15 @@ def test_what_is_not_known_is_left_out_also_beside_numpys_numbers() -> None:
     numbers = {"zero": np.float64(0), "one": np.float64(1), "none": False, "text": ""}
     empty = {"a": None, "b": (), "c": [], "d": {}}
     assert filled(numbers | empty) == numbers
+
+
+def test_a_folders_hash_ignores_what_other_programs_add(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    alone = hash_files(tmp_path)
+    (tmp_path / ".gitattributes").write_text("* filter=lfs", encoding="utf-8")
+    (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
+    (tmp_path / ".cache" / "huggingface" / "x.metadata").write_text("1", encoding="utf-8")
+    assert hash_files(tmp_path) == alone
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "config.json").write_text("{}", encoding="utf-8")
+    assert hash_files(tmp_path) != alone
