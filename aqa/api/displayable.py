@@ -23,7 +23,7 @@ class Displayable:
         text = StringIO()
         console = SafeConsole(text)
         for table in self._tables():
-            console.print(rich_table(table))
+            console.print(rich_table(table, console.width))
         for sentence in self._sentences():
             console.print(sentence, soft_wrap=True)
         return text.getvalue().rstrip("\n")

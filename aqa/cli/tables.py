@@ -45,7 +45,8 @@ def say(text: str | Text, style: str | None = None) -> None:
 
 def draw(table: Table) -> None:
     """Print a table."""
-    output().print(rich_table(table))
+    console = output()
+    console.print(rich_table(table, console.width))
 
 
 def print_json(value: object) -> None:

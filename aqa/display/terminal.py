@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TextIO
 
 from rich.cells import cell_len
@@ -19,6 +19,7 @@ from aqa.tables import Table, cell_text
 STEERS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+WORD = 12  # the longest word, in columns, that is kept whole where space is short
 STYLES: Mapping[str, str] = {
     "strong": "bold",
     "warning": "yellow",
@@ -62,8 +63,8 @@ class SafeConsole(Console):
                 yield Segment(safe_text(segment.text), segment.style)
 
 
-def rich_table(table: Table) -> RichTable:
-    """Convert to a Rich table; texts are wrapped if they are too long."""
+def rich_table(table: Table, width: int) -> RichTable:
+    """Convert to a Rich table for a console of this width; long texts are wrapped."""
     rich = RichTable(
         title=table.title or None,
         min_width=cell_len(table.title),
@@ -73,11 +74,12 @@ def rich_table(table: Table) -> RichTable:
     )
     if table.plain:
         rich.box = None
-    for column in table.columns:
+    widths = [None] * len(table.columns) if table.plain else _fitted(table, width)
+    for column, fitted in zip(table.columns, widths, strict=True):
         rich.add_column(
             column.name,
             justify="right" if column.holds == "figures" else "left",
-            min_width=column.least,
+            width=fitted,
             overflow="ellipsis" if column.fills else "fold",
             no_wrap=column.fills,
             ratio=1 if column.fills else None,
@@ -86,3 +88,26 @@ def rich_table(table: Table) -> RichTable:
         cells = [Text(cell_text(cell)) for cell in row.cells]
         rich.add_row(*cells, style=STYLES.get(row.tone), end_section=row.ends_section)
     return rich
+
+
+def _fitted(table: Table, width: int) -> Sequence[int]:
+    """Choose the columns' widths: the widest wrap first, words break last, and numbers never.
+
+    Left to itself, Rich breaks numbers, and cuts off columns.
+    """
+    widths, words, numbers = [], [], []
+    for at, column in enumerate(table.columns):
+        texts = [cell_text(row.cells[at]) for row in table.rows]
+        widths.append(_longest(str.splitlines, [column.name, *texts]))
+        words.append(min(WORD, _longest(str.split, [column.name, *texts])))
+        numbers.append(_longest(str.split, texts if column.holds == "figures" else []))
+    excess = sum(widths) - (width - 3 * len(widths) - 1)  # without lines and padding
+    for least in (list(map(max, words, numbers)), numbers):
+        while excess > 0 and (wide := [at for at, size in enumerate(widths) if size > least[at]]):
+            widths[max(wide, key=widths.__getitem__)] -= 1
+            excess -= 1
+    return widths
+
+
+def _longest(split: Callable[[str], list[str]], texts: Iterable[str]) -> int:
+    return max((cell_len(part) for text in texts for part in split(text)), default=1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from aqa.evaluation.difference_tables import difference_tables, slice_comparison_table
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
-from aqa.tables import Cell, Column, Figure, Row, Table, figures, shown_interval, texts
+from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts
 
 DISPUTED = 3  # examples in the table
 LONGEST = 200  # characters of an answer in it
@@ -191,7 +191,7 @@ def _by_system(
     title: str, rows_are: str, systems: Sequence[SystemScores], rows: Sequence[Row]
 ) -> Table:
     names = figures(*(system.name for system in systems))
-    return Table([Column(rows_are, least=24), *names], rows, title)
+    return Table([*texts(rows_are), *names], rows, title)
 
 
 def _shortened(text: str) -> str:

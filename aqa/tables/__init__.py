@@ -38,11 +38,10 @@ def shown_chance(p: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of figures or texts; `least` is its minimum width, `fills` takes the remainder."""
+    """A column of figures or texts; `fills` takes the remaining width."""
 
     name: str
     holds: Literal["text", "figures"] = "text"
-    least: int | None = None
     fills: bool = False
 
 

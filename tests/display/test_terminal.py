@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from calls import Call
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from aqa.display.terminal import SafeConsole, rich_table, safe_json, safe_text
-from aqa.tables import Row, texts
+from aqa.tables import Row, figures, texts
 from aqa.tables import Table as Columns
 
 LINK = "\x1b]8;;http://example.org\x1b\\here\x1b]8;;\x1b\\"
@@ -132,6 +133,26 @@ def test_a_title_is_wrapped_only_by_the_terminal(width: int, lines: int) -> None
     file = io.StringIO()
     console = SafeConsole(file)
     console.width = width
-    console.print(rich_table(Columns(texts("id"), [Row(["q1"])], "Disagreement: 한글, the widest")))
+    table = Columns(texts("id"), [Row(["q1"])], "Disagreement: 한글, the widest")
+    console.print(rich_table(table, console.width))
     titles = file.getvalue().split("┏")[0].splitlines()
     assert len(titles) == lines
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_narrow_table_keeps_all_of_its_numbers(width: int) -> None:
+    """Rich would cut off the last column in 80 columns, and break numbers in 40."""
+    file = io.StringIO()
+    console = SafeConsole(file)
+    console.width = width
+    counts = ["1,234", "5,678", "-91.25"]
+    systems = [f"llama_3_1_8b-instruct_lora_r16_seed_{n}" for n in range(len(counts))]
+    kind = "wrong; the file does not record the evidence"
+    heads = [*texts("kind"), *figures(*systems)]
+    console.print(rich_table(Columns(heads, [Row([kind, *counts])]), console.width))
+    lines = file.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    printed = [{part.strip() for part in line.split("│")} for line in lines]
+    assert any(set(counts) <= parts for parts in printed)
+    columns = list(zip(*(line.split("│")[1:-1] for line in lines if "│" in line), strict=True))
+    assert "".join("".join(columns[0]).split()) == kind.replace(" ", "")

@@ -151,7 +151,7 @@ def test_cards_as_tables(cards: dict[str, StressCard]) -> None:
 
 def _lines(table: Table) -> list[str]:
     console = Console(file=StringIO(), width=80)
-    console.print(rich_table(table))
+    console.print(rich_table(table, console.width))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
 

@@ -78,7 +78,7 @@ def test_html_shows_texts_as_they_are() -> None:
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_terminal(width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO(), markup=False)
-    console.print(rich_table(TABLE))
+    console.print(rich_table(TABLE, console.width))
     shown = console.export_text()
     assert max(map(len, shown.splitlines())) <= width
     assert "+33.3" in shown
@@ -89,6 +89,6 @@ def test_a_terminal(width: int) -> None:
 def test_a_list_of_facts_has_no_heads() -> None:
     table = Table(texts("what", "value"), [Row(["model", "tiny"])], plain=True, has_heads=False)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(rich_table(table))
+    console.print(rich_table(table, console.width))
     assert console.export_text().split() == ["model", "tiny"]
     assert "<th" not in to_html(table)

@@ -82,7 +82,7 @@ def test_the_evidence_of_a_training_is_shown(config: RunConfig) -> None:
 def test_the_plan_at_work_fits_a_terminal(config: RunConfig) -> None:
     (first,) = shown(config, number=1)
     console = Console(width=80, file=io.StringIO())
-    console.print(rich_table(plan_table(first.prompt)))
+    console.print(rich_table(plan_table(first.prompt), console.width))
     assert isinstance(console.file, io.StringIO)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     assert lines[1] == ["1", "one", "two", "read", "as", "1", "here"]
