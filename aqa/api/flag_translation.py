@@ -95,7 +95,7 @@ SCORED: Names = {
 PLAIN = re.compile(r"-?\d+(?:\.\d+)?|[\"\[{].*")  # a value written the same way in Python
 VALUE = (
     r"(?:[A-Z_]{2,}\b|\d[\d.]*\b|keep-first|empty|nfk?c|\"[^\"]*\"|'[^']*'|-(?!\S)"
-    r"|[\w.]+=(?:'[^']*'|[^\s,;)]*[\w\]]))"
+    r"|[\w.]+=(?:'[^']*'|[^\s,;)]*[\w\]])|(?:backend|generation)\.[\w.]*\w)"
 )
 # Commands are unchanged. A flag may follow its config key in parentheses, or have values, with the
 # flag repeated before each.

@@ -42,6 +42,7 @@ SENTENCES: list[tuple[str, Names, str]] = [
     ("--cluster a: no such", SCORED, 'cluster="a" (aqa.Scoring): no such'),
     ("--stress noise: no question", ASKED, 'stress=["noise"]: no question'),
     ("--judge-set generation.seed: no", SCORED, "generation.seed (settings): no"),
+    ("allow it with --judge-set backend.cache", SCORED, "allow it with backend.cache (settings)"),
     ("or pipe it in with --data -", ASKED, 'or pipe it in with data="-"'),
     (
         "take --prediction-field 'model=GPT 4'",

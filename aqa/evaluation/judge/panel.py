@@ -1,12 +1,15 @@
 """Make one judge, or a panel that decides by majority."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from operator import add
 from pathlib import Path
 
 from aqa.backends.openai_api.backend import Gpt4Backend
 from aqa.config.backend_options import RawConfig
+from aqa.config.flags import FLAGS
 from aqa.config.load import build_config, set_value
 from aqa.config.model_families import DEFAULT_MODEL
 from aqa.config.options import (
@@ -15,7 +18,7 @@ from aqa.config.options import (
     JUDGE_SECTIONS,
     RunConfig,
 )
-from aqa.errors import ConfigError, UsageError
+from aqa.errors import AqaError, ConfigError, UsageError
 from aqa.evaluation.judge.cases import Cases, Judged
 from aqa.evaluation.judge.judge import Judging
 from aqa.evaluation.judge.options import JudgeOptions
@@ -23,6 +26,32 @@ from aqa.metrics.agreement import panel_agreement
 from aqa.metrics.verdicts import majority, most_given
 from aqa.progress import Progress
 from aqa.spent import CostEstimate
+
+# What the words of `aqa predict` are for a judge, whose failed verdicts are always requested again.
+_OF_JUDGES = {
+    **{flag.names[0]: f"--judge-set {flag.key}" for flag in FLAGS if "backend." in flag.key},
+    "--model": "--judge-model",
+    "--max-cost": "--judge-max-cost",
+    "--set": "--judge-set",
+    "--output-dir": "--output",
+    "config key": "--judge-set",
+    ", with --retry-errors for what failed": "",
+}
+_WORDS = re.compile(
+    r"[\w.]+ \((?P<flag>--[a-z-]+)\)|config key(?= backend\.| generation\.)"
+    r"|, with --retry-errors for what failed|(?<![\w-])--[a-z-]+"
+)
+
+
+@contextmanager
+def _in_words_of_judges() -> Iterator[None]:
+    """Rephrase errors of the reader that asks a judge; also a decorator."""
+    try:
+        yield
+    except AqaError as error:
+        text = _WORDS.sub(lambda m: _OF_JUDGES.get(m["flag"] or m[0], m[0]), str(error))
+        error.args = (text,)
+        raise
 
 
 class Panel:
@@ -42,11 +71,13 @@ class Panel:
         several = "|panel:majority" * (len(self._judges) > 1)
         return first.signature_of("+".join(self._judges)) + several
 
+    @_in_words_of_judges()
     def check_access(self) -> None:
         """Raise ConfigError if one of the judges can't be asked."""
         for judge in self._judges.values():
             judge.check_access()
 
+    @_in_words_of_judges()
     def ask(self, cases: Cases) -> Judged:
         """Get every judge's verdicts on all cases, and the majority's if there are several judges.
 
@@ -73,11 +104,13 @@ class Panel:
         verdicts = {key: (majority(verdicts),) for key, verdicts in opinions.items()}
         return Judged(verdicts, facts, judges=judged)
 
+    @_in_words_of_judges()
     def estimate(self, cases: Cases) -> CostEstimate:
         """Estimate what all verdicts not yet known would cost."""
         return reduce(add, (judge.estimate(cases) for judge in self._judges.values()))
 
 
+@_in_words_of_judges()
 def make_judge(options: JudgeOptions, folder: Path, progress: Progress, joined: bool) -> Panel:
     """Make a panel of one judge or several, with its verdicts in the folder.
 

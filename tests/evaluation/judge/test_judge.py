@@ -389,7 +389,7 @@ def test_the_cap_stops_and_a_higher_one_goes_on(
     named = [*words(server, "a.json"), "--judge-set", "generation.max_new_tokens=16"]
     named += ["--judge-set", "backend.reasoning_tokens=0"]
     done = call_aqa(*named, "--judge-max-cost", "0.004", code=3)
-    assert "stopped at" in done.stderr
+    assert re.search(r"stopped at \S+ of --judge-max-cost 0.004: ", done.stderr)
     assert not (tmp_path / "metrics.json").exists()
     before = server.requests
     assert 0 < before < 11
@@ -519,6 +519,10 @@ def test_labels_that_fit_nothing(call_aqa: Call, tmp_path: Path, server: Server)
         (["--data"], "name the data with --data"),
         (["--judge-set", "backend.batch_api=true"], "leave backend.batch_api out"),
         (["--judge-set", "backend.modell=x"], "modell"),
+        (
+            ["--judge-set", "backend.base_url=http://example.com/v1"],
+            "use https, or allow it with --judge-set backend.allow_http\n",
+        ),
         (["--judge-set", "evidence.top_k=1"], "a judge's config has only backend, generation"),
     ],
 )
