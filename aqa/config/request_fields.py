@@ -20,7 +20,9 @@ OWN_FIELDS = {
     **dict.fromkeys(("messages", "input", "prompt"), "prompt"),
     **dict.fromkeys(("stream", "n", "best_of", "echo"), None),
 }
-SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret|password", re.I)
+SECRET_HEADER = re.compile(
+    r"auth(?!or\b)|cookie|credential|jwt|key|passw|session|signature|token|secret", re.I
+)
 HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
 

@@ -52,8 +52,7 @@ def explain(
     alike = [fault for fault in errors if list(_path(fault["loc"], model)) == path]
     if text := not_what(alike):
         return ConfigError(f"config key {key}: {text}", key)
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = (first["msg"][0].lower() + first["msg"][1:]).removeprefix("value error, ")
     value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return ConfigError(f"config key {key}{value}: {message}", key)
 

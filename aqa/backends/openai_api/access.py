@@ -19,7 +19,7 @@ from aqa.records import Prompt
 OPENAI_URL = "https://api.openai.com/v1"
 ENTRA_TOKEN = "AZURE_OPENAI_AD_TOKEN"  # noqa: S105  (the name of an environment variable)
 HEADERS = "OPENAI_CUSTOM_HEADERS"  # sent with each request: NAME: VALUE, one per line
-SENT = {"OPENAI_ORG_ID": "organization", "OPENAI_PROJECT_ID": "project", HEADERS: "headers"}
+SENT = {"OPENAI_ORG_ID": "organization", "OPENAI_PROJECT_ID": "project", HEADERS: "header"}
 NO_KEY = "none"  # sent to servers on this machine if there is no key
 CUTTING = {"max_seq_length", "tokenizer"}  # affect only the messages, which the cache key includes
 SAMPLES = "samples"  # their number affects none of them

@@ -91,15 +91,16 @@ def test_secret_headers_are_nowhere_even_if_the_server_repeats_them(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "X-Client-Secret: s3cret-of-mine\nX-Authorization: Bearer t0ken-of-mine"
-    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"{secret}\nX-Team: readers-here")
-    said = "s3cret-of-mine, t0ken-of-mine, readers-here"
+    secret += "\nX-Auth: auth-of-mine\nX-Amz-Credential: credential-of-mine"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"{secret}\nX-Author: readers-here")
+    said = "s3cret-of-mine, t0ken-of-mine, auth-of-mine, credential-of-mine, readers-here"
     server.answer = lambda body: said
     server.script = lambda number, body: Fault(400, failure(said)) if number == 0 else None
     run(configured(tmp_path, server, 2, max_concurrency=1), tmp_path / "out")
     written = b"".join(p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file())
     assert b"-of-mine" not in written
     rows = predictions(tmp_path / "out")
-    assert rows["q0"]["error"] == rows["q1"]["raw"] == "***, ***, readers-here"
+    assert rows["q0"]["error"] == rows["q1"]["raw"] == "***, ***, ***, ***, readers-here"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ def test_secret_headers_are_nowhere_even_if_the_server_repeats_them(
         ({"extra_body": {"until": date(2026, 1, 1)}}, "it holds something that JSON can't express"),
         ({"extra_headers": {"Authorization": "x"}}, "OPENAI_CUSTOM_HEADERS"),
         ({"extra_headers": {"x-api-key": "x"}}, "OPENAI_CUSTOM_HEADERS"),
+        ({"extra_headers": {"X-Auth": "x"}}, "extra_headers: X-Auth may hold a secret"),
         ({"extra_headers": {"X Team": "x"}}, "not the name of a header"),
         ({"extra_headers": {"X-Team": "\ud300"}}, "can't be sent in a header"),
         ({"extra_headers": {"X-Team": "a\r\nX-Other: b"}}, "can't be sent in a header"),
