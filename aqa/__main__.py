@@ -24,6 +24,15 @@ def main() -> None:
     except AqaError as error:
         _say(str(error))
         sys.exit(error.exit_code)
+    except UnicodeEncodeError as error:  # from standard output
+        if error.encoding.startswith("utf"):
+            raise
+        what = error.object[error.start : error.end]
+        _say(
+            f"standard output is {error.encoding}, which has no {what!r}; set the environment"
+            " variable PYTHONIOENCODING=utf-8"
+        )
+        sys.exit(1)
     except OSError as error:  # from standard output: others are explained where they occur
         if error.errno not in FULL:
             raise

@@ -1,5 +1,6 @@
 """Malformed words on the command line, and interrupts before a command is loaded."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,18 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith("error: can't write to standard output (No space left on")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_output_without_the_letters_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "한국.json").write_text('{"q": {"predicted_answer": "b", "answers": ["b"]}}')
+    done = subprocess.run(
+        [sys.executable, "-m", "aqa", "evaluate", "한국.json", "-q"],
+        cwd=tmp_path, capture_output=True, check=False,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: standard output is latin-1, which has no ")
     assert len(done.stderr.splitlines()) == 1
 
 
