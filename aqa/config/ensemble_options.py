@@ -21,6 +21,7 @@ class EnsembleOptions(BackendOptions):
     # For prediction: more run folders with members' answers to --data (those inside a member's
     # own run folder are found without), and files for members that are files.
     answers: list[str] = Field(default_factory=list)
+    trust_members: bool = False  # allow members' own code (trust_remote_code), and vllm options
     max_cost: float | None = Field(None, gt=0)
     max_tokens_total: int | None = Field(None, ge=1)
 

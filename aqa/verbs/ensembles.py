@@ -14,6 +14,8 @@ from typing import Any
 from aqa.backends import make_reader
 from aqa.backends.base import Remote
 from aqa.backends.ensemble.backend import EnsembleBackend, KeptAnswers, unsure
+from aqa.backends.ensemble.learned import Member
+from aqa.config.backend_options import BackendOptions
 from aqa.config.options import RunConfig
 from aqa.config.shipped import PREFIX
 from aqa.errors import DataError, RunError, UsageError
@@ -22,6 +24,7 @@ from aqa.metrics.votes import Cascade
 from aqa.progress import Progress
 from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
+from aqa.runs.folder import NOT_INHERITED
 from aqa.runs.names import JOURNAL, MEMBERS
 from aqa.spent import CostEstimate, Spent
 from aqa.verbs.existing_answers import ExistingAnswers, different, member_config
@@ -172,13 +175,7 @@ class AskedMembers:
                 " here; add them to its file"
             )
         config = member_config(member)
-        model = config.backend.model
-        was_local = (member.reader or {}).get("reader", {}).get("weights")
-        if was_local and not model.startswith(PREFIX) and not Path(model).exists():
-            raise DataError(
-                f"{member.given}: its model {model} is no longer there; put it back, or predict"
-                " with it and name that run with --set backend.answers='[RUN]'"
-            )
+        _check_usable(member, config.backend, self._options.trust_members)
         changed: dict[str, Any] = {"data": self._config.data, "evidence": self._config.evidence}
         backend = config.backend
         caps = [name for name in ("max_cost", "max_tokens_total") if hasattr(backend, name)]
@@ -191,3 +188,21 @@ class AskedMembers:
         # What members spent before doesn't count when their runs start over.
         counted = self._begun if self._resume.fresh else set(self._learned.needed)
         return sum(map(spent_in, map(self._folder_of, counted - {number})), Spent())
+
+
+def _check_usable(member: Member, options: BackendOptions, is_trusted: bool) -> None:
+    """Raise AqaError if a member's model is gone, or what it runs is nothing the user asked for."""
+    was_local = (member.reader or {}).get("reader", {}).get("weights")
+    if was_local and not options.model.startswith(PREFIX) and not Path(options.model).exists():
+        raise DataError(
+            f"{member.given}: its model {options.model} is no longer there; put it back, or predict"
+            " with it and name that run with --set backend.answers='[RUN]'"
+        )
+    fields = type(options).model_fields
+    for name in fields.keys() & set(NOT_INHERITED):
+        default = fields[name].get_default(call_default_factory=True)
+        if not is_trusted and getattr(options, name) != default:
+            raise UsageError(
+                f"{member.given} sets backend.{name}, by which an ensemble made by others could run"
+                " their programs; if you trust it, add --set backend.trust_members=true"
+            )

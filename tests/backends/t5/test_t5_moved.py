@@ -43,6 +43,17 @@ def test_members_are_found_from_another_folder(
     asked = aqa.predict("ensemble", rows(), model="project/ens", output_dir="out", quiet=True)
     assert len(list(asked)) == len(rows())
 
+    file = project / "ens" / "ensemble.json"
+    safe = file.read_text(encoding="utf-8")
+    code = safe.replace('"trust_remote_code": false', '"trust_remote_code": true')
+    file.write_text(code, encoding="utf-8")
+    with pytest.raises(aqa.AqaError, match=r"member sets backend.trust_remote_code, by which"):
+        aqa.predict("ensemble", rows(), model="project/ens", output_dir="unsafe", quiet=True)
+    trusted = {"backend.trust_members": True}
+    asked = aqa.predict("ensemble", rows(), model="project/ens", settings=trusted, output_dir="new")
+    assert len(list(asked)) == len(rows())
+
+    file.write_text(safe, encoding="utf-8")
     (project / "reader").rename("elsewhere")
     with pytest.raises(aqa.AqaError, match=r"member: its model reader is no longer there; put it"):
         aqa.predict("ensemble", rows(), model="project/ens", output_dir="more", quiet=True)
