@@ -301,7 +301,8 @@ def crowd(open_report: Callable, score: Callable):
     """Nine systems, one with an unbreakable name and with an answer of many lines."""
     said = {"predicted_answer": "Paris " * 500, "confidence": 1}
     names = ["a_reader_whose_name_does_not_end_and_holds_no_space" * 2, *"bcdefghi"]
-    report = score({name: {"q1": said, "q5": said} for name in names}, EXAMPLES)
+    answers = {name: {"q1": said, "q5": said} for name in names}
+    report = score(answers, EXAMPLES, slices=["language"])
     return open_report(report, EXAMPLES, link="#id=q1")
 
 
@@ -325,6 +326,15 @@ def test_nothing_sticks_out_on_a_narrow_window_or_on_paper(crowd, media: str, wi
     if width == 390:
         assert cut_off == []
     assert answer is (media == "screen")  # which scrolls, unlike paper
+
+
+def test_names_are_shown_whole_beside_their_figures(crowd) -> None:
+    """Not only how they begin, which is often the same for all."""
+    cut_off = crowd.run(
+        "return [...document.querySelectorAll('.panel tbody th')].filter("
+        "(head) => head.scrollWidth > head.clientWidth).map((head) => head.textContent)"
+    )
+    assert cut_off == []
 
 
 def test_a_ninth_system_has_a_sign_of_its_own(crowd) -> None:
