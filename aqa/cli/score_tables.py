@@ -1,7 +1,7 @@
 """Show the results of evaluations and trainings on standard output."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from aqa.cli.tables import draw, output, print_json, say
 from aqa.display.console import errors, say_warning
 from aqa.display.terminal import safe_text
 from aqa.errors import RunError
-from aqa.tables import Row, Table, Tone, shown_interval, texts
+from aqa.tables import Row, Table, Tone, texts
 from aqa.tables.forms import to_csv, to_latex, to_markdown
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show_report(report: "Report", forms: Collection[str] = ()) -> None:
     if not forms:
         for table in tables_for_people(report):
             draw(table)
-        for sentence in (*_on_the_judge(report), *describe_findings(report)):
+        for sentence in describe_findings(report):
             say(sentence)
         for signature in report.signatures:
             say(signature, "dim")
@@ -44,42 +44,6 @@ def show_report(report: "Report", forms: Collection[str] = ()) -> None:
             continue
         write, make = FORMS[form], long_table if form == "csv" else wide_table
         print("\n" * bool(number) + safe_text(write(make(report))), end="")  # noqa: T201  (data)
-
-
-def _on_the_judge(report: "Report") -> Iterator[str]:
-    """Yield sentences on the judge's cost and its agreement with itself and with people."""
-    if report.judge is None:
-        return
-    for system in report.systems:
-        name, verdicts = system.name, {} if system.verdicts is None else system.verdicts.to_json()
-        if repeats := verdicts.get("repeats"):
-            scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
-            yield f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
-        if corrected := verdicts.get("corrected"):
-            interval = f"95 %: {shown_interval(corrected['low'], corrected['high'])}"
-            yield (
-                f"{name}: by human verdicts {corrected['value']:.2f} ({interval}), as"
-                f" {corrected['n']} labels tell"
-            )
-    spent, count = report.judge["spent"], report.judge["asked"]
-    cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
-    tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
-    line = f"{count} verdict{'s' * (count != 1)} asked for now; all in {report.judge['folder']}"
-    yield f"{line}: {tokens}, {cost}"
-    if panel := report.judge.get("panel"):
-        yield (
-            f"the judges agree on {_figure(panel, 'agreement', 1)} % of {panel['n']}"
-            f" answer{'s' * (panel['n'] != 1)}; Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
-            f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}"
-        )
-    if labels := report.judge.get("human_labels"):
-        answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
-        line = f"people agree on {labels['agreement']:.1f} % of {answers}"
-        yield f"{line}; Cohen's kappa {_figure(labels, 'kappa')}"
-
-
-def _figure(figures_of: Mapping[str, float], name: str, digits: int = 2) -> str:
-    return f"{figures_of[name]:.{digits}f}" if name in figures_of else "not defined"
 
 
 def show_written(written: Mapping[str, Path], is_for_people: bool) -> None:

@@ -1,10 +1,12 @@
 """The findings of an evaluation in sentences, shown below its tables."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from aqa.evaluation.comparison import Comparison, metric_label
 from aqa.evaluation.results import Report
 from aqa.evaluation.stress import CONFLICT, MISSING, TWO_SOURCES, StressCard
+from aqa.tables import shown_interval
 
 VERDICTS = 12  # differences put in words; beyond that, only those of one score
 SHARES = {
@@ -16,7 +18,10 @@ SHARES = {
 
 
 def describe_findings(report: Report) -> Iterator[str]:
-    """Yield sentences on differences, plans, labels, stress, prompts and contracts."""
+    """Yield sentences on the judge, differences, plans, labels, stress, prompts and contracts."""
+    if report.judge is not None:
+        yield from describe_verdicts(report)
+        yield _cost_of_verdicts(report.judge)
     comparisons = report.comparisons
     if len(comparisons) > VERDICTS and report.disagreement is not None:
         score = report.disagreement.score
@@ -31,6 +36,44 @@ def describe_findings(report: Report) -> Iterator[str]:
     yield from describe_stress(report.stress, report.between_readers)
     yield from map(str, report.prompts.ranked if report.prompts is not None else ())
     yield from map(str, report.silence)
+
+
+def describe_verdicts(report: Report) -> Iterator[str]:
+    """Describe how far a judge agrees with itself, with the rest of its panel and with people."""
+    for system in report.systems:
+        name, verdicts = system.name, {} if system.verdicts is None else system.verdicts.to_json()
+        if repeats := verdicts.get("repeats"):
+            scores = ", ".join(f"{score:.2f}" for score in repeats["scores"])
+            yield f"{name}: repeats {scores}; variance {repeats['variance']:.2f}"
+        if corrected := verdicts.get("corrected"):
+            interval = f"95 %: {shown_interval(corrected['low'], corrected['high'])}"
+            yield (
+                f"{name}: by human verdicts {corrected['value']:.2f} ({interval}), as"
+                f" {corrected['n']} labels tell"
+            )
+    facts = report.judge or {}
+    if panel := facts.get("panel"):
+        yield (
+            f"the judges agree on {_figure(panel, 'agreement', 1)} % of {panel['n']}"
+            f" answer{'s' * (panel['n'] != 1)}; Fleiss' kappa {_figure(panel, 'fleiss_kappa')},"
+            f" Krippendorff's alpha {_figure(panel, 'krippendorff_alpha')}"
+        )
+    if labels := facts.get("human_labels"):
+        answers = f"{labels['n']} labelled answer{'s' * (labels['n'] != 1)}"
+        line = f"the judge and people agree on {labels['agreement']:.1f} % of {answers}"
+        yield f"{line}; Cohen's kappa {_figure(labels, 'kappa')}"
+
+
+def _figure(figures_of: Mapping[str, float], name: str, digits: int = 2) -> str:
+    return f"{figures_of[name]:.{digits}f}" if name in figures_of else "not defined"
+
+
+def _cost_of_verdicts(facts: Mapping[str, Any]) -> str:
+    spent, count = facts["spent"], facts["asked"]
+    cost = f"${spent['usd']:.4f}" if "usd" in spent else "price not known"
+    tokens = f"{spent['input_tokens'] + spent['output_tokens']:,} tokens"
+    line = f"{count} verdict{'s' * (count != 1)} asked for now; all in {facts['folder']}"
+    return f"{line}: {tokens}, {cost}"
 
 
 def verdict(comparison: Comparison) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from aqa.evaluation import tables
 from aqa.evaluation.difference_tables import prompt_tables
-from aqa.evaluation.findings import describe_stress
+from aqa.evaluation.findings import describe_stress, describe_verdicts
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.report import cost, curves, panels
 from aqa.evaluation.report.charts import SERIES
@@ -83,6 +83,8 @@ def _sections(report: Report, costs: Sequence[cost.Cost]) -> dict[str, object]:
         "calibration_curves": curves.calibration_curves(report),
         "calibration_table": tables.calibration_table(report),
         "abstention_table": tables.abstention_table(report),
+        "verdict_tables": list(tables.verdict_tables(report)),
+        "verdict_sentences": list(describe_verdicts(report)),
         "stress_curves": list(curves.stress_curves(report)) if report.stress else [],
         "stress_panels": list(panels.stress_panels(report)),
         "stress_sentences": list(describe_stress(report.stress, report.between_readers)),

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -427,14 +428,20 @@ def test_agreement_with_people(call_aqa: Call, tmp_path: Path, server: Server, k
     files = ["a.json"] if kind == "one system" else ["a.json", "b.json"]
     lines = ["id,label,system", *(f"{key},{label},a" for key, label in labels.items())]
     (tmp_path / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
-    done = call_aqa(*words(server, *files), "--judge-labels", "labels.csv", code=0)
-    found = scored(tmp_path)["judge"]["human_labels"]
+    named = [*words(server, *files), "--judge-labels", "labels.csv"]
+    done = call_aqa(*named, "--report", "report.html", code=0)
+    judge = scored(tmp_path)["judge"]
+    found = judge["human_labels"]
     # Labels: 2 correct, 1 partial, 3 incorrect, 2 unsupported; the judge: 3, 1, 2, 2.
     chance = (2 * 3 + 1 * 1 + 3 * 2 + 2 * 2) / 64
     assert found["n"] == 8
     assert found["agreement"] == pytest.approx(87.5)
     assert found["kappa"] == pytest.approx((7 / 8 - chance) / (1 - chance))
-    assert f"kappa {found['kappa']:.2f}" in done.stdout
+    kappa = f"labelled answers; Cohen's kappa {found['kappa']:.2f}"
+    assert f"the judge and people agree on 87.5 % of 8 {kappa}" in done.stdout
+    report = unescape((tmp_path / "report.html").read_text("utf-8"))
+    assert kappa in report
+    assert judge["folder"] not in report, "whoever reads the report may be on another machine"
 
 
 def test_the_score_is_corrected_by_labels(call_aqa: Call, tmp_path: Path, server: Server) -> None:
