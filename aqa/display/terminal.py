@@ -95,14 +95,15 @@ def _fitted(table: Table, width: int) -> Sequence[int]:
 
     Left to itself, Rich breaks numbers, and cuts off columns.
     """
-    widths, words, numbers = [], [], []
+    widths, words, preferred, numbers = [], [], [], []
     for at, column in enumerate(table.columns):
         texts = [cell_text(row.cells[at]) for row in table.rows]
         widths.append(_longest(str.splitlines, [column.name, *texts]))
         words.append(min(WORD, _longest(str.split, [column.name, *texts])))
         numbers.append(_longest(str.split, texts if column.holds == "figures" else []))
+        preferred.append(max(column.least, numbers[-1]))
     excess = sum(widths) - (width - 3 * len(widths) - 1)  # without lines and padding
-    for least in (list(map(max, words, numbers)), numbers):
+    for least in (list(map(max, words, preferred)), preferred, numbers):
         while excess > 0 and (wide := [at for at, size in enumerate(widths) if size > least[at]]):
             widths[max(wide, key=widths.__getitem__)] -= 1
             excess -= 1

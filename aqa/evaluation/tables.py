@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from aqa.evaluation.difference_tables import difference_tables, slice_comparison_table
 from aqa.evaluation.mistakes import CATEGORIES
 from aqa.evaluation.results import Report, SystemScores
-from aqa.tables import Cell, Figure, Row, Table, figures, shown_interval, texts
+from aqa.tables import Cell, Column, Figure, Row, Table, figures, shown_interval, texts
 
 DISPUTED = 3  # examples in the table
 LONGEST = 200  # characters of an answer in it
@@ -127,8 +127,9 @@ def confidence_table(report: Report) -> Table:
     for system in report.systems:
         if (curve := system.risk_coverage) is not None:
             values = (*map(curve.risk_at, KEPT), curve.aurc, curve.best_aurc)
-            rows.append(Row([system.name, *(Figure(value, 1) for value in values)]))
-    heads = figures(*(f"{share} %" for share in KEPT), "AURC", "at best")
+            shares = (Figure(value, 1) for value in values)
+            rows.append(Row([system.name, curve.confident, *shares]))
+    heads = figures("n", *(f"{share} %" for share in KEPT), "AURC", "at best")
     title = "Wrong (not exact) among the most confident answers"
     return Table([*texts("system"), *heads], rows, title)
 
@@ -191,7 +192,7 @@ def _by_system(
     title: str, rows_are: str, systems: Sequence[SystemScores], rows: Sequence[Row]
 ) -> Table:
     names = figures(*(system.name for system in systems))
-    return Table([*texts(rows_are), *names], rows, title)
+    return Table([Column(rows_are, least=24), *names], rows, title)
 
 
 def _shortened(text: str) -> str:

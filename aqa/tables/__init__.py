@@ -38,10 +38,14 @@ def shown_chance(p: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of figures or texts; `fills` takes the remaining width."""
+    """A column of figures or texts; `least` is its minimum width if there is room for it.
+
+    `fills` takes the remaining width.
+    """
 
     name: str
     holds: Literal["text", "figures"] = "text"
+    least: int = 0
     fills: bool = False
 
 

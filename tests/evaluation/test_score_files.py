@@ -278,7 +278,7 @@ def test_abstention_and_confidence(
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "│ a │ 50.0 of 2 (9.5 to 90.5) │ 100.0 of 1 (20.7 to 100.0) │" in lines
     # Most confident first: right, wrong, right, right.
-    assert "│ a │ 0.0 │ 50.0 │ 33.3 │ 25.0 │ 27.1 │ 6.2 │" in lines
+    assert "│ a │ 4 │ 0.0 │ 50.0 │ 33.3 │ 25.0 │ 27.1 │ 6.2 │" in lines
 
 
 def test_many_systems_in_80_columns(

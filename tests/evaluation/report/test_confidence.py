@@ -26,7 +26,16 @@ def test_figures_of_doubt(score: Callable[..., Report]) -> None:
     (sure,) = confidence_table(report).rows  # the other has no confidences
     # Wrong among the first 1, 2, 3, 4 of right, right, wrong, wrong; no order could be better.
     area = f"{(0 + 0 + 100 / 3 + 50) / 4:.1f}"
-    assert list(map(cell_text, sure.cells)) == ["sure", "0.0", "0.0", "33.3", "50.0", area, area]
+    assert list(map(cell_text, sure.cells)) == [
+        "sure",
+        "4",
+        "0.0",
+        "0.0",
+        "33.3",
+        "50.0",
+        area,
+        area,
+    ]
     drawn = confidence_curves(report)
     assert drawn is not None
     assert "sure: 0.0 % wrong of the surer half, 50.0 % of all" in drawn
@@ -40,6 +49,14 @@ def test_without_confidences_there_is_no_curve(score: Callable[..., Report]) -> 
     report = score({"a": {"q1": "right"}}, EXAMPLES[1:])
     assert confidence_curves(report) is None
     assert confidence_table(report).rows == []
+
+
+def test_how_many_answers_have_a_confidence(score: Callable[..., Report]) -> None:
+    rows = {
+        f"q{n}": {"predicted_answer": "right", "confidence": 0.5 if n else None} for n in (1, 0)
+    }
+    (row,) = confidence_table(score({"a": rows}, EXAMPLES)).rows
+    assert list(map(cell_text, row.cells))[:2] == ["a", "1"]
 
 
 def test_plans_labels_and_contracts_are_told(score: Callable[..., Report], tmp_path: Path) -> None:
