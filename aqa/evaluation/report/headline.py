@@ -47,6 +47,9 @@ def finding(report: Report) -> tuple[str, str]:
     if len(report.systems) == 1:
         return f"{best.name} reaches {value}", details
     if len(pairs) < len(report.systems) - 1:  # systems were compared only with the baseline
+        same = [s.name for s in report.systems if s.scores[name].value == best.scores[name].value]
+        if len(same) > 1:
+            return f"{', '.join(same[:-1])} and {same[-1]} score {side}: {value}", details
         return f"{best.name} scores {side}: {value}", details
     return f"{best.name} answers best: {value}", details
 

@@ -77,6 +77,7 @@ A, B, C = system("a", 60.0), system("b", 64.0), system("c-d", 62.5)
             "b scores highest: 64.0 F1",
             "+4.0 against a (95 %: 3.0 to 5.0)",
         ),
+        (report(A, B, system("d", 64.0)), "b and d score highest: 64.0 F1", ""),
     ],
 )
 def test_the_finding(found: Report, headline: str, margin: str) -> None:
