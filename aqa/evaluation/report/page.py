@@ -55,6 +55,7 @@ def write_report(
         title=title,
         version=__version__,
         report=report,
+        warnings=[_without_folders(warning, report) for warning in report.warnings],
         finding=headline,
         margin=margin,
         colours=SERIES,
@@ -96,6 +97,13 @@ def _sections(report: Report, costs: Sequence[cost.Cost]) -> dict[str, object]:
         "mistake_kinds": panels.mistake_kinds(report),
         "meanings": CATEGORIES,
     }
+
+
+def _without_folders(text: str, report: Report) -> str:
+    """Name files without their folders, which are those of this machine."""
+    for system in report.systems:
+        text = text.replace(system.file, Path(system.file).name)
+    return text
 
 
 def _policy(style: str, script: str) -> str:

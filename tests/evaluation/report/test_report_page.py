@@ -53,6 +53,18 @@ def test_the_same_evaluation_gives_the_same_page(capitals: Report, tmp_path: Pat
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
+def test_no_path_of_this_machine_is_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("x\ny\n", encoding="utf-8")
+    data = [Example(key, "?", (), ("x",)) for key in ("q", "r")]
+    report = evaluate([file], data, Scoring(["em"]), SilentProgress())
+    assert any(str(tmp_path) in warning for warning in report.warnings)
+    write_report(tmp_path / "report.html", report, data)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert '<p class="warning">lines.txt: ' in page
+    assert str(tmp_path) not in page
+
+
 def test_system_names_are_escaped(score: Callable[..., Report], tmp_path: Path) -> None:
     name = "<b>&'\""
     report = score({name: {"q": "x"}, "other": {"q": "y"}}, [Example("q", "?", (), ("x",))])
