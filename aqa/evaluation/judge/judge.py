@@ -23,7 +23,7 @@ from aqa.evaluation.judge.cases import Case, Cases, Judged
 from aqa.metrics.verdicts import Verdict
 from aqa.progress import Progress
 from aqa.prompting.templates import VARIABLES, load_template
-from aqa.records import Prediction, Prompt, StructuredAnswer
+from aqa.records import Prediction, Prompt, StructuredAnswer, Template
 from aqa.runs.files import filled
 from aqa.runs.folder import open_run
 from aqa.runs.journal import Journal, read_lines
@@ -33,6 +33,7 @@ from aqa.spent import CostEstimate
 
 TEMPLATES = {"en": "judge_eng", "ko": "judge_kor"}
 JUDGE_VARIABLES = (*VARIABLES, "references", "answer")
+TAG = re.compile(r"</?\w+>")
 VERB = "judge"  # in the manifest of the judge's folder
 
 
@@ -185,7 +186,7 @@ class Judging:
         for case in cases():
             template = self._templates[case.language]
             references = "\n".join(case.references or template.no_answer[:1])
-            values = {"references": references, "answer": case.answer}
+            values = {"references": references, "answer": _without_tags(case.answer, template)}
             prompt = Prompt(case.id, 0, case.question, case.evidence, template, values=values)
             content = [repeat, [(turn.role, turn.content) for turn in prompt.messages]]
             key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -217,6 +218,12 @@ class Judging:
             for prompt, row in journal.record(reader.generate(prompts), line):
                 recorded[prompt.id] = (prompt.index, _verdict_of(row))
                 bar.advance(1, reader.live())
+
+
+def _without_tags(answer: str, template: Template) -> str:
+    """Write the template's tags in an answer as (tag), since <tag> could end its part."""
+    ours = {tag for turn in template.messages for tag in TAG.findall(turn.content)}
+    return TAG.sub(lambda tag: f"({tag[0][1:-1]})" if tag[0] in ours else tag[0], answer)
 
 
 def _digest(value: Mapping[str, Any]) -> str:
