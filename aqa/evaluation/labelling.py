@@ -26,6 +26,7 @@ from aqa.metrics.statistics.label_sampling import (
 from aqa.metrics.verdicts import VERDICTS
 from aqa.records import Example
 from aqa.runs.files import atomic
+from aqa.tables.forms import in_a_sheet
 
 COLUMNS = (
     BLIND_KEY, "id", "question", "passages", "references", "answer", "label", "probability",
@@ -111,7 +112,7 @@ def write_choice(path: Path, rows: Iterable[Sequence[str | float]]) -> None:
     sheet = StringIO(newline="")
     writer = csv.writer(sheet, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(rows)
+    writer.writerows([in_a_sheet(cell) for cell in row] for row in rows)
     with atomic(path, locked=False) as file:
         file.write(sheet.getvalue().encode("utf-8-sig"))
 

@@ -5,8 +5,9 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from typing import Any
 
-from aqa.tables import Cell, Column, Row, Table, cell_text, plain_value
+from aqa.tables import Column, Row, Table, cell_text, plain_value
 
 _OF_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~&])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -96,11 +97,16 @@ def to_csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
-    writer.writerows([_in_a_sheet(cell) for cell in row.cells] for row in table.rows)
+    writer.writerows([in_a_sheet(plain_value(cell)) for cell in row.cells] for row in table.rows)
     return text.getvalue()
 
 
-def _in_a_sheet(cell: Cell) -> str | int | float | None:
+def in_a_sheet(value: object) -> object:
     """Quote a text that a spreadsheet would run as a formula."""
-    value = plain_value(cell)
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def out_of_a_sheet(value: Any) -> Any:
+    """Return a value as it was before `in_a_sheet`."""
+    is_quoted = isinstance(value, str) and value[:1] == "'" and value[1:].startswith(_FORMULA)
+    return value[1:] if is_quoted else value

@@ -200,6 +200,20 @@ def test_a_sheet_from_a_spreadsheet(call_aqa: Call, tmp_path: Path) -> None:
     assert "people's verdicts" in call_aqa(*judged, "--markdown").stdout
 
 
+def test_a_spreadsheet_runs_no_answer(call_aqa: Call, tmp_path: Path) -> None:
+    for name, opening in (("a", '=HYPERLINK("x")'), ("b", "@")):
+        rows = json.loads((tmp_path / f"{name}.json").read_bytes())
+        for key, row in rows.items():
+            row["predicted_answer"] = opening + row["predicted_answer"] + key
+        changed = {f"-{key}": row for key, row in rows.items()}
+        (tmp_path / f"{name}.json").write_text(json.dumps(changed))
+    path = choose(call_aqa, tmp_path)
+    assert {cell[0] for row in sheet(path) for cell in row.values() if cell}.isdisjoint("=+-@")
+    fill(path, lambda _: "correct")
+    done = call_aqa(*EVALUATE, "--judge-labels", "to_label.csv", "--json", code=0)
+    assert json.loads(done.stdout)["labelled"]["n"] == 30
+
+
 @pytest.mark.parametrize("count", [29, 31])
 def test_all_of_one_sheet_is_labelled(call_aqa: Call, tmp_path: Path, count: int) -> None:
     path = choose(call_aqa, tmp_path)

@@ -11,6 +11,7 @@ from aqa.data.json_stream import read_members
 from aqa.data.rows import read_row_file
 from aqa.errors import DataError
 from aqa.metrics.verdicts import VERDICTS
+from aqa.tables.forms import out_of_a_sheet
 
 LABEL_COLUMNS = ("label", "verdict")
 BLIND_KEY = "blind_key"  # a column that replaces the system, to hide whose answer it is
@@ -108,7 +109,9 @@ def _rows(path: Path) -> Iterator[Row]:
         # Spreadsheets leave empty rows behind.
         rows = read_row_file(path)
         return (
-            row for row in rows if any(str("" if c is None else c).strip() for c in row[1].values())
+            (place, {name: out_of_a_sheet(cell) for name, cell in row.items()})
+            for place, row in rows
+            if any(str("" if cell is None else cell).strip() for cell in row.values())
         )
     return (
         (entry.place, {"id": entry.key, "label": entry.value})
