@@ -79,7 +79,8 @@ def open_text(path: Path, newline: str = "") -> Iterator[io.TextIOWrapper]:
         except UnicodeDecodeError:
             raise _not_utf8(path) from None
         finally:
-            text.detach()
+            if not text.closed:  # as by the garbage collector, for an abandoned generator
+                text.detach()
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:

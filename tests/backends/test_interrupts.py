@@ -18,6 +18,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return shown
 
 
+@pytest.fixture(autouse=True)
+def terminal() -> Iterator[None]:
+    """Tests may run under nohup, which ignores the signal of a closed terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
@@ -73,15 +81,12 @@ def test_of_several_processes_a_second_ctrl_c_at_once_is_the_same(
 def test_a_closed_terminal_asks_unless_nohup_outlives_it(ignored: bool) -> None:
     asked: list[bool] = []
     handler = signal.SIG_IGN if ignored else signal.SIG_DFL
-    before = signal.signal(signal.SIGHUP, handler)
-    try:
-        with stops_at_interrupt(lambda: asked.append(True)):
-            assert (signal.getsignal(signal.SIGHUP) is handler) == ignored
-            send(signal.SIGHUP)
-        assert asked == [True] * (not ignored)
-        assert signal.getsignal(signal.SIGHUP) is handler
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, handler)
+    with stops_at_interrupt(lambda: asked.append(True)):
+        assert (signal.getsignal(signal.SIGHUP) is handler) == ignored
+        send(signal.SIGHUP)
+    assert asked == [True] * (not ignored)
+    assert signal.getsignal(signal.SIGHUP) is handler
 
 
 def test_another_thread_leaves_the_signal_alone() -> None:

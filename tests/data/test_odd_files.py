@@ -9,6 +9,7 @@ import pytest
 
 from aqa.config.in_memory_data import InMemoryData
 from aqa.data import Source, read_examples, survey
+from aqa.data.files import open_text
 from aqa.errors import DataError
 
 ROW = {"id": "1", "question": "q", "context": "c", "answers": ["a"]}
@@ -136,3 +137,10 @@ def test_of_usual_rows_nothing_is_told(tmp_path: Path) -> None:
     ]
     (tmp_path / "f.json").write_text(json.dumps(rows), encoding="utf-8")
     assert survey(Source(str(tmp_path / "f.json"))).notes == ()
+
+
+def test_the_garbage_collector_may_close_a_file_before_its_reader(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(HEADER + TABLE, encoding="utf-8")
+    with open_text(path) as text:
+        text.close()
