@@ -48,8 +48,8 @@ def describe_verdicts(report: Report) -> Iterator[str]:
         if corrected := verdicts.get("corrected"):
             interval = f"95 %: {shown_interval(corrected['low'], corrected['high'])}"
             yield (
-                f"{name}: by human verdicts {corrected['value']:.2f} ({interval}), as"
-                f" {corrected['n']} labels tell"
+                f"{name}: {corrected['value']:.2f} ({interval}) when corrected by"
+                f" {corrected['n']} human verdicts"
             )
     facts = report.judge or {}
     if panel := facts.get("panel"):

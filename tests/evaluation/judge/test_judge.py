@@ -473,7 +473,7 @@ def test_the_score_is_corrected_by_labels(call_aqa: Call, tmp_path: Path, server
     assert system["scores"]["judge"]["value"] == pytest.approx(judged)
     assert found["value"] == pytest.approx(judged - 100 * 8 / 32 * 39 / 40)
     assert found["low"] < found["value"] < found["high"]
-    assert f"a: by human verdicts {found['value']:.2f} (95 %: " in done.stdout
+    assert f"a: {found['value']:.2f} (95 %: " in done.stdout
 
 
 def test_a_panel_of_judges(call_aqa: Call, tmp_path: Path, server: Server) -> None:
