@@ -19,7 +19,7 @@ from aqa.tables import Table, cell_text
 STEERS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-WORD = 12  # the longest word, in columns, that is kept whole where space is short
+WORD = 16  # the longest word, in columns, that is kept whole where space is short
 STYLES: Mapping[str, str] = {
     "strong": "bold",
     "warning": "yellow",
@@ -99,7 +99,8 @@ def _fitted(table: Table, width: int) -> Sequence[int]:
     for at, column in enumerate(table.columns):
         texts = [cell_text(row.cells[at]) for row in table.rows]
         widths.append(_longest(str.splitlines, [column.name, *texts]))
-        words.append(min(WORD, _longest(str.split, [column.name, *texts])))
+        word = _longest(str.split, [column.name, *texts])
+        words.append(word if word <= WORD else WORD // 2)
         numbers.append(_longest(str.split, texts if column.holds == "figures" else []))
         preferred.append(max(column.least, numbers[-1]))
     excess = sum(widths) - (width - 3 * len(widths) - 1)  # without lines and padding

@@ -156,3 +156,15 @@ def test_a_narrow_table_keeps_all_of_its_numbers(width: int) -> None:
     assert any(set(counts) <= parts for parts in printed)
     columns = list(zip(*(line.split("│")[1:-1] for line in lines if "│" in line), strict=True))
     assert "".join("".join(columns[0]).split()) == kind.replace(" ", "")
+
+
+def test_long_names_make_room_for_words() -> None:
+    file = io.StringIO()
+    console = SafeConsole(file)
+    console.width = 50
+    heads = [*texts("condition", "a", "b"), *figures("p (Holm)")]
+    names = [f"llama_3_1_8b-instruct_lora_r16_seed_{n}" for n in "ab"]
+    table = Columns(heads, [Row(["position-middle", *names, "1.0000"])])
+    console.print(rich_table(table, console.width))
+    assert "│ position-middle │" in file.getvalue()
+    assert "│ 1.0000 │" in file.getvalue()
