@@ -37,7 +37,7 @@ from aqa.backends.local.devices import sharded_by, without_gradients
 from aqa.backends.local.reader import LocalReader
 from aqa.backends.local.saving import SavingTrainer
 from aqa.backends.local.sharding import Calls, Lockstep, shard_fsdp
-from aqa.backends.local.training_batches import Batch, Collator, EpochSampler, as_row
+from aqa.backends.local.training_batches import Batch, Collator, EpochSampler, as_row, with_blank
 from aqa.backends.local.training_steps import Reporter
 from aqa.errors import ConfigError, DataError, ModelError, PromptError
 from aqa.processes import is_first_process, process_count, process_rank
@@ -70,7 +70,7 @@ class AnswerTrainer(SavingTrainer):
             model=reader.model,
             args=arguments,
             data_collator=self._collator,
-            train_dataset=rows,
+            train_dataset=rows and with_blank(rows),
             eval_dataset=[],
             callbacks=[
                 *([EarlyStoppingCallback(patience)] if patience else []),
@@ -122,15 +122,15 @@ class AnswerTrainer(SavingTrainer):
         return self._collator.tokens
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> EpochSampler:
-        rows = self.train_dataset
+        rows, processes = self.train_dataset, int(self.args.world_size)
+        at_once = self.args.train_batch_size * processes
         return EpochSampler(
-            rows["length"][:],
-            self.args.train_batch_size
-            * self.options.gradient_accumulation_steps
-            * self.args.world_size,
+            rows["length"][:-1],
+            at_once * self.options.gradient_accumulation_steps,
             self.args.seed,
             self.options.group_by_length,
-            rows["example"][:] if self.options.targets == "random" else None,
+            rows["example"][:-1] if self.options.targets == "random" else None,
+            at_once if processes > 1 else 1,
         )
 
     def compute_loss(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from datasets import Dataset, concatenate_datasets
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
@@ -20,7 +21,8 @@ class EpochSampler(Sampler[int]):
 
     So a resumed run continues in the interrupted run's order, whatever random numbers were drawn in
     between. `grouped` puts rows of similar length into a batch. `examples` holds each row's example
-    number: an epoch then takes one random row per example.
+    number: an epoch then takes one random row per example. An epoch ends with the number of the
+    blank row, as often as needed to make a `multiple`.
     """
 
     def __init__(
@@ -30,12 +32,14 @@ class EpochSampler(Sampler[int]):
         seed: int,
         grouped: bool,
         examples: Sequence[int] | None = None,
+        multiple: int = 1,
     ) -> None:
         self._lengths = list(lengths)
         alike: dict[int, list[int]] = {}
         for row, example in enumerate(range(len(lengths)) if examples is None else examples):
             alike.setdefault(example, []).append(row)
         self._choices = list(alike.values())
+        self._blanks = [len(self._lengths)] * (-len(self._choices) % multiple)
         self._batch_size = batch_size
         self._seed = seed
         self._grouped = grouped
@@ -46,7 +50,7 @@ class EpochSampler(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._choices)
+        return len(self._choices) + len(self._blanks)
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
@@ -56,7 +60,7 @@ class EpochSampler(Sampler[int]):
             order = get_length_grouped_indices(lengths, self._batch_size, generator=generator)
         else:
             order = torch.randperm(len(rows), generator=generator).tolist()
-        return iter([rows[index] for index in order])
+        return iter([*(rows[index] for index in order), *self._blanks])
 
     @staticmethod
     def _draw(rows: Sequence[int], generator: torch.Generator) -> int:
@@ -115,6 +119,15 @@ class PackingCollator(Collator):
             "labels": labels[None],
             "label_positions": learnt,
         }
+
+
+def with_blank(rows: Dataset) -> Dataset:
+    """Append a row without labels, which completes the last batches of several processes.
+
+    accelerate would complete them with rows from the epoch's start, learnt twice.
+    """
+    row = {**as_row(Encoding((0, 0), part_lengths=(2,))), "example": -1}
+    return concatenate_datasets([rows, Dataset.from_list([row], features=rows.features)])
 
 
 def as_row(encoding: Encoding) -> dict[str, Any]:

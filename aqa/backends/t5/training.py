@@ -68,7 +68,7 @@ class Seq2SeqCollator(Collator):
             parts += [list(islice(ids, length)) for length in row["part_lengths"]]
             self.tokens += row["length"]
         ids, mask = pad_right(parts)
-        targets = [row["input_ids"][row["prompt_length"] :] for row in rows]
+        targets = [row["input_ids"][row["prompt_length"] :] or [IGNORED] for row in rows]
         labels, _ = pad_right(targets, filling=IGNORED)
         counts = torch.tensor([len(row["part_lengths"]) for row in rows])
         return {"input_ids": ids, "attention_mask": mask, "part_counts": counts, "labels": labels}

@@ -45,6 +45,15 @@ def test_every_row_comes_once(lengths: list[int], size: int, epoch: int, grouped
     assert sorted(sampler) == list(range(len(lengths)))
 
 
+@given(st.integers(1, 30), st.sampled_from([1, 2, 3, 8]), st.booleans())
+def test_blank_rows_complete_an_epoch(rows: int, multiple: int, grouped: bool) -> None:
+    sampler = EpochSampler(LENGTHS[:rows], 4, 0, grouped, multiple=multiple)
+    order = list(sampler)
+    assert sorted(order[:rows]) == list(range(rows))
+    assert set(order[rows:]) <= {rows}
+    assert len(order) == len(sampler) == -(-rows // multiple) * multiple
+
+
 def padded_share(rows: list[int]) -> float:
     batches = [[LENGTHS[row] for row in rows[start : start + 8]] for start in range(0, 400, 8)]
     padded = sum(len(batch) * max(batch) for batch in batches)
