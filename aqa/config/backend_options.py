@@ -149,7 +149,7 @@ class LlamaQloraOptions(LocalModelOptions):
             reasons |= {f"backend.{n}": reason for n in names}
         if self.engine == "transformers":
             return {**reasons, "backend.vllm": "it needs backend.engine = vllm"}
-        reason = "vLLM has its own way; see backend.vllm"
+        reason = "vLLM has its own way (backend.engine); see backend.vllm"
         others = ("dequantize_on_cpu", "attn_implementation", "device_map", "max_memory")
         unused = [f"backend.{n}" for n in others]
         reasons |= dict.fromkeys([*unused, "generation.batch_tokens"], reason)

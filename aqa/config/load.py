@@ -5,7 +5,8 @@ predecessor's keys are accepted, see `legacy`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from aqa.config.validation_errors import explain
 from aqa.errors import ConfigError, UsageError
 from aqa.processes import process_count
 from aqa.syntax import json_fault, yaml_fault
+
+KEY = re.compile(r"\w+(?:\.\w+)+")
 
 
 def read_config(path: Path) -> RawConfig:
@@ -190,9 +193,9 @@ def build_config(
         config = RunConfig.model_validate({**merged, "backend": checked})
     except ValidationError as error:
         raise explain(error, options) from error
-    check_idle(config, values)
-    last = layers[-1] if layers else {}
-    config.note_asked(keys_of(values), (*keys_of(inherited), *keys_of(last)))
+    called = frozenset(keys_of(layers[-1] if layers else {}))
+    check_idle(config, values, called)
+    config.note_asked(keys_of(values), (*keys_of(inherited), *called))
     return config
 
 
@@ -233,15 +236,19 @@ def _kind(value: object) -> str:
     return names.get(type(value).__name__, type(value).__name__)
 
 
-def check_idle(config: RunConfig, values: RawConfig) -> None:
-    """Raise ConfigError if a given option would have no effect."""
+def check_idle(config: RunConfig, values: RawConfig, called: Set[str]) -> None:
+    """Raise ConfigError if a given option would have no effect.
+
+    The keys `called` may switch off what a config file sets: those that the reason names.
+    """
     sections = [part for _, part in (*config, *config.evidence) if isinstance(part, Section)]
     idle = {key: reason for section in sections for key, reason in section.idle().items()}
     if config.workers.count > 1 or process_count() > 1:
         idle.pop("generation.window", None)  # how many prompts a process takes at a time
     for key in keys_of(values):
         for name, reason in idle.items():
-            if key == name or key.startswith(f"{name}."):
+            switched_off = key not in called and called & frozenset(KEY.findall(reason))
+            if (key == name or key.startswith(f"{name}.")) and not switched_off:
                 value, default = _value_and_default(config, key)
                 if value != default:
                     text = f"config key {key} = {value!r} has no effect: {reason}"

@@ -147,11 +147,19 @@ class TrainingOptions(Section):
         return value
 
     def idle(self) -> Mapping[str, str]:
-        """Options for other schedules; see `Section.idle`."""
-        if self.lr_scheduler_type != "constant" or not self.warmup_steps:
-            return {}
-        reason = "it needs another training.lr_scheduler_type, such as constant_with_warmup"
-        return {"training.warmup_steps": reason}
+        """Options for other schedules and evaluations; see `Section.idle`."""
+        reasons = {}
+        if self.lr_scheduler_type == "constant" and self.warmup_steps:
+            reason = "it needs another training.lr_scheduler_type, such as constant_with_warmup"
+            reasons["training.warmup_steps"] = reason
+        if self.eval_strategy != "steps":
+            reasons["training.eval_steps"] = "it needs training.eval_strategy = steps"
+        if self.eval_strategy == "no":
+            reason = "it needs training.eval_strategy = epoch or steps"
+            reasons |= dict.fromkeys(
+                ("training.eval_limit", "training.metric_for_best_model"), reason
+            )
+        return reasons
 
 
 class GenerationOptions(Section):

@@ -55,12 +55,16 @@ def build(backend: str, *settings: str, inherited: Any = None) -> RunConfig:
         ("gpt4", "data.dev_split=test", "data.dev_path=x.jsonl"),
         ("llama", "data.dev_limit=9", "data.dev_path=x.jsonl"),
         ("llama", "training.warmup_steps=5", "training.lr_scheduler_type=cosine"),
+        ("llama", "training.eval_steps=50", "training.eval_strategy=steps"),
+        ("t5", "training.eval_limit=9", "training.eval_strategy=epoch"),
+        ("t5", "training.metric_for_best_model=loss", "training.eval_strategy=steps"),
     ],
 )
 def test_what_has_no_effect_is_refused(backend: str, idle: str, beside: str | None) -> None:
     key, _ = idle.split("=")
     off = ["backend.quantization=none"] if "bnb" in idle else []
     off += ["training.lr_scheduler_type=constant"] if "warmup" in idle else []
+    off += ["training.eval_strategy=no"] if "limit" in idle or "metric" in idle else []
     with pytest.raises(ConfigError, match=rf"^config key {key} = .* has no effect: \w"):
         build(backend, *off, idle)
     if beside is not None:
@@ -85,6 +89,29 @@ def test_azure_has_no_organization() -> None:
 
 def test_a_default_may_be_written_out() -> None:
     build("gpt4", "generation.window=512", "generation.top_p=1.0", "training.max_steps=-1")
+
+
+@pytest.mark.parametrize(
+    ("of_file", "of_call"),
+    [
+        (("training={eval_strategy: steps, eval_steps: 50}",), "training.eval_strategy=epoch"),
+        (("generation={temperature: 0.7, top_p: 0.9}",), "generation.temperature=0"),
+        (("generation.batch_tokens=9000",), "backend.engine=vllm"),
+    ],
+)
+def test_a_call_may_switch_off_what_a_file_sets(of_file: tuple[str, ...], of_call: str) -> None:
+    options, model = find_backend("llama").Options, layer("backend.model=some/llama")
+    assert build_config(options, [{**model, **layer(*of_file)}, layer(of_call)])
+    with pytest.raises(ConfigError, match="has no effect"):
+        build_config(options, [model, layer(*of_file, of_call)])
+
+
+def test_what_a_file_sets_in_vain_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"training.eval_steps = 50 has no effect"):
+        build_config(
+            find_backend("llama").Options,
+            [layer("backend.model=some/llama", "training.eval_steps=50"), layer("seed=7")],
+        )
 
 
 def test_what_a_run_was_trained_with_is_no_wish() -> None:
