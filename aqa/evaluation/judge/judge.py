@@ -20,7 +20,7 @@ from aqa.config.load import as_raw
 from aqa.config.options import RunConfig
 from aqa.errors import ConfigError, PromptError
 from aqa.evaluation.judge.cases import Case, Cases, Judged
-from aqa.metrics.verdicts import Verdict
+from aqa.metrics.verdicts import VERDICTS, Verdict
 from aqa.progress import Progress
 from aqa.prompting.templates import VARIABLES, load_template
 from aqa.records import Prediction, Prompt, StructuredAnswer, Template
@@ -51,7 +51,8 @@ class JudgeVerdict(BaseModel):
 
 def _plain(verdict: str) -> str:
     """Normalise a verdict, since servers that ignore the schema write "**Partially correct**."."""
-    return re.sub(r"[\W_]+", "_", verdict.lower()).strip("_")
+    plain = re.sub(r"[\W_]+", "_", verdict.lower()).strip("_")
+    return plain if plain in VERDICTS else verdict
 
 
 VERDICT = ResponseSchema.of("verdict", JudgeVerdict, lambda value: StructuredAnswer(value.verdict))
