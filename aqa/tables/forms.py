@@ -10,7 +10,7 @@ from typing import Any
 from aqa.tables import Column, Row, Table, cell_text, plain_value
 
 _OF_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#~&])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.,]+\Z)")
 _OF_LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -103,10 +103,10 @@ def to_csv(table: Table) -> str:
 
 def in_a_sheet(value: object) -> object:
     """Quote a text that a spreadsheet would run as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def out_of_a_sheet(value: Any) -> Any:
     """Return a value as it was before `in_a_sheet`."""
-    is_quoted = isinstance(value, str) and value[:1] == "'" and value[1:].startswith(_FORMULA)
+    is_quoted = isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value, 1)
     return value[1:] if is_quoted else value

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from aqa.display.terminal import rich_table
 from aqa.tables import Figure, Row, Table, figures, texts
-from aqa.tables.forms import to_csv, to_html, to_latex, to_markdown
+from aqa.tables.forms import in_a_sheet, out_of_a_sheet, to_csv, to_html, to_latex, to_markdown
 
 NAME = '=a|b_<script>"&'
 THIRD = 100 / 3
@@ -28,6 +28,23 @@ def test_csv_is_unrounded_and_runs_nothing() -> None:
     assert head == ["system", "f1", "gain", "n"]
     assert first == [f"'{NAME}", str(THIRD), str(THIRD), "1000"]
     assert second == ["b\nc", "", "-0.04", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("-5", "-5"),
+        ("+1,000.5", "+1,000.5"),
+        ("-2+3", "'-2+3"),
+        ("+82 10", "'+82 10"),
+        ("@x", "'@x"),
+        ("'-x", "'-x"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_a_number_is_no_formula(text: str, written: str) -> None:
+    assert in_a_sheet(text) == written
+    assert written == text or out_of_a_sheet(written) == text
 
 
 def test_markdown() -> None:
