@@ -17,7 +17,7 @@ let drawn = new Map(); // position in `view` -> its element
 
 const SHOWN = {
   all: ["all examples", () => true],
-  disagree: ["systems disagree", (index) => exact[index] > 0 && exact[index] < systems.length],
+  disagree: ["some exact, some not", (index) => exact[index] > 0 && exact[index] < systems.length],
   right: ["all exact", (index) => exact[index] === systems.length],
   wrong: ["none exact", (index) => exact[index] === 0],
 };
