@@ -39,28 +39,31 @@ def learn_turn(template: ChatTemplate | None) -> AssistantTurn:
     if template is None:
         return AssistantTurn()
     user = [{"role": "user", "content": "?"}]
-    padded = f"  {PROBE}  "
     opened = template.render(user, opens_answer=True)
     opening = opened.rpartition("?")[2]
     thought = next((end for start, end in THOUGHTS if opened.rstrip().endswith(start)), "")
-    try:
-        chat = template.render([*user, {"role": "assistant", "content": padded}], False)
-    except ModelError:
-        chat = ""
-    for content in (padded, PROBE):
-        index = chat.rfind(content)
-        if index >= 0:
-            head = _head(opened, chat[:index], thought)
-            tail = chat[index + len(content) :]
-            return AssistantTurn(head, tail, content is PROBE, thought, opening=opening)
-    head = CLOSING.format(thought) if thought else ""
-    return AssistantTurn(head, thought=thought, is_known=False, opening=opening)
+
+    def answered(content: str) -> str:
+        try:
+            return template.render([*user, {"role": "assistant", "content": content}], False)
+        except ModelError:
+            return ""
+
+    padded = f"  {PROBE}  "
+    before, written, tail = answered(PROBE).rpartition(PROBE)
+    if not written:
+        head = CLOSING.format(thought) if thought else ""
+        return AssistantTurn(head, thought=thought, is_known=False, opening=opening)
+    trims = padded not in answered(padded)
+    return AssistantTurn(_head(opened, before, thought), tail, trims, thought, opening=opening)
 
 
 def _head(opened: str, before: str, thought: str) -> str:
-    if before.startswith(opened):
-        return before[len(opened) :]
-    return CLOSING.format(thought) if thought else ""  # the template removes earlier thoughts
+    closing = CLOSING.format(thought) if thought else ""
+    if not before.startswith(opened):
+        return closing  # the template removes earlier thoughts
+    head = before[len(opened) :]
+    return head if thought in head else closing + head
 
 
 def index_after(ids: Sequence[int], marks: Sequence[int]) -> int:

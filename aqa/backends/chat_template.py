@@ -39,11 +39,24 @@ class ChatEncoder:
         prompt_ids = tuple(self._read(prompt.messages_with(self.names.hide)))
         if prompt.target is None:
             return Encoding(prompt_ids)
-        ids = self._ids_after_opening(self.turn.around(self.names.hide(prompt.target)))
+        return Encoding(prompt_ids, self._answer_ids(self.names.hide(prompt.target)))
+
+    def _answer_ids(self, answer: str) -> tuple[int, ...]:
+        ids = self._ids_after_opening(self.turn.around(answer))
         ends = [index for index, token in enumerate(ids) if token in self.end_token_ids]
         if not ends:  # the end of turn is missing, or is not a token
-            return Encoding(prompt_ids, (*ids, self.end_token_ids[0]))
-        return Encoding(prompt_ids, tuple(ids[: ends[0] + 1]))
+            return (*ids, self.end_token_ids[0])
+        return tuple(ids[: ends[0] + 1])
+
+    def check_reads_answers(self) -> None:
+        """Raise ModelError if what is learnt from an answer would not be read as this answer."""
+        learnt, probe = self._answer_ids(PROBE), self.tokenizer.decode(self.names.ids(PROBE))
+        if (self.written.answer(learnt[:-1]) or "").strip() != probe.strip():
+            raise ModelError(
+                f"{self.tokenizer.name_or_path}: answers can't be told apart from what its chat"
+                f" template writes around them ({self.tokenizer.decode(learnt)!r}); use another"
+                " chat_template.jinja"
+            )
 
     def _ids_after_opening(self, text: str) -> list[int]:
         """Tokenize a text as the rest of a chat: at its start, SentencePiece adds a space."""

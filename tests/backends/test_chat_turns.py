@@ -52,6 +52,15 @@ EMPTY_THOUGHT = TURNS.replace(
     "{{ turn.content }}",
     "{% if turn.role == 'assistant' %}{{ '<think>\n\n</think>\n\n' }}{% endif %}{{ turn.content }}",
 )
+ANSWER_IN_THOUGHT = THINKS.replace(  # like Nemotron Nano 2, which continues an open thought
+    "{{ turn.content }}", "{% if turn.role == 'assistant' %}<think>\n{% endif %}{{ turn.content }}"
+)
+LEFT_TRIMMED = TURNS.replace("turn.content", "turn.content.lstrip()")  # like Bielik 3
+RIGHT_TRIMMED = TURNS.replace("turn.content", "turn.content.rstrip()")
+CLOSED_BEFORE = TURNS.replace(  # like Kimi K3: one token closes a thought and an answer
+    "{{ turn.content }}",
+    "{% if turn.role == 'assistant' %}{{ '<think><|eot_id|>' }}{% endif %}{{ turn.content }}",
+)
 SWITCH = TURNS.replace(
     f"{OPENING}{{% endif %}}",
     f"{OPENING}{{% if enable_thinking is defined and not enable_thinking %}}"
@@ -98,6 +107,9 @@ def prompt_of(question: str, target: str | None = None, passage: str = "Rain.") 
         (PARTS, "Ostry<|eot_id|>"),
         (THINKS, "\n</think>\n\nOstry<|eot_id|>"),
         (EMPTY_THOUGHT, "<think>\n\n</think>\n\nOstry<|eot_id|>"),
+        (ANSWER_IN_THOUGHT, "\n</think>\n\nOstry<|eot_id|>"),
+        (LEFT_TRIMMED, "Ostry<|eot_id|>"),
+        (RIGHT_TRIMMED, "Ostry<|eot_id|>"),
         (BRACKETS, " Ostry<|eot_id|>"),
         (FULL_STOP, "Ostry.\n<|eot_id|>"),
         (None, "Ostry<|eot_id|>"),
@@ -114,6 +126,14 @@ def test_labels_are_the_answer_as_the_template_writes_it(
     found = made.written.answer(written)
     assert found is not None
     assert found.strip() == "Ostry"
+
+
+def test_an_answer_that_could_not_be_read_back_is_not_learnt(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(CLOSED_BEFORE)
+    assert encoder(CLOSED_BEFORE, tokenizer).count(prompt_of("Where?").messages)  # as for an API
+    reader = make_reader(save_tiny(tmp_path / "model", tokenizer))
+    with pytest.raises(ModelError, match=r"answers can't be told apart .*<think><\|eot_id\|>"):
+        reader.check()
 
 
 def test_a_template_that_requires_a_system_message_gets_one() -> None:

@@ -88,7 +88,9 @@ class LlamaQloraBackend(LocalReader[LlamaQloraOptions]):
     @cached_property
     def _encoder(self) -> ChatEncoder:
         tokenizer, generation_end = load_tokenizer(self.files, self.options)
-        return make_chat_encoder(tokenizer, generation_end, self._progress.note, self.options)
+        encoder = make_chat_encoder(tokenizer, generation_end, self._progress.note, self.options)
+        encoder.check_reads_answers()
+        return encoder
 
     @property
     def _tokenizer(self) -> Any:
