@@ -101,13 +101,13 @@ class Gpt4Backend(Remote[Gpt4Options]):
     def __enter__(self) -> Self:
         # Failures here also close the loop: no process ends with a waiting thread.
         with ExitStack() as opened:
+            self._service.cache = open_cache(self.options, opened)
             self._loop = opened.enter_context(running_loop())
             self._asker = self._wait(self._make())
             for record in (self._spending, self._samples):
                 if record:
                     opened.callback(record.close)
             opened.callback(lambda: self._wait(self._close()))
-            self._service.cache = open_cache(self.options, opened)
             self._open = opened.pop_all()
         return self
 

@@ -3,7 +3,10 @@
 import json
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from aqa.prompting.build import Inputs
 from aqa.prompting.templates import load_template
 from aqa.records import Prediction
 from aqa.runs.folder import read_manifest
+from aqa.runs.journal import Journal
 from aqa.spent import Spent
 from aqa.verbs.predict import Resume, dry_run
 
@@ -270,6 +274,32 @@ def put_and_find(path: Path, process: int) -> None:
         assert found is not None
         assert (found.id, found.raw, found.spent) == ("y", f"서울 {key!r}", None)
     os._exit(0)  # without closing, as if killed
+
+
+def test_what_arrives_while_a_run_ends_meets_no_closed_cache(
+    tmp_path: Path, server: Server, kept: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite may crash the process if one thread closes a database that another uses."""
+    close, append, is_closed = ResponseCache.close, Journal.append, Event()
+
+    def close_first(cache: ResponseCache) -> None:
+        close(cache)
+        is_closed.set()
+        sleep(0.3)  # answers arrive, if any are still awaited
+
+    def append_one(journal: Journal, index: int, row: Mapping[str, Any]) -> None:
+        if journal.counts(8)[0]:
+            raise RunError("the disk is full")
+        append(journal, index, row)
+
+    monkeypatch.setattr(ResponseCache, "close", close_first)
+    monkeypatch.setattr(Journal, "append", append_one)
+    held = Fault(until=is_closed.is_set)
+    server.script = lambda number, body: held if number > 1 else None
+    notes: list[str] = []
+    with pytest.raises(RunError, match="full"):
+        run(configured(tmp_path, server, 8, **kept), tmp_path / "out", notes=notes)
+    assert not [note for note in notes if "cache" in note]
 
 
 @pytest.mark.slow
