@@ -1,5 +1,6 @@
 """HTTP clients that read replies only up to a maximum size."""
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx2
@@ -70,7 +71,8 @@ class BoundedAioHttpClient(BoundedClient, DefaultAioHttpClient):
                 case aiohttp.ClientProxyConnectionError():
                     raise httpx2.ProxyError("it is not there", request=request) from error
                 case aiohttp.ClientHttpProxyError():
-                    reason = f"it answers {cause.status}"
+                    needs_login = cause.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+                    reason = "it requires a login" if needs_login else f"it answers {cause.status}"
                     raise httpx2.ProxyError(reason, request=request) from error
                 case aiohttp.ClientConnectorError() | aiohttp.ServerTimeoutError():
                     raise

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 from aqa.backends.openai_api.access import Access
 from aqa.config.backend_options import Gpt4Options
@@ -20,6 +20,8 @@ UNSENT: dict[type[OSError], str] = {
     socket.gaierror: " (there is no such host)",
     ConnectionRefusedError: " (nothing listens there)",
 }
+BY_PROXY = " through the proxy that the environment names"
+OF_AN_ISSUER = {2, 18, 19, 20, 21}  # OpenSSL's codes of certificates whose issuer is not known
 
 
 def open_client(access: Access, options: Gpt4Options) -> Any:
@@ -97,6 +99,8 @@ def _transport(access: Access, options: Gpt4Options) -> Any:
         raise MissingExtraError("socksio", "socks")
     plain = by_socks or find_spec("aiohttp") is None
     try:
+        for proxy in getproxies().values():
+            urlsplit(proxy).port  # noqa: B018  (raises for an invalid one)
         return (BoundedHttpxClient if plain else BoundedAioHttpClient)(**arguments)
     except OSError as error:
         raise ConfigError(
@@ -110,7 +114,7 @@ def _transport(access: Access, options: Gpt4Options) -> Any:
         ) from error
 
 
-def why_unreachable(error: BaseException) -> str | None:
+def why_unreachable(error: BaseException, access: Access) -> str | None:
     """Explain why nothing was sent, perhaps as ""; None if something may have been.
 
     The reason comes from the operating system, TLS or a proxy. aiohttp's transport also raises
@@ -126,23 +130,33 @@ def why_unreachable(error: BaseException) -> str | None:
         return None
     cause: BaseException | None = error
     while cause is not None:
-        if reason := _explained(cause):
+        if reason := _explained(cause, access):
             return reason
         cause = cause.__cause__ or cause.__context__
     return ""
 
 
-def _explained(cause: BaseException) -> str:
+def _explained(cause: BaseException, access: Access) -> str:
     import httpx2
 
     if isinstance(cause, httpx2.ProxyError):
-        return f" through the proxy that the environment names: {cause}"
+        return f"{BY_PROXY}: {cause}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         # aiohttp's error is one too, but wraps the one from TLS.
         inner = getattr(cause, "certificate_error", cause)
-        reason = getattr(inner, "verify_message", None) or inner
+        reason = str(getattr(inner, "verify_message", None) or inner).rstrip(".")
+        if getattr(inner, "verify_code", None) not in OF_AN_ISSUER:
+            return f" (its certificate is not trusted: {reason})"
         return (
             f" (its certificate is not trusted: {reason}; if your own authority signed it, name the"
             " authority's file in SSL_CERT_FILE)"
         )
-    return next((words for kind, words in UNSENT.items() if isinstance(cause, kind)), "")
+    reason = next((words for kind, words in UNSENT.items() if isinstance(cause, kind)), "")
+    is_of_proxy = reason and not isinstance(cause, ssl.SSLError) and _has_proxy(access)
+    return f"{BY_PROXY}{reason}" if is_of_proxy else reason
+
+
+def _has_proxy(access: Access) -> bool:
+    parts, proxies = urlsplit(access.url), getproxies()
+    named = not access.is_local and (parts.scheme in proxies or "all" in proxies)
+    return named and not proxy_bypass(parts.hostname or "")

@@ -112,7 +112,7 @@ def classify(error: Exception, access: Access) -> Failure | None:
 
     from aqa.backends.openai_api.client import LARGEST, TooLargeError
 
-    if (why := why_unreachable(error)) is not None:
+    if (why := why_unreachable(error, access)) is not None:
         return Failure("unreachable", f"no connection to {access.url}{why}")
     if isinstance(error, TooLargeError) or isinstance(error.__cause__, TooLargeError):
         message = f"the server's answer is larger than {LARGEST >> 20} MiB, so it was not read"

@@ -98,7 +98,9 @@ def test_what_is_for_this_machine_passes_no_proxy(
         assert (server.requests, proxy.connections) == (2, 0)
 
 
-@pytest.mark.parametrize(("there", "told"), [(True, "it answers 407"), (False, "it is not there")])
+@pytest.mark.parametrize(
+    ("there", "told"), [(True, "it requires a login"), (False, "it is not there")]
+)
 def test_a_proxy_that_is_to_blame_is_named(
     tmp_path: Path, server: Server, there: bool, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +111,17 @@ def test_a_proxy_that_is_to_blame_is_named(
     through(place, monkeypatch)
     server.url = "https://api.example.com/v1"
     with pytest.raises(ModelError, match=f"proxy that the environment names: {told}"):
+        run(configured(tmp_path, server, 2), tmp_path / "out")
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:99999", "socks5://127.0.0.1:port"])
+def test_a_proxy_with_an_impossible_port_is_refused(
+    proxy: str, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    through(proxy, monkeypatch)
+    server.url = "https://api.example.com/v1"
+    with pytest.raises(ConfigError, match="write it as http://HOST:PORT"):
         run(configured(tmp_path, server, 2), tmp_path / "out")
 
 

@@ -1,15 +1,19 @@
 """Local addresses, certificates, SOCKS proxies, and invalid header values."""
 
+import socket
+import ssl
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 from fault_server import Server, serving
 from gpt4_runs import KEY, configured, run
 from socks_proxy import leading
 from untrusted_server import serving_untrusted
 
-from aqa.backends.openai_api.access import find_access
+from aqa.backends.openai_api.access import Access, find_access
+from aqa.backends.openai_api.connection import why_unreachable
 from aqa.config.backend_options import Gpt4Options
 from aqa.errors import ConfigError, MissingExtraError, ModelError
 from aqa.runs.folder import read_manifest
@@ -108,6 +112,48 @@ def test_a_certificate_that_nobody_signed(
             run(config, tmp_path / "out")
     spent = read_manifest(tmp_path / "out")["served"]["spent"]
     assert (spent["input_tokens"], spent["usd"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "told"),
+    [
+        (18, "self-signed certificate", "self-signed certificate; if your own authority"),
+        (10, "certificate has expired", "certificate has expired)"),
+        (62, "Hostname mismatch.", "Hostname mismatch)"),
+    ],
+)
+def test_an_authority_is_asked_for_only_if_it_is_missing(code: int, reason: str, told: str) -> None:
+    failed = ssl.SSLCertVerificationError(1, reason)
+    failed.verify_code, failed.verify_message = code, reason
+    why = why_unreachable(unsent(failed), Access("https://localhost/v1", True, KEY))
+    assert why is not None
+    assert why.startswith(f" (its certificate is not trusted: {told}")
+
+
+def unsent(cause: OSError) -> Exception:
+    """The client's error for a request that was not sent for this cause."""
+    error, error.__cause__ = RuntimeError(), httpx2.ConnectError("")
+    error.__cause__.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (socket.gaierror(), "(there is no such host)"),
+        (ConnectionRefusedError(), "(nothing listens"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_that_is_not_there_is_not_taken_for_the_server(
+    cause: OSError, reason: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access("https://api.example.com/v1", False, KEY)
+    through = f" through the proxy that the environment names {reason}"
+    monkeypatch.setenv(variable, "socks5://proxy:1080")
+    assert str(why_unreachable(unsent(cause), access)).startswith(through)
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    assert str(why_unreachable(unsent(cause), access)).startswith(f" {reason}")
 
 
 # Through a SOCKS proxy.
