@@ -215,7 +215,8 @@ class Run:
             status = "failed"
             if isinstance(error, KeyboardInterrupt | GeneratorExit | StoppedError):
                 status = "stopped" if isinstance(error, StoppedError) else "interrupted"
-            self.update({"status": status, **facts()})
+            with contextlib.suppress(OSError, RunError):  # the first error is the one to report
+                self.update({"status": status, **facts()})
             raise
 
 

@@ -1,6 +1,8 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from errno import ENOENT
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from aqa.backends.openai_api.samples import SampleRecord
 from aqa.errors import RunError
 from aqa.runs.files import hash_files, write_json
 from aqa.runs.folder import (
+    Run,
     check_begun,
     check_previous,
     command_line,
@@ -156,6 +159,32 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         other.kill()
     with open_run(tmp_path, "predict") as run:  # released by the system
         assert run.previous == {}
+
+
+def no_facts() -> dict[str, str]:
+    return {}
+
+
+def no_journal() -> dict[str, str]:
+    raise FileNotFoundError(ENOENT, "No such file", "out/predictions.jsonl")
+
+
+def end_without_folder(run: Run, facts: Callable[[], dict[str, str]], error: BaseException) -> None:
+    with run.recording(facts):
+        shutil.rmtree(run.folder)
+        raise error
+
+
+@pytest.mark.parametrize("facts", [no_facts, no_journal])
+@pytest.mark.parametrize("error", [RunError("the journal was removed"), KeyboardInterrupt()])
+def test_what_ended_a_run_is_told_even_if_it_can_not_be_recorded(
+    error: BaseException, facts: Callable[[], dict[str, str]], tmp_path: Path
+) -> None:
+    with open_run(tmp_path / "out", "predict") as run:
+        run.start({})
+        with pytest.raises(type(error)) as told:
+            end_without_folder(run, facts, error)
+    assert told.value is error
 
 
 def test_the_manifest(tmp_path: Path) -> None:
