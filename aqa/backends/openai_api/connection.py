@@ -1,6 +1,7 @@
 """Open the client for an API, with proxies and certificates, and explain failed connections."""
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -151,9 +152,20 @@ def _explained(cause: BaseException, access: Access) -> str:
             f" (its certificate is not trusted: {reason}; if your own authority signed it, name the"
             " authority's file in SSL_CERT_FILE)"
         )
-    reason = next((words for kind, words in UNSENT.items() if isinstance(cause, kind)), "")
+    reason = _of_system(cause)
     is_of_proxy = reason and not isinstance(cause, ssl.SSLError) and _has_proxy(access)
     return f"{BY_PROXY}{reason}" if is_of_proxy else reason
+
+
+def _of_system(cause: BaseException) -> str:
+    if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN:
+        return " (no names of hosts can be looked up; is there a network?)"
+    if words := next((words for kind, words in UNSENT.items() if isinstance(cause, kind)), ""):
+        return words
+    # The errors of libraries have numbers of their own, or the same as their causes.
+    if isinstance(cause, OSError) and cause.errno and type(cause).__module__ == "builtins":
+        return f" ({os.strerror(cause.errno)})"
+    return ""
 
 
 def _has_proxy(access: Access) -> bool:

@@ -1,12 +1,17 @@
 """Local addresses, certificates, SOCKS proxies, and invalid header values."""
 
+import os
 import socket
 import ssl
 import sys
+from errno import EHOSTUNREACH, EMFILE
+from itertools import pairwise
 from pathlib import Path
 
+import aiohttp
 import httpx2
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from fault_server import Server, serving
 from gpt4_runs import KEY, configured, run
 from socks_proxy import leading
@@ -130,11 +135,29 @@ def test_an_authority_is_asked_for_only_if_it_is_missing(code: int, reason: str,
     assert why.startswith(f" (its certificate is not trusted: {told}")
 
 
-def unsent(cause: OSError) -> Exception:
-    """The client's error for a request that was not sent for this cause."""
-    error, error.__cause__ = RuntimeError(), httpx2.ConnectError("")
-    error.__cause__.__cause__ = cause
-    return error
+def unsent(*causes: BaseException) -> BaseException:
+    """The client's error for a request that was not sent; each cause is that of the previous."""
+    chain = [RuntimeError(), httpx2.ConnectError(""), *causes]
+    for error, cause in pairwise(chain):
+        error.__cause__ = cause
+    return chain[0]
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (OSError(EHOSTUNREACH, "Connect call failed"), os.strerror(EHOSTUNREACH)),
+        (OSError(EMFILE, "Too many open files"), os.strerror(EMFILE)),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "no names of hosts can be looked"),
+        (socket.gaierror(socket.EAI_NONAME, "Name not known"), "there is no such host"),
+    ],
+)
+def test_a_reason_of_the_system_is_told(cause: OSError, reason: str) -> None:
+    place = ConnectionKey("host", 443, True, True, None, None, None, None)
+    error = unsent(aiohttp.ClientConnectorError(place, cause), cause)
+    why = why_unreachable(error, Access("https://localhost/v1", True, KEY))
+    assert why is not None
+    assert why.startswith(f" ({reason}")
 
 
 @pytest.mark.parametrize(
