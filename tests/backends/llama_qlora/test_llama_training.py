@@ -432,7 +432,8 @@ def test_training_arguments_are_those_of_the_config(tiny: Path, job: TrainJob) -
         "save_total_limit": 6,
         "optim": "adafactor",
     }
-    config = make_config(tiny, *(f"training.{key}={value}" for key, value in given.items()))
+    settings = (f"training.{key}={value}" for key, value in given.items())
+    config = make_config(tiny, "training.eval_strategy=steps", *settings)
     arguments = training_arguments(config, config.backend, job)
     assert {key: getattr(arguments, key) for key in given} == given
     assert arguments.seed == config.seed
