@@ -100,13 +100,14 @@ class Comparison(Facts):
 class Measured:
     """A difference before correction for multiple comparisons.
 
-    `alone` is the uncorrected comparison; `error` is its standard error; `tails` describes its
-    clusters' sums, see `detectable_difference`; `clusters` are those of its examples.
+    `alone` is the uncorrected comparison; `error` is its standard error; `tails` and `skew`
+    describe its clusters' sums, see `detectable_difference`; `clusters` are those of its examples.
     """
 
     alone: Comparison
     error: float
     tails: float
+    skew: float
     clusters: Clusters
 
     def detectable(self, level: float) -> float | None:
@@ -117,7 +118,8 @@ class Measured:
             return None if share is None else 100.0 * share
         # If no example differs, calculate as if one did: no observed spread is not no spread.
         error = self.error or 100.0 / examples
-        least = power.detectable_difference(error, self.clusters.count, level, self.tails)
+        count = self.clusters.count
+        least = power.detectable_difference(error, count, level, self.tails, self.skew)
         if least is not None and self.alone.differing is not None:
             least = power.as_differing(least, self.alone.differing, self.alone.difference, examples)
         return None if least is None else min(100.0, least)
@@ -180,7 +182,9 @@ def _of_pairs(
     ).astype(np.float64, copy=False)
     means = difference_intervals(columns, clusters)
     tests = sign_flip_tests(columns, clusters, seed)
-    tails = power.share_of_few(clusters.sums(columns)).tolist()
+    sums = clusters.sums(columns)
+    tails = power.share_of_few(sums).tolist()
+    skews = power.skewness(sums - clusters.sizes[:, None] * means.values) * np.sign(means.values)
     wins = (columns > _EPSILON).sum(axis=0).tolist()
     losses = (columns < -_EPSILON).sum(axis=0).tolist()
     intervals = means.intervals()
@@ -202,7 +206,8 @@ def _of_pairs(
             detectable=None,
             design_effect=effect,
         )
-        yield Measured(alone, float(means.errors[index]), tails[index], clusters)
+        error, skew = float(means.errors[index]), float(skews[index])
+        yield Measured(alone, error, tails[index], skew, clusters)
 
 
 def corrected(family: Sequence[Measured]) -> list[Comparison]:

@@ -4,7 +4,12 @@ from scipy import stats
 
 from aqa.metrics.statistics.clusters import Clusters
 from aqa.metrics.statistics.intervals import difference_intervals
-from aqa.metrics.statistics.power import detectable_difference, detectable_share, share_of_few
+from aqa.metrics.statistics.power import (
+    detectable_difference,
+    detectable_share,
+    share_of_few,
+    skewness,
+)
 from aqa.metrics.statistics.sign_flips import mcnemar, sign_flip_tests
 
 
@@ -28,6 +33,26 @@ def test_four_of_five_differences_of_that_size_are_found(level: float, spread: f
     ]
     shown = sign_flip_tests(drawn(float(np.mean(found))), clusters)
     assert np.mean([each.p <= level for each in shown]) == pytest.approx(0.8, abs=0.045)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_skewed_gains_and_losses_are_found_as_often(side: float) -> None:
+    generator = np.random.default_rng(6)
+    clusters = Clusters.apart(48)
+
+    def drawn(size: float) -> np.ndarray:
+        return size + side * (generator.exponential(30, (48, 3000)) - 30)
+
+    columns = drawn(0.0)
+    errors = difference_intervals(columns, clusters).errors.tolist()
+    tails = share_of_few(columns).tolist()
+    skews = skewness(columns - columns.mean(axis=0)).tolist()
+    found = [
+        detectable_difference(error, 48, 0.05, own, skew)
+        for error, own, skew in zip(errors, tails, skews, strict=True)
+    ]
+    shown = sign_flip_tests(drawn(float(np.mean(found))), clusters)
+    assert np.mean([each.p <= 0.05 for each in shown]) == pytest.approx(0.8, abs=0.04)
 
 
 @pytest.mark.parametrize(("examples", "differing"), [(20, 6), (60, 12), (200, 8), (1000, 100)])
