@@ -118,10 +118,13 @@ class Measured:
             return None if share is None else 100.0 * share
         # If no example differs, calculate as if one did: no observed spread is not no spread.
         error = self.error or 100.0 / examples
-        count = self.clusters.count
-        least = power.detectable_difference(error, count, level, self.tails, self.skew)
-        if least is not None and self.alone.differing is not None:
-            least = power.as_differing(least, self.alone.differing, self.alone.difference, examples)
+        count, differing = self.clusters.count, self.alone.differing
+        if differing is None:
+            least = power.detectable_difference(error, count, level, self.tails, self.skew)
+        else:  # the shape of right and wrong answers depends on the difference
+            least = power.detectable_difference(error, count, level, self.tails)
+            if least is not None:
+                least = power.as_differing(least, differing, self.alone.difference, examples)
         return None if least is None else min(100.0, least)
 
 
