@@ -28,6 +28,7 @@ class EnsembleOptions(BackendOptions):
     def idle(self) -> Mapping[str, str]:
         """Options that each member sets for itself."""
         return {
+            "prompt": "each member uses its own",
             "generation": "each member uses its own options",
             "training": "an ensemble learns a rule, not weights",
             "evidence.train": "an ensemble learns from answers",

@@ -62,10 +62,7 @@ def make_variants(
         AqaError: a prompt can't be read, two have the same name, or the reader is an ensemble.
     """
     if isinstance(config.backend, EnsembleOptions):
-        raise UsageError(
-            "--stress and several --prompt are for one reader; run the members of the ensemble one"
-            " by one"
-        )
+        raise UsageError("--stress is for one reader; run the members of the ensemble one by one")
     names = [load_template(prompt).name for prompt in prompts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

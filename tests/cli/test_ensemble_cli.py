@@ -346,11 +346,13 @@ def test_an_ensemble_is_no_member_and_promises_nothing_of_what_it_learned_from(
     call_aqa("evaluate", "out", "--choose-threshold", "risk=60", code=0)
 
 
-def test_several_runs_in_one_command_are_for_one_reader(call_aqa: Call, test: Path) -> None:
+def test_stress_and_prompts_are_for_one_reader(call_aqa: Call, test: Path) -> None:
     run = ("predict", "ensemble", "--data", test, "-o", "out", "--model", "ens")
-    for more in (("--stress", "duplicate"), ("--prompt", "eng_v1", "--prompt", "eng_v2")):
+    done = call_aqa(*run, "--stress", "duplicate", code=2)
+    assert "--stress is for one reader" in done.stderr
+    for more in (("--prompt", "eng_v2"), ("--prompt", "eng_v1", "--prompt", "eng_v2")):
         done = call_aqa(*run, *more, code=2)
-        assert "--stress and several --prompt are for one reader" in done.stderr
+        assert "has no effect: each member uses its own" in done.stderr
 
 
 def test_an_ensemble_has_no_prompts_to_preview(call_aqa: Call, test: Path) -> None:
